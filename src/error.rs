@@ -1,0 +1,221 @@
+//! What can go wrong, as far as a user can do something about it, and the exit code of each.
+//!
+//! Knows no other module. **Invariant:** every message names the file, row or setting it speaks of.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use thiserror::Error;
+
+/// A setting that cannot be right, named by its dotted key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Dotted key of the setting, relative to the table that judged it; list items by position.
+    pub key: String,
+    /// What is wrong with it and what would be right: a fragment without a full stop.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with `key`.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+
+    /// A problem with `key` unless `fine`.
+    pub fn unless(fine: bool, key: &str, message: &str) -> Option<Self> {
+        (!fine).then(|| Self::new(key, message))
+    }
+
+    /// The same problem seen from the table that holds this one under `table`.
+    pub fn within(self, table: &str) -> Self {
+        let key = if self.key.is_empty() { table.into() } else { format!("{table}.{}", self.key) };
+        Self { key, ..self }
+    }
+}
+
+/// Everything that is wrong with one experiment file, each problem at its place.
+#[derive(Debug)]
+pub struct FileProblems {
+    /// The file's name and text, for pointing into.
+    pub source: Arc<NamedSource<String>>,
+    /// One labelled place per problem, in file order.
+    pub problems: Vec<LabeledSpan>,
+}
+
+impl fmt::Display for FileProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let plural = if count == 1 { "" } else { "s" };
+        write!(f, "{count} problem{plural} in `{}`", self.source.name())
+    }
+}
+
+impl std::error::Error for FileProblems {}
+
+impl Diagnostic for FileProblems {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.problems.iter().cloned()))
+    }
+}
+
+/// A failure the user can do something about.
+#[derive(Debug, Error, Diagnostic)]
+pub enum Error {
+    /// Experiment files that cannot be read as settings, or whose settings contradict each other.
+    #[error("the experiments cannot run as they are written")]
+    Config {
+        /// Every problem of every file.
+        #[related]
+        files: Vec<FileProblems>,
+    },
+
+    /// A command-line argument that names nothing.
+    #[error("{message}")]
+    #[diagnostic(help("{help}"))]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to type instead.
+        help: String,
+    },
+
+    /// Images or labels that cannot be read.
+    #[error("cannot use `{}`{}: {message}", path.display(), at_place(place))]
+    #[diagnostic(help("{help}"))]
+    Data {
+        /// The file or folder.
+        path: PathBuf,
+        /// Where in it, e.g. `row 17`; empty for the whole.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+
+    /// A weight file that does not fit the network.
+    #[error("cannot load weights from `{}`: {message}", path.display())]
+    #[diagnostic(help("{help}"))]
+    Weights {
+        /// The weight file.
+        path: PathBuf,
+        /// What is wrong, naming the first tensor.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+
+    /// A file or folder that the operating system refused.
+    #[error("{action} `{}`: {source}", path.display())]
+    #[diagnostic(help("{}", help_for(source)))]
+    File {
+        /// What was tried, e.g. `cannot write`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// A file of ours under `runs/` that does not hold what it should.
+    #[error("`{}` is damaged: {message}", path.display())]
+    #[diagnostic(help("{help}"))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+
+    /// The loss stopped being a number.
+    #[error("training diverged in stage `{stage}`, epoch {epoch}, step {step}: the loss is {loss}")]
+    #[diagnostic(help(
+        "lower the learning rate of stage `{stage}` (`stages.{stage}.optimizer`), or check its input"
+    ))]
+    Diverged {
+        /// Name of the stage.
+        stage: String,
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1.
+        step: usize,
+        /// The value that was not finite.
+        loss: f64,
+    },
+
+    /// LibTorch refused an operation or a device.
+    #[error("LibTorch cannot go on: {message}")]
+    #[diagnostic(help("{help}"))]
+    Torch {
+        /// The first line of what LibTorch said.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+
+    /// Trials of a sweep that failed; the others are finished.
+    #[error("{failed} of {total} trials failed: {names}")]
+    #[diagnostic(help("each run's folder says why; `ferrite retry` runs the failed ones again"))]
+    TrialsFailed {
+        /// How many failed.
+        failed: usize,
+        /// How many were to be carried out.
+        total: usize,
+        /// Their names, comma-separated.
+        names: String,
+    },
+
+    /// Stopped by Ctrl-C or a termination signal.
+    #[error("interrupted; the next sweep goes on from the last finished epoch")]
+    Interrupted,
+}
+
+impl Error {
+    /// The process exit code; listed in README.md and stable.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::TrialsFailed { .. } => 1,
+            Self::Config { .. } | Self::Usage { .. } => 2,
+            Self::Data { .. } => 3,
+            Self::Weights { .. } => 4,
+            Self::File { .. } | Self::Damaged { .. } => 5,
+            Self::Torch { .. } => 6,
+            Self::Diverged { .. } => 10,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// A closure for `map_err`: `action` on `path` failed.
+    pub fn file(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::File { action, path, source }
+    }
+}
+
+fn at_place(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(", {place}") }
+}
+
+fn help_for(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::NotFound => "check the path; it is relative to the folder you run `ferrite` in",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "make the folder writable, or choose another one with `--runs`"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some disk space and run it again",
+        _ => "check the path and the permissions",
+    }
+}
+
+/// The result of anything that can fail in a way a user can mend.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
