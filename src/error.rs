@@ -195,7 +195,10 @@ impl Error {
     }
 
     /// A closure for `map_err`: `action` on `path` failed.
-    pub fn file(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn file(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::File { action, path, source }
     }
@@ -212,7 +215,9 @@ fn help_for(source: &std::io::Error) -> &'static str {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "make the folder writable, or choose another one with `--runs`"
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some disk space and run it again",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some disk space and run it again"
+        }
         _ => "check the path and the permissions",
     }
 }

@@ -4,4 +4,6 @@
 //! in layers (ARCHITECTURE.md): each uses only those above it in this list.
 
 pub mod error;
+pub mod event;
 pub mod random;
+pub mod store;

@@ -1,0 +1,319 @@
+//! What can happen in a run. The trainer says it; the terminal, the store and the report listen.
+//!
+//! Events are facts: appended, never changed. Every state is folded from them. One line of
+//! `events.jsonl` is one event as JSON; the first line is [`Kind::RunStarted`] and carries [`FORMAT`].
+//!
+//! **Invariant:** no presentation here, only names, counts, seconds and scores.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// Version of the events' format, written into the first event of every run.
+pub const FORMAT: u32 = 1;
+
+/// One fact and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// Everything that can happen in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Kind {
+    /// A process began, or went on with, the run.
+    RunStarted(Start),
+    /// The images are decoded and split.
+    DatasetReady(Dataset),
+    /// The backbone has its first weights.
+    WeightsLoaded(Weights),
+    /// A training stage begins (or goes on).
+    StageStarted(StageStart),
+    /// The output of a frozen prefix is at hand for one split.
+    FeaturesReady(Features),
+    /// How strong a noise layer is against what it is added to, measured on training images.
+    NoiseMeasured(Noise),
+    /// What augmentation did to the images of the first epoch; the sheet lies beside the events.
+    AugmentationMeasured(Augmentation),
+    /// A step of training; for progress only, never stored.
+    StepEnded(Progress),
+    /// An epoch and its validation are over.
+    EpochEnded(Epoch),
+    /// A stage is over.
+    StageEnded(StageEnd),
+    /// The final weights were tested.
+    Evaluated(Evaluation),
+    /// Everything is done.
+    RunEnded {
+        /// Time of this process, in seconds.
+        seconds: f64,
+    },
+    /// The run cannot go on.
+    RunFailed(Failure),
+    /// Stopped by the user; the next sweep goes on from the last epoch.
+    RunInterrupted,
+}
+
+/// How a process began, or went on with, a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// Version of Ferrite.
+    pub ferrite: String,
+    /// Full key of the trial.
+    pub key: String,
+    /// Where it trains: `cpu` or `cuda:0`.
+    pub device: String,
+    /// CPU threads of LibTorch.
+    pub threads: usize,
+    /// Whether an earlier process had begun this run.
+    pub resumed: bool,
+}
+
+/// The images of a run, decoded and split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Key of the dataset step.
+    pub key: String,
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    /// Images of each class, by split (`train`, `valid`, `test`).
+    pub counts: BTreeMap<String, Vec<usize>>,
+    /// Rows or files left out under `on_error = "skip"`, with the reason.
+    pub skipped: Vec<String>,
+    /// Height, width and channels of the stored images.
+    pub size: [usize; 3],
+    /// Mean and standard deviation of the training pixels in gray levels, 0-255.
+    pub pixels: Signal,
+    /// Whether an earlier run had prepared them.
+    pub reused: bool,
+    /// Time it took.
+    pub seconds: f64,
+}
+
+/// Where the backbone has its first weights from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// The file or run they come from, or `random`.
+    pub from: String,
+    /// Tensors that were set from it.
+    pub loaded: usize,
+    /// Tensors of the backbone that it does not have and that were drawn at random.
+    pub missing: Vec<String>,
+    /// Tensors in it that the backbone has no place for.
+    pub unexpected: Vec<String>,
+}
+
+/// What a training stage is going to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageStart {
+    /// Name of the stage.
+    pub stage: String,
+    /// Its planned epochs.
+    pub epochs: usize,
+    /// Optimizer steps in an epoch.
+    pub steps_per_epoch: usize,
+    /// Layers that train, in forward order.
+    pub trainable: Vec<Layer>,
+    /// Layers that do not.
+    pub frozen: Vec<Layer>,
+    /// The first layer behind the frozen prefix that runs without a graph; none if there is no prefix.
+    pub prefix_until: Option<String>,
+    /// Whether the prefix ran once per image (true) or runs in every step (false).
+    pub prefix_cached: bool,
+}
+
+/// The output of a frozen prefix for one split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Features {
+    /// Name of the stage that reads them.
+    pub stage: String,
+    /// Key of the features step.
+    pub key: String,
+    /// Split: `train`, `valid` or `test`.
+    pub split: String,
+    /// How many images.
+    pub images: usize,
+    /// Shape of one image's features.
+    pub shape: Vec<usize>,
+    /// Whether an earlier stage or run had computed them.
+    pub reused: bool,
+    /// Time it took.
+    pub seconds: f64,
+}
+
+/// How strong a noise layer is against what it is added to, measured on training images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Where the noise is added: `input` or `features`.
+    pub layer: String,
+    /// Standard deviation of the noise in the layer's own units.
+    pub std: f64,
+    /// Standard deviation of the signal in the same units.
+    pub signal_std: f64,
+}
+
+/// What augmentation did to the images of the first epoch; the sheet lies beside the events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Augmentation {
+    /// Name of the stage.
+    pub stage: String,
+    /// Images looked at.
+    pub images: usize,
+    /// Share of them that each operation changed, by its name in `[augment]`.
+    pub changed: BTreeMap<String, f64>,
+    /// Mean absolute difference from the unaugmented image, in gray levels 0-255.
+    pub mean_difference: f64,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageEnd {
+    /// Name of the stage.
+    pub stage: String,
+    /// Why it ended.
+    pub why: Stop,
+    /// Epochs that were trained.
+    pub epochs: usize,
+    /// The epoch whose weights go on.
+    pub kept_epoch: usize,
+}
+
+/// The test of the final weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The split: `test`, or `valid` where the data has no test split.
+    pub split: String,
+    /// How many images.
+    pub images: usize,
+    /// Loss and accuracy.
+    pub scores: Scores,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Why.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+    /// The exit code of the process.
+    pub exit_code: u8,
+}
+
+/// Mean and standard deviation of some numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub std: f64,
+}
+
+/// One layer that holds parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Its name in the weight file, e.g. `features.17.conv.2`.
+    pub name: String,
+    /// How many numbers it learns.
+    pub parameters: usize,
+}
+
+/// How far a stage is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is going on: the stage's name, or e.g. `features`.
+    pub stage: String,
+    /// Epoch, counted from 1.
+    pub epoch: usize,
+    /// Planned epochs.
+    pub epochs: usize,
+    /// Step within the epoch, counted from 1.
+    pub step: usize,
+    /// Steps in the epoch.
+    pub steps: usize,
+    /// Mean training loss of the epoch so far.
+    pub loss: f64,
+    /// Training accuracy of the epoch so far.
+    pub accuracy: f64,
+    /// Speed of training.
+    pub images_per_second: f64,
+}
+
+/// One finished epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Name of the stage.
+    pub stage: String,
+    /// Epoch within the stage, counted from 1.
+    pub epoch: usize,
+    /// Learning rate of its last step.
+    pub lr: f64,
+    /// Scores on the training images, as they were while training.
+    pub train: Scores,
+    /// Scores on the validation images after the epoch.
+    pub valid: Scores,
+    /// Time it took, validation included.
+    pub seconds: f64,
+    /// Training images per second, validation excluded.
+    pub images_per_second: f64,
+}
+
+/// Mean loss and accuracy over some images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of right answers, 0-1.
+    pub accuracy: f64,
+}
+
+/// Why a stage ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stop {
+    /// All planned epochs were trained.
+    Completed,
+    /// The monitored value did not improve for `patience` epochs.
+    Early {
+        /// What was monitored: `valid_loss` or `valid_accuracy`.
+        monitor: String,
+        /// Epochs without improvement.
+        patience: usize,
+        /// The best value.
+        best: f64,
+    },
+}
+
+/// Whoever listens to a run.
+pub trait Sink {
+    /// Takes note of `kind`.
+    ///
+    /// # Errors
+    /// If it cannot be recorded; the run must not go on as if it were.
+    fn emit(&mut self, kind: Kind) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_json_object_and_comes_back_equal() {
+        let scores = Scores { loss: 1.5, accuracy: 0.25 };
+        let kind = Kind::Evaluated(Evaluation { split: "test".into(), images: 4, scores });
+        let event = Event { at_ms: 7, kind };
+        let line = serde_json::to_string(&event).unwrap();
+        expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
+            .assert_eq(&line);
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+}

@@ -1,0 +1,160 @@
+//! A run as its folder tells it: settings, folded events, predictions.
+//!
+//! **Invariant:** state is folded here and stored nowhere. A later fact about the same stage and epoch
+//! replaces an earlier one, since a run that goes on may say the last epoch again.
+
+use std::path::PathBuf;
+
+use crate::event::{
+    Augmentation, Dataset, Epoch, Evaluation, Event, Failure, Features, Kind, Noise, StageEnd,
+    StageStart, Start, Weights,
+};
+
+/// Everything known of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Name of the experiment: its path below `experiments/`, without `.toml`.
+    pub experiment: String,
+    /// Trial id: what varies, readable, and 8 hex digits of the key.
+    pub trial: String,
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// `trial.toml`: the resolved settings.
+    pub settings: toml::Table,
+    /// How far it came.
+    pub state: State,
+    /// When its first process began, in milliseconds since 1970.
+    pub began_ms: u64,
+    /// Seconds of training and everything around it, over all its processes.
+    pub seconds: f64,
+    /// What its events say.
+    pub facts: Facts,
+    /// `predictions.csv`; empty until the run is finished.
+    pub predictions: Vec<Prediction>,
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// A process is at it now.
+    Running,
+    /// Done.
+    Finished,
+    /// It cannot go on.
+    Failed(Failure),
+    /// No process is at it and it is not done: killed or stopped. The next sweep goes on with it.
+    Interrupted,
+}
+
+/// The events of a run, folded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// The latest start.
+    pub start: Option<Start>,
+    /// The images.
+    pub dataset: Option<Dataset>,
+    /// The first weights.
+    pub weights: Option<Weights>,
+    /// Noise layers.
+    pub noise: Vec<Noise>,
+    /// The stages, in order.
+    pub stages: Vec<Stage>,
+    /// The test.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// One stage of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// What it set out to do.
+    pub start: StageStart,
+    /// Outputs of the frozen prefix that it read.
+    pub features: Vec<Features>,
+    /// What augmentation did.
+    pub augmentation: Option<Augmentation>,
+    /// Its finished epochs, in order.
+    pub epochs: Vec<Epoch>,
+    /// How it ended, if it did.
+    pub end: Option<StageEnd>,
+}
+
+/// One row of `predictions.csv`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Row or file of the image in its source.
+    pub id: String,
+    /// Index of the true class.
+    pub truth: usize,
+    /// Index of the most probable class.
+    pub predicted: usize,
+    /// Probability of each class.
+    pub probabilities: Vec<f64>,
+}
+
+impl Facts {
+    /// Takes note of one more event.
+    pub fn fold(&mut self, event: &Event) {
+        match event.kind.clone() {
+            Kind::RunStarted(start) => self.start = Some(start),
+            Kind::DatasetReady(dataset) => self.dataset = Some(dataset),
+            Kind::WeightsLoaded(weights) => self.weights = Some(weights),
+            Kind::NoiseMeasured(noise) => {
+                self.noise.retain(|it| it.layer != noise.layer);
+                self.noise.push(noise);
+            }
+            Kind::StageStarted(start) => self.fold_stage_start(start),
+            Kind::FeaturesReady(features) => {
+                if let Some(stage) = self.stage(&features.stage) {
+                    stage.features.retain(|it| it.split != features.split);
+                    stage.features.push(features);
+                }
+            }
+            Kind::AugmentationMeasured(augmentation) => {
+                if let Some(stage) = self.stage(&augmentation.stage) {
+                    stage.augmentation = Some(augmentation);
+                }
+            }
+            Kind::EpochEnded(epoch) => {
+                if let Some(stage) = self.stage(&epoch.stage) {
+                    stage.epochs.retain(|it| it.epoch < epoch.epoch);
+                    stage.epochs.push(epoch);
+                }
+            }
+            Kind::StageEnded(end) => {
+                if let Some(stage) = self.stage(&end.stage) {
+                    stage.end = Some(end);
+                }
+            }
+            Kind::Evaluated(evaluation) => self.evaluation = Some(evaluation),
+            Kind::StepEnded(_)
+            | Kind::RunEnded { .. }
+            | Kind::RunFailed(_)
+            | Kind::RunInterrupted => {}
+        }
+    }
+
+    fn fold_stage_start(&mut self, start: StageStart) {
+        match self.stage(&start.stage) {
+            Some(stage) => stage.start = start,
+            None => self.stages.push(Stage {
+                start,
+                features: Vec::new(),
+                augmentation: None,
+                epochs: Vec::new(),
+                end: None,
+            }),
+        }
+    }
+
+    fn stage(&mut self, name: &str) -> Option<&mut Stage> {
+        self.stages.iter_mut().find(|it| it.start.stage == name)
+    }
+}
+
+impl Stage {
+    /// The epoch whose weights went on; none while the stage runs.
+    pub fn kept(&self) -> Option<&Epoch> {
+        let kept = self.end.as_ref()?.kept_epoch;
+        self.epochs.iter().find(|it| it.epoch == kept)
+    }
+}
