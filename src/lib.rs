@@ -6,4 +6,6 @@
 pub mod error;
 pub mod event;
 pub mod random;
+pub mod model;
 pub mod store;
+pub mod torch;
