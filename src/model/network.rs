@@ -84,6 +84,22 @@ pub fn resolve_trainable(model: &Model, trainable: &str) -> Result<usize, Proble
     find_place(&backbone, &builder, trainable)
 }
 
+/// How many blocks lie wholly before what trains, if the backbone has `trainable` at all.
+pub fn frozen_blocks(model: &Model, trainable: &str) -> usize {
+    let mut builder = Builder::default();
+    let backbone = model.backbone.build(&mut builder);
+    find_place(&backbone, &builder, trainable).map_or(0, |from| blocks_before(&backbone, from))
+}
+
+fn blocks_before(backbone: &Described, slot: usize) -> usize {
+    let mut end = 0;
+    let whole = backbone.blocks.iter().take_while(|block| {
+        block.layers.iter().for_each(|layer| layer.each_slot(&mut |_| end += 1));
+        end <= slot
+    });
+    whole.count()
+}
+
 fn find_place(backbone: &Described, builder: &Builder, trainable: &str) -> Result<usize, Problem> {
     let places = places(backbone, builder);
     let backbone_slots =
@@ -141,12 +157,7 @@ impl Network {
 
     /// Blocks that lie wholly before the first trainable slot.
     pub fn frozen_blocks(&self) -> usize {
-        let mut end = 0;
-        let whole = self.backbone.blocks.iter().take_while(|block| {
-            block.layers.iter().for_each(|layer| layer.each_slot(&mut |_| end += 1));
-            end <= self.trainable_from
-        });
-        whole.count()
+        blocks_before(&self.backbone, self.trainable_from)
     }
 
     /// How many blocks the backbone has.
@@ -176,6 +187,12 @@ impl Network {
     /// Whether `slot` belongs to the head.
     pub fn is_head(&self, index: usize) -> bool {
         index >= self.head_from
+    }
+
+    /// How much the scaling of pixels stretches them: the mean factor of the three channels.
+    pub fn pixel_scale(&self) -> f64 {
+        let (scale, _, _) = self.input.scaling();
+        scale.iter().map(|it| f64::from(*it)).sum::<f64>() / 3.0
     }
 
     /// Scales gray levels 0-255 to what the weights were trained with; one channel becomes three.

@@ -10,25 +10,30 @@ use crate::event::Weights as Account;
 use crate::model::network::Network;
 use crate::torch::parameters::Slot;
 
-/// Sets the backbone of `network` from the safetensors file at `path`.
+/// Which part of a network a file is to fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All but the head.
+    Backbone,
+    /// Everything.
+    Whole,
+}
+
+/// Sets `part` of `network` from the safetensors file at `path`.
 ///
-/// Every tensor of the backbone must be there in its shape. What the file holds beyond it (another
+/// Every tensor of that part must be there in its shape. What the file holds beyond it (another
 /// classifier, counters of batches) is listed and left out.
 ///
 /// # Errors
 /// [`Error::Weights`], naming the first tensor that is missing, of another shape or not a float.
-pub fn load_backbone(network: &mut Network, path: &Path) -> Result<Account> {
+pub fn load(network: &mut Network, path: &Path, part: Part) -> Result<Account> {
     let bytes = fs_err::read(path).map_err(Error::file("cannot read", path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::Weights {
-        path: path.to_owned(),
-        message: format!("it is no complete safetensors file ({error})"),
-        help: "download or export it again; other formats must be converted to safetensors".into(),
-    })?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| incomplete(path, &error))?;
     let wanted: Vec<(Slot, String, Vec<usize>)> = network
         .parameters
         .specs()
         .enumerate()
-        .filter(|(index, _)| !network.is_head(*index))
+        .filter(|(index, _)| part == Part::Whole || !network.is_head(*index))
         .map(|(_, (slot, spec))| (slot, spec.name.clone(), spec.shape.clone()))
         .collect();
     let mut values = Vec::new();
@@ -59,7 +64,7 @@ fn missing(
     Error::Weights {
         path: path.to_owned(),
         message: format!(
-            "{absent} of the backbone's {} tensors are not in it, the first is `{name}`; it holds {} \
+            "{absent} of the network's {} tensors are not in it, the first is `{name}`; it holds {} \
              tensors, the first is `{first}`",
             wanted.len(),
             there.len(),
@@ -93,6 +98,24 @@ fn read(path: &Path, name: &str, shape: &[usize], tensor: &TensorView<'_>) -> Re
     match values.iter().find(|it| !it.is_finite()) {
         Some(value) => Err(wrong(format!("`{name}` holds {value}, which is no finite number"))),
         None => Ok(values),
+    }
+}
+
+/// The facts that [`serialize`] put into the header of the file at `path`.
+///
+/// # Errors
+/// [`Error::File`] or [`Error::Weights`] if it is no safetensors file.
+pub fn facts(path: &Path) -> Result<BTreeMap<String, String>> {
+    let bytes = fs_err::read(path).map_err(Error::file("cannot read", path))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| incomplete(path, &error))?;
+    Ok(header.metadata().clone().unwrap_or_default().into_iter().collect())
+}
+
+fn incomplete(path: &Path, error: &safetensors::SafeTensorError) -> Error {
+    Error::Weights {
+        path: path.to_owned(),
+        message: format!("it is no complete safetensors file ({error})"),
+        help: "download or export it again; other formats must be converted to safetensors".into(),
     }
 }
 

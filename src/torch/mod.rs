@@ -92,6 +92,11 @@ fn keep_freed_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_freed_memory() {}
 
+/// Version of the LibTorch that this program was built for.
+pub fn version() -> &'static str {
+    "2.9"
+}
+
 /// Runs `work` without recording a graph for gradients.
 pub fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
     tch::no_grad(work)

@@ -197,6 +197,50 @@ pub fn sample_affine(x: Tensor<4>, maps: &[[f32; 6]], size: usize) -> Tensor<4> 
     close(x.grid_sampler(&grid, BILINEAR, BORDER, false))
 }
 
+/// A rectangle in fractions of the image, 0-1 from the left and the top.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rectangle {
+    /// Left edge.
+    pub left: f64,
+    /// Upper edge.
+    pub top: f64,
+    /// Right edge.
+    pub right: f64,
+    /// Lower edge.
+    pub bottom: f64,
+}
+
+/// Multiplies each image by its factor and clips to 0-255.
+pub fn brighten(x: Tensor<4>, factors: &[f32]) -> Tensor<4> {
+    map(x, |x| {
+        let factors = tch::Tensor::from_slice(factors).to(x.device()).reshape([-1, 1, 1, 1]);
+        (x * factors).clamp_(0.0, 255.0)
+    })
+}
+
+/// Fills each image's rectangle, if it has one, with `fill`; positions whose centre lies inside count.
+pub fn erase(x: Tensor<4>, rectangles: &[Option<Rectangle>], fill: f64) -> Tensor<4> {
+    map(x, |x| {
+        let device = x.device();
+        let edges = |edge: fn(&Rectangle) -> f64| {
+            let edges: Vec<f64> = rectangles.iter().map(|it| it.as_ref().map_or(-1.0, edge)).collect();
+            tch::Tensor::from_slice(&edges).to(device).reshape([-1, 1, 1, 1])
+        };
+        let centres = |size: i64, dims: [i64; 4]| {
+            let steps = tch::Tensor::arange(size, (Kind::Double, device));
+            ((steps + 0.5) / size as f64).reshape(dims)
+        };
+        let (height, width) = (x.size()[2], x.size()[3]);
+        let (down, along) = (centres(height, [1, 1, -1, 1]), centres(width, [1, 1, 1, -1]));
+        let inside = along.ge_tensor(&edges(|it| it.left)).logical_and(
+            &along.lt_tensor(&edges(|it| it.right)).logical_and(
+                &down.ge_tensor(&edges(|it| it.top)).logical_and(&down.lt_tensor(&edges(|it| it.bottom))),
+            ),
+        );
+        x.masked_fill(&inside, fill)
+    })
+}
+
 /// Mean cross-entropy against class indices.
 ///
 /// - input: `[batch, classes]`

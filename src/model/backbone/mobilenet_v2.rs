@@ -20,7 +20,7 @@ const ROWS: [[usize; 4]; 7] = [
 const ENDS: [usize; 2] = [32, 1280];
 
 /// The network without its classifier.
-pub fn build(builder: &mut Builder) -> Described {
+pub(super) fn build(builder: &mut Builder) -> Described {
     let [mut channels, last] = ENDS;
     let mut blocks = vec![Block {
         name: "features.0".into(),
