@@ -243,7 +243,8 @@ fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
     let index = write_report(&store)?;
     let (done, found) = (summary.done.len(), summary.found.len());
     let seconds = started.elapsed().as_secs_f64();
-    display.say(&format!("{done} trials carried out in {seconds:.1} s, {found} were finished before"));
+    display
+        .say(&format!("{done} trials carried out in {seconds:.1} s, {found} were finished before"));
     print(&format!("{}\n", index.display()))?;
     if summary.failed.is_empty() {
         return Ok(());
@@ -322,7 +323,8 @@ fn only_trial(written: &Written, store: &Store) -> Result<Trial> {
     let [trial] = &trials[..] else {
         return Err(Error::Usage {
             message: format!("`{}` describes {} trials", written.path.display(), trials.len()),
-            help: "use `ferrite sweep` for experiments; `run` takes the trial.toml of one run".into(),
+            help: "use `ferrite sweep` for experiments; `run` takes the trial.toml of one run"
+                .into(),
         });
     };
     let id = folder.map_or_else(|| trial.id.clone(), |it| it.to_string_lossy().into_owned());
@@ -364,7 +366,8 @@ fn status_command(place: &Place) -> Result<()> {
         };
         let epochs: usize = record.facts.stages.iter().map(|it| it.epochs.len()).sum();
         let (experiment, trial) = (&record.experiment, &record.trial);
-        text += &format!("{experiment}/{trial}  {epochs} epochs  {:.0} s  {state}\n", record.seconds);
+        text +=
+            &format!("{experiment}/{trial}  {epochs} epochs  {:.0} s  {state}\n", record.seconds);
     }
     for error in &runs.damaged {
         text += &format!("{error}\n");

@@ -114,7 +114,9 @@ impl Display {
         let name = trial.name();
         self.say(&match outcome {
             Outcome::Finished => format!("{of} {name}  finished in {seconds:.1} s"),
-            Outcome::Interrupted => format!("{of} {name}  interrupted; goes on with the next sweep"),
+            Outcome::Interrupted => {
+                format!("{of} {name}  interrupted; goes on with the next sweep")
+            }
             Outcome::Failed(failure) => {
                 format!("{of} {name}  failed: {}\n      {}", failure.message, failure.help)
             }
@@ -124,7 +126,8 @@ impl Display {
 
 impl Shown {
     fn step(&mut self, progress: &Progress) {
-        let Progress { stage, epoch, epochs, step, steps, loss, accuracy, images_per_second } = progress;
+        let Progress { stage, epoch, epochs, step, steps, loss, accuracy, images_per_second } =
+            progress;
         self.bar.set_length((epochs * steps) as u64);
         self.bar.set_position(((epoch - 1) * steps + step) as u64);
         let speed = format!("{images_per_second:.0} images/s");

@@ -323,4 +323,3 @@ fn died(status: ExitStatus, complaints: &str) -> Failure {
         exit_code: 70,
     }
 }
-

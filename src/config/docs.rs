@@ -28,7 +28,13 @@ fn text(schema: &Json, key: &str) -> String {
 }
 
 /// A section for the table `definition` at `place`, then one for each table and choice in it.
-fn table(schema: &Schema, definition: &Json, place: &str, page: &mut String, done: &mut Vec<String>) {
+fn table(
+    schema: &Schema,
+    definition: &Json,
+    place: &str,
+    page: &mut String,
+    done: &mut Vec<String>,
+) {
     let Some(properties) = definition.get("properties").and_then(Json::as_object) else { return };
     let title = if place.is_empty() { "The file".into() } else { format!("`{place}`") };
     let _ = writeln!(page, "## {title}\n\n{}\n", text(definition, "description"));
@@ -37,8 +43,10 @@ fn table(schema: &Schema, definition: &Json, place: &str, page: &mut String, don
         let kind = kind_of(schema, property);
         let default = property.get("default").map_or(String::new(), |it| shown_default(it, &kind));
         let own = text(property, "description");
-        let meaning = if own.is_empty() { text(schema.resolve(property), "description") } else { own };
-        let _ = writeln!(page, "| `{name}` | {kind} | {default} | {} |", meaning.replace('|', "\\|"));
+        let meaning =
+            if own.is_empty() { text(schema.resolve(property), "description") } else { own };
+        let _ =
+            writeln!(page, "| `{name}` | {kind} | {default} | {} |", meaning.replace('|', "\\|"));
     }
     page.push('\n');
     for (name, property) in properties {
@@ -47,7 +55,13 @@ fn table(schema: &Schema, definition: &Json, place: &str, page: &mut String, don
     }
 }
 
-fn section(schema: &Schema, property: &Json, place: &str, page: &mut String, done: &mut Vec<String>) {
+fn section(
+    schema: &Schema,
+    property: &Json,
+    place: &str,
+    page: &mut String,
+    done: &mut Vec<String>,
+) {
     let definition = schema.resolve(property);
     if let Some(items) = definition.get("items").filter(|it| it.get("$ref").is_some()) {
         return section(schema, items, &format!("{place}[]"), page, done);
@@ -64,7 +78,13 @@ fn section(schema: &Schema, property: &Json, place: &str, page: &mut String, don
     }
 }
 
-fn choice(schema: &Schema, definition: &Json, place: &str, page: &mut String, done: &mut Vec<String>) {
+fn choice(
+    schema: &Schema,
+    definition: &Json,
+    place: &str,
+    page: &mut String,
+    done: &mut Vec<String>,
+) {
     let _ = writeln!(page, "## `{place}`\n\n{}\n", text(definition, "description"));
     let _ = writeln!(page, "| choice | meaning |\n|---|---|");
     let variants = || definition["oneOf"].as_array().into_iter().flatten();
@@ -109,7 +129,9 @@ fn kind_of(schema: &Schema, property: &Json) -> String {
     };
     match kind {
         "object" => "table".into(),
-        "array" => format!("list of {}s", kind_of(schema, definition.get("items").unwrap_or(&Json::Null))),
+        "array" => {
+            format!("list of {}s", kind_of(schema, definition.get("items").unwrap_or(&Json::Null)))
+        }
         "integer" => "whole number".into(),
         "boolean" => "true or false".into(),
         "" => "value".into(),

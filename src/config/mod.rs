@@ -92,8 +92,9 @@ impl Experiment {
 
     fn check_seeds(&self) -> Option<Problem> {
         let twice = self.seeds.iter().enumerate().any(|(at, it)| self.seeds[..at].contains(it));
-        Problem::unless(!self.seeds.is_empty(), "seeds", "must list at least one seed")
-            .or_else(|| Problem::unless(!twice, "seeds", "lists a seed twice; each must be its own"))
+        Problem::unless(!self.seeds.is_empty(), "seeds", "must list at least one seed").or_else(
+            || Problem::unless(!twice, "seeds", "lists a seed twice; each must be its own"),
+        )
     }
 
     fn check_stages(&self) -> Vec<Problem> {

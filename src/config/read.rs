@@ -116,16 +116,13 @@ fn parse_change(change: &str) -> Result<(String, Value)> {
 /// An experiment's name: its path below `experiments/` without `.toml`, or else its file name.
 pub fn name_of(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|it| it.to_string_lossy()).collect();
-    let below = parts.iter().rposition(|it| it == "experiments").map_or(parts.len() - 1, |it| it + 1);
+    let below =
+        parts.iter().rposition(|it| it == "experiments").map_or(parts.len() - 1, |it| it + 1);
     parts[below..].join("/").trim_end_matches(".toml").to_owned()
 }
 
 impl Reader {
-    fn experiment(
-        &mut self,
-        path: &Path,
-        changes: &[(String, Value)],
-    ) -> Result<Option<Written>> {
+    fn experiment(&mut self, path: &Path, changes: &[(String, Value)]) -> Result<Option<Written>> {
         let before = self.problems.len();
         let file = self.files.len();
         let (mut table, mut places) = self.file(path, &mut Vec::new())?;
@@ -136,7 +133,9 @@ impl Reader {
             return Ok(None);
         }
         table.remove("extends");
-        let Some(experiment) = self.deserialize(file, &table, &places, None) else { return Ok(None) };
+        let Some(experiment) = self.deserialize(file, &table, &places, None) else {
+            return Ok(None);
+        };
         let points = self.points(file, &experiment, &table, &places);
         for name in points.iter().filter_map(|it| source(&it.settings)) {
             let there = source_path(path, name);

@@ -23,12 +23,21 @@ enum Shape<'a> {
     /// Any key, each with a value of this schema.
     Map(&'a Json),
     /// Variants: plain strings, and tables of one key.
-    Choice { plain: Vec<&'a str>, keyed: Vec<(&'a str, &'a Json)> },
-    List { item: &'a Json, least: Option<u64>, most: Option<u64> },
+    Choice {
+        plain: Vec<&'a str>,
+        keyed: Vec<(&'a str, &'a Json)>,
+    },
+    List {
+        item: &'a Json,
+        least: Option<u64>,
+        most: Option<u64>,
+    },
     Either(Vec<&'a Json>),
     Text,
     Number,
-    Integer { unsigned: bool },
+    Integer {
+        unsigned: bool,
+    },
     Truth,
     Anything,
 }
@@ -103,7 +112,9 @@ impl Schema {
         let kind = match schema.get("type") {
             Some(Json::String(kind)) => kind.as_str(),
             // `Option` of a plain value: ["number", "null"].
-            Some(Json::Array(kinds)) => kinds.iter().filter_map(Json::as_str).find(|it| *it != "null").unwrap_or(""),
+            Some(Json::Array(kinds)) => {
+                kinds.iter().filter_map(Json::as_str).find(|it| *it != "null").unwrap_or("")
+            }
             _ => "",
         };
         match kind {

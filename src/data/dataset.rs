@@ -161,3 +161,169 @@ fn refuse_empty(data: &Data, dataset: &Dataset) -> Result<()> {
 fn refused(data: &Data, message: String, help: &str) -> Error {
     Error::Data { path: data.source.place(), place: String::new(), message, help: help.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::data::prepared::{Item, Writer};
+    use crate::data::trial::Trial;
+
+    /// A decoded folder of 400 small images, most of them of the first class.
+    fn decoded() -> Trial {
+        let trial = Trial::new();
+        trial.write("decoded/images.bin", "");
+        let mut writer = Writer::create(&trial.path("decoded"), [2, 3, 1]).unwrap();
+        for row in 0..400_u32 {
+            let label = if row % 4 == 0 { (row / 4 % 7) as u8 } else { 0 };
+            let pixels = [0, 1, 2, 3, 4, 5].map(|it| (row * 31 + it * 7) as u8);
+            writer.push(Item { id: &row.to_string(), split: "", label }, &pixels).unwrap();
+        }
+        let classes = (0..7).map(|it| format!("class {it}")).collect();
+        writer.finish("synthetic", classes, Vec::new()).unwrap();
+        trial
+    }
+
+    #[track_caller]
+    fn opened(trial: &Trial, settings: &str) -> Dataset {
+        open(&trial.data(settings), &trial.path("decoded")).unwrap()
+    }
+
+    #[test]
+    fn images_are_split_within_their_classes() {
+        let dataset = opened(&decoded(), "");
+        assert_eq!(dataset.train.len() + dataset.valid.len() + dataset.test.len(), 400);
+        let all = dataset.counts(&(0..400).collect::<Vec<_>>());
+        for (train, all) in dataset.counts(&dataset.train).iter().zip(all) {
+            assert!((*train as f64 - 0.7 * all as f64).abs() <= 0.5);
+        }
+        assert_eq!((dataset.ids[7].as_str(), dataset.size), ("7", [2, 3, 1]));
+        assert_eq!(dataset.image(7), [217, 224, 231, 238, 245, 252]);
+    }
+
+    #[test]
+    fn a_limit_and_the_seed_choose_the_same_rows_every_time() {
+        let trial = decoded();
+        let open = |more: &str| opened(&trial, more);
+        let first = open("limit = 70");
+        assert_eq!((first.train.len(), first.labels.len()), (70, 400));
+        assert!(first.valid.len().abs_diff(15) <= 1 && first.train.is_sorted());
+        assert_eq!(open("limit = 70").train, first.train);
+        assert_ne!(open("limit = 70\nsplit.seed = 1").train, first.train);
+    }
+
+    #[test]
+    fn the_signal_is_mean_and_deviation_of_the_pixels() {
+        let dataset = opened(&decoded(), "");
+        let pixels =
+            || [3, 9].into_iter().flat_map(|it| dataset.image(it)).map(|it| f64::from(*it));
+        let mean = pixels().sum::<f64>() / 12.0;
+        let variance = pixels().map(|it| (it - mean).powi(2)).sum::<f64>() / 12.0;
+        let signal = dataset.signal(&[3, 9]);
+        assert!((signal.mean - mean).abs() < 1e-9 && (signal.std - variance.sqrt()).abs() < 1e-9);
+        assert_eq!(dataset.signal(&[]), Signal { mean: 0.0, std: 0.0 });
+    }
+
+    #[test]
+    fn what_is_left_empty_is_named() {
+        let trial = decoded();
+        let check = |text: &str, expected: Expect| {
+            let error = open(&trial.data(text), &trial.path("decoded")).unwrap_err();
+            expected.assert_eq(&trial.told(&error));
+        };
+        check(
+            "split = { train = 0.5, valid = 1e-5 }",
+            expect![[r#"
+            cannot use `synthetic faces`: no image is left for `data.split.valid`
+            give it a larger fraction, or add images
+        "#]],
+        );
+        check(
+            "split = { train = 0.01, valid = 0.5 }",
+            expect![[r#"
+            cannot use `synthetic faces`: no training image shows the class `class 1`
+            give `data.split.train` a larger fraction, or add images of it
+        "#]],
+        );
+        check(
+            "split = { train = 'Training', valid = 'PublicTest' }",
+            expect![[r#"
+            cannot use `synthetic faces`: it has no named splits
+            write fractions: `split = { train = 0.7, valid = 0.15, test = 0.15 }`
+        "#]],
+        );
+    }
+
+    /// Checks what is said about a decoded folder after `harm` was done to its file `name`.
+    #[track_caller]
+    fn check_damage(name: &str, harm: impl Fn(Vec<u8>) -> Vec<u8>, expected: Expect) {
+        let trial = decoded();
+        let name = format!("decoded/{name}");
+        trial.write(&name, harm(std::fs::read(trial.path(&name)).unwrap()));
+        let error = open(&trial.data(""), &trial.path("decoded")).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }));
+        expected.assert_eq(&trial.told(&error));
+    }
+
+    #[test]
+    fn a_damaged_folder_is_named() {
+        let half = |it: Vec<u8>| it[..it.len() / 2].to_vec();
+        check_damage(
+            "images.bin",
+            half,
+            expect![[r#"
+                `decoded/images.bin` is damaged: it has 1200 bytes, not 2400
+                delete the folder `decoded`; the next sweep decodes the images again
+            "#]],
+        );
+        check_damage(
+            "items.csv",
+            half,
+            expect![[r#"
+            `decoded/items.csv` is damaged: line 208 is no image
+            delete the folder `decoded`; the next sweep decodes the images again
+        "#]],
+        );
+        check_damage(
+            "items.csv",
+            |_| b"id,split,label\n0,,7\n".to_vec(),
+            expect![[r#"
+                `decoded/items.csv` is damaged: line 2 is no image
+                delete the folder `decoded`; the next sweep decodes the images again
+            "#]],
+        );
+        check_damage(
+            "items.csv",
+            |_| b"id,split,label\n0,,1\n".to_vec(),
+            expect![[r#"
+            `decoded/items.csv` is damaged: it has 1 images, not 400
+            delete the folder `decoded`; the next sweep decodes the images again
+        "#]],
+        );
+        check_damage(
+            "dataset.json",
+            half,
+            expect![[r#"
+                `decoded/dataset.json` is damaged: EOF while parsing a string at line 11 column 8
+                delete the folder `decoded`; the next sweep decodes the images again
+            "#]],
+        );
+        let other = |it| String::from_utf8(it).unwrap().replace("\"format\": 1", "\"format\": 0");
+        check_damage(
+            "dataset.json",
+            |it| other(it).into_bytes(),
+            expect![[r#"
+            `decoded/dataset.json` is damaged: it has the format 0, not 1
+            delete the folder `decoded`; the next sweep decodes the images again
+        "#]],
+        );
+        let trial = Trial::new();
+        let error = open(&trial.data(""), &trial.path("decoded")).unwrap_err();
+        expect![[r#"
+            `decoded/dataset.json` is damaged: it is missing
+            delete the folder `decoded`; the next sweep decodes the images again
+        "#]]
+        .assert_eq(&trial.told(&error));
+    }
+}

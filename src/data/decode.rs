@@ -40,3 +40,22 @@ fn draw(synthetic: &Synthetic, folder: &Path, progress: Progress<'_>) -> Result<
     }
     writer.finish("synthetic", synthetic.classes(), Vec::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::prepared;
+    use crate::data::trial::Trial;
+
+    #[test]
+    fn a_drawn_face_is_found_at_its_index() {
+        let trial = Trial::new();
+        let data = trial.data("source.synthetic.faces = 5");
+        decode(&data, &trial.path(""), &|done, all| assert_eq!((done, all), (5, 5))).unwrap();
+        let prepared = prepared::read(&trial.path("")).unwrap();
+        let face = Synthetic { faces: 5, ..Synthetic::default() }.draw(3);
+        assert_eq!(prepared.images[3 * SIZE * SIZE..][..SIZE * SIZE], face.pixels);
+        assert_eq!((prepared.labels[3], prepared.ids[3].as_str()), (face.label, "3"));
+        assert_eq!(prepared.manifest.classes, data.source.classes());
+    }
+}

@@ -137,3 +137,91 @@ fn replace(cache: &Path, known: &BTreeMap<String, Known>) -> std::io::Result<()>
     std::fs::write(&new, serde_json::to_vec_pretty(known)?)?;
     std::fs::rename(&new, cache)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::data::trial::Trial;
+
+    const TABLE: &str = r#"source = { fer2013 = { csv = "@/fer.csv" } }"#;
+    const FOLDER: &str = r#"source = { folder = { path = "@/faces", classes = ["a", "b"] } }"#;
+
+    fn at(trial: &Trial, settings: &str) -> String {
+        fingerprint(&trial.data(settings), &trial.path("cache/hashes.json")).unwrap()
+    }
+
+    /// Sets the time of change of a file to `seconds` ago.
+    fn touch(path: &Path, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
+        File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn content_decides_and_an_unchanged_file_is_not_read_again() {
+        let trial = Trial::new();
+        let path = trial.write("fer.csv", "one");
+        touch(&path, 1000);
+        let first = at(&trial, TABLE);
+        assert_eq!(first.len(), 64);
+        touch(&path, 500);
+        assert_eq!(at(&trial, TABLE), first);
+        trial.write("fer.csv", "two");
+        touch(&path, 100);
+        let second = at(&trial, TABLE);
+        assert_ne!(second, first);
+        // Same length and time: the remembered hash is taken, right or wrong.
+        let time = path.metadata().unwrap().modified().unwrap();
+        trial.write("fer.csv", "six");
+        File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+        assert_eq!(at(&trial, TABLE), second);
+        trial.write("cache/hashes.json", "{ damaged");
+        assert_ne!(at(&trial, TABLE), second);
+    }
+
+    #[test]
+    fn a_file_that_changed_just_now_is_not_trusted() {
+        let trial = Trial::new();
+        trial.write("fer.csv", "one");
+        at(&trial, TABLE);
+        assert!(!trial.path("cache/hashes.json").exists());
+    }
+
+    #[test]
+    fn only_settings_that_decoding_depends_on_count() {
+        let trial = Trial::new();
+        trial.write("fer.csv", "one");
+        let table = at(&trial, TABLE);
+        let with = |more: &str| at(&trial, &format!("{TABLE}\n{more}"));
+        assert_eq!(with("limit = 100\nimage_size = 96\nsplit = { train = 0.5 }"), table);
+        assert_ne!(with("on_error = \"skip\""), table);
+        let drawn = |faces: usize| at(&trial, &format!("source.synthetic.faces = {faces}"));
+        assert_eq!(drawn(10), drawn(10));
+        assert_ne!(drawn(10), drawn(11));
+    }
+
+    #[test]
+    fn a_folder_counts_names_classes_and_contents_but_not_its_place() {
+        let trial = Trial::new();
+        trial.write("faces/a/1.png", "x");
+        trial.write("faces/b/1.png", "");
+        let first = at(&trial, FOLDER);
+        assert_ne!(at(&trial, &FOLDER.replace(r#""a", "b""#, r#""b", "a""#)), first);
+        std::fs::rename(trial.path("faces"), trial.path("moved")).unwrap();
+        assert_eq!(at(&trial, &FOLDER.replace("faces", "moved")), first);
+        trial.write("moved/a/2.png", "x");
+        assert_ne!(at(&trial, &FOLDER.replace("faces", "moved")), first);
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_setting() {
+        let trial = Trial::new();
+        let error = fingerprint(&trial.data(TABLE), &trial.path("cache")).unwrap_err();
+        expect_test::expect![[r#"
+            cannot use `fer.csv`: it does not exist
+            check `data.source.fer2013.csv`; the path is relative to the folder you run `ferrite` in
+        "#]]
+        .assert_eq(&trial.told(&error));
+    }
+}

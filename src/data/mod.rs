@@ -21,6 +21,8 @@ mod rows;
 pub mod source;
 pub mod split;
 pub mod synthetic;
+#[cfg(test)]
+mod trial;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,7 +113,7 @@ mod tests {
             Ok(data) => {
                 data.check().iter().map(|it| format!("{}: {}\n", it.key, it.message)).collect()
             }
-            Err(error) => format!("{}\n", error.message()),
+            Err(error) => format!("{:?} {}\n", &text[error.span().unwrap()], error.message()),
         };
         expected.assert_eq(&told);
     }
@@ -143,18 +145,58 @@ mod tests {
             source = { synthetic = { faces = 0 } }
             split = { train = "Training", valid = "PublicTest" }
             "#,
-            expect![],
+            expect![[r#"
+                source.synthetic.faces: must be at least 1
+                image_size: must be between 32 and 512
+                limit: must be at least 7, one training image for each class
+                split: must be fractions, like `{ train = 0.7, valid = 0.15, test = 0.15 }`: synthetic faces have no named splits
+            "#]],
         );
         check(
             r#"source = { folder = { path = "", classes = ["sad", "", "sad", "a/b"] } }"#,
-            expect![],
+            expect![[r#"
+                source.folder.path: must name a folder, like `data/faces`
+                source.folder.classes.1: must be the name of a folder, not ``
+                source.folder.classes.2: lists `sad` twice: take one of them out
+                source.folder.classes.3: must be the name of a folder, not `a/b`
+            "#]],
         );
-        check(r#"source = { folder = { path = "faces" } }"#, expect![]);
-        check(r#"source = { fer2013 = { csv = "" } }"#, expect![]);
-        check(r#"source = { fer2013 = {} }"#, expect![]);
-        check(r#"source = { fer2014 = {} }"#, expect![]);
-        check(r#"source = { fer2013 = { csv = "a", cvs = "b" } }"#, expect![]);
-        check(r#"on_error = "ignore""#, expect![]);
+        check(
+            r#"source = { folder = { path = "faces" } }"#,
+            expect![[r#"
+            source.folder.classes: must list the class folders in label order, 2 to 256 of them, like `["angry", "happy"]`
+        "#]],
+        );
+        check(
+            r#"source = { fer2013 = { csv = "" } }"#,
+            expect![[r#"
+            source.fer2013.csv: must name a file, like `fer2013.csv`
+        "#]],
+        );
+        check(
+            r#"source = { fer2013 = {} }"#,
+            expect![[r#"
+                "{}" missing field `csv`
+            "#]],
+        );
+        check(
+            r#"source = { fer2014 = {} }"#,
+            expect![[r#"
+                "fer2014" unknown variant `fer2014`, expected one of `fer2013`, `folder`, `synthetic`
+            "#]],
+        );
+        check(
+            r#"source = { fer2013 = { csv = "a", cvs = "b" } }"#,
+            expect![[r#"
+                "cvs" unexpected keys in table: cvs, available keys: csv
+            "#]],
+        );
+        check(
+            r#"on_error = "ignore""#,
+            expect![[r#"
+                "\"ignore\"" unknown variant `ignore`, expected `error` or `skip`
+            "#]],
+        );
     }
 
     #[test]

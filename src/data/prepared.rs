@@ -4,7 +4,7 @@
 //! together (NHWC). `items.csv` has a line `id,split,label` for each image. `dataset.json` says how
 //! many there are, their size and classes, and what was skipped.
 //!
-//! **Invariant:** what [`read`] returns fits together; a folder that does not is named damaged.
+//! **Invariant:** what `read` returns fits together; a folder that does not is named damaged.
 
 use std::fs::File;
 use std::io::{BufWriter, Error as IoError, ErrorKind, Write};
@@ -169,8 +169,9 @@ fn read_items(path: &Path, manifest: Manifest, images: Mmap) -> Result<Prepared>
     let mut all = Prepared { manifest, images, labels, ids, splits, split_names };
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|it| damaged(path, it.to_string()))? {
+        let line = all.ids.len() + 2;
         if !all.add(&record) {
-            return Err(damaged(path, format!("line {} is no image", all.ids.len() + 2)));
+            return Err(damaged(path, format!("line {line} is no image")));
         }
     }
     if all.ids.len() == all.manifest.count {

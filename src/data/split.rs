@@ -166,16 +166,69 @@ mod tests {
 
     #[test]
     fn every_problem_says_what_to_write() {
-        check("train = true", expect![]);
-        check("train = [0.7]", expect![]);
-        check("trian = 0.7", expect![]);
-        check("train = 1\nvalid = 0.2", expect![]);
-        check("train = 0.7\nvalid = -0.2\ntest = nan", expect![]);
-        check("train = 0.7\nvalid = 0.2\ntest = 0.2", expect![]);
-        check("train = 'Training'\nvalid = 0.2", expect![]);
-        check("train = '0.7'\nvalid = ''\ntest='../b'", expect![]);
-        check("train = 'a'\nvalid = 'b'\ntest = 'b'", expect![]);
-        check("train = 'a'\nvalid = 'a'", expect![]);
+        check(
+            "train = true",
+            expect![[r#"
+            "true" invalid type: boolean `true`, expected the name of a split, like "Training", or a fraction of all images, like 0.7
+        "#]],
+        );
+        check(
+            "train = [0.7]",
+            expect![[r#"
+            "[0.7]" invalid type: sequence, expected the name of a split, like "Training", or a fraction of all images, like 0.7
+        "#]],
+        );
+        check(
+            "trian = 0.7",
+            expect![[r#"
+            "trian" unknown field `trian`, expected one of `train`, `valid`, `test`, `seed`
+        "#]],
+        );
+        check(
+            "train = 1\nvalid = 0.2",
+            expect![[r#"
+            train: must be a fraction between 0 and 1, like `0.15`
+        "#]],
+        );
+        check(
+            "train = 0.7\nvalid = -0.2\ntest = nan",
+            expect![[r#"
+            valid: must be a fraction between 0 and 1, like `0.15`
+            test: must be a fraction between 0 and 1, like `0.15`
+        "#]],
+        );
+        check(
+            "train = 0.7\nvalid = 0.2\ntest = 0.2",
+            expect![[r#"
+            : must be fractions that add up to 1 or less, not 1.100
+        "#]],
+        );
+        check(
+            "train = 'Training'\nvalid = 0.2",
+            expect![[r#"
+            : must be all names, like `"Training"`, or all fractions, like `0.7`: a fraction is a share of all images, not of a split
+        "#]],
+        );
+        check(
+            "train = '0.7'\nvalid = ''\ntest='../b'",
+            expect![[r#"
+            train: must be written without quotes: `0.7`
+            valid: must be the name of a split, like `"Training"`
+            test: must be the name of a split, not a path
+        "#]],
+        );
+        check(
+            "train = 'a'\nvalid = 'b'\ntest = 'b'",
+            expect![[r#"
+            test: must not be `b` like `valid`: leave `test` out instead
+        "#]],
+        );
+        check(
+            "train = 'a'\nvalid = 'a'",
+            expect![[r#"
+            valid: must not be `a` like `train`: the scores would mean nothing
+        "#]],
+        );
     }
 
     #[test]

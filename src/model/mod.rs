@@ -164,9 +164,8 @@ impl Model {
     /// What cannot be right in this table alone.
     pub fn check(&self) -> Vec<Problem> {
         let head = self.head.check().into_iter().map(|it| it.within("head"));
-        let named = |key, name: &str| {
-            Problem::unless(!name.trim().is_empty(), key, "must name something")
-        };
+        let named =
+            |key, name: &str| Problem::unless(!name.trim().is_empty(), key, "must name something");
         let weights = match &self.weights {
             Weights::None => None,
             Weights::Experiment(name) => named("weights.experiment", name),
@@ -182,7 +181,8 @@ impl Head {
         let wide = self.layers.iter().all(|it| (1..=65_536).contains(it));
         let dropout = (0.0..1.0).contains(&self.dropout);
         let normed = !self.batch_norm || !self.layers.is_empty();
-        let norm = "needs a hidden layer to stand behind: give `layers` a width, or set it to false";
+        let norm =
+            "needs a hidden layer to stand behind: give `layers` a width, or set it to false";
         [
             Problem::unless(wide, "layers", "each width must be from 1 to 65536"),
             Problem::unless(dropout, "dropout", "must be at least 0 and below 1"),

@@ -107,7 +107,8 @@ fn read(path: &Path, name: &str, shape: &[usize], tensor: &TensorView<'_>) -> Re
 /// [`Error::File`] or [`Error::Weights`] if it is no safetensors file.
 pub fn facts(path: &Path) -> Result<BTreeMap<String, String>> {
     let bytes = fs_err::read(path).map_err(Error::file("cannot read", path))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| incomplete(path, &error))?;
+    let (_, header) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| incomplete(path, &error))?;
     Ok(header.metadata().clone().unwrap_or_default().into_iter().collect())
 }
 

@@ -159,7 +159,8 @@ impl Runner<'_> {
             decode(settings, folder, &progress)
         })?;
         let dataset = dataset::open(settings, &folder)?;
-        let splits = [("train", &dataset.train), ("valid", &dataset.valid), ("test", &dataset.test)];
+        let splits =
+            [("train", &dataset.train), ("valid", &dataset.valid), ("test", &dataset.test)];
         let counts = splits
             .into_iter()
             .filter(|(_, rows)| !rows.is_empty())
@@ -236,15 +237,16 @@ impl Runner<'_> {
         }))?;
         let key = self.key(Kind::Stage, &stage.name).to_owned();
         let valid_name = "valid";
-        let train_features =
-            (caches && !random).then(|| self.features(stage, network, images, ("train", &dataset.train)));
+        let train_features = (caches && !random)
+            .then(|| self.features(stage, network, images, ("train", &dataset.train)));
         let valid_features =
             caches.then(|| self.features(stage, network, images, (valid_name, &dataset.valid)));
         let train = Split { rows: &dataset.train, features: train_features.transpose()? };
         let valid = Split { rows: &dataset.valid, features: valid_features.transpose()? };
         let noise = self.noise(network, images, &train)?;
         if augment.acts() {
-            let shown = evidence::augmentation(stage, augment, self.seed_of(stage), (images, &train));
+            let shown =
+                evidence::augmentation(stage, augment, self.seed_of(stage), (images, &train));
             let name = format!("{}/augmented-{}.png", files::PLOTS, stage.name);
             self.log.folder.write(&name, &shown.sheet)?;
             self.log.emit(Event::AugmentationMeasured(shown.measured))?;
@@ -265,11 +267,15 @@ impl Runner<'_> {
             };
             let mut save = |it: &Checkpoint| write_whole(&path, &it.to_bytes()?);
             let mut ending = Ending { log, end: None };
-            let mut outside = Outside { sink: &mut ending, save: &mut save, interrupted: *interrupted };
+            let mut outside =
+                Outside { sink: &mut ending, save: &mut save, interrupted: *interrupted };
             let epochs = fit(network, job, checkpoint, &mut outside)?;
             let end = ending.end.expect("a stage that returns has ended");
             let history = serde_json::to_vec_pretty(&(epochs, end)).expect("plain JSON");
-            write_whole(&folder.join("weights.safetensors"), &weights::serialize(network, BTreeMap::new())?)?;
+            write_whole(
+                &folder.join("weights.safetensors"),
+                &weights::serialize(network, BTreeMap::new())?,
+            )?;
             write_whole(&folder.join("history.json"), &history)?;
             let _ = std::fs::remove_file(&path);
             Ok(())

@@ -82,7 +82,8 @@ fn mend(log: &Path) -> Result<()> {
         return Ok(());
     }
     let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
-    let file = OpenOptions::new().write(true).open(log).map_err(Error::file("cannot write", log))?;
+    let file =
+        OpenOptions::new().write(true).open(log).map_err(Error::file("cannot write", log))?;
     file.set_len(whole as u64).map_err(Error::file("cannot write", log))
 }
 

@@ -141,7 +141,8 @@ fn busy_seconds(events: &[Event]) -> f64 {
 pub fn predictions_csv(classes: &[String], rows: &[Prediction]) -> Result<Vec<u8>> {
     let path = Path::new(files::PREDICTIONS);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = ["id", "truth", "prediction"].into_iter().chain(classes.iter().map(String::as_str));
+    let header =
+        ["id", "truth", "prediction"].into_iter().chain(classes.iter().map(String::as_str));
     writer.write_record(header).map_err(|it| damaged(path, &it.to_string()))?;
     for row in rows {
         let names = [&row.id, &classes[row.truth], &classes[row.predicted]].map(String::clone);

@@ -223,7 +223,8 @@ pub fn erase(x: Tensor<4>, rectangles: &[Option<Rectangle>], fill: f64) -> Tenso
     map(x, |x| {
         let device = x.device();
         let edges = |edge: fn(&Rectangle) -> f64| {
-            let edges: Vec<f64> = rectangles.iter().map(|it| it.as_ref().map_or(-1.0, edge)).collect();
+            let edges: Vec<f64> =
+                rectangles.iter().map(|it| it.as_ref().map_or(-1.0, edge)).collect();
             tch::Tensor::from_slice(&edges).to(device).reshape([-1, 1, 1, 1])
         };
         let centres = |size: i64, dims: [i64; 4]| {
@@ -234,7 +235,9 @@ pub fn erase(x: Tensor<4>, rectangles: &[Option<Rectangle>], fill: f64) -> Tenso
         let (down, along) = (centres(height, [1, 1, -1, 1]), centres(width, [1, 1, 1, -1]));
         let inside = along.ge_tensor(&edges(|it| it.left)).logical_and(
             &along.lt_tensor(&edges(|it| it.right)).logical_and(
-                &down.ge_tensor(&edges(|it| it.top)).logical_and(&down.lt_tensor(&edges(|it| it.bottom))),
+                &down
+                    .ge_tensor(&edges(|it| it.top))
+                    .logical_and(&down.lt_tensor(&edges(|it| it.bottom))),
             ),
         );
         x.masked_fill(&inside, fill)

@@ -143,7 +143,8 @@ impl Parameters {
 
     /// Cuts the flat leaf into fresh views, which start a fresh graph.
     fn refresh(&mut self) {
-        let sizes: Vec<i64> = self.trainable.iter().map(|it| self.specs[it.0].len() as i64).collect();
+        let sizes: Vec<i64> =
+            self.trainable.iter().map(|it| self.specs[it.0].len() as i64).collect();
         if sizes.is_empty() {
             return;
         }

@@ -46,7 +46,9 @@ impl Checkpoint {
         let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
         let facts: HashMap<String, String> =
             [(EPOCHS.to_owned(), epochs), (STEPS.to_owned(), self.steps.to_string())].into();
-        let refused = |error: safetensors::SafeTensorError| damaged(Path::new("checkpoint"), &error.to_string());
+        let refused = |error: safetensors::SafeTensorError| {
+            damaged(Path::new("checkpoint"), &error.to_string())
+        };
         let views: Vec<(&str, TensorView<'_>)> = blobs
             .iter()
             .map(|(name, bytes)| {
@@ -63,7 +65,8 @@ impl Checkpoint {
     /// [`Error::Damaged`] if the bytes are no complete checkpoint.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
         let broken = |message: &str| damaged(path, message);
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|it| broken(&it.to_string()))?;
+        let (_, header) =
+            SafeTensors::read_metadata(bytes).map_err(|it| broken(&it.to_string()))?;
         let facts = header.metadata().clone().unwrap_or_default();
         let fact = |name: &str| facts.get(name).ok_or_else(|| broken("its header is incomplete"));
         let file = SafeTensors::deserialize(bytes).map_err(|it| broken(&it.to_string()))?;

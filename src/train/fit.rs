@@ -238,7 +238,9 @@ mod tests {
 
     #[test]
     fn every_image_is_in_one_batch_and_none_is_alone() {
-        for (images, expected) in [(8, vec![4, 4]), (9, vec![4, 5]), (10, vec![4, 4, 2]), (3, vec![3])] {
+        for (images, expected) in
+            [(8, vec![4, 4]), (9, vec![4, 5]), (10, vec![4, 4, 2]), (3, vec![3])]
+        {
             let order = shuffled(images, 1, 1);
             let sizes: Vec<usize> = batches(&order, 4).iter().map(|it| it.len()).collect();
             assert_eq!(sizes, expected, "{images} images");

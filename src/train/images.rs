@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use crate::data::dataset::Dataset;
 use crate::data::augment::{Augment, Change};
+use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Scores, Signal};
 use crate::model::network::Network;

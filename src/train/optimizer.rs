@@ -126,7 +126,8 @@ impl Optimizer {
                 need(!nesterov || momentum > 0.0, "nesterov", "needs a `momentum` above 0");
             }
         }
-        if let Self::Adamw(AdamW { weight_decay, .. }) | Self::Sgd(Sgd { weight_decay, .. }) = *self {
+        if let Self::Adamw(AdamW { weight_decay, .. }) | Self::Sgd(Sgd { weight_decay, .. }) = *self
+        {
             need(decays(weight_decay), "weight_decay", "must be 0 or a positive number");
         }
         problems

@@ -1,5 +1,7 @@
 //! Some lines of a FER2013 table, parsed byte by byte.
 
+use std::io::BufRead;
+
 use crate::data::fer2013::CLASSES;
 use crate::data::fer2013::header::Header;
 
@@ -40,7 +42,9 @@ impl Block {
     pub(super) fn parse(header: Header, text: &[u8]) -> Self {
         let mut block = Self::default();
         block.pixels.reserve(text.len() / 3);
-        for line in text.strip_suffix(b"\n").unwrap_or(text).split(|it| *it == b'\n') {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (line, _) = until(&mut rest, b'\n');
             if !line.trim_ascii().is_empty() {
                 block.read(header, line);
                 block.data_lines += 1;
@@ -112,8 +116,10 @@ const CUT_OFF: &str = ", and the file ends there: it was cut off";
 /// The label and split of one line; its pixels are appended to `pixels`.
 fn row<'a>(header: Header, line: &'a [u8], pixels: &mut Vec<u8>) -> Result<(u8, &'a str), String> {
     let (mut label, mut usage) = (Err(String::new()), "");
-    let mut columns = 0;
-    for field in line.split(|it| *it == b',') {
+    let (mut columns, mut rest, mut more) = (0, line, true);
+    while more {
+        let field;
+        (field, more) = until(&mut rest, b',');
         let field = unquoted(field);
         if columns == header.pixels {
             read_pixels(field, pixels)?;
@@ -175,6 +181,15 @@ fn wrong_pixel(rest: &[u8], before: usize) -> String {
     let digits = token.iter().all(u8::is_ascii_digit);
     let why = if digits { "above 255" } else { "not a whole number" };
     format!("has `{}` as pixel {}, which is {why}", shown(token), before + 1)
+}
+
+/// Takes what comes before the next `end` off `rest`, and `end` with it, if there is one.
+///
+/// [`BufRead::skip_until`] looks at many bytes at once, unlike `split`.
+fn until<'a>(rest: &mut &'a [u8], end: u8) -> (&'a [u8], bool) {
+    let all = *rest;
+    let taken = &all[..rest.skip_until(end).expect("memory can always be read")];
+    taken.strip_suffix(&[end]).map_or((taken, false), |it| (it, true))
 }
 
 /// A field without the blanks and quotes around it.

@@ -91,4 +91,4 @@ fn broken_rows(csv: &Path, blocks: &[Block]) -> Vec<Broken> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -95,4 +95,4 @@ impl Pass {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -34,7 +34,11 @@ pub(super) fn build(builder: &mut Builder) -> Described {
             blocks.push(Block {
                 name: format!("features.{index}"),
                 // Keras counts the inverted residuals from 0 and calls the first one expanded_conv.
-                alias: if index == 1 { "expanded_conv".into() } else { format!("block_{}", index - 1) },
+                alias: if index == 1 {
+                    "expanded_conv".into()
+                } else {
+                    format!("block_{}", index - 1)
+                },
                 layers: inverted_residual(builder, index, [channels, output], (expansion, stride)),
             });
             channels = output;
