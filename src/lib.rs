@@ -6,4 +6,5 @@
 pub mod error;
 pub mod event;
 pub mod random;
+pub mod report;
 pub mod store;
