@@ -83,7 +83,7 @@ pub(super) fn cost(study: &Study<'_>) -> Option<Figure> {
         points,
     };
     let caption = "Further up is better, further left is cheaper: what no other dot beats on both \
-                   is worth its time.";
+                   is worth its time. Colours are those of the leaderboard.";
     enough.then(|| figure("cost", Chart::Scatter(chart), caption))
 }
 

@@ -91,11 +91,19 @@ pub(super) struct Canvas<'a, DB: DrawingBackend> {
     area: &'a DrawingArea<DB, Shift>,
     /// Width and height.
     pub(super) size: (f64, f64),
+    /// How far texts are moved down, as a share of their size, to lie in the middle.
+    drop: f64,
 }
 
 impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
-    pub(super) fn new(area: &'a DrawingArea<DB, Shift>, size: (f64, f64)) -> Self {
-        Self { area, size }
+    /// An area of SVG, whose texts a browser puts in place.
+    pub(super) fn of_svg(area: &'a DrawingArea<DB, Shift>, size: (f64, f64)) -> Self {
+        Self { area, size, drop: 0.0 }
+    }
+
+    /// An area of pixels, where plotters draws texts a little too high.
+    pub(super) fn of_pixels(area: &'a DrawingArea<DB, Shift>, size: (f64, f64)) -> Self {
+        Self { area, size, drop: 0.16 }
     }
 
     pub(super) fn line(&self, points: &[At], ink: Ink, width: f64, dash: Dash) -> io::Result<()> {
@@ -151,7 +159,9 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         let colour = ink.colour();
         let style =
             TextStyle::from(font(size * SCALE)).color(&colour).pos(Pos::new(h_pos, VPos::Center));
-        self.area.draw(&Text::new(text.to_owned(), place(at), style)).map_err(cannot_draw)
+        self.area
+            .draw(&Text::new(text.to_owned(), place((at.0, at.1 + self.drop * size)), style))
+            .map_err(cannot_draw)
     }
 }
 

@@ -30,7 +30,7 @@ impl ConfusionMatrix {
     }
 
     fn cell(&self) -> f64 {
-        if self.counts.is_empty() { 46.0 } else { 62.0 }
+        if self.counts.is_empty() { 52.0 } else { 62.0 }
     }
 
     fn label_room(&self) -> f64 {
@@ -41,8 +41,7 @@ impl ConfusionMatrix {
     pub(super) fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> io::Result<()> {
         let (left, cell) = (self.label_room(), self.cell());
         let side = cell * self.classes.len() as f64;
-        let above = "predicted →";
-        canvas.text(above, (left, 9.0), 11.0, Ink::MUTED, Align::Left)?;
+        canvas.text("predicted as", (left, 9.0), 11.0, Ink::MUTED, Align::Left)?;
         canvas.text("true", (left - 8.0, TOP - 14.0), 11.0, Ink::MUTED, Align::Right)?;
         for (at, class) in self.classes.iter().enumerate() {
             let middle = (at as f64 + 0.5) * cell;

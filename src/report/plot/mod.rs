@@ -131,7 +131,7 @@ pub fn svg(chart: &Chart) -> io::Result<String> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        chart.draw(&Canvas::new(&area, chart.size()))?;
+        chart.draw(&Canvas::of_svg(&area, chart.size()))?;
         area.present().map_err(canvas::cannot_draw)?;
     }
     let inner = text.split_once('>').map_or("", |(_, rest)| rest);
@@ -179,12 +179,12 @@ fn draw_titled<DB: DrawingBackend>(
     place: &DrawingArea<DB, Shift>,
 ) -> io::Result<()> {
     let (width, height) = chart.size();
-    let whole = Canvas::new(place, (width + 2.0 * MARGIN, height + TITLE + MARGIN));
+    let whole = Canvas::of_pixels(place, (width + 2.0 * MARGIN, height + TITLE + MARGIN));
     let title = canvas::shorten(chart.title(), 16.0, width);
     whole.text(&title, (MARGIN + 4.0, TITLE / 2.0 + 2.0), 16.0, Ink::TEXT, canvas::Align::Left)?;
     let corner = (pixels(MARGIN), pixels(TITLE));
     let inner = place.clone().shrink(corner, (pixels(width), pixels(height)));
-    chart.draw(&Canvas::new(&inner, (width, height)))
+    chart.draw(&Canvas::of_pixels(&inner, (width, height)))
 }
 
 fn encode(buffer: &[u8], width: u32, height: u32) -> io::Result<Vec<u8>> {
