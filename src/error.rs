@@ -16,12 +16,19 @@ pub struct Problem {
     pub key: String,
     /// What is wrong with it and what would be right: a fragment without a full stop.
     pub message: String,
+    /// Whether the key itself is wrong, rather than its value.
+    pub of_key: bool,
 }
 
 impl Problem {
-    /// A problem with `key`.
+    /// A problem with the value of `key`.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
+        Self { key: key.into(), message: message.into(), of_key: false }
+    }
+
+    /// A problem with `key` itself.
+    pub fn of_key(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { of_key: true, ..Self::new(key, message) }
     }
 
     /// A problem with `key` unless `fine`.

@@ -1,10 +1,27 @@
 //! Declarative transfer-learning experiments on face images.
 //!
 //! An experiment file says what to train; a sweep trains it and shows what came out. The modules lie
-//! in layers (ARCHITECTURE.md): each uses only those above it in this list.
+//! in layers (ARCHITECTURE.md, `tests/tidy.rs`): each uses only those above it in this list.
 
 pub mod error;
 pub mod event;
 pub mod random;
-pub mod report;
+
+pub mod torch;
+
+pub mod data;
+pub mod model;
+
+pub mod train;
+
+pub mod config;
+
+pub mod plan;
 pub mod store;
+
+pub mod report;
+pub mod run;
+pub mod sweep;
+
+pub mod cli;
+pub mod progress;

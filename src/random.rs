@@ -21,6 +21,8 @@ pub enum Use {
     Init = 5,
     /// Dropout masks and noise layers, drawn on the device.
     Layers = 6,
+    /// Telling the stages of a trial apart.
+    Stage = 7,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).

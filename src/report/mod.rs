@@ -36,18 +36,19 @@ use crate::report::study::{Run, Study};
 use crate::store::record::Record;
 
 /// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each of `records`, and
-/// gives back the study's page. What is up to date is left alone; a page that cannot be written does
-/// not keep the others from being written.
+/// gives back the study's page, which names the `damaged` folders too. What is up to date is left
+/// alone; a page that cannot be written does not keep the others from being written.
 ///
 /// # Errors
 /// [`Error::File`] for the first file that cannot be written.
-pub fn write(records: &[Record], runs: &Path) -> Result<PathBuf> {
-    let study = Study::of(records, runs);
+pub fn write(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathBuf> {
+    let study = Study::of(records, damaged, runs);
     let name = study_name(runs);
     let all: Vec<_> = study.runs().collect();
     let trials: Vec<_> = all.into_par_iter().map(|it| write_trial(it, &name)).collect();
     let mut whole = Fingerprint::new();
     whole.add(&name);
+    damaged.iter().for_each(|it| whole.add(&it.to_string()));
     for (run, (_, inputs)) in study.runs().zip(&trials) {
         whole.add(&run.place);
         whole.add(inputs);

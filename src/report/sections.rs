@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use maud::{Markup, html};
+use miette::Diagnostic;
 
+use crate::error::Error;
 use crate::event::Dataset;
 use crate::report::diff::{self, plain};
 use crate::report::figures::{Figure, class_shares};
@@ -146,13 +148,25 @@ fn skipped(all: &[String]) -> Markup {
 pub(super) fn failures(study: &Study<'_>) -> Option<Markup> {
     let open = |it: &&Run<'_>| !matches!(it.record.state, State::Finished | State::Running);
     let all: Vec<_> = study.runs().filter(open).collect();
-    (!all.is_empty()).then(|| {
+    (!all.is_empty() || !study.damaged.is_empty()).then(|| {
         html! {
             (lead("The other runs are not affected. Failed runs are tried again by `ferrite retry`, \
                    interrupted ones go on with the next sweep."))
-            div .failures { @for it in all { (failure(it)) } }
+            div .failures {
+                @for it in study.damaged { (damage(it)) }
+                @for it in all { (failure(it)) }
+            }
         }
     })
+}
+
+fn damage(error: &Error) -> Markup {
+    html! {
+        article .failed {
+            h3 { span .state.failed { "damaged" } (prose(&error.to_string())) }
+            @if let Some(help) = error.help() { p .help { (prose(&help.to_string())) } }
+        }
+    }
 }
 
 fn failure(run: &Run<'_>) -> Markup {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::event::Epoch;
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
@@ -21,6 +22,8 @@ use crate::store::record::{Record, State};
 pub(super) struct Study<'a> {
     /// The best first; those without a score last.
     pub(super) configurations: Vec<Configuration<'a>>,
+    /// Folders that could not be read, and why.
+    pub(super) damaged: &'a [Error],
 }
 
 /// An experiment with all its settings but the seed.
@@ -51,7 +54,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Study<'a> {
     /// Gathers and ranks `records`, whose folders lie below `runs`.
-    pub(super) fn of(records: &'a [Record], runs: &Path) -> Self {
+    pub(super) fn of(records: &'a [Record], damaged: &'a [Error], runs: &Path) -> Self {
         let all: Vec<_> = records.par_iter().map(|it| Run::of(it, runs)).collect();
         let flat: Vec<_> = records.par_iter().map(|it| flatten(&it.settings)).collect();
         let mut groups = BTreeMap::<(&str, Flat), Vec<Run<'a>>>::new();
@@ -66,7 +69,7 @@ impl<'a> Study<'a> {
         let mut configurations: Vec<_> =
             groups.into_iter().zip(labels).map(configuration).collect();
         rank(&mut configurations);
-        Self { configurations }
+        Self { configurations, damaged }
     }
 
     /// All runs, the best configuration's first.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
+use crate::error::Error;
 use crate::store::record::{Record, State};
 
 /// Five runs of four configurations, one of them failed.
@@ -17,7 +18,7 @@ fn some(runs: &Path) -> Vec<Record> {
 
 /// Writes the report of `records` into `runs` and gives back the study's page.
 fn index(records: &[Record], runs: &Path) -> String {
-    fs::read_to_string(write(records, runs).unwrap()).unwrap()
+    fs::read_to_string(write(records, &[], runs).unwrap()).unwrap()
 }
 
 fn page(record: &Record) -> String {
@@ -78,7 +79,7 @@ fn what_failed_or_is_not_a_number_never_ranks() {
             record.state = State::Interrupted;
             record.facts.stages[1].epochs.iter_mut().for_each(|it| it.valid.accuracy = 0.99);
         }
-        let study = Study::of(&records, runs);
+        let study = Study::of(&records, &[], runs);
         super::index::page(&study, "faces", String::new()).unwrap();
         let board: Vec<_> =
             study.configurations.iter().map(|it| (it.rank, it.label.as_str())).collect();
@@ -92,7 +93,7 @@ fn what_failed_or_is_not_a_number_never_ranks() {
 fn seeds_are_one_configuration_and_what_differs_names_it() {
     in_study(|runs| {
         let records = records(runs);
-        let study = Study::of(&records, runs);
+        let study = Study::of(&records, &[], runs);
         assert_eq!(study.configurations.len(), 8);
         let best = &study.configurations[0];
         assert_eq!(
@@ -141,11 +142,11 @@ fn the_same_records_give_the_same_bytes_and_are_not_written_twice() {
         let mut records = some(runs);
         let when =
             |it: &Record| fs::metadata(it.folder.join("index.html")).unwrap().modified().unwrap();
-        write(&records, runs).unwrap();
+        write(&records, &[], runs).unwrap();
         let before: Vec<_> = records.iter().map(when).collect();
         records[0].seconds += 1.0;
         fs::remove_file(records[1].folder.join("plots/loss.png")).unwrap();
-        write(&records, runs).unwrap();
+        write(&records, &[], runs).unwrap();
         let changed = (0..records.len()).filter(|it| when(&records[*it]) != before[*it]);
         assert_eq!(changed.collect::<Vec<_>>(), [0, 1]);
         assert!(records[1].folder.join("plots/loss.png").exists());
@@ -160,7 +161,7 @@ fn evidence_of_a_run_is_on_its_page() {
         fs::write(records[0].folder.join("plots/augmented-fine-tune.png"), b"sheet").unwrap();
         fs::write(records[0].folder.join("environment.json"), r#"{"git":{"commit":"c0ffee"}}"#)
             .unwrap();
-        write(&records, runs).unwrap();
+        write(&records, &[], runs).unwrap();
         let page = page(&records[0]);
         for evidence in [
             "data:image/png;base64,c2hlZXQ=",
@@ -182,9 +183,21 @@ fn a_folder_that_cannot_be_written_is_named_and_hides_no_other_page() {
         let records = many(runs, 4);
         fs::create_dir_all(records[0].folder.parent().unwrap()).unwrap();
         fs::write(&records[0].folder, "not a folder").unwrap();
-        let error = write(&records, runs).unwrap_err().to_string();
+        let error = write(&records, &[], runs).unwrap_err().to_string();
         assert!(error.contains(&records[0].trial), "{error}");
         assert!(runs.join("index.html").exists() && records[3].folder.join("index.html").exists());
+    });
+}
+
+#[test]
+fn a_damaged_folder_is_named_on_the_page() {
+    in_study(|runs| {
+        let (path, help) = (runs.join("a/<b>/events.jsonl"), "delete the folder".to_owned());
+        let damaged = [Error::Damaged { path, message: "line 3 is cut off".into(), help }];
+        let page = fs::read_to_string(write(&[], &damaged, runs).unwrap()).unwrap();
+        for part in ["/a/&lt;b&gt;/events.jsonl", "line 3 is cut off", "delete the folder"] {
+            assert!(page.contains(part), "{part}");
+        }
     });
 }
 
@@ -192,7 +205,7 @@ fn a_folder_that_cannot_be_written_is_named_and_hides_no_other_page() {
 fn forty_configurations_fit() {
     in_study(|runs| {
         let records = many(runs, 40 * 3);
-        let study = Study::of(&records, runs);
+        let study = Study::of(&records, &[], runs);
         let page = super::index::page(&study, "grid", String::new()).unwrap().0.render();
         assert!(page.contains("The first 12 of 40 configurations"));
     });

@@ -243,7 +243,7 @@ fn stage(it: &Stage, sheet: Option<&[u8]>) -> Markup {
                 figure .sheet {
                     img alt={ "Augmented images of stage " (start.stage) }
                         src={ "data:image/png;base64," (PreEscaped(format::base64(png))) };
-                    figcaption { "Augmented images as the network was fed with them, pixel by pixel." }
+                    figcaption { "First row: images as they are. Below: the same images as the network was fed with them, epoch by epoch." }
                 }
             }
         }

@@ -1,0 +1,68 @@
+# What one does with Ferrite. `make` alone lists the targets.
+
+# Which experiments `make sweep` runs: a folder or file under experiments/. Empty: the default suite.
+SUITE =
+# Further arguments for ferrite, such as `make sweep ARGS=--dry-run`.
+ARGS =
+# cpu or cuda: the LibTorch to fetch. Empty: the one already fetched, or else cpu.
+DEVICE =
+# 1 keeps the downloaded wheels for `make parity`, which uses and then removes them.
+KEEP_WHEELS =
+
+PYTHON = python3
+CARGO = cargo
+
+.DEFAULT_GOAL = help
+.PHONY: sweep libtorch build test check parity docs clean help
+
+sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
+	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
+
+libtorch: needs-python3 ## Fetch LibTorch into .libtorch: make libtorch [DEVICE=cuda] [KEEP_WHEELS=1]
+	@$(PYTHON) tools/libtorch.py $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP_WHEELS),--keep-wheels)
+
+build: libtorch fresh-bindings ## Build the optimised program, target/release/ferrite
+	@$(CARGO) build --quiet --release --bins
+
+test: libtorch fresh-bindings ## Run the tests
+	@$(CARGO) test
+
+check: libtorch fresh-bindings ## Formatting, lints and tests: what a change must pass
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --all-targets -- -D warnings
+	@$(CARGO) test
+	@$(PYTHON) -m unittest discover --quiet --start-directory tools --pattern 'test_*.py'
+
+parity: build ## Compare Ferrite with PyTorch on this machine
+	@$(PYTHON) tools/parity_env.py
+	@CUDA_VISIBLE_DEVICES= .venv/bin/python tools/parity.py $(ARGS)
+
+docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
+	@$(CARGO) build --quiet --bins
+	@target/debug/ferrite docs
+
+clean: ## Remove what was built and fetched; experiments, data and runs stay
+	rm -rf target .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The bindings are compiled and linked against one LibTorch and cargo does not see it change, so a new one
+# in .libtorch makes them be built again.
+STAMP = .libtorch/ferrite-libtorch.json
+.PHONY: fresh-bindings
+fresh-bindings: libtorch needs-cargo
+	@if [ -f $(STAMP) ] && ! cmp -s $(STAMP) target/ferrite-libtorch.json; then \
+	    if [ -f target/ferrite-libtorch.json ]; then \
+	        $(CARGO) clean --quiet --package torch-sys --package ferrite && \
+	        $(CARGO) clean --quiet --release --package torch-sys --package ferrite || exit 1; \
+	    fi; \
+	    mkdir -p target && cp $(STAMP) target/ferrite-libtorch.json; \
+	fi
+
+.PHONY: needs-cargo needs-python3
+needs-cargo:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with \`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\` (see https://rustup.rs)" >&2; exit 1; }
+
+needs-python3:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: install it with \`sudo apt-get install python3 python3-pip\`" >&2; exit 1; }

@@ -1,0 +1,137 @@
+//! An experiment file: its tables together, and what cannot be right between them.
+//!
+//! Each table is defined and judged where it is used; this module composes them. Reading files,
+//! `extends`, `--set` and the places of problems are in [`read`]; what a file may hold at all, in [`schema`].
+//!
+//! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
+
+pub mod docs;
+pub mod path;
+pub mod read;
+pub mod schema;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Data;
+use crate::data::augment::Augment;
+use crate::error::Problem;
+use crate::model::backbone::Backbone;
+use crate::model::layer::Builder;
+use crate::model::network::resolve_trainable;
+use crate::model::{BatchNorm, Model, Noise};
+use crate::train::Stage;
+
+/// An experiment: what one TOML file says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Experiment {
+    /// One sentence for the report: what this experiment shows.
+    pub about: String,
+    /// Another experiment file, relative to this one, whose settings hold where this one says nothing.
+    /// Tables merge, lists replace.
+    pub extends: Option<String>,
+    /// One trial for each. A seed decides first weights, order, augmentation, dropout and noise, but not
+    /// the split of the data.
+    pub seeds: Vec<u64>,
+    /// The images: where they come from, how they are split.
+    pub data: Data,
+    /// Random changes of training images.
+    pub augment: Augment,
+    /// Backbone, first weights, head.
+    pub model: Model,
+    /// Gaussian noise layers.
+    pub noise: Noise,
+    /// What batch norms of frozen layers do.
+    pub batch_norm: BatchNorm,
+    /// The phases of training, in order.
+    pub stages: Vec<Stage>,
+    /// Dotted keys of settings and the values to try: every combination is a trial. A stage is addressed by
+    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`.
+    #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
+    pub grid: BTreeMap<String, Vec<toml::Value>>,
+}
+
+impl Default for Experiment {
+    fn default() -> Self {
+        Self {
+            about: String::new(),
+            extends: None,
+            seeds: vec![0],
+            data: Data::default(),
+            augment: Augment::default(),
+            model: Model::default(),
+            noise: Noise::default(),
+            batch_norm: BatchNorm::default(),
+            stages: vec![Stage::default()],
+            grid: BTreeMap::new(),
+        }
+    }
+}
+
+impl Experiment {
+    /// Everything that cannot be right, in the order of the tables. Empty means valid.
+    ///
+    /// Each table judges itself; only rules between tables are written here.
+    pub fn check(&self) -> Vec<Problem> {
+        let within = |table: &'static str, problems: Vec<Problem>| {
+            problems.into_iter().map(move |it| it.within(table))
+        };
+        let mut problems: Vec<Problem> = within("data", self.data.check())
+            .chain(within("augment", self.augment.check()))
+            .chain(within("model", self.model.check()))
+            .chain(within("noise", self.noise.check()))
+            .collect();
+        problems.extend(self.check_seeds());
+        problems.extend(self.check_stages());
+        problems.extend(self.check_image_size());
+        problems
+    }
+
+    fn check_seeds(&self) -> Option<Problem> {
+        let twice = self.seeds.iter().enumerate().any(|(at, it)| self.seeds[..at].contains(it));
+        Problem::unless(!self.seeds.is_empty(), "seeds", "must list at least one seed").or_else(
+            || Problem::unless(!twice, "seeds", "lists a seed twice; each must be its own"),
+        )
+    }
+
+    fn check_stages(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let some = !self.stages.is_empty();
+        problems.extend(Problem::unless(some, "stages", "must list at least one stage"));
+        for (index, stage) in self.stages.iter().enumerate() {
+            let place = format!("stages.{index}");
+            problems.extend(stage.check().into_iter().map(|it| it.within(&place)));
+            if let Err(problem) = resolve_trainable(&self.model, &stage.trainable) {
+                problems.push(problem.within(&place));
+            }
+            if self.stages[..index].iter().any(|it| it.name == stage.name) {
+                let message = format!("another stage is called `{}` too", stage.name);
+                problems.push(Problem::new("name", message).within(&place));
+            }
+        }
+        problems
+    }
+
+    fn check_image_size(&self) -> Option<Problem> {
+        let least = least_image_size(self.model.backbone);
+        let message = format!("must be at least {least} for this backbone");
+        Problem::unless(self.data.image_size >= least, "data.image_size", &message)
+    }
+}
+
+fn least_image_size(backbone: Backbone) -> usize {
+    backbone.build(&mut Builder::default()).least_image_size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_experiment_has_no_problem() {
+        assert_eq!(Experiment::default().check(), []);
+    }
+}

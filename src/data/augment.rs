@@ -1,0 +1,248 @@
+//! Random changes of training images, on the device.
+//!
+//! Flip, rotation, shift, zoom and the resize to the network's input are one affine map and one
+//! sampling, so an image is interpolated once. Brightness and erasing follow. Every number follows from
+//! (seed, epoch, item), drawn on the host.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::random::{Random, Use};
+use crate::torch::ops::{self, Rectangle};
+
+/// The `[augment]` table: random changes of training images. What is left out is off.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// Probability of mirroring left and right.
+    pub flip: f64,
+    /// Largest rotation in degrees, either way; uniform. Edges are replicated, as in Keras's `nearest`.
+    pub rotation: f64,
+    /// Largest shift as a fraction of the size, along each axis by itself; uniform.
+    pub shift: f64,
+    /// Zoom factor within 1 ± this, along each axis by itself as in Keras; uniform.
+    pub zoom: f64,
+    /// Lowest and highest factor on the gray levels, e.g. `[0.8, 1.2]`; uniform, clipped to 0-255.
+    /// Left out: off.
+    pub brightness: Option<[f64; 2]>,
+    /// Probability of erasing a rectangle of 2 to 33 % of the area, filled with the mean gray level
+    /// (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>, with torchvision's ranges).
+    pub erase: f64,
+}
+
+/// Share of the area and width-to-height ratio of an erased rectangle.
+const ERASED_AREA: [f64; 2] = [0.02, 0.33];
+const ERASED_RATIO: [f64; 2] = [0.3, 3.3];
+
+/// What happens to one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change {
+    /// Mirrored left and right.
+    pub flip: bool,
+    /// Rotation in degrees.
+    pub rotation: f64,
+    /// Shift along x and y, as fractions of the size.
+    pub shift: [f64; 2],
+    /// Zoom along x and y; above 1 shows more than the image.
+    pub zoom: [f64; 2],
+    /// Factor on the gray levels.
+    pub brightness: f64,
+    /// What is erased, as fractions of the size.
+    pub erased: Option<Rectangle>,
+}
+
+impl Augment {
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let probability = "is a probability and must be from 0 to 1";
+        let fraction = "must be at least 0 and below 1";
+        let range = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high <= 10.0;
+        let brightness = self.brightness.is_none_or(range);
+        [
+            Problem::unless((0.0..=1.0).contains(&self.flip), "flip", probability),
+            Problem::unless(
+                (0.0..=180.0).contains(&self.rotation),
+                "rotation",
+                "must be from 0 to 180 degrees",
+            ),
+            Problem::unless((0.0..1.0).contains(&self.shift), "shift", fraction),
+            Problem::unless((0.0..1.0).contains(&self.zoom), "zoom", fraction),
+            Problem::unless(
+                brightness,
+                "brightness",
+                "must be two factors above 0, the lower one first, e.g. [0.8, 1.2]",
+            ),
+            Problem::unless((0.0..=1.0).contains(&self.erase), "erase", probability),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Whether any image can change.
+    pub fn acts(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// What happens to image `item` in `epoch`.
+    pub fn draw(&self, seed: u64, epoch: usize, item: u32) -> Change {
+        let mut random = Random::at(seed, Use::Augment, epoch as u64, u64::from(item));
+        let mut around = |middle: f64, width: f64| random.between(middle - width, middle + width);
+        let rotation = around(0.0, self.rotation);
+        let shift = [around(0.0, self.shift), around(0.0, self.shift)];
+        let zoom = [around(1.0, self.zoom), around(1.0, self.zoom)];
+        let [dark, light] = self.brightness.unwrap_or([1.0, 1.0]);
+        Change {
+            rotation,
+            shift,
+            zoom,
+            brightness: random.between(dark, light),
+            flip: random.chance(self.flip),
+            erased: random.chance(self.erase).then(|| draw_rectangle(&mut random)),
+        }
+    }
+
+    /// Changes a batch and brings it to `size`.
+    ///
+    /// - input: `[batch, channels, h, w]`, gray levels 0-255
+    /// - output: `[batch, channels, size, size]`, gray levels 0-255
+    pub fn apply(&self, x: Tensor<4>, changes: &[Change], size: usize, fill: f64) -> Tensor<4> {
+        let maps: Vec<_> = changes.iter().map(Change::map).collect();
+        let mut x = ops::sample_affine(x, &maps, size);
+        if self.brightness.is_some() {
+            let factors: Vec<f32> = changes.iter().map(|it| it.brightness as f32).collect();
+            x = ops::brighten(x, &factors);
+        }
+        if self.erase > 0.0 {
+            let erased: Vec<_> = changes.iter().map(|it| it.erased).collect();
+            x = ops::erase(x, &erased, fill);
+        }
+        x
+    }
+}
+
+fn draw_rectangle(random: &mut Random) -> Rectangle {
+    let area = random.between(ERASED_AREA[0], ERASED_AREA[1]);
+    // Uniform in the logarithm, so that wide and tall ones are equally likely.
+    let ratio = random.between(ERASED_RATIO[0].ln(), ERASED_RATIO[1].ln()).exp();
+    let (width, height) = ((area * ratio).sqrt().min(1.0), (area / ratio).sqrt().min(1.0));
+    let (left, top) = (random.between(0.0, 1.0 - width), random.between(0.0, 1.0 - height));
+    Rectangle { left, top, right: left + width, bottom: top + height }
+}
+
+impl Change {
+    /// The affine map from an output position to an input position, both in -1..1.
+    pub fn map(&self) -> [f32; 6] {
+        let (sin, cos) = self.rotation.to_radians().sin_cos();
+        let [zoom_x, zoom_y] = self.zoom;
+        let mirror = if self.flip { -1.0 } else { 1.0 };
+        let [shift_x, shift_y] = self.shift.map(|it| 2.0 * it);
+        [
+            cos * zoom_x * mirror,
+            -sin * zoom_y,
+            shift_x,
+            sin * zoom_x * mirror,
+            cos * zoom_y,
+            shift_y,
+        ]
+        .map(|it| it as f32)
+    }
+}
+
+/// Share of `changes` that each operation took part in, by its name in the table.
+pub fn shares(changes: &[Change]) -> BTreeMap<String, f64> {
+    let share = |changed: fn(&Change) -> bool| {
+        changes.iter().filter(|it| changed(it)).count() as f64 / changes.len().max(1) as f64
+    };
+    [
+        ("flip", share(|it| it.flip)),
+        ("rotation", share(|it| it.rotation != 0.0)),
+        ("shift", share(|it| it.shift != [0.0; 2])),
+        ("zoom", share(|it| it.zoom != [1.0; 2])),
+        ("brightness", share(|it| it.brightness != 1.0)),
+        ("erase", share(|it| it.erased.is_some())),
+    ]
+    .into_iter()
+    .filter(|(_, share)| *share > 0.0)
+    .map(|(name, share)| (name.to_owned(), share))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torch::Device;
+    use crate::torch::tensor::{from_floats, to_floats};
+
+    const STILL: Change = Change {
+        flip: false,
+        rotation: 0.0,
+        shift: [0.0; 2],
+        zoom: [1.0; 2],
+        brightness: 1.0,
+        erased: None,
+    };
+
+    /// Applies `change` to a 4x4 image whose pixel in row y, column x is 10 y + x.
+    fn changed(change: Change) -> Vec<f32> {
+        let pixels: Vec<f32> = (0..16_u8).map(|it| f32::from(10 * (it / 4) + it % 4)).collect();
+        let image = from_floats(&pixels, [1, 1, 4, 4], Device::Cpu);
+        let all = Augment { brightness: Some([0.5, 2.0]), erase: 1.0, ..Augment::default() };
+        to_floats(all.apply(image, &[change], 4, 99.0)).iter().map(|it| it.round()).collect()
+    }
+
+    #[test]
+    fn without_a_change_the_image_stays_as_it_is() {
+        let expected: Vec<f32> = (0..16_u8).map(|it| f32::from(10 * (it / 4) + it % 4)).collect();
+        assert_eq!(changed(STILL), expected);
+    }
+
+    #[test]
+    fn flip_mirrors_left_and_right() {
+        let row = &changed(Change { flip: true, ..STILL })[..4];
+        assert_eq!(row, [3.0, 2.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_quarter_turn_maps_columns_to_rows() {
+        let turned = changed(Change { rotation: 90.0, ..STILL });
+        assert_eq!(turned[..4], [3.0, 13.0, 23.0, 33.0]);
+    }
+
+    #[test]
+    fn a_shift_moves_by_its_share_and_replicates_the_edge() {
+        let shifted = changed(Change { shift: [0.25, 0.0], ..STILL });
+        assert_eq!(shifted[..4], [1.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn brightness_multiplies_and_clips() {
+        let bright = changed(Change { brightness: 2.0, ..STILL });
+        assert_eq!(bright[4..8], [20.0, 22.0, 24.0, 26.0]);
+    }
+
+    #[test]
+    fn erasing_fills_the_rectangle_and_nothing_else() {
+        let erased = Some(Rectangle { left: 0.0, top: 0.5, right: 0.5, bottom: 1.0 });
+        let image = changed(Change { erased, ..STILL });
+        assert_eq!(image[8..12], [99.0, 99.0, 22.0, 23.0]);
+        assert_eq!(image[..4], [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn changes_follow_from_seed_epoch_and_item_and_fill_their_ranges() {
+        let augment = Augment { flip: 0.5, rotation: 10.0, zoom: 0.1, ..Augment::default() };
+        assert_eq!(augment.draw(1, 2, 3), augment.draw(1, 2, 3));
+        assert_ne!(augment.draw(1, 2, 3), augment.draw(1, 3, 3));
+        let changes: Vec<_> = (0..1000).map(|it| augment.draw(0, 1, it)).collect();
+        let widest = changes.iter().map(|it| it.rotation.abs()).fold(0.0, f64::max);
+        assert!((9.5..=10.0).contains(&widest), "{widest}");
+        let shares = shares(&changes);
+        assert!((shares["flip"] - 0.5).abs() < 0.05, "{shares:?}");
+        assert!(!shares.contains_key("shift"), "{shares:?}");
+    }
+}

@@ -1,0 +1,213 @@
+//! Where the images of an experiment come from, how they are split and how they are kept.
+//!
+//! A source ([`source`]) is told apart by its settings and its content ([`fingerprint`]), decoded
+//! once into a folder of plain files ([`decode`], [`prepared`]) and opened from there many times ([`dataset`]).
+//! Splits and limits are drawn while opening, so experiments that differ only in them share one
+//! decoded folder.
+//!
+//! **Invariant:** no image is lost in silence: a broken one is an error that names it, or is listed.
+
+pub mod augment;
+mod broken;
+pub mod dataset;
+pub mod decode;
+pub mod fer2013;
+pub mod fingerprint;
+mod folder;
+mod mapped;
+pub mod part;
+pub mod prepared;
+mod rows;
+pub mod source;
+pub mod split;
+pub mod synthetic;
+#[cfg(test)]
+mod trial;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::source::Source;
+use crate::data::split::Split;
+use crate::error::Problem;
+
+/// Is told how much is done, and of how much: bytes of a table, files of a folder, drawn faces.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// The `[data]` table: which images there are, and which of them train, validate and test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// Where the images and labels come from: `{ fer2013 = { csv = "…" } }`,
+    /// `{ folder = { path = "…", classes = ["…"] } }` or `{ synthetic = { faces = 4000 } }`.
+    pub source: Source,
+    /// Which images train, validate and test: names of splits that the source has, or fractions.
+    pub split: Split,
+    /// Rows and columns of the images as the network sees them, in pixels, 32 to 512. Other sizes
+    /// are scaled to it on the way into the network.
+    pub image_size: usize,
+    /// For a quick look: at most this many training images, each class by its share but with at
+    /// least one image. Validation and test images are cut by the same factor. Which ones is drawn
+    /// with `split.seed`. Left out: all images.
+    pub limit: Option<usize>,
+    /// What to do about a broken row or image file.
+    pub on_error: OnError,
+}
+
+/// What to do about a broken row or image file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// Stop before training and name it.
+    #[default]
+    Error,
+    /// Leave it out, and list it with the reason in the report.
+    Skip,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            source: Source::default(),
+            split: Split::default(),
+            image_size: 48,
+            limit: None,
+            on_error: OnError::default(),
+        }
+    }
+}
+
+impl Data {
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let source = self.source.check().into_iter().map(|it| it.within("source"));
+        let split = self.split.check().into_iter().map(|it| it.within("split"));
+        let fits = (32..=512).contains(&self.image_size);
+        let classes = self.source.classes().len();
+        let too_few = self.limit.filter(|it| *it < classes).map(|_| {
+            let message = format!("must be at least {classes}, one training image for each class");
+            Problem::new("limit", message)
+        });
+        let unnamed = matches!(self.source, Source::Synthetic(_)) && self.split.is_named();
+        let size = Problem::unless(fits, "image_size", "must be between 32 and 512");
+        let names = Problem::unless(
+            !unnamed,
+            "split",
+            "must be fractions, like `{ train = 0.7, valid = 0.15, test = 0.15 }`: \
+             synthetic faces have no named splits",
+        );
+        source.chain(split).chain([size, too_few, names].into_iter().flatten()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// Checks what a user is told about the `[data]` table in `text`.
+    #[track_caller]
+    fn check(text: &str, expected: Expect) {
+        let told = match toml::from_str::<Data>(text) {
+            Ok(data) => {
+                data.check().iter().map(|it| format!("{}: {}\n", it.key, it.message)).collect()
+            }
+            Err(error) => format!("{:?} {}\n", &text[error.span().unwrap()], error.message()),
+        };
+        expected.assert_eq(&told);
+    }
+
+    #[test]
+    fn the_default_and_every_source_is_fine() {
+        check("", expect![""]);
+        check("source = { synthetic = { faces = 10 } }\nlimit = 7", expect![""]);
+        check(
+            r#"
+            source = { fer2013 = { csv = "data/fer2013.csv" } }
+            split = { train = "Training", valid = "PublicTest", test = "PrivateTest" }
+            on_error = "skip"
+            "#,
+            expect![""],
+        );
+        check(
+            r#"source = { folder = { path = "faces", classes = ["sad", "glad"] } }"#,
+            expect![""],
+        );
+    }
+
+    #[test]
+    fn every_problem_says_what_to_write() {
+        check(
+            r#"
+            image_size = 8
+            limit = 3
+            source = { synthetic = { faces = 0 } }
+            split = { train = "Training", valid = "PublicTest" }
+            "#,
+            expect![[r#"
+                source.synthetic.faces: must be at least 1
+                image_size: must be between 32 and 512
+                limit: must be at least 7, one training image for each class
+                split: must be fractions, like `{ train = 0.7, valid = 0.15, test = 0.15 }`: synthetic faces have no named splits
+            "#]],
+        );
+        check(
+            r#"source = { folder = { path = "", classes = ["sad", "", "sad", "a/b"] } }"#,
+            expect![[r#"
+                source.folder.path: must name a folder, like `data/faces`
+                source.folder.classes.1: must be the name of a folder, not ``
+                source.folder.classes.2: lists `sad` twice: take one of them out
+                source.folder.classes.3: must be the name of a folder, not `a/b`
+            "#]],
+        );
+        check(
+            r#"source = { folder = { path = "faces" } }"#,
+            expect![[r#"
+            source.folder.classes: must list the class folders in label order, 2 to 256 of them, like `["angry", "happy"]`
+        "#]],
+        );
+        check(
+            r#"source = { fer2013 = { csv = "" } }"#,
+            expect![[r#"
+            source.fer2013.csv: must name a file, like `fer2013.csv`
+        "#]],
+        );
+        check(
+            r#"source = { fer2013 = {} }"#,
+            expect![[r#"
+                "{}" missing field `csv`
+            "#]],
+        );
+        check(
+            r#"source = { fer2014 = {} }"#,
+            expect![[r#"
+                "fer2014" unknown variant `fer2014`, expected one of `fer2013`, `folder`, `synthetic`
+            "#]],
+        );
+        check(
+            r#"source = { fer2013 = { csv = "a", cvs = "b" } }"#,
+            expect![[r#"
+                "cvs" unexpected keys in table: cvs, available keys: csv
+            "#]],
+        );
+        check(
+            r#"on_error = "ignore""#,
+            expect![[r#"
+                "\"ignore\"" unknown variant `ignore`, expected `error` or `skip`
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_written_table_reads_back_equal() {
+        let text = r#"
+            source = { folder = { path = "faces", classes = ["sad", "glad"] } }
+            split = { train = 0.5, valid = 0.25, seed = 3 }
+            limit = 100
+        "#;
+        let data: Data = toml::from_str(text).unwrap();
+        assert_eq!(toml::from_str::<Data>(&toml::to_string(&data).unwrap()).unwrap(), data);
+        assert!(serde_json::to_string(&schemars::schema_for!(Data)).unwrap().contains("anyOf"));
+    }
+}

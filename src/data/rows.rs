@@ -1,0 +1,151 @@
+//! Which rows of a decoded source train, validate and test: a pure function of labels and settings.
+//!
+//! **Invariant:** every list is ascending, and none shares a row with another.
+
+use crate::random::{Random, Use};
+
+/// What rows are drawn for; two draws never share a stream.
+#[derive(Clone, Copy)]
+enum Draw {
+    Fractions = 0,
+    Limit = 1,
+}
+
+/// Draws `fractions` of all rows, each class by itself, one list for each fraction.
+///
+/// The order within a class depends on `seed` alone, so a larger first fraction keeps the rows of
+/// a smaller one.
+pub(super) fn by_fractions(labels: &[u8], fractions: &[f64], seed: u64) -> Vec<Vec<u32>> {
+    let mut parts = vec![Vec::new(); fractions.len()];
+    let all = (0..labels.len() as u32).collect();
+    for (class, mut rows) in by_class(labels, all).into_iter().enumerate() {
+        shuffle(&mut rows, seed, Draw::Fractions, class);
+        let (mut from, mut until) = (0, 0.0);
+        for (part, fraction) in parts.iter_mut().zip(fractions) {
+            until += fraction;
+            let to = ((until * rows.len() as f64).round() as usize).clamp(from, rows.len());
+            part.extend_from_slice(&rows[from..to]);
+            from = to;
+        }
+    }
+    for rows in &mut parts {
+        rows.sort_unstable();
+    }
+    parts
+}
+
+/// Cuts the first part to `limit` rows and the others by the same factor, keeping the proportions
+/// of the classes and at least one row of each.
+pub(super) fn limited(
+    labels: &[u8],
+    parts: Vec<Vec<u32>>,
+    limit: usize,
+    seed: u64,
+) -> Vec<Vec<u32>> {
+    let full = parts.first().map_or(0, Vec::len);
+    if limit >= full {
+        return parts;
+    }
+    let factor = limit as f64 / full as f64;
+    let cut = |rows: Vec<u32>| {
+        let total = (rows.len() as f64 * factor).round() as usize;
+        let mut classes = by_class(labels, rows);
+        let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
+        for (class, (rows, seats)) in classes.iter_mut().zip(apportion(&sizes, total)).enumerate() {
+            shuffle(rows, seed, Draw::Limit, class);
+            rows.truncate(seats);
+        }
+        let mut rows = classes.concat();
+        rows.sort_unstable();
+        rows
+    };
+    parts.into_iter().map(cut).collect()
+}
+
+/// Shares `total` seats among groups of the given `sizes` by highest averages (Sainte-Laguë). A
+/// group that is not empty gets at least one seat, and none gets more than its size.
+fn apportion(sizes: &[usize], total: usize) -> Vec<usize> {
+    let mut seats: Vec<usize> = sizes.iter().map(|it| usize::from(*it > 0)).collect();
+    for _ in seats.iter().sum()..total {
+        let average = |group: usize| sizes[group] as f64 / (2 * seats[group] + 1) as f64;
+        let open = (0..sizes.len()).filter(|it| seats[*it] < sizes[*it]);
+        let Some(next) = open.max_by(|a, b| average(*a).total_cmp(&average(*b)).then(b.cmp(a)))
+        else {
+            break;
+        };
+        seats[next] += 1;
+    }
+    seats
+}
+
+/// The rows of each class, in the order of the labels.
+fn by_class(labels: &[u8], rows: Vec<u32>) -> Vec<Vec<u32>> {
+    let n_classes = labels.iter().max().map_or(0, |it| usize::from(*it) + 1);
+    let mut classes = vec![Vec::new(); n_classes];
+    for row in rows {
+        classes[usize::from(labels[row as usize])].push(row);
+    }
+    classes
+}
+
+fn shuffle(rows: &mut [u32], seed: u64, draw: Draw, class: usize) {
+    Random::at(seed, Use::Split, draw as u64, class as u64).shuffle(rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1000 labels: 700 of class 0, 290 of class 1, 10 of class 2, mixed.
+    fn labels() -> Vec<u8> {
+        (0..1000).map(|it| if it % 100 == 7 { 2 } else { u8::from(it % 10 >= 7) }).collect()
+    }
+
+    fn counts(labels: &[u8], rows: &[u32]) -> Vec<usize> {
+        by_class(labels, rows.to_vec()).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn fractions_keep_the_proportions_of_the_classes_and_share_no_row() {
+        let labels = labels();
+        let parts = by_fractions(&labels, &[0.7, 0.2, 0.1], 5);
+        assert_eq!(counts(&labels, &parts[0]), [490, 203, 7]);
+        assert_eq!(counts(&labels, &parts[1]), [140, 58, 2]);
+        assert_eq!(counts(&labels, &parts[2]), [70, 29, 1]);
+        assert!(parts.iter().all(|it| it.is_sorted()));
+        let mut all = parts.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..1000).collect::<Vec<_>>());
+        assert_eq!(by_fractions(&labels, &[0.5], 5)[0].len(), 500);
+    }
+
+    #[test]
+    fn the_seed_decides_and_a_larger_fraction_keeps_the_smaller() {
+        let labels = labels();
+        let train = |fraction, seed| by_fractions(&labels, &[fraction, 0.1], seed).swap_remove(0);
+        assert_eq!(train(0.5, 1), train(0.5, 1));
+        assert_ne!(train(0.5, 1), train(0.5, 2));
+        let larger = train(0.6, 1);
+        assert!(train(0.5, 1).iter().all(|it| larger.contains(it)));
+    }
+
+    #[test]
+    fn a_limit_cuts_every_part_alike_and_keeps_every_class() {
+        let labels = labels();
+        let parts = by_fractions(&labels, &[0.7, 0.3], 0);
+        let cut = limited(&labels, parts.clone(), 70, 0);
+        assert_eq!(counts(&labels, &cut[0]), [49, 20, 1]);
+        assert_eq!(counts(&labels, &cut[1]), [21, 8, 1]);
+        assert!(cut.iter().zip(&parts).all(|(few, all)| few.iter().all(|it| all.contains(it))));
+        assert_eq!(counts(&labels, &limited(&labels, parts.clone(), 3, 0)[0]), [1, 1, 1]);
+        assert_eq!(limited(&labels, parts.clone(), 700, 0), parts);
+    }
+
+    #[test]
+    fn seats_are_shared_fairly_and_never_exceed_the_group() {
+        assert_eq!(apportion(&[5, 0, 3], 8), [5, 0, 3]);
+        assert_eq!(apportion(&[50, 0, 30], 8), [5, 0, 3]);
+        assert_eq!(apportion(&[5, 5], 99), [5, 5]);
+        assert_eq!(apportion(&[100, 1], 1), [1, 1]);
+    }
+}

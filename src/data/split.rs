@@ -1,0 +1,240 @@
+//! The `split` setting: which images train, validate and test.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::part::Part;
+use crate::error::Problem;
+
+/// What fractions may exceed 1 by, for sums like 0.7 + 0.2 + 0.1.
+const TOLERANCE: f64 = 1e-9;
+
+/// The `split` table: which images train, validate and test.
+///
+/// Either all names of splits that the source has, or all fractions. Fractions are drawn within
+/// each class, so every part has the classes in the same proportions, and pool whatever splits the
+/// source has. What they leave of 1 stays unused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, from = "Written")]
+#[schemars(!from)]
+pub struct Split {
+    /// Images to learn from: a name like `"Training"` or a fraction like `0.7`.
+    pub train: Part,
+    /// Images to choose epochs and settings by: a name like `"PublicTest"` or a fraction.
+    pub valid: Part,
+    /// Images to judge the final weights by: a name like `"PrivateTest"` or a fraction. Left out
+    /// beside a `train` or `valid`: there is no test split, and the final weights are judged by the
+    /// validation images.
+    pub test: Option<Part>,
+    /// Seed for drawing fractions and `limit`. Not varied by `seeds`: all seeds of an experiment
+    /// see the same split.
+    pub seed: u64,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self {
+            train: Part::Fraction(0.7),
+            valid: Part::Fraction(0.15),
+            test: Some(Part::Fraction(0.15)),
+            seed: 0,
+        }
+    }
+}
+
+/// The table as it stands in the file: a missing `test` means "none" beside other parts, but the
+/// default beside nothing.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    train: Option<Part>,
+    valid: Option<Part>,
+    test: Option<Part>,
+    seed: u64,
+}
+
+impl From<Written> for Split {
+    fn from(Written { train, valid, test, seed }: Written) -> Self {
+        let usual = Self::default();
+        let untouched = train.is_none() && valid.is_none() && test.is_none();
+        Self {
+            train: train.unwrap_or(usual.train),
+            valid: valid.unwrap_or(usual.valid),
+            test: if untouched { usual.test } else { test },
+            seed,
+        }
+    }
+}
+
+impl Split {
+    /// The parts with their keys, in the order train, valid, test.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Part)> {
+        [("train", Some(&self.train)), ("valid", Some(&self.valid)), ("test", self.test.as_ref())]
+            .into_iter()
+            .filter_map(|(key, part)| Some((key, part?)))
+    }
+
+    /// Whether any part is the name of a split.
+    pub fn is_named(&self) -> bool {
+        self.parts().any(|(_, part)| part.name().is_some())
+    }
+
+    /// The names of the splits, in the order train, valid, test; empty for fractions.
+    pub fn names(&self) -> Vec<&str> {
+        self.parts().filter_map(|(_, part)| part.name()).collect()
+    }
+
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> =
+            self.parts().filter_map(|(key, part)| check_part(key, part)).collect();
+        problems.extend(self.check_twins());
+        let fractions: Vec<f64> = self.parts().filter_map(|(_, part)| part.fraction()).collect();
+        let sum: f64 = fractions.iter().sum();
+        if fractions.len() < self.parts().count() && !fractions.is_empty() {
+            let message = "must be all names, like `\"Training\"`, or all fractions, like `0.7`: \
+                           a fraction is a share of all images, not of a split";
+            problems.push(Problem::new("", message));
+        } else if sum > 1.0 + TOLERANCE && problems.is_empty() {
+            let message = format!("must be fractions that add up to 1 or less, not {sum:.3}");
+            problems.push(Problem::new("", message));
+        }
+        problems
+    }
+
+    /// Names that stand for more than one part.
+    fn check_twins(&self) -> Vec<Problem> {
+        let parts: Vec<(&str, &Part)> = self.parts().collect();
+        let twin = |(position, (key, part)): (usize, &(&str, &Part))| {
+            let Part::Name(name) = part else { return None };
+            let (other, _) = parts[..position].iter().find(|(_, it)| it == part)?;
+            let message = if *key == "test" {
+                format!("must not be `{name}` like `{other}`: leave `test` out instead")
+            } else {
+                format!("must not be `{name}` like `{other}`: the scores would mean nothing")
+            };
+            Some(Problem::new(*key, message))
+        };
+        parts.iter().enumerate().filter_map(twin).collect()
+    }
+}
+
+fn check_part(key: &str, part: &Part) -> Option<Problem> {
+    match part {
+        Part::Fraction(fraction) if *fraction > 0.0 && *fraction < 1.0 => None,
+        Part::Fraction(_) => {
+            Some(Problem::new(key, "must be a fraction between 0 and 1, like `0.15`"))
+        }
+        Part::Name(name) if name.trim().is_empty() => {
+            Some(Problem::new(key, "must be the name of a split, like `\"Training\"`"))
+        }
+        Part::Name(name) if name.parse::<f64>().is_ok() => {
+            Some(Problem::new(key, format!("must be written without quotes: `{name}`")))
+        }
+        Part::Name(name) if name.starts_with('.') || name.contains(['/', '\\']) => {
+            Some(Problem::new(key, "must be the name of a split, not a path"))
+        }
+        Part::Name(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// Checks what a user is told about the `split` table in `text`.
+    #[track_caller]
+    fn check(text: &str, expected: Expect) {
+        let told = match toml::from_str::<Split>(text) {
+            Ok(split) => {
+                split.check().iter().map(|it| format!("{}: {}\n", it.key, it.message)).collect()
+            }
+            Err(error) => format!("{:?} {}\n", &text[error.span().unwrap()], error.message()),
+        };
+        expected.assert_eq(&told);
+    }
+
+    #[test]
+    fn names_or_fractions_are_fine() {
+        check("train = 'Training'\nvalid = 'PublicTest'", expect![""]);
+        check("train = 0.7\nvalid = 0.2\ntest = 0.1", expect![""]);
+        check("train = 0.5\nvalid = 0.1", expect![""]);
+        check("seed = 3", expect![""]);
+    }
+
+    #[test]
+    fn every_problem_says_what_to_write() {
+        check(
+            "train = true",
+            expect![[r#"
+            "true" invalid type: boolean `true`, expected the name of a split, like "Training", or a fraction of all images, like 0.7
+        "#]],
+        );
+        check(
+            "train = [0.7]",
+            expect![[r#"
+            "[0.7]" invalid type: sequence, expected the name of a split, like "Training", or a fraction of all images, like 0.7
+        "#]],
+        );
+        check(
+            "trian = 0.7",
+            expect![[r#"
+            "trian" unknown field `trian`, expected one of `train`, `valid`, `test`, `seed`
+        "#]],
+        );
+        check(
+            "train = 1\nvalid = 0.2",
+            expect![[r#"
+            train: must be a fraction between 0 and 1, like `0.15`
+        "#]],
+        );
+        check(
+            "train = 0.7\nvalid = -0.2\ntest = nan",
+            expect![[r#"
+            valid: must be a fraction between 0 and 1, like `0.15`
+            test: must be a fraction between 0 and 1, like `0.15`
+        "#]],
+        );
+        check(
+            "train = 0.7\nvalid = 0.2\ntest = 0.2",
+            expect![[r#"
+            : must be fractions that add up to 1 or less, not 1.100
+        "#]],
+        );
+        check(
+            "train = 'Training'\nvalid = 0.2",
+            expect![[r#"
+            : must be all names, like `"Training"`, or all fractions, like `0.7`: a fraction is a share of all images, not of a split
+        "#]],
+        );
+        check(
+            "train = '0.7'\nvalid = ''\ntest='../b'",
+            expect![[r#"
+            train: must be written without quotes: `0.7`
+            valid: must be the name of a split, like `"Training"`
+            test: must be the name of a split, not a path
+        "#]],
+        );
+        check(
+            "train = 'a'\nvalid = 'b'\ntest = 'b'",
+            expect![[r#"
+            test: must not be `b` like `valid`: leave `test` out instead
+        "#]],
+        );
+        check(
+            "train = 'a'\nvalid = 'a'",
+            expect![[r#"
+            valid: must not be `a` like `train`: the scores would mean nothing
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_missing_test_is_none_beside_other_parts_and_the_default_beside_nothing() {
+        let test = |text| toml::from_str::<Split>(text).unwrap().test;
+        assert_eq!(test("train = 0.8\nvalid = 0.2"), None);
+        assert_eq!(test("seed = 3"), Some(Part::Fraction(0.15)));
+    }
+}

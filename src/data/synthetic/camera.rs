@@ -1,0 +1,47 @@
+//! From a lit canvas to the pixels of a picture: blur, contrast, noise, 8 bits.
+
+use crate::data::synthetic::SIZE;
+use crate::data::synthetic::scene::Scene;
+use crate::random::Random;
+
+/// Takes the picture.
+pub(super) fn expose(
+    picture: &[f32; SIZE * SIZE],
+    scene: &Scene,
+    random: &mut Random,
+) -> [u8; SIZE * SIZE] {
+    let blurred = if scene.blur > 0.1 { blur(picture, scene.blur) } else { *picture };
+    std::array::from_fn(|at| {
+        let level = 0.47 + (blurred[at] - 0.47) * scene.contrast + scene.exposure;
+        let noisy = level + scene.noise * grain(random);
+        (noisy.clamp(0.0, 1.0) * 255.0).round() as u8
+    })
+}
+
+/// A blur with a Gaussian of `radius` pixels, first along rows, then along columns.
+fn blur(picture: &[f32; SIZE * SIZE], radius: f32) -> [f32; SIZE * SIZE] {
+    let weights: [f32; 4] = std::array::from_fn(|away| {
+        let away = away as f32 / radius;
+        (-0.5 * away * away).exp()
+    });
+    let total = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
+    let smear = |from: &[f32; SIZE * SIZE], stride: usize| {
+        std::array::from_fn(|at| {
+            let place = at / stride % SIZE;
+            let first = at - place * stride;
+            let pick = |index: usize| from[first + index.min(SIZE - 1) * stride];
+            let sides: f32 = (1..4)
+                .map(|away| weights[away] * (pick(place + away) + pick(place.saturating_sub(away))))
+                .sum();
+            (weights[0] * from[at] + sides) / total
+        })
+    };
+    smear(&smear(picture, 1), SIZE)
+}
+
+/// Close to normal with standard deviation 1: four uniform numbers from one draw, summed.
+fn grain(random: &mut Random) -> f32 {
+    let bits = random.bits();
+    let sum: u64 = (0..4).map(|part| (bits >> (16 * part)) & 0xffff).sum();
+    (sum as f32 / 65_536.0 - 2.0) * 3.0f32.sqrt()
+}

@@ -1,0 +1,169 @@
+//! Layers as data: a network is a tree of them, read and run from the outside in.
+//!
+//! Burn's own modules ask the device whether they train; ours are told ([`Pass`]), because LibTorch
+//! differentiates and the device never knows. As values they can also be listed, counted, frozen and
+//! fused without knowing which network they belong to.
+//!
+//! **Invariant:** a layer holds slots, never numbers.
+
+use burn::tensor::Tensor;
+
+use crate::torch::ops::{self, ConvShape, ConvSlots, NormMode, NormSlots};
+use crate::torch::parameters::{Init, Parameters, Slot, Spec};
+
+/// One layer, or several as one.
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// Convolution.
+    Conv(ConvSlots, ConvShape),
+    /// Batch norm.
+    Norm(Norm),
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// One after the other.
+    Sequence(Vec<Layer>),
+    /// What is inside, added to the input.
+    Residual(Vec<Layer>),
+}
+
+/// A batch norm with its constants.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm {
+    /// Its parameters.
+    pub slots: NormSlots,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Weight of the batch in the running statistics, as PyTorch counts it (Keras: one minus this).
+    pub momentum: f64,
+}
+
+/// How a pass through the network is meant.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The numbers.
+    pub parameters: &'a Parameters,
+    /// Whether dropout, noise and batch statistics act.
+    pub training: bool,
+    /// Whether batch norms that do not train use the batch's statistics all the same.
+    pub frozen_norms_see_batch: bool,
+    /// Whether a graph for gradients is recorded.
+    pub records: bool,
+}
+
+impl Pass<'_> {
+    /// Which statistics `norm` uses in this pass.
+    pub fn mode(&self, norm: &Norm) -> NormMode {
+        let trains = self.frozen_norms_see_batch || self.parameters.trains(norm.slots.weight);
+        if self.training && trains { NormMode::Batch } else { NormMode::Running }
+    }
+}
+
+impl Layer {
+    /// - input: `[batch, channels, h, w]`
+    /// - output: `[batch, channels', h', w']`
+    pub fn forward(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
+        match self {
+            Self::Conv(slots, shape) => ops::conv2d(x, pass.parameters, *slots, *shape),
+            Self::Norm(norm) => normalize(x, norm, pass),
+            Self::Relu => ops::relu(x),
+            Self::Relu6 => ops::relu6(x),
+            Self::Sequence(layers) => forward_all(layers, x, pass),
+            Self::Residual(layers) => ops::add(x.clone(), forward_all(layers, x, pass)),
+        }
+    }
+
+    /// Calls `see` with every slot, in the order in which a pass reads them.
+    pub fn each_slot(&self, see: &mut impl FnMut(Slot)) {
+        match self {
+            Self::Conv(slots, _) => {
+                see(slots.weight);
+                slots.bias.into_iter().for_each(see);
+            }
+            Self::Norm(Norm { slots, .. }) => {
+                [slots.weight, slots.bias, slots.mean, slots.variance].into_iter().for_each(see);
+            }
+            Self::Relu | Self::Relu6 => {}
+            Self::Sequence(layers) | Self::Residual(layers) => {
+                layers.iter().for_each(|it| it.each_slot(see));
+            }
+        }
+    }
+}
+
+/// Runs `layers` one after the other; where no gradient is recorded, a convolution and the batch norm
+/// behind it are one convolution.
+pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
+    let mut rest = layers;
+    while let [layer, behind @ ..] = rest {
+        (x, rest) = match (layer, behind) {
+            (Layer::Conv(slots, shape), [Layer::Norm(norm), others @ ..])
+                if !pass.records && pass.mode(norm) == NormMode::Running =>
+            {
+                let norm = (norm.slots, norm.eps);
+                (ops::conv2d_with_norm(x, pass.parameters, *slots, *shape, norm), others)
+            }
+            _ => (layer.forward(x, pass), behind),
+        };
+    }
+    x
+}
+
+/// Batch norm in the mode that `pass` asks for.
+pub fn normalize<const D: usize>(x: Tensor<D>, norm: &Norm, pass: Pass<'_>) -> Tensor<D> {
+    let constants = (norm.momentum, norm.eps);
+    ops::batch_norm(x, pass.parameters, norm.slots, pass.mode(norm), constants)
+}
+
+/// Collects the tensors of a network while its layers are built.
+#[derive(Debug, Default)]
+pub struct Builder {
+    /// What was asked for so far.
+    pub specs: Vec<Spec>,
+}
+
+impl Builder {
+    fn slot(&mut self, spec: Spec) -> Slot {
+        self.specs.push(spec);
+        Slot::nth(self.specs.len() - 1)
+    }
+
+    /// A tensor that learns.
+    pub fn weight(&mut self, name: String, shape: &[usize], init: Init) -> Slot {
+        self.slot(Spec { name, shape: shape.to_vec(), init, learns: true })
+    }
+
+    fn statistic(&mut self, name: String, size: usize, value: f32) -> Slot {
+        let init = Init::Constant(value);
+        self.slot(Spec { name, shape: vec![size], init, learns: false })
+    }
+
+    /// A square convolution without bias, as in front of a batch norm; `name` as in the weight file.
+    ///
+    /// It begins like torchvision's: Kaiming normal over the outputs.
+    pub fn conv(
+        &mut self,
+        name: &str,
+        [input, output]: [usize; 2],
+        kernel: usize,
+        shape: ConvShape,
+    ) -> Layer {
+        let dims = [output, input / shape.groups, kernel, kernel];
+        let fan = kernel * kernel * output / shape.groups;
+        let weight = self.weight(format!("{name}.weight"), &dims, Init::KaimingNormal { fan });
+        Layer::Conv(ConvSlots { weight, bias: None }, shape)
+    }
+
+    /// A batch norm with PyTorch's constants, over `size` channels.
+    pub fn norm(&mut self, name: &str, size: usize) -> Norm {
+        let one = Init::Constant(1.0);
+        let slots = NormSlots {
+            weight: self.weight(format!("{name}.weight"), &[size], one),
+            bias: self.weight(format!("{name}.bias"), &[size], Init::Constant(0.0)),
+            mean: self.statistic(format!("{name}.running_mean"), size, 0.0),
+            variance: self.statistic(format!("{name}.running_var"), size, 1.0),
+        };
+        Norm { slots, eps: 1e-5, momentum: 0.1 }
+    }
+}

@@ -1,0 +1,229 @@
+//! What is trained: backbone, head, noise, weights; and the tables that describe them.
+//!
+//! **Invariant:** knows nothing of data sets, files of runs or optimizers.
+
+pub mod backbone;
+pub mod head;
+pub mod layer;
+pub mod network;
+pub mod weights;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::model::backbone::Backbone;
+
+/// The `[model]` table: backbone, its first weights, and the head on top.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// The network without its classifier.
+    pub backbone: Backbone,
+    /// Where the backbone's first weights come from.
+    pub weights: Weights,
+    /// What is put on top of the backbone.
+    pub head: Head,
+}
+
+/// Where the backbone's first weights come from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// Drawn at random from the seed.
+    #[default]
+    None,
+    /// The weights that another experiment ends with, by its name (the path of its file without
+    /// `.toml`, beside this one). It is run first. Of several seeds the equal one is taken, else the first.
+    Experiment(String),
+    /// The weights of a finished run, by its folder below `runs/`, e.g. `pretrain/seed-0-1a2b3c4d`.
+    Run(String),
+    /// A `.safetensors` file with torchvision's tensor names.
+    File(WeightFile),
+}
+
+/// A weight file and the input it was trained with.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightFile {
+    /// The `.safetensors` file. It must hold every tensor of the backbone; a classifier in it is left out.
+    pub path: PathBuf,
+    /// How its network wants pixels to be scaled.
+    pub input: Input,
+}
+
+/// How gray levels 0-255 become the network's input. It belongs to the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// `x / 127.5 - 1`, the scaling of Keras's MobileNetV2 and Xception and of timm's Xception.
+    #[default]
+    PlusMinusOne,
+    /// `(x / 255 - mean) / std` with torchvision's ImageNet means and standard deviations.
+    Torchvision,
+    /// BGR minus ImageNet means, not scaled: Keras's VGG16 and `ResNet50`.
+    Caffe,
+}
+
+/// The `[model.head]` table: pooling, hidden layers, classifier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Head {
+    /// How feature maps become one vector.
+    pub pool: Pool,
+    /// Width of each hidden layer: linear, ReLU, batch norm if asked for, dropout. Empty: the classifier
+    /// sits on the pooled features.
+    pub layers: Vec<usize>,
+    /// Whether each hidden layer has a batch norm behind its ReLU.
+    pub batch_norm: bool,
+    /// Probability of dropping a value behind each hidden layer, or before the classifier if there is none.
+    pub dropout: f64,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { pool: Pool::Avg, layers: vec![], batch_norm: false, dropout: 0.0 }
+    }
+}
+
+/// How feature maps become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    /// The mean over all positions (global average pooling).
+    #[default]
+    Avg,
+    /// Every position by itself.
+    Flatten,
+}
+
+/// The `[noise]` table: Gaussian noise layers, active in training only.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Noise {
+    /// Noise on the scaled pixels, before the backbone. Left out: none.
+    pub input: Option<GaussianNoise>,
+    /// Noise on the pooled features, before the head. Left out: none.
+    pub features: Option<GaussianNoise>,
+}
+
+/// Normal noise with mean 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GaussianNoise {
+    /// Standard deviation, in `unit`.
+    pub std: f64,
+    /// What `std` is counted in.
+    pub unit: Unit,
+}
+
+impl Default for GaussianNoise {
+    fn default() -> Self {
+        Self { std: 0.1, unit: Unit::InputStd }
+    }
+}
+
+/// What a noise's standard deviation is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Standard deviations of what the noise is added to, measured on the training images: 0.1 is a
+    /// tenth of the signal whatever its scaling.
+    #[default]
+    InputStd,
+    /// Gray levels 0-255. For noise on the input only.
+    Gray,
+    /// The layer's own numbers, as in Keras's `GaussianNoise`: 0.1 is much for an input within ±1 and
+    /// nothing for one within 0-255.
+    Layer,
+}
+
+/// The `[batch_norm]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchNorm {
+    /// What batch norms of frozen layers do in training.
+    pub frozen_layers: FrozenNorm,
+}
+
+/// What batch norms of frozen layers do in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrozenNorm {
+    /// They use their running statistics and keep them, as in Keras (`trainable = False`).
+    #[default]
+    Inference,
+    /// They use the batch's statistics and move the running ones, as in PyTorch when only
+    /// `requires_grad` is off. The frozen prefix can then not be computed once.
+    BatchStatistics,
+}
+
+impl Model {
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let head = self.head.check().into_iter().map(|it| it.within("head"));
+        let named =
+            |key, name: &str| Problem::unless(!name.trim().is_empty(), key, "must name something");
+        let weights = match &self.weights {
+            Weights::None => None,
+            Weights::Experiment(name) => named("weights.experiment", name),
+            Weights::Run(name) => named("weights.run", name),
+            Weights::File(file) => named("weights.file.path", &file.path.to_string_lossy()),
+        };
+        weights.into_iter().chain(head).collect()
+    }
+}
+
+impl Head {
+    fn check(&self) -> Vec<Problem> {
+        let wide = self.layers.iter().all(|it| (1..=65_536).contains(it));
+        let dropout = (0.0..1.0).contains(&self.dropout);
+        let normed = !self.batch_norm || !self.layers.is_empty();
+        let norm =
+            "needs a hidden layer to stand behind: give `layers` a width, or set it to false";
+        [
+            Problem::unless(wide, "layers", "each width must be from 1 to 65536"),
+            Problem::unless(dropout, "dropout", "must be at least 0 and below 1"),
+            Problem::unless(normed, "batch_norm", norm),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+impl Noise {
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let layers = [("input", self.input), ("features", self.features)];
+        let mut problems: Vec<_> = layers
+            .into_iter()
+            .filter_map(|(key, noise)| {
+                let fine = noise.is_none_or(|it| it.std > 0.0 && it.std.is_finite());
+                let message = "must be a positive number; leave the noise out to have none";
+                Problem::unless(fine, &format!("{key}.std"), message)
+            })
+            .collect();
+        let gray = self.features.is_some_and(|it| it.unit == Unit::Gray);
+        let message = "features are no gray levels: use `input-std` or `layer`";
+        problems.extend(Problem::unless(!gray, "features.unit", message));
+        problems
+    }
+}
+
+impl Input {
+    /// Factor and summand of each of the three channels, and whether they are in BGR order.
+    pub fn scaling(self) -> ([f32; 3], [f32; 3], bool) {
+        match self {
+            Self::PlusMinusOne => ([1.0 / 127.5; 3], [-1.0; 3], false),
+            Self::Torchvision => {
+                let (mean, std) = ([0.485_f32, 0.456, 0.406], [0.229_f32, 0.224, 0.225]);
+                let scale = std.map(|it| 1.0 / (255.0 * it));
+                (scale, [0, 1, 2].map(|it| -mean[it] / std[it]), false)
+            }
+            Self::Caffe => ([1.0; 3], [-103.939, -116.779, -123.68], true),
+        }
+    }
+}

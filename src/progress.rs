@@ -1,0 +1,172 @@
+//! What a sweep shows while it runs: bars on a terminal, plain lines elsewhere.
+//!
+//! **Invariant:** everything goes to stderr; stdout is for results.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::event::{Epoch, Kind, Progress, StageEnd, Stop};
+use crate::plan::Trial;
+use crate::sweep::{Outcome, Said};
+
+/// Without a terminal, epochs of a trial are said at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows a sweep.
+pub struct Display {
+    bars: Option<MultiProgress>,
+    running: BTreeMap<String, Shown>,
+    quiet: bool,
+    total: usize,
+    ended: usize,
+}
+
+/// One running trial.
+struct Shown {
+    bar: ProgressBar,
+    epochs: usize,
+    started: Instant,
+    said: Option<Instant>,
+}
+
+impl Display {
+    /// A display for `total` trials that are to be carried out.
+    pub fn new(total: usize, quiet: bool) -> Self {
+        let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        Self { bars, running: BTreeMap::new(), quiet, total, ended: 0 }
+    }
+
+    /// Shows what a sweep says.
+    pub fn show(&mut self, said: Said<'_>) {
+        match said {
+            Said::Started(trial) => self.start(trial),
+            Said::Happened(trial, kind) => self.happened(trial, kind),
+            Said::Ended(trial, outcome) => self.end(trial, outcome),
+        }
+    }
+
+    /// Says one line, above the bars if there are any.
+    pub fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match &self.bars {
+            Some(bars) => drop(bars.println(line)),
+            // Nothing can be done if stderr is closed.
+            None => drop(writeln!(std::io::stderr(), "{line}")),
+        }
+    }
+
+    fn start(&mut self, trial: &Trial) {
+        let bar = match &self.bars {
+            Some(bars) => bars.add(ProgressBar::new(1)),
+            None => ProgressBar::hidden(),
+        };
+        let style = ProgressStyle::with_template("  {bar:24.cyan/238} {prefix}  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(trial.name());
+        let shown = Shown { bar, epochs: 0, started: Instant::now(), said: None };
+        self.running.insert(trial.name(), shown);
+        if self.bars.is_none() {
+            self.say(&format!("{}  begins", trial.name()));
+        }
+    }
+
+    fn happened(&mut self, trial: &Trial, kind: &Kind) {
+        let Some(shown) = self.running.get_mut(&trial.name()) else { return };
+        let name = trial.name();
+        let line = match kind {
+            Kind::StageStarted(start) => {
+                shown.epochs = start.epochs;
+                None
+            }
+            Kind::StepEnded(progress) => {
+                shown.step(progress);
+                None
+            }
+            Kind::EpochEnded(epoch) => shown.epoch(epoch).map(|it| format!("{name}  {it}")),
+            Kind::FeaturesReady(it) if !it.reused => {
+                let speed = it.images as f64 / it.seconds.max(1e-9);
+                let (split, images) = (&it.split, it.images);
+                Some(format!("{name}  {split} features of {images} images, {speed:.0} images/s"))
+            }
+            Kind::StageEnded(end) => Some(format!("{name}  {}", ended(end))),
+            _ => None,
+        };
+        if let Some(line) = line
+            && self.bars.is_none()
+        {
+            self.say(&line);
+        }
+    }
+
+    fn end(&mut self, trial: &Trial, outcome: &Outcome) {
+        self.ended += 1;
+        let shown = self.running.remove(&trial.name());
+        let seconds = shown.as_ref().map_or(0.0, |it| it.started.elapsed().as_secs_f64());
+        if let Some(shown) = shown {
+            shown.bar.finish_and_clear();
+        }
+        let of = format!("[{}/{}]", self.ended, self.total);
+        let name = trial.name();
+        self.say(&match outcome {
+            Outcome::Finished => format!("{of} {name}  finished in {seconds:.1} s"),
+            Outcome::Interrupted => {
+                format!("{of} {name}  interrupted; goes on with the next sweep")
+            }
+            Outcome::Failed(failure) => {
+                format!("{of} {name}  failed: {}\n      {}", failure.message, failure.help)
+            }
+        });
+    }
+}
+
+impl Shown {
+    fn step(&mut self, progress: &Progress) {
+        let Progress { stage, epoch, epochs, step, steps, loss, accuracy, images_per_second } =
+            progress;
+        self.bar.set_length((epochs * steps) as u64);
+        self.bar.set_position(((epoch - 1) * steps + step) as u64);
+        let speed = format!("{images_per_second:.0} images/s");
+        self.bar.set_message(if loss.is_nan() {
+            format!("{stage}  {step}/{steps}  {speed}")
+        } else {
+            let accuracy = 100.0 * accuracy;
+            format!("{stage} {epoch}/{epochs}  loss {loss:.3}  accuracy {accuracy:.1} %  {speed}")
+        });
+    }
+
+    /// The line for an epoch, if it is time for one.
+    fn epoch(&mut self, epoch: &Epoch) -> Option<String> {
+        let last = epoch.epoch == self.epochs;
+        if !last && self.said.is_some_and(|it| it.elapsed() < LINE_EVERY) {
+            return None;
+        }
+        self.said = Some(Instant::now());
+        let left = epoch.seconds * self.epochs.saturating_sub(epoch.epoch) as f64;
+        Some(format!(
+            "{} {}/{}  loss {:.3}  valid loss {:.3}  valid accuracy {:.1} %  {:.0} images/s  {left:.0} s left",
+            epoch.stage,
+            epoch.epoch,
+            self.epochs,
+            epoch.train.loss,
+            epoch.valid.loss,
+            100.0 * epoch.valid.accuracy,
+            epoch.images_per_second,
+        ))
+    }
+}
+
+fn ended(end: &StageEnd) -> String {
+    let StageEnd { stage, why, epochs, kept_epoch } = end;
+    match why {
+        Stop::Completed => format!("{stage} ended after all {epochs} epochs, keeps {kept_epoch}"),
+        Stop::Early { monitor, patience, .. } => format!(
+            "{stage} stopped after {epochs} epochs: {monitor} did not improve for {patience}; \
+             keeps {kept_epoch}"
+        ),
+    }
+}

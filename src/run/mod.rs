@@ -1,0 +1,516 @@
+//! One trial, carried out step by step in this process.
+//!
+//! Each step's result lies under its key, so that what is there is taken and not made again. What happens
+//! goes to the run's log and to whoever listens.
+
+mod environment;
+mod evidence;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::data::dataset;
+use crate::data::dataset::Dataset;
+use crate::data::decode::decode;
+use crate::error::{Error, Result};
+use crate::event::{
+    Dataset as DatasetEvent, Epoch, Evaluation, FORMAT, Failure, Features as FeaturesEvent,
+    Kind as Event, Noise as NoiseEvent, Progress, Sink, StageEnd, StageStart, Start,
+    Weights as WeightsEvent,
+};
+use crate::model::network::{Network, NoiseStd, Plan, resolve_trainable};
+use crate::model::weights::{self, Part};
+use crate::model::{FrozenNorm, GaussianNoise, Input, Unit, Weights};
+use crate::plan::{Kind, Trial};
+use crate::random::{Random, Use};
+use crate::store::folder::{RunFolder, files};
+use crate::store::read::predictions_csv;
+use crate::store::record::Prediction;
+use crate::store::{Store, write_whole};
+use crate::torch::Device;
+use crate::train::Stage;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::fit::{Job, Outside, fit, steps_per_epoch};
+use crate::train::images::{FeatureBytes, Features, Images, Split, compute_features};
+
+/// Images whose features are measured to know how strong noise on them is.
+const MEASURED_FEATURES: usize = 512;
+
+/// Where and how a trial is carried out.
+pub struct Context<'a> {
+    /// The folders.
+    pub store: &'a Store,
+    /// Where it trains.
+    pub device: Device,
+    /// CPU threads of LibTorch.
+    pub threads: usize,
+    /// Hears everything, progress included.
+    pub listener: &'a mut (dyn FnMut(&Event) + Send),
+    /// Whether the user wants to stop.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// The log of the run and whoever listens.
+struct Log<'a> {
+    folder: RunFolder,
+    listener: &'a mut (dyn FnMut(&Event) + Send),
+}
+
+impl Sink for Log<'_> {
+    fn emit(&mut self, kind: Event) -> Result<()> {
+        (self.listener)(&kind);
+        if matches!(kind, Event::StepEnded(_)) { Ok(()) } else { self.folder.append(kind) }
+    }
+}
+
+/// Carries out `trial`: what is finished is taken, what was interrupted goes on, the rest is done.
+///
+/// # Errors
+/// Whatever stops it; the run's log says so too.
+pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
+    let started = Instant::now();
+    let resumed = context.store.root.join(trial.name()).join(files::EVENTS).exists();
+    let folder = RunFolder::own(context.store, &trial.name())?;
+    let settings = toml::to_string(&trial.settings).expect("settings are plain TOML");
+    folder.write(files::TRIAL, settings.as_bytes())?;
+    let environment = environment::describe(context.device, context.threads);
+    folder.write(files::ENVIRONMENT, environment.as_bytes())?;
+    let mut log = Log { folder, listener: context.listener };
+    log.emit(Event::RunStarted(Start {
+        format: FORMAT,
+        ferrite: env!("CARGO_PKG_VERSION").into(),
+        key: trial.key.clone(),
+        device: context.device.to_string(),
+        threads: context.threads,
+        resumed,
+    }))?;
+    let (store, device) = (context.store, context.device);
+    let mut runner = Runner { trial, store, device, log, interrupted: context.interrupted };
+    // LibTorch's wrapper panics where an operation fails, e.g. when memory runs out.
+    let work = std::panic::AssertUnwindSafe(|| runner.steps());
+    let result = std::panic::catch_unwind(work).unwrap_or_else(|it| Err(torch_failure(&*it)));
+    let seconds = started.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => runner.log.emit(Event::RunEnded { seconds })?,
+        Err(Error::Interrupted) => runner.log.emit(Event::RunInterrupted)?,
+        Err(error) => runner.log.emit(Event::RunFailed(failure(error)))?,
+    }
+    result
+}
+
+fn failure(error: &Error) -> Failure {
+    let help = miette::Diagnostic::help(error).map(|it| it.to_string()).unwrap_or_default();
+    Failure { message: error.to_string(), help, exit_code: error.exit_code() }
+}
+
+fn torch_failure(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("an operation failed");
+    let message = text.lines().next().unwrap_or_default().to_owned();
+    let memory = message.contains("memory");
+    let help = if memory {
+        "lower `batch_size` or `data.image_size`, or run fewer trials at once with `--jobs`"
+    } else {
+        "this is likely a bug in Ferrite; the run's settings are in its trial.toml"
+    };
+    Error::Torch { message, help: help.into() }
+}
+
+struct Runner<'a> {
+    trial: &'a Trial,
+    store: &'a Store,
+    device: Device,
+    log: Log<'a>,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Runner<'_> {
+    fn steps(&mut self) -> Result<()> {
+        let dataset = self.dataset()?;
+        let images = Images::new(&dataset, self.trial.settings.data.image_size, self.device);
+        let (mut network, input) = self.network(&dataset)?;
+        for stage in &self.trial.settings.stages {
+            self.stage(stage, &mut network, &dataset, &images)?;
+        }
+        self.evaluate(&mut network, &dataset, &images, input)
+    }
+
+    fn key(&self, kind: Kind, stage: &str) -> &str {
+        let step = self.trial.step(kind, stage);
+        step.map(|it| it.key.as_str()).expect("the plan has every step that a run asks for")
+    }
+
+    fn dataset(&mut self) -> Result<Dataset> {
+        let started = Instant::now();
+        let settings = &self.trial.settings.data;
+        let key = self.key(Kind::Dataset, "").to_owned();
+        let listener = std::sync::Mutex::new(&mut self.log.listener);
+        let progress = |done: usize, of: usize| {
+            if let Ok(mut listener) = listener.try_lock() {
+                listener(&waiting("images", done, of, started));
+            }
+        };
+        let (folder, reused) = self.store.step(Kind::Dataset.name(), &key, |folder| {
+            clear(folder)?;
+            decode(settings, folder, &progress)
+        })?;
+        let dataset = dataset::open(settings, &folder)?;
+        let splits =
+            [("train", &dataset.train), ("valid", &dataset.valid), ("test", &dataset.test)];
+        let counts = splits
+            .into_iter()
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(name, rows)| (name.to_owned(), dataset.counts(rows)));
+        self.log.emit(Event::DatasetReady(DatasetEvent {
+            key,
+            classes: dataset.classes.clone(),
+            counts: counts.collect(),
+            skipped: dataset.skipped.clone(),
+            size: dataset.size,
+            pixels: dataset.signal(&dataset.train),
+            reused,
+            seconds: started.elapsed().as_secs_f64(),
+        }))?;
+        Ok(dataset)
+    }
+
+    fn network(&mut self, dataset: &Dataset) -> Result<(Network, Input)> {
+        let settings = &self.trial.settings;
+        let file = match &settings.model.weights {
+            Weights::None => None,
+            Weights::File(file) => Some((file.path.clone(), file.input)),
+            Weights::Run(run) => {
+                let path = self.store.root.join(run).join(files::MODEL);
+                let input = input_of(&path)?;
+                Some((path, input))
+            }
+            Weights::Experiment(_) => unreachable!("the plan resolves experiments to runs"),
+        };
+        let input = file.as_ref().map_or(Input::default(), |(_, input)| *input);
+        let plan = Plan {
+            model: &settings.model,
+            input,
+            frozen_norm: settings.batch_norm.frozen_layers,
+            image_size: settings.data.image_size,
+            classes: dataset.classes.len(),
+            seed: self.trial.seed,
+        };
+        let mut network = Network::new(&plan, self.device);
+        let account = match file {
+            Some((path, _)) => weights::load(&mut network, &path, Part::Backbone)?,
+            None => {
+                let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
+                WeightsEvent { from: "random".into(), loaded, missing, unexpected }
+            }
+        };
+        self.log.emit(Event::WeightsLoaded(account))?;
+        Ok((network, input))
+    }
+
+    fn stage(
+        &mut self,
+        stage: &Stage,
+        network: &mut Network,
+        dataset: &Dataset,
+        images: &Images<'_>,
+    ) -> Result<()> {
+        let model = &self.trial.settings.model;
+        let from = resolve_trainable(model, &stage.trainable).expect("the settings were checked");
+        network.train_from(from);
+        let augment = &self.trial.settings.augment;
+        let random = augment.acts() || self.trial.settings.noise.input.is_some();
+        let caches = self.caches_features(network);
+        let (trainable, frozen) = network.layers();
+        let prefix = network.frozen_blocks();
+        self.log.emit(Event::StageStarted(StageStart {
+            stage: stage.name.clone(),
+            epochs: stage.epochs,
+            steps_per_epoch: steps_per_epoch(dataset.train.len(), stage.batch_size),
+            trainable,
+            frozen,
+            prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
+            prefix_cached: caches && !random,
+        }))?;
+        let key = self.key(Kind::Stage, &stage.name).to_owned();
+        let valid_name = "valid";
+        let train_features = (caches && !random)
+            .then(|| self.features(stage, network, images, ("train", &dataset.train)));
+        let valid_features =
+            caches.then(|| self.features(stage, network, images, (valid_name, &dataset.valid)));
+        let train = Split { rows: &dataset.train, features: train_features.transpose()? };
+        let valid = Split { rows: &dataset.valid, features: valid_features.transpose()? };
+        let noise = self.noise(network, images, &train)?;
+        if augment.acts() {
+            let shown =
+                evidence::augmentation(stage, augment, self.seed_of(stage), (images, &train));
+            let name = format!("{}/augmented-{}.png", files::PLOTS, stage.name);
+            self.log.folder.write(&name, &shown.sheet)?;
+            self.log.emit(Event::AugmentationMeasured(shown.measured))?;
+        }
+        let seed = self.seed_of(stage);
+        let job = Job { stage, seed, images, train, valid, augment, noise };
+        self.train(&key, network, &job)
+    }
+
+    /// Trains a stage, or takes the result that lies under its key.
+    fn train(&mut self, key: &str, network: &mut Network, job: &Job<'_>) -> Result<()> {
+        let Self { store, log, interrupted, .. } = self;
+        let (folder, found) = store.step(Kind::Stage.name(), key, |folder| {
+            let path = folder.join("checkpoint.safetensors");
+            let checkpoint = match std::fs::read(&path) {
+                Ok(bytes) => Some(Checkpoint::from_bytes(&bytes, &path)?),
+                Err(_) => None,
+            };
+            let mut save = |it: &Checkpoint| write_whole(&path, &it.to_bytes()?);
+            let mut ending = Ending { log, end: None };
+            let mut outside =
+                Outside { sink: &mut ending, save: &mut save, interrupted: *interrupted };
+            let epochs = fit(network, job, checkpoint, &mut outside)?;
+            let end = ending.end.expect("a stage that returns has ended");
+            let history = serde_json::to_vec_pretty(&(epochs, end)).expect("plain JSON");
+            write_whole(
+                &folder.join("weights.safetensors"),
+                &weights::serialize(network, BTreeMap::new())?,
+            )?;
+            write_whole(&folder.join("history.json"), &history)?;
+            let _ = std::fs::remove_file(&path);
+            Ok(())
+        })?;
+        if found {
+            self.take_stage(&folder, network)?;
+        }
+        Ok(())
+    }
+
+    /// Says what a finished stage did, and gives `network` its weights.
+    fn take_stage(&mut self, folder: &Path, network: &mut Network) -> Result<()> {
+        let path = folder.join("history.json");
+        let text = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+        let (epochs, end): (Vec<Epoch>, StageEnd) =
+            serde_json::from_slice(&text).map_err(|error| Error::Damaged {
+                path: path.clone(),
+                message: error.to_string(),
+                help: "delete its folder; the stage is then trained again".into(),
+            })?;
+        for epoch in epochs {
+            self.log.emit(Event::EpochEnded(epoch))?;
+        }
+        self.log.emit(Event::StageEnded(end))?;
+        network.train_from(usize::MAX);
+        weights::load(network, &folder.join("weights.safetensors"), Part::Whole)?;
+        Ok(())
+    }
+
+    /// Whether the frozen prefix's output is a function of the image alone.
+    fn caches_features(&self, network: &Network) -> bool {
+        let inference = self.trial.settings.batch_norm.frozen_layers == FrozenNorm::Inference;
+        network.frozen_blocks() > 0 && inference
+    }
+
+    /// The output of the frozen prefix for one split: found, or computed once.
+    fn features(
+        &mut self,
+        stage: &Stage,
+        network: &Network,
+        images: &Images<'_>,
+        (split, rows): (&str, &[u32]),
+    ) -> Result<Features> {
+        let started = Instant::now();
+        let blocks = network.frozen_blocks();
+        let key = format!("{}-{split}", self.key(Kind::Features, &stage.name));
+        let Self { store, log, interrupted, .. } = self;
+        let (folder, reused) = store.step(Kind::Features.name(), &key, |folder| {
+            clear(folder)?;
+            let features = compute_features(network, images, rows, blocks, &mut |done| {
+                (log.listener)(&waiting("features", done, rows.len(), started));
+                !interrupted()
+            })?;
+            write_whole(&folder.join("shape.json"), format!("{:?}", features.shape).as_bytes())?;
+            write_whole(&folder.join("features.bin"), &features.bytes)
+        })?;
+        let features = read_features(&folder, rows.len())?;
+        let [_, height, width, channels] = features.shape;
+        self.log.emit(Event::FeaturesReady(FeaturesEvent {
+            stage: stage.name.clone(),
+            key,
+            split: split.to_owned(),
+            images: rows.len(),
+            shape: vec![channels, height, width],
+            reused,
+            seconds: started.elapsed().as_secs_f64(),
+        }))?;
+        Ok(Features::new(&features, blocks, self.device))
+    }
+
+    /// The noise layers in the units of what they are added to.
+    fn noise(
+        &mut self,
+        network: &Network,
+        images: &Images<'_>,
+        train: &Split<'_>,
+    ) -> Result<NoiseStd> {
+        let settings = &self.trial.settings.noise;
+        let mut std = NoiseStd::default();
+        if let Some(noise) = settings.input {
+            let scale = network.pixel_scale();
+            let signal = images.pixels.std * scale;
+            std.input = in_layer_units(noise, signal, scale);
+            self.say_noise("input", std.input, signal)?;
+        }
+        if let Some(noise) = settings.features {
+            let signal = train.features_std(network, images, MEASURED_FEATURES);
+            std.features = in_layer_units(noise, signal, 1.0);
+            self.say_noise("features", std.features, signal)?;
+        }
+        Ok(std)
+    }
+
+    fn say_noise(&mut self, layer: &str, std: f64, signal_std: f64) -> Result<()> {
+        self.log.emit(Event::NoiseMeasured(NoiseEvent { layer: layer.into(), std, signal_std }))
+    }
+
+    /// What decides everything random in a stage: the trial's seed and the stage's position.
+    fn seed_of(&self, stage: &Stage) -> u64 {
+        let stages = &self.trial.settings.stages;
+        let index = stages.iter().position(|it| it.name == stage.name).unwrap_or_default();
+        Random::at(self.trial.seed, Use::Stage, index as u64, 0).bits()
+    }
+
+    fn evaluate(
+        &mut self,
+        network: &mut Network,
+        dataset: &Dataset,
+        images: &Images<'_>,
+        input: Input,
+    ) -> Result<()> {
+        let (name, rows) = match dataset.test.as_slice() {
+            [] => ("valid", dataset.valid.as_slice()),
+            rows => ("test", rows),
+        };
+        let last = self.trial.settings.stages.last().expect("the settings were checked");
+        let from = resolve_trainable(&self.trial.settings.model, &last.trainable);
+        network.train_from(from.expect("the settings were checked"));
+        let caches = self.caches_features(network);
+        let features = caches.then(|| self.features(last, network, images, (name, rows)));
+        let split = Split { rows, features: features.transpose()? };
+        let (scores, probabilities) = split.evaluate(network, images);
+        let predictions = predictions(dataset, rows, &probabilities);
+        let table = predictions_csv(&dataset.classes, &predictions)?;
+        let key = self.key(Kind::Evaluate, "");
+        self.store.step(Kind::Evaluate.name(), key, |folder| {
+            write_whole(&folder.join(files::PREDICTIONS), &table)
+        })?;
+        self.log.folder.write(files::PREDICTIONS, &table)?;
+        let model = weights::serialize(network, self.model_facts(dataset, input))?;
+        self.log.folder.write(files::MODEL, &model)?;
+        let (split, images) = (name.to_owned(), rows.len());
+        self.log.emit(Event::Evaluated(Evaluation { split, images, scores }))
+    }
+
+    fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {
+        let settings = &self.trial.settings;
+        let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
+        [
+            ("format", "ferrite-1".to_owned()),
+            ("backbone", plain(serde_json::json!(settings.model.backbone))),
+            (INPUT, plain(serde_json::json!(input))),
+            ("image_size", settings.data.image_size.to_string()),
+            ("classes", dataset.classes.join(",")),
+            ("key", self.trial.key.clone()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+/// The header's name for how a model's pixels are scaled.
+const INPUT: &str = "input";
+
+fn input_of(model: &Path) -> Result<Input> {
+    let facts = weights::facts(model)?;
+    let input = facts.get(INPUT).cloned().unwrap_or_default();
+    serde_json::from_value(input.into()).map_err(|_| Error::Weights {
+        path: model.to_owned(),
+        message: "its header does not say how pixels are scaled".into(),
+        help: "it is no model of a finished run; use `weights = { file = { … } }` for it".into(),
+    })
+}
+
+/// Hears a stage and remembers how it ended.
+struct Ending<'a, 'b> {
+    log: &'a mut Log<'b>,
+    end: Option<StageEnd>,
+}
+
+impl Sink for Ending<'_, '_> {
+    fn emit(&mut self, kind: Event) -> Result<()> {
+        if let Event::StageEnded(end) = &kind {
+            self.end = Some(end.clone());
+        }
+        self.log.emit(kind)
+    }
+}
+
+fn in_layer_units(noise: GaussianNoise, signal: f64, scale: f64) -> f64 {
+    match noise.unit {
+        Unit::InputStd => noise.std * signal,
+        Unit::Gray => noise.std * scale,
+        Unit::Layer => noise.std,
+    }
+}
+
+fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
+    let damaged = |path: &Path| Error::Damaged {
+        path: path.to_owned(),
+        message: "it does not hold the features of every image".into(),
+        help: "delete its folder; the features are then computed again".into(),
+    };
+    let path = folder.join("shape.json");
+    let shape = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+    let shape: [usize; 4] = serde_json::from_slice(&shape).map_err(|_| damaged(&path))?;
+    let path = folder.join("features.bin");
+    let bytes = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+    let whole = shape[0] == images && bytes.len() == 4 * shape.iter().product::<usize>();
+    if whole { Ok(FeatureBytes { bytes, shape }) } else { Err(damaged(&path)) }
+}
+
+fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {
+    let of_rows = rows.iter().zip(probabilities.chunks(dataset.classes.len()));
+    of_rows
+        .map(|(row, probabilities)| {
+            let best = |a: &usize, b: &usize| probabilities[*a].total_cmp(&probabilities[*b]);
+            Prediction {
+                id: dataset.ids[*row as usize].clone(),
+                truth: usize::from(dataset.labels[*row as usize]),
+                // The first of equals, as in numpy's and PyTorch's argmax.
+                predicted: (0..probabilities.len()).rev().max_by(best).unwrap_or_default(),
+                probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
+            }
+        })
+        .collect()
+}
+
+/// Progress of work that is not training.
+fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
+    Event::StepEnded(Progress {
+        stage: what.to_owned(),
+        epoch: 1,
+        epochs: 1,
+        step: done,
+        steps: of,
+        loss: f64::NAN,
+        accuracy: f64::NAN,
+        images_per_second: done as f64 / started.elapsed().as_secs_f64().max(1e-9),
+    })
+}
+
+/// Takes away what an interrupted attempt has left.
+fn clear(folder: &Path) -> Result<()> {
+    fs_err::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
+    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))
+}

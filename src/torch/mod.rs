@@ -1,0 +1,110 @@
+//! The only door to LibTorch: devices, threads, memory, tensors, parameters and fused operations.
+//!
+//! Everything above passes Burn tensors and [`parameters::Slot`]s; what needs LibTorch's own calls
+//! (its autograd, batch norm in one kernel, in-place updates) is spelled out here once.
+//!
+//! **Invariant:** no other module names `tch` or `burn_tch`.
+
+pub mod ops;
+pub mod parameters;
+pub mod tensor;
+pub mod update;
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// Where a network trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// A CUDA GPU, by index.
+    Cuda(usize),
+}
+
+impl Device {
+    /// The device that `name` asks for: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for another name, or for a GPU that LibTorch does not see.
+    pub fn named(name: &str) -> Result<Self> {
+        let gpus = tch::Cuda::device_count().max(0) as usize;
+        let index = match name {
+            "cpu" => return Ok(Self::Cpu),
+            "auto" => return Ok(if gpus > 0 { Self::Cuda(0) } else { Self::Cpu }),
+            "cuda" => Some(0),
+            _ => name.strip_prefix("cuda:").and_then(|it| it.parse().ok()),
+        };
+        let usage = |message: String, help: &str| Error::Usage { message, help: help.into() };
+        let index = index.ok_or_else(|| {
+            usage(format!("there is no device `{name}`"), "use `auto`, `cpu`, `cuda` or `cuda:N`")
+        })?;
+        if index < gpus {
+            return Ok(Self::Cuda(index));
+        }
+        Err(usage(
+            format!("LibTorch sees {gpus} CUDA devices, so `{name}` cannot be used"),
+            "set up the CUDA build with `make libtorch DEVICE=cuda`, or use `--device cpu`",
+        ))
+    }
+
+    fn torch(self) -> tch::Device {
+        match self {
+            Self::Cpu => tch::Device::Cpu,
+            Self::Cuda(index) => tch::Device::Cuda(index),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// Prepares this process for training with `threads` CPU threads.
+///
+/// glibc gives every large buffer back to the system and zeroes it again on the next step, which costs
+/// as much as the arithmetic. Keeping them makes a training step up to twice as fast.
+pub fn start(threads: usize) {
+    keep_freed_memory();
+    tch::set_num_threads(threads as i32);
+    tch::Cuda::cudnn_set_benchmark(true);
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "glibc's tuning knob has no safe wrapper")]
+fn keep_freed_memory() {
+    /// Buffers up to this size come from the heap instead of fresh mappings.
+    const MAPPED_FROM: libc::c_int = 1 << 30;
+    // SAFETY: `mallopt` only sets allocator parameters; it is called before any training thread starts.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_memory() {}
+
+/// Version of the LibTorch that this program was built for.
+pub fn version() -> &'static str {
+    "2.9"
+}
+
+/// Runs `work` without recording a graph for gradients.
+pub fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
+    tch::no_grad(work)
+}
+
+/// Makes the device's own generator (dropout masks, noise) start from `seed`.
+///
+/// It is one for the whole process, so a process trains one network at a time.
+pub fn seed_layers(seed: u64) {
+    tch::manual_seed(seed as i64);
+}

@@ -1,0 +1,256 @@
+//! The numbers of a network: all that train in one flat leaf, the others as they are.
+//!
+//! A stage gathers what it trains into one 1-D tensor that requires gradients; every layer sees its part
+//! as a view. One backward pass gives one flat gradient, the optimizer steps over one tensor, and a
+//! checkpoint is one blob. Convolution kernels are stored `[out, h, w, in]`, so that their views have the
+//! channels-last strides LibTorch's convolutions are fastest with.
+//!
+//! **Invariant:** after [`Parameters::step`] every view shows the new values.
+
+use burn::tensor::Tensor;
+use tch::Kind;
+
+use crate::random::{Random, Use};
+use crate::torch::Device;
+use crate::torch::tensor::{open, read_floats};
+
+/// The place of one tensor in a network's parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(usize);
+
+impl Slot {
+    /// The slot of the `index`-th spec that a network asks for.
+    pub fn nth(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+/// How a tensor begins where no weights are loaded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Every value the same.
+    Constant(f32),
+    /// Normal with mean 0 and standard deviation `sqrt(2 / fan)` (He et al. 2015).
+    KaimingNormal {
+        /// Inputs or outputs that share in a value.
+        fan: usize,
+    },
+    /// Uniform within `±1 / sqrt(fan_in)`, PyTorch's default for linear layers.
+    Uniform {
+        /// Inputs of the layer.
+        fan_in: usize,
+    },
+}
+
+/// One tensor of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// Its name in weight files, e.g. `features.0.0.weight`.
+    pub name: String,
+    /// Its shape as PyTorch writes it.
+    pub shape: Vec<usize>,
+    /// How it begins.
+    pub init: Init,
+    /// Whether gradients can change it; running statistics are none.
+    pub learns: bool,
+}
+
+impl Spec {
+    /// How many values it has.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Every tensor of a network, by slot.
+#[derive(Debug)]
+pub struct Parameters {
+    specs: Vec<Spec>,
+    /// What layers read: views into `flat` for what trains, tensors of their own for the rest.
+    views: Vec<tch::Tensor>,
+    trainable: Vec<Slot>,
+    flat: tch::Tensor,
+    device: Device,
+}
+
+impl Parameters {
+    /// Fresh parameters; each tensor's values follow from (`seed`, its slot).
+    pub fn new(specs: Vec<Spec>, seed: u64, device: Device) -> Self {
+        let views = specs.iter().enumerate().map(|(slot, spec)| {
+            let random = Random::at(seed, Use::Init, 0, slot as u64);
+            from_torch_order(&draw(spec, random), &spec.shape, device)
+        });
+        let flat = tch::Tensor::zeros([0], (Kind::Float, device.torch()));
+        Self { views: views.collect(), specs, trainable: Vec::new(), flat, device }
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Every slot with what it is.
+    pub fn specs(&self) -> impl Iterator<Item = (Slot, &Spec)> {
+        self.specs.iter().enumerate().map(|(slot, spec)| (Slot(slot), spec))
+    }
+
+    pub(super) fn view(&self, slot: Slot) -> &tch::Tensor {
+        &self.views[slot.0]
+    }
+
+    /// Whether gradients reach `slot` now.
+    pub fn trains(&self, slot: Slot) -> bool {
+        self.trainable.binary_search(&slot).is_ok()
+    }
+
+    /// The values of `slot` in PyTorch's order.
+    pub fn values(&self, slot: Slot) -> Vec<f32> {
+        read_floats(self.view(slot))
+    }
+
+    /// Sets the values of `slot`, given in PyTorch's order.
+    ///
+    /// To be called while nothing trains: before [`Parameters::train`].
+    pub fn set(&mut self, slot: Slot, values: &[f32]) {
+        self.views[slot.0] = from_torch_order(values, &self.specs[slot.0].shape, self.device);
+    }
+
+    /// From now on `slots` train, in this order, and nothing else.
+    pub fn train(&mut self, mut slots: Vec<Slot>) {
+        slots.sort_unstable();
+        for view in &mut self.views {
+            *view = view.detach().copy();
+        }
+        let parts: Vec<_> = slots.iter().map(|it| stored(self.view(*it)).reshape([-1])).collect();
+        self.flat = if parts.is_empty() {
+            tch::Tensor::zeros([0], (Kind::Float, self.device.torch()))
+        } else {
+            tch::Tensor::cat(&parts, 0).set_requires_grad(true)
+        };
+        self.trainable = slots;
+        self.refresh();
+    }
+
+    /// How many values train.
+    pub fn trainable_values(&self) -> usize {
+        self.flat.numel()
+    }
+
+    /// Cuts the flat leaf into fresh views, which start a fresh graph.
+    fn refresh(&mut self) {
+        let sizes: Vec<i64> =
+            self.trainable.iter().map(|it| self.specs[it.0].len() as i64).collect();
+        if sizes.is_empty() {
+            return;
+        }
+        let parts = self.flat.split_with_sizes(&sizes, 0);
+        for (slot, part) in self.trainable.iter().zip(parts) {
+            self.views[slot.0] = shown(&part, &self.specs[slot.0].shape);
+        }
+    }
+
+    /// The flat gradient of `loss`. The graph behind `loss` is gone afterwards.
+    pub fn gradient(&self, loss: Tensor<1>) -> Gradient {
+        let mut gradients = tch::Tensor::run_backward(&[open(loss)], &[&self.flat], false, false);
+        Gradient { flat: gradients.remove(0) }
+    }
+
+    /// Lets `update` change the flat values in place, without recording it, then shows them everywhere.
+    pub(super) fn step(&mut self, update: impl FnOnce(&mut tch::Tensor)) {
+        tch::no_grad(|| update(&mut self.flat));
+        self.refresh();
+    }
+
+    /// The part of `gradient` that belongs to `slot`, in PyTorch's order; for tests and diagnosis.
+    pub fn gradient_of(&self, gradient: &Gradient, slot: Slot) -> Vec<f32> {
+        let before = self.trainable.iter().take_while(|it| **it != slot);
+        let start: usize = before.map(|it| self.specs[it.0].len()).sum();
+        let spec = &self.specs[slot.0];
+        let part = gradient.flat.narrow(0, start as i64, spec.len() as i64);
+        read_floats(&shown(&part, &spec.shape))
+    }
+
+    /// All values that training changes: what trains, then the running statistics, as bytes.
+    pub fn snapshot(&self) -> Snapshot {
+        let buffers = self.buffers().map(|slot| read_floats(self.view(slot)));
+        Snapshot { flat: read_floats(&self.flat), buffers: buffers.flatten().collect() }
+    }
+
+    /// Goes back to `snapshot`, taken from the same network with the same trainable slots.
+    pub fn restore(&mut self, snapshot: &Snapshot) {
+        let flat = tch::Tensor::from_slice(&snapshot.flat).to(self.device.torch());
+        let mut rest = snapshot.buffers.as_slice();
+        for slot in self.buffers().collect::<Vec<_>>() {
+            let (values, others) = rest.split_at(self.specs[slot.0].len());
+            rest = others;
+            self.set(slot, values);
+        }
+        self.step(|it| it.copy_(&flat));
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = Slot> {
+        let buffers = self.specs.iter().enumerate().filter(|(_, spec)| !spec.learns);
+        buffers.map(|(slot, _)| Slot(slot))
+    }
+}
+
+/// The gradient of everything that trains, as one flat tensor.
+#[derive(Debug)]
+pub struct Gradient {
+    pub(super) flat: tch::Tensor,
+}
+
+/// Everything that training changes, on the host.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// What trains, in the flat order.
+    pub flat: Vec<f32>,
+    /// Running statistics, slot by slot.
+    pub buffers: Vec<f32>,
+}
+
+fn draw(spec: &Spec, mut random: Random) -> Vec<f32> {
+    let mut fill = |mut one: Box<dyn FnMut(&mut Random) -> f64>| {
+        (0..spec.len()).map(|_| one(&mut random) as f32).collect()
+    };
+    match spec.init {
+        Init::Constant(value) => vec![value; spec.len()],
+        Init::KaimingNormal { fan } => {
+            let std = (2.0 / fan as f64).sqrt();
+            fill(Box::new(move |it| std * it.normal()))
+        }
+        Init::Uniform { fan_in } => {
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            fill(Box::new(move |it| it.between(-bound, bound)))
+        }
+    }
+}
+
+/// A tensor in the stored layout from values in PyTorch's order.
+fn from_torch_order(values: &[f32], shape: &[usize], device: Device) -> tch::Tensor {
+    let dims: Vec<i64> = shape.iter().map(|it| *it as i64).collect();
+    let x = tch::Tensor::from_slice(values).reshape(&dims);
+    let x = if dims.len() == 4 { x.permute([0, 2, 3, 1]).contiguous() } else { x };
+    shown(&x.to(device.torch()).reshape([-1]), shape)
+}
+
+/// The stored layout of a shown tensor.
+fn stored(x: &tch::Tensor) -> tch::Tensor {
+    if x.dim() == 4 { x.permute([0, 2, 3, 1]) } else { x.shallow_clone() }
+}
+
+/// Stored values as layers see them: kernels as `[out, in, h, w]` with channels-last strides.
+fn shown(values: &tch::Tensor, shape: &[usize]) -> tch::Tensor {
+    let dims: Vec<i64> = shape.iter().map(|it| *it as i64).collect();
+    match dims[..] {
+        [output, input, height, width] => {
+            values.view([output, height, width, input]).permute([0, 3, 1, 2])
+        }
+        _ => values.view(dims.as_slice()),
+    }
+}

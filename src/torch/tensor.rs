@@ -1,0 +1,110 @@
+//! Burn tensors and the LibTorch tensors inside them.
+
+#![expect(deprecated, reason = "0.22 is the last Burn with LibTorch, and says so at every use")]
+
+use burn::backend::libtorch::{LibTorch, TchTensor};
+use burn::tensor::Tensor;
+use tch::Kind;
+
+use crate::torch::Device;
+
+/// The LibTorch tensor inside `x`, with no copy.
+pub(super) fn open<const D: usize>(x: Tensor<D>) -> tch::Tensor {
+    open_shared(x).tensor
+}
+
+/// A Burn tensor around `x`, with no copy. The caller gives `x` away: Burn works in place where it
+/// alone holds a tensor, so nothing else may read `x` afterwards.
+pub(super) fn close<const D: usize>(x: tch::Tensor) -> Tensor<D> {
+    Tensor::from_primitive::<LibTorch>(TchTensor::new(x))
+}
+
+/// `change` applied to the tensor inside `x`. Burn goes on to know who shares its memory.
+pub(super) fn map<const D: usize, const E: usize>(
+    x: Tensor<D>,
+    change: impl FnOnce(&tch::Tensor) -> tch::Tensor,
+) -> Tensor<E> {
+    let TchTensor { tensor, storage } = open_shared(x);
+    Tensor::from_primitive::<LibTorch>(TchTensor::from_existing(change(&tensor), storage))
+}
+
+/// `in_place` where nobody else holds `x`, else `fresh`.
+pub(super) fn map_in_place<const D: usize>(
+    x: Tensor<D>,
+    in_place: impl Fn(tch::Tensor) -> tch::Tensor,
+    fresh: impl Fn(&tch::Tensor) -> tch::Tensor,
+) -> Tensor<D> {
+    Tensor::from_primitive::<LibTorch>(open_shared(x).unary_ops(in_place, fresh))
+}
+
+fn open_shared<const D: usize>(x: Tensor<D>) -> TchTensor {
+    x.try_into_primitive::<LibTorch>().expect("every tensor of Ferrite lives on LibTorch")
+}
+
+/// A tensor of `shape` with these values, in row-major order.
+pub fn from_floats<const D: usize>(values: &[f32], shape: [usize; D], device: Device) -> Tensor<D> {
+    let shape = shape.map(|it| it as i64);
+    close(tch::Tensor::from_slice(values).to(device.torch()).reshape(shape))
+}
+
+/// All values in row-major order.
+pub fn to_floats<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    read_floats(&open(x))
+}
+
+pub(super) fn read_floats(x: &tch::Tensor) -> Vec<f32> {
+    let x = x.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+    let mut values = vec![0.0; x.numel()];
+    x.copy_data(&mut values, x.numel());
+    values
+}
+
+/// The one value of a scalar; waits for the device.
+pub fn to_scalar(x: Tensor<1>) -> f64 {
+    open(x).double_value(&[0])
+}
+
+/// Rows that a network reads many times, kept on the device: images as bytes or features as floats.
+#[derive(Debug)]
+pub struct Table {
+    rows: tch::Tensor,
+}
+
+impl Table {
+    /// A table of `u8` images from `pixels`: `[images, height, width, channels]`.
+    pub fn of_bytes(pixels: &[u8], shape: [usize; 4], device: Device) -> Self {
+        let shape = shape.map(|it| it as i64);
+        let rows = tch::Tensor::from_data_size(pixels, &shape, Kind::Uint8).to(device.torch());
+        Self { rows }
+    }
+
+    /// A table of `f32` rows from little-endian `bytes`: `[rows, …]`.
+    pub fn of_float_bytes(bytes: &[u8], shape: &[usize], device: Device) -> Self {
+        let shape: Vec<i64> = shape.iter().map(|it| *it as i64).collect();
+        let rows = tch::Tensor::from_data_size(bytes, &shape, Kind::Float).to(device.torch());
+        Self { rows }
+    }
+
+    /// Images as floats 0-255.
+    ///
+    /// - output: `[rows, channels, height, width]`
+    pub fn images(&self, rows: &[u32]) -> Tensor<4> {
+        close(self.select(rows).to_kind(Kind::Float).permute([0, 3, 1, 2]))
+    }
+
+    /// Feature maps as they were stored: `[rows, channels, height, width]`, channels last in memory.
+    pub fn features(&self, rows: &[u32]) -> Tensor<4> {
+        close(self.select(rows).permute([0, 3, 1, 2]))
+    }
+
+    fn select(&self, rows: &[u32]) -> tch::Tensor {
+        let rows: Vec<i64> = rows.iter().map(|it| i64::from(*it)).collect();
+        let rows = tch::Tensor::from_slice(&rows).to(self.rows.device());
+        self.rows.index_select(0, &rows)
+    }
+}
+
+/// The values of `x` as little-endian bytes, height by height, width by width, channels last.
+pub fn to_channels_last_bytes(x: Tensor<4>) -> Vec<u8> {
+    read_floats(&open(x).permute([0, 2, 3, 1])).iter().flat_map(|it| it.to_le_bytes()).collect()
+}

@@ -1,0 +1,115 @@
+//! One optimizer step over the flat leaf, in place.
+//!
+//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `SGD`), so that five steps of either give
+//! the same losses.
+
+use tch::Kind;
+
+use crate::torch::parameters::{Gradient, Parameters};
+use crate::torch::tensor::read_floats;
+
+/// How a gradient changes the parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// Adam (Kingma & Ba 2015, <https://arxiv.org/abs/1412.6980>), or `AdamW` with decoupled decay
+    /// (Loshchilov & Hutter 2019, <https://arxiv.org/abs/1711.05101>).
+    Adam {
+        /// Decay of the mean of gradients and of their squares.
+        betas: [f64; 2],
+        /// Added to the root of the second moment.
+        eps: f64,
+        /// Shrinks every value by `lr * decay` a step.
+        decoupled_decay: f64,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Share of the last step that goes on.
+        momentum: f64,
+        /// Whether the momentum looks ahead.
+        nesterov: bool,
+        /// Added to the gradient, times the value.
+        weight_decay: f64,
+    },
+}
+
+/// What a rule remembers between steps.
+#[derive(Debug)]
+pub struct Optimizer {
+    rule: Rule,
+    steps: u64,
+    moments: Vec<tch::Tensor>,
+}
+
+impl Optimizer {
+    /// An optimizer that has not stepped yet.
+    pub fn new(rule: Rule, parameters: &Parameters) -> Self {
+        let moments = match rule {
+            Rule::Adam { .. } => 2,
+            Rule::Sgd { momentum, .. } => usize::from(momentum > 0.0),
+        };
+        let size = [parameters.trainable_values() as i64];
+        let zeros = || tch::Tensor::zeros(size, (Kind::Float, parameters.device().torch()));
+        Self { rule, steps: 0, moments: (0..moments).map(|_| zeros()).collect() }
+    }
+
+    /// Changes `parameters` along `gradient` at learning rate `lr`.
+    pub fn step(&mut self, parameters: &mut Parameters, gradient: Gradient, lr: f64) {
+        self.steps += 1;
+        let mut gradient = gradient.flat;
+        match self.rule {
+            Rule::Adam { betas, eps, decoupled_decay } => {
+                self.adam(parameters, &gradient, lr, (betas, eps, decoupled_decay));
+            }
+            Rule::Sgd { momentum, nesterov, weight_decay } => parameters.step(|values| {
+                if weight_decay > 0.0 {
+                    gradient = &gradient + &*values * weight_decay;
+                }
+                if let Some(velocity) = self.moments.first_mut() {
+                    let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
+                    if nesterov {
+                        let _ = gradient.g_add_(&(&*velocity * momentum));
+                    } else {
+                        gradient = velocity.shallow_clone();
+                    }
+                }
+                let _ = values.g_add_(&(gradient * -lr));
+            }),
+        }
+    }
+
+    fn adam(
+        &mut self,
+        parameters: &mut Parameters,
+        gradient: &tch::Tensor,
+        lr: f64,
+        ([beta1, beta2], eps, decoupled_decay): ([f64; 2], f64, f64),
+    ) {
+        let [first, second] = &mut self.moments[..] else { unreachable!("Adam has two moments") };
+        let steps = self.steps as i32;
+        let (correction1, correction2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
+        parameters.step(|values| {
+            if decoupled_decay > 0.0 {
+                let _ = values.g_mul_scalar_(1.0 - lr * decoupled_decay);
+            }
+            let _ = first.lerp_(gradient, 1.0 - beta1);
+            let _ = second.lerp_(&gradient.square(), 1.0 - beta2);
+            let mut change = second.sqrt();
+            let _ = change.g_mul_scalar_(1.0 / correction2.sqrt()).g_add_scalar_(eps);
+            let _ = change.reciprocal_().g_mul_(first).g_mul_scalar_(-lr / correction1);
+            let _ = values.g_add_(&change);
+        });
+    }
+
+    /// Everything it remembers: the number of steps and each moment.
+    pub fn snapshot(&self) -> (u64, Vec<Vec<f32>>) {
+        (self.steps, self.moments.iter().map(read_floats).collect())
+    }
+
+    /// Goes on from `snapshot`, taken from an optimizer of the same rule and size.
+    pub fn restore(&mut self, (steps, moments): (u64, Vec<Vec<f32>>)) {
+        self.steps = steps;
+        for (moment, values) in self.moments.iter_mut().zip(moments) {
+            moment.copy_(&tch::Tensor::from_slice(&values));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! All that a stage needs to go on after its last epoch, as one safetensors file.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, Result};
+use crate::event::Epoch;
+use crate::torch::parameters::Snapshot;
+
+/// A stage after some epochs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Checkpoint {
+    /// The epochs so far.
+    pub epochs: Vec<Epoch>,
+    /// The weights now.
+    pub current: Snapshot,
+    /// The weights of the best epoch, where early stopping will restore them.
+    pub best: Option<Snapshot>,
+    /// Steps of the optimizer.
+    pub steps: u64,
+    /// What the optimizer remembers.
+    pub moments: Vec<Vec<f32>>,
+}
+
+const EPOCHS: &str = "epochs";
+const STEPS: &str = "steps";
+
+impl Checkpoint {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the format refuses them, which it has no reason to.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut blobs: Vec<(String, Vec<u8>)> = vec![
+            ("current.flat".into(), bytes_of(&self.current.flat)),
+            ("current.buffers".into(), bytes_of(&self.current.buffers)),
+        ];
+        if let Some(best) = &self.best {
+            blobs.push(("best.flat".into(), bytes_of(&best.flat)));
+            blobs.push(("best.buffers".into(), bytes_of(&best.buffers)));
+        }
+        let moments = self.moments.iter().enumerate();
+        blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), bytes_of(it))));
+        let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
+        let facts: HashMap<String, String> =
+            [(EPOCHS.to_owned(), epochs), (STEPS.to_owned(), self.steps.to_string())].into();
+        let refused = |error: safetensors::SafeTensorError| {
+            damaged(Path::new("checkpoint"), &error.to_string())
+        };
+        let views: Vec<(&str, TensorView<'_>)> = blobs
+            .iter()
+            .map(|(name, bytes)| {
+                let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
+                Ok((name.as_str(), view.map_err(refused)?))
+            })
+            .collect::<Result<_>>()?;
+        safetensors::serialize(views, Some(facts)).map_err(refused)
+    }
+
+    /// Reads back what [`Checkpoint::to_bytes`] wrote; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the bytes are no complete checkpoint.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let broken = |message: &str| damaged(path, message);
+        let (_, header) =
+            SafeTensors::read_metadata(bytes).map_err(|it| broken(&it.to_string()))?;
+        let facts = header.metadata().clone().unwrap_or_default();
+        let fact = |name: &str| facts.get(name).ok_or_else(|| broken("its header is incomplete"));
+        let file = SafeTensors::deserialize(bytes).map_err(|it| broken(&it.to_string()))?;
+        let floats = |name: &str| {
+            let tensor = file.tensor(name).map_err(|it| broken(&it.to_string()))?;
+            Ok(floats_of(tensor.data()))
+        };
+        let snapshot = |name: &str| {
+            let flat = floats(&format!("{name}.flat"))?;
+            Ok::<_, Error>(Snapshot { flat, buffers: floats(&format!("{name}.buffers"))? })
+        };
+        let has = |name: &str| file.tensor(name).is_ok();
+        let moments: Vec<String> =
+            (0..).map(|it| format!("moments.{it}")).take_while(|it| has(it)).collect();
+        Ok(Self {
+            epochs: serde_json::from_str(fact(EPOCHS)?).map_err(|it| broken(&it.to_string()))?,
+            current: snapshot("current")?,
+            best: has("best.flat").then(|| snapshot("best")).transpose()?,
+            steps: fact(STEPS)?.parse().map_err(|_| broken("its number of steps is unreadable"))?,
+            moments: moments.iter().map(|it| floats(it)).collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn damaged(path: &Path, message: &str) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        message: message.to_owned(),
+        help: "delete it; the stage then begins again from its first epoch".into(),
+    }
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|it| it.to_le_bytes()).collect()
+}
+
+fn floats_of(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::stopping::tests::epochs;
+
+    fn example() -> Checkpoint {
+        let snapshot = |it: f32| Snapshot { flat: vec![it; 3], buffers: vec![-it; 2] };
+        Checkpoint {
+            epochs: epochs(&[0.5, 0.25]),
+            current: snapshot(1.0),
+            best: Some(snapshot(2.0)),
+            steps: 7,
+            moments: vec![vec![0.5; 3], vec![0.25; 3]],
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_equal() {
+        let there = example().to_bytes().unwrap();
+        assert_eq!(Checkpoint::from_bytes(&there, Path::new("c")).unwrap(), example());
+    }
+
+    #[test]
+    fn a_truncated_checkpoint_is_named_and_never_believed() {
+        let bytes = example().to_bytes().unwrap();
+        for length in [0, 4, 9, bytes.len() / 2, bytes.len() - 1] {
+            let error = Checkpoint::from_bytes(&bytes[..length], Path::new("c")).unwrap_err();
+            assert!(error.to_string().starts_with("`c` is damaged"), "{error}");
+        }
+    }
+}

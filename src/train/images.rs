@@ -1,0 +1,172 @@
+//! Images and features on their way into a network: batches of them, by position in their split.
+
+use burn::tensor::Tensor;
+
+use crate::data::augment::{Augment, Change};
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::event::{Scores, Signal};
+use crate::model::network::Network;
+use crate::torch;
+use crate::torch::Device;
+use crate::torch::ops::{self, Labels, Tally};
+use crate::torch::tensor::{Table, to_channels_last_bytes};
+
+/// Images that run through a network at once where no gradient is needed.
+const INFERENCE_BATCH: usize = 128;
+
+/// The images of a data set on the device, as a network of a given input size sees them.
+#[derive(Debug)]
+pub struct Images<'a> {
+    dataset: &'a Dataset,
+    table: Table,
+    size: usize,
+    device: Device,
+    /// Mean and standard deviation of the training pixels, in gray levels 0-255.
+    pub pixels: Signal,
+}
+
+impl<'a> Images<'a> {
+    /// Uploads the images once; `size` is the network's input, in pixels a side.
+    pub fn new(dataset: &'a Dataset, size: usize, device: Device) -> Self {
+        let [height, width, channels] = dataset.size;
+        let shape = [dataset.labels.len(), height, width, channels];
+        let table = Table::of_bytes(dataset.pixels(), shape, device);
+        Self { dataset, table, size, device, pixels: dataset.signal(&dataset.train) }
+    }
+
+    /// Images as they are, at the network's size, gray levels 0-255.
+    ///
+    /// - output: `[rows, channels, size, size]`
+    pub fn plain(&self, rows: &[u32]) -> Tensor<4> {
+        ops::resize(self.table.images(rows), self.size)
+    }
+
+    /// Images after their changes.
+    ///
+    /// - output: `[rows, channels, size, size]`
+    pub fn changed(&self, rows: &[u32], augment: &Augment, changes: &[Change]) -> Tensor<4> {
+        augment.apply(self.table.images(rows), changes, self.size, self.pixels.mean)
+    }
+
+    /// True classes.
+    pub fn labels(&self, rows: &[u32]) -> Labels {
+        let classes: Vec<u8> = rows.iter().map(|it| self.dataset.labels[*it as usize]).collect();
+        Labels::new(&classes, self.device)
+    }
+}
+
+/// The output of a frozen prefix for each image of a split, in the split's order.
+#[derive(Debug)]
+pub struct Features {
+    table: Table,
+    /// Blocks that are behind it.
+    pub blocks: usize,
+}
+
+/// Bytes of features and their shape `[images, h, w, channels]`: what a cache keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureBytes {
+    /// Little-endian floats, channels last.
+    pub bytes: Vec<u8>,
+    /// Images, height, width, channels.
+    pub shape: [usize; 4],
+}
+
+impl Features {
+    /// Features behind `blocks` blocks, from their bytes.
+    pub fn new(features: &FeatureBytes, blocks: usize, device: Device) -> Self {
+        Self { table: Table::of_float_bytes(&features.bytes, &features.shape, device), blocks }
+    }
+
+    /// - output: `[positions, channels, h, w]`
+    pub fn at(&self, positions: &[u32]) -> Tensor<4> {
+        self.table.features(positions)
+    }
+}
+
+/// Runs the first `blocks` blocks over `rows`. `go_on` hears how many images are done and says whether to.
+///
+/// # Errors
+/// [`Error::Interrupted`] if `go_on` says no.
+pub fn compute_features(
+    network: &Network,
+    images: &Images<'_>,
+    rows: &[u32],
+    blocks: usize,
+    go_on: &mut dyn FnMut(usize) -> bool,
+) -> Result<FeatureBytes> {
+    let mut bytes = Vec::new();
+    let mut position = [1, 1, 1];
+    for (index, batch) in rows.chunks(INFERENCE_BATCH).enumerate() {
+        torch::without_gradients(|| {
+            let x = network.scale_pixels(images.plain(batch));
+            let x = network.frozen_prefix(x, blocks);
+            let [_, channels, height, width] = x.dims();
+            position = [height, width, channels];
+            bytes.extend(to_channels_last_bytes(x));
+        });
+        if !go_on(index * INFERENCE_BATCH + batch.len()) {
+            return Err(Error::Interrupted);
+        }
+    }
+    let [height, width, channels] = position;
+    Ok(FeatureBytes { bytes, shape: [rows.len(), height, width, channels] })
+}
+
+/// A split of a data set, with the features of its images if they are at hand.
+#[derive(Debug)]
+pub struct Split<'a> {
+    /// Rows of the data set.
+    pub rows: &'a [u32],
+    /// Output of the frozen prefix, row by row.
+    pub features: Option<Features>,
+}
+
+impl Split<'_> {
+    /// Class scores in inference mode of the images at `positions`.
+    ///
+    /// - output: `[positions, classes]`
+    fn infer(&self, network: &Network, images: &Images<'_>, positions: &[u32]) -> Tensor<2> {
+        if let Some(features) = &self.features {
+            return network.infer(features.at(positions), features.blocks);
+        }
+        network.infer(network.scale_pixels(images.plain(&self.at(positions))), 0)
+    }
+
+    /// Rows of the data set at `positions` of the split.
+    pub fn at(&self, positions: &[u32]) -> Vec<u32> {
+        positions.iter().map(|it| self.rows[*it as usize]).collect()
+    }
+
+    /// Standard deviation of the pooled features of the first images, in inference mode.
+    pub fn features_std(&self, network: &Network, images: &Images<'_>, most: usize) -> f64 {
+        let positions: Vec<u32> = (0..self.rows.len().min(most) as u32).collect();
+        torch::without_gradients(|| {
+            ops::std_of(match &self.features {
+                Some(features) => network.infer_features(features.at(&positions), features.blocks),
+                None => {
+                    let x = network.scale_pixels(images.plain(&self.at(&positions)));
+                    network.infer_features(x, 0)
+                }
+            })
+        })
+    }
+
+    /// Loss and accuracy on all images, and each one's class probabilities.
+    pub fn evaluate(&self, network: &Network, images: &Images<'_>) -> (Scores, Vec<f32>) {
+        let positions: Vec<u32> = (0..self.rows.len() as u32).collect();
+        let mut tally = Tally::new(images.device);
+        let mut probabilities = Vec::new();
+        torch::without_gradients(|| {
+            for batch in positions.chunks(INFERENCE_BATCH) {
+                let logits = self.infer(network, images, batch);
+                let labels = images.labels(&self.at(batch));
+                tally.add(&ops::cross_entropy(&logits, &labels), &logits, &labels);
+                probabilities.extend(ops::probabilities(logits));
+            }
+        });
+        let [loss, accuracy] = tally.means();
+        (Scores { loss, accuracy }, probabilities)
+    }
+}
