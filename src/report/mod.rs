@@ -48,7 +48,9 @@ pub fn write(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathB
     let trials: Vec<_> = all.into_par_iter().map(|it| write_trial(it, &name)).collect();
     let mut whole = Fingerprint::new();
     whole.add(&name);
-    damaged.iter().for_each(|it| whole.add(&it.to_string()));
+    for error in damaged {
+        whole.add(&error.to_string());
+    }
     for (run, (_, inputs)) in study.runs().zip(&trials) {
         whole.add(&run.place);
         whole.add(inputs);
