@@ -1,5 +1,6 @@
 //! The command line: what can be asked of Ferrite.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -272,12 +273,12 @@ fn plan_command(selection: &Selection) -> Result<()> {
             Standing::Interrupted => "to go on with",
             Standing::New => "to do",
         };
-        text += &format!("{}  {state}\n", trial.name());
+        let _ = writeln!(text, "{}  {state}", trial.name());
         for step in &trial.steps {
             let (kind, key) = (step.kind.name(), &step.key[..8]);
             let found = store.has(step.kind.name(), &step.key);
             let found = if found { "  there" } else { "" };
-            text += &format!("  {kind:9} {key}  {}{found}\n", step.stage);
+            let _ = writeln!(text, "  {kind:9} {key}  {}{found}", step.stage);
         }
     }
     let todo = trials.iter().filter(|it| is_to_do(&store, it, false)).count();
@@ -366,11 +367,11 @@ fn status_command(place: &Place) -> Result<()> {
         };
         let epochs: usize = record.facts.stages.iter().map(|it| it.epochs.len()).sum();
         let (experiment, trial) = (&record.experiment, &record.trial);
-        text +=
-            &format!("{experiment}/{trial}  {epochs} epochs  {:.0} s  {state}\n", record.seconds);
+        let seconds = record.seconds;
+        let _ = writeln!(text, "{experiment}/{trial}  {epochs} epochs  {seconds:.0} s  {state}");
     }
     for error in &runs.damaged {
-        text += &format!("{error}\n");
+        let _ = writeln!(text, "{error}");
     }
     print(&text)
 }

@@ -254,7 +254,9 @@ impl Sweep<'_> {
         let lines = child.stdout.take().map(BufReader::new);
         let sender = self.sender.clone();
         std::thread::spawn(move || {
-            for line in lines.into_iter().flat_map(BufRead::lines).map_while(|it| it.ok()) {
+            for line in
+                lines.into_iter().flat_map(BufRead::lines).map_while(std::result::Result::ok)
+            {
                 let _ = sender.send(Message::Line(index, line));
             }
             let _ = sender.send(Message::Ended(index));
@@ -312,7 +314,7 @@ impl Sweep<'_> {
     }
 }
 
-/// How LibTorch's threads wait for each other, unless the user says so.
+/// How `LibTorch`'s threads wait for each other, unless the user says so.
 ///
 /// By default they spin, which on a machine that does anything else costs most of the time: the thread
 /// that is waited for cannot run. Sleeping is nearly as fast on an idle machine.

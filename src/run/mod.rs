@@ -43,7 +43,7 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// Where it trains.
     pub device: Device,
-    /// CPU threads of LibTorch.
+    /// CPU threads of `LibTorch`.
     pub threads: usize,
     /// Hears everything, progress included.
     pub listener: &'a mut (dyn FnMut(&Event) + Send),
@@ -200,12 +200,11 @@ impl Runner<'_> {
             seed: self.trial.seed,
         };
         let mut network = Network::new(&plan, self.device);
-        let account = match file {
-            Some((path, _)) => weights::load(&mut network, &path, Part::Backbone)?,
-            None => {
-                let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
-                WeightsEvent { from: "random".into(), loaded, missing, unexpected }
-            }
+        let account = if let Some((path, _)) = file {
+            weights::load(&mut network, &path, Part::Backbone)?
+        } else {
+            let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
+            WeightsEvent { from: "random".into(), loaded, missing, unexpected }
         };
         self.log.emit(Event::WeightsLoaded(account))?;
         Ok((network, input))

@@ -56,7 +56,9 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
     let settings = text.parse().map_err(|it: toml::de::Error| damaged(&path, it.message()))?;
     let events = events(&folder.join(files::EVENTS))?;
     let mut facts = Facts::default();
-    events.iter().for_each(|it| facts.fold(it));
+    for event in &events {
+        facts.fold(event);
+    }
     let state = state(&events, is_locked(&folder.join(files::LOCK)));
     let predictions = match state {
         State::Finished => predictions(&folder.join(files::PREDICTIONS))?,

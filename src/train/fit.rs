@@ -95,9 +95,8 @@ pub fn fit(
     if let Some(best) = state.best.filter(|_| kept_epoch < state.epochs.len()) {
         network.parameters.restore(&best);
     }
-    let stage = job.stage.name.clone();
-    let epochs = state.epochs.len();
-    outside.sink.emit(Kind::StageEnded(StageEnd { stage, why, epochs, kept_epoch }))?;
+    let (name, epochs) = (job.stage.name.clone(), state.epochs.len());
+    outside.sink.emit(Kind::StageEnded(StageEnd { stage: name, why, epochs, kept_epoch }))?;
     Ok(state.epochs)
 }
 
