@@ -119,7 +119,9 @@ fn tiles(study: &Study<'_>, best: &Configuration<'_>, seconds: f64) -> Markup {
         p .winner { "Best on validation: " (swatch(best.style)) strong { (best.label) } }
         div .tiles {
             (tile("Validation accuracy", value(valid), &over(valid)))
-            (tile(&format!("{} accuracy", figures::capital(split)), value(test), &over(test)))
+            @if split != "valid" {
+                (tile(&format!("{} accuracy", figures::capital(split)), value(test), &over(test)))
+            }
             (tile("Macro-F1", value(f1), &over(f1)))
             (tile("Time of all runs", html! { (format::duration(seconds)) }, &total))
         }
@@ -139,6 +141,9 @@ fn leaderboard(study: &Study<'_>) -> Markup {
             "Ranked by mean validation accuracy of the kept epoch, so that the " (held_out.to_lowercase())
             " split chooses nothing. Mean ± sample standard deviation over the seeds, in percent; bold is \
             the highest of a column. Trainable counts the parameters of the last stage."
+            @if study.configurations.iter().any(|it| !it.comparable) {
+                " What is judged on other images has no rank."
+            }
         }
         div .scroll { table .sortable .board {
             thead { tr {
@@ -160,14 +165,17 @@ fn best_of<'a>(study: &Study<'a>, score: impl Fn(&Run<'a>) -> Option<f64>) -> f6
 
 fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Markup {
     let stats = [it.stat(Run::valid_accuracy), it.stat(Run::test_accuracy), it.stat(Run::macro_f1)];
-    let own_split = it.runs.iter().find_map(Run::split).filter(|_| split.is_none());
+    let own_split = it.runs.iter().find_map(Run::split).filter(|own| split != Some(*own));
     let trainable = it.runs.iter().find_map(Run::parameters);
     html! {
         tr .unranked[it.rank.is_none()] {
             td .num .rank data-v=(it.rank.map_or(String::new(), |it| it.to_string())) {
                 (it.rank.map_or(format::NOTHING.into(), |it| it.to_string()))
             }
-            th scope="row" { div .label { (swatch(it.style)) span { (it.label) } } }
+            th scope="row" { div .label {
+                (swatch(it.style)) span { (it.label) }
+                @if !it.comparable { span .tag { "other images" } }
+            } }
             td .seeds data-v=(it.runs.len()) { (seeds(it)) }
             @for (stat, best) in stats.into_iter().zip(bests) {
                 (share_cell(stat, if stat.is_some_and(|it| it.mean == best) { "best" } else { "" }))

@@ -32,6 +32,8 @@ pub(super) struct Configuration<'a> {
     pub(super) label: String,
     /// Its place on the board, counted from 1; none without a score.
     pub(super) rank: Option<usize>,
+    /// Whether it is judged on the same images as most others; only those are ranked.
+    pub(super) comparable: bool,
     /// Its colour in every figure.
     pub(super) style: Style,
     /// Its settings but the seed.
@@ -64,10 +66,12 @@ impl<'a> Study<'a> {
         let labels = labels(&groups.keys().map(|(name, flat)| (*name, flat)).collect::<Vec<_>>());
         let configuration = |(((_, settings), mut runs), label): ((_, Vec<Run<'a>>), _)| {
             runs.sort_by(|a, b| (a.seed.len(), &a.seed).cmp(&(b.seed.len(), &b.seed)));
-            Configuration { label, rank: None, style: Style(0), settings, runs }
+            let style = Style(0);
+            Configuration { label, rank: None, comparable: true, style, settings, runs }
         };
         let mut configurations: Vec<_> =
             groups.into_iter().zip(labels).map(configuration).collect();
+        mark_comparable(&mut configurations);
         rank(&mut configurations);
         Self { configurations, damaged }
     }
@@ -84,7 +88,8 @@ impl<'a> Study<'a> {
 
     /// The split that all finished runs were tested on; none if it is not the same for all.
     pub(super) fn split(&self) -> Option<&str> {
-        let mut splits = self.runs().filter_map(Run::split);
+        let comparable = self.configurations.iter().filter(|it| it.comparable);
+        let mut splits = comparable.flat_map(|it| &it.runs).filter_map(Run::split);
         let first = splits.next()?;
         splits.all(|it| it == first).then_some(first)
     }
@@ -208,10 +213,32 @@ fn seed(settings: &toml::Table) -> String {
     settings.get("seed").or_else(|| settings.get("seeds")).map_or_else(String::new, one)
 }
 
+/// Marks the configurations that are judged on the same images as most others: same source, split and
+/// limit. Scores on other images, as of a source task, say nothing against these.
+fn mark_comparable(configurations: &mut [Configuration<'_>]) {
+    let judged_on = |it: &Configuration<'_>| -> Flat {
+        let decides = |key: &str| {
+            ["data.source", "data.split", "data.limit"].iter().any(|it| key.starts_with(it))
+        };
+        let settings = it.settings.iter().filter(|(key, _)| decides(key));
+        settings.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let all: Vec<Flat> = configurations.iter().map(judged_on).collect();
+    let mut counts = BTreeMap::<&Flat, usize>::new();
+    for it in &all {
+        *counts.entry(it).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(it, _)| it);
+    for (configuration, it) in configurations.iter_mut().zip(&all) {
+        configuration.comparable = Some(it) == most;
+    }
+}
+
 /// Sorts by mean validation accuracy and hands out ranks and colours.
 fn rank(configurations: &mut [Configuration<'_>]) {
     let score = |it: &Configuration<'_>| {
-        it.stat(Run::valid_accuracy).map(|it| it.mean).filter(|it| it.is_finite())
+        let mean = it.stat(Run::valid_accuracy).map(|it| it.mean);
+        mean.filter(|mean| mean.is_finite() && it.comparable)
     };
     configurations.sort_by(|a, b| {
         let by_score = match (score(a), score(b)) {

@@ -25,7 +25,7 @@ use crate::model::{FrozenNorm, GaussianNoise, Input, Unit, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::store::folder::{RunFolder, files};
-use crate::store::read::predictions_csv;
+use crate::store::read::{finished_key, predictions_csv};
 use crate::store::record::Prediction;
 use crate::store::{Store, write_whole};
 use crate::torch::Device;
@@ -72,6 +72,10 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let started = Instant::now();
     let resumed = context.store.root.join(trial.name()).join(files::EVENTS).exists();
     let folder = RunFolder::own(context.store, &trial.name())?;
+    // Another sweep may have done it while this one waited for the folder.
+    if finished_key(context.store, &trial.name()).as_ref() == Some(&trial.key) {
+        return Ok(());
+    }
     let settings = toml::to_string(&trial.settings).expect("settings are plain TOML");
     folder.write(files::TRIAL, settings.as_bytes())?;
     let environment = environment::describe(context.device, context.threads);
