@@ -70,24 +70,16 @@ fn children(parent: u32) -> Vec<u32> {
     text.split_whitespace().map(|it| it.parse().unwrap()).collect()
 }
 
-/// Whether a process is gone, or dead and only not yet waited for.
-fn is_gone(process: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
-}
-
 /// Starts a sweep and kills it once `moment` has happened; the worker must end by itself.
 #[track_caller]
 fn kill_at(place: &Place, moment: impl Fn(&Kind) -> bool) {
     let sweep = place.start(&["sweep", "--threads", "1"]);
     place.wait_until(moment);
-    let workers = children(sweep.id());
     sweep.signal("KILL");
     let told = sweep.end();
     assert_eq!(told.code, None, "killed before its end: {told:#?}");
-    assert_eq!(workers.len(), 1);
     let since = Instant::now();
-    while !is_gone(workers[0]) {
+    while place.run("e").state == State::Running {
         assert!(since.elapsed() < Duration::from_secs(30), "its worker goes on");
         std::thread::sleep(Duration::from_millis(5));
     }
