@@ -156,11 +156,21 @@ static ASKED_TO_STOP: AtomicUsize = AtomicUsize::new(0);
 fn listen_for_interrupts() {
     let heard = ctrlc::set_handler(|| {
         if ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst) > 0 {
-            std::process::exit(i32::from(Error::Interrupted.exit_code()));
+            leave_at_once();
         }
     });
     // Without a handler the signal ends the process, and the next sweep goes on as after a kill.
     drop(heard);
+}
+
+/// Ends this process without tidying up, as a kill would.
+///
+/// `std::process::exit` takes down LibTorch's tables while another thread still computes with them; what
+/// that thread then meets would be written into the run's log as its failure.
+#[expect(unsafe_code, reason = "the standard library only ends a process with its exit handlers")]
+fn leave_at_once() -> ! {
+    // SAFETY: `_exit` takes a number and does not return.
+    unsafe { libc::_exit(i32::from(Error::Interrupted.exit_code())) }
 }
 
 fn interrupted() -> bool {
@@ -341,7 +351,7 @@ fn hold_the_lifeline() {
                 ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst);
             }
         }
-        std::process::exit(i32::from(Error::Interrupted.exit_code()));
+        leave_at_once();
     });
 }
 

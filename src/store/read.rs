@@ -89,7 +89,11 @@ pub fn last_state(store: &Store, name: &str) -> Option<State> {
     Some(state(&events, is_locked(&folder.join(files::LOCK))))
 }
 
-fn events(path: &Path) -> Result<Vec<Event>> {
+/// The events of the log at `path`, without a last line that was not written to its end.
+///
+/// # Errors
+/// [`Error::File`], or [`Error::Damaged`] with the line that is no event.
+pub fn events(path: &Path) -> Result<Vec<Event>> {
     let text = fs_err::read_to_string(path).map_err(Error::file("cannot read", path))?;
     let mut events = Vec::new();
     // A last line without its end was being written when the process was killed.

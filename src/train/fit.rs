@@ -146,6 +146,11 @@ fn train_epoch(
     let [loss, accuracy] = tally.means();
     let trained_in = started.elapsed().as_secs_f64();
     let (valid, _) = job.valid.evaluate(network, job.images);
+    if !valid.loss.is_finite() {
+        // The last step broke the weights; no training loss has seen them yet.
+        let (stage, loss) = (job.stage.name.clone(), valid.loss);
+        return Err(Error::Diverged { stage, epoch, step: steps, loss });
+    }
     Ok(Epoch {
         stage: job.stage.name.clone(),
         epoch,
