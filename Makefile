@@ -40,7 +40,8 @@ parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch on this machine
 
 docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
 	@$(CARGO) build --quiet --bins
-	@target/debug/ferrite docs
+	@mkdir -p docs
+	@target/debug/ferrite docs > docs/config.md
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
 	rm -rf target .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv

@@ -1,5 +1,6 @@
 //! The command line: what can be asked of Ferrite.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,11 +156,21 @@ static ASKED_TO_STOP: AtomicUsize = AtomicUsize::new(0);
 fn listen_for_interrupts() {
     let heard = ctrlc::set_handler(|| {
         if ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst) > 0 {
-            std::process::exit(i32::from(Error::Interrupted.exit_code()));
+            leave_at_once();
         }
     });
     // Without a handler the signal ends the process, and the next sweep goes on as after a kill.
     drop(heard);
+}
+
+/// Ends this process without tidying up, as a kill would.
+///
+/// `std::process::exit` takes down LibTorch's tables while another thread still computes with them; what
+/// that thread then meets would be written into the run's log as its failure.
+#[expect(unsafe_code, reason = "the standard library only ends a process with its exit handlers")]
+fn leave_at_once() -> ! {
+    // SAFETY: `_exit` takes a number and does not return.
+    unsafe { libc::_exit(i32::from(Error::Interrupted.exit_code())) }
 }
 
 fn interrupted() -> bool {
@@ -272,12 +283,12 @@ fn plan_command(selection: &Selection) -> Result<()> {
             Standing::Interrupted => "to go on with",
             Standing::New => "to do",
         };
-        text += &format!("{}  {state}\n", trial.name());
+        let _ = writeln!(text, "{}  {state}", trial.name());
         for step in &trial.steps {
             let (kind, key) = (step.kind.name(), &step.key[..8]);
             let found = store.has(step.kind.name(), &step.key);
             let found = if found { "  there" } else { "" };
-            text += &format!("  {kind:9} {key}  {}{found}\n", step.stage);
+            let _ = writeln!(text, "  {kind:9} {key}  {}{found}", step.stage);
         }
     }
     let todo = trials.iter().filter(|it| is_to_do(&store, it, false)).count();
@@ -340,7 +351,7 @@ fn hold_the_lifeline() {
                 ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst);
             }
         }
-        std::process::exit(i32::from(Error::Interrupted.exit_code()));
+        leave_at_once();
     });
 }
 
@@ -366,11 +377,11 @@ fn status_command(place: &Place) -> Result<()> {
         };
         let epochs: usize = record.facts.stages.iter().map(|it| it.epochs.len()).sum();
         let (experiment, trial) = (&record.experiment, &record.trial);
-        text +=
-            &format!("{experiment}/{trial}  {epochs} epochs  {:.0} s  {state}\n", record.seconds);
+        let seconds = record.seconds;
+        let _ = writeln!(text, "{experiment}/{trial}  {epochs} epochs  {seconds:.0} s  {state}");
     }
     for error in &runs.damaged {
-        text += &format!("{error}\n");
+        let _ = writeln!(text, "{error}");
     }
     print(&text)
 }

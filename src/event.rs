@@ -72,7 +72,7 @@ pub struct Start {
     pub key: String,
     /// Where it trains: `cpu` or `cuda:0`.
     pub device: String,
-    /// CPU threads of LibTorch.
+    /// CPU threads of `LibTorch`.
     pub threads: usize,
     /// Whether an earlier process had begun this run.
     pub resumed: bool,
@@ -240,12 +240,19 @@ pub struct Progress {
     pub step: usize,
     /// Steps in the epoch.
     pub steps: usize,
-    /// Mean training loss of the epoch so far.
+    /// Mean training loss of the epoch so far; no number where nothing trains.
+    #[serde(deserialize_with = "number_or_nan")]
     pub loss: f64,
-    /// Training accuracy of the epoch so far.
+    /// Training accuracy of the epoch so far; no number where nothing trains.
+    #[serde(deserialize_with = "number_or_nan")]
     pub accuracy: f64,
     /// Speed of training.
     pub images_per_second: f64,
+}
+
+/// JSON has no NaN: it is written as `null`.
+fn number_or_nan<'de, D: serde::Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
 }
 
 /// One finished epoch.
@@ -315,5 +322,17 @@ mod tests {
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
             .assert_eq(&line);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn progress_of_what_does_not_train_comes_back() {
+        let (loss, accuracy) = (f64::NAN, f64::NAN);
+        let [epoch, epochs, step, steps] = [1, 1, 3, 9];
+        let stage = "features".to_owned();
+        let progress =
+            Progress { stage, epoch, epochs, step, steps, loss, accuracy, images_per_second: 5.0 };
+        let line = serde_json::to_string(&Kind::StepEnded(progress)).unwrap();
+        let Kind::StepEnded(there) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        assert!(there.loss.is_nan() && there.accuracy.is_nan() && there.step == 3);
     }
 }

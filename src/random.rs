@@ -25,7 +25,7 @@ pub enum Use {
     Stage = 7,
 }
 
-/// A stream of random numbers: SplitMix64 (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).
+/// A stream of random numbers: `SplitMix64` (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,

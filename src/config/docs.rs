@@ -1,4 +1,7 @@
 //! The reference manual, written from the tables' doc comments.
+//!
+//! A section for each table and for each choice between variants, every one of them once: what is used in
+//! several places is described at the first and linked from the others.
 
 use std::fmt::Write as _;
 
@@ -9,99 +12,193 @@ use crate::config::schema::Schema;
 const HEAD: &str = "\
 # Settings
 
-Every key of an experiment file. This page is written from the doc comments in the source by
-`ferrite docs`; a test fails when it is stale. What is left out has its default. An unknown key is an error.
+Every key of an experiment file. This page is written from the doc comments in the source by `make docs`.
+
+- What is left out has its default; where the default is empty, the text says what leaving it out means.
+- An unknown key is an error, in every table.
+- A choice is written as a string (`schedule = \"cosine\"`) or, where it has settings of its own, as a table
+  with one key (`optimizer = { adam = { lr = 1e-4 } }`).
+- The headings are the dotted keys that `[grid]` and `--set` take; a stage is called by its name.
 
 ";
+
+/// A part of the manual: a table or a choice.
+struct Section<'a> {
+    /// Its dotted key; empty for the whole file.
+    place: String,
+    /// What it is for, unless its own description says so.
+    about: &'a str,
+    /// Its JSON schema.
+    definition: &'a Json,
+}
+
+struct Manual<'a> {
+    schema: &'a Schema,
+    sections: Vec<Section<'a>>,
+}
 
 /// `docs/config.md`.
 pub fn manual() -> String {
     let schema = Schema::of_experiment();
-    let mut page = HEAD.to_owned();
-    let mut done = Vec::new();
-    table(&schema, &schema.root, "", &mut page, &mut done);
-    page
+    let mut manual = Manual { schema: &schema, sections: Vec::new() };
+    manual.collect(&schema.root, String::new(), "");
+    let sections: Vec<String> = manual.sections.iter().map(|it| manual.page(it)).collect();
+    format!("{HEAD}{}", sections.join("\n"))
 }
 
-fn text(schema: &Json, key: &str) -> String {
-    schema.get(key).and_then(Json::as_str).unwrap_or_default().replace('\n', " ")
+/// A text of `schema`, as one line.
+fn line(schema: &Json, key: &str) -> String {
+    text(schema, key).replace("\n\n", " ").replace('\n', " ").replace('|', "\\|")
 }
 
-/// A section for the table `definition` at `place`, then one for each table and choice in it.
-fn table(
-    schema: &Schema,
-    definition: &Json,
-    place: &str,
-    page: &mut String,
-    done: &mut Vec<String>,
-) {
-    let Some(properties) = definition.get("properties").and_then(Json::as_object) else { return };
-    let title = if place.is_empty() { "The file".into() } else { format!("`{place}`") };
-    let _ = writeln!(page, "## {title}\n\n{}\n", text(definition, "description"));
-    let _ = writeln!(page, "| key | value | default | meaning |\n|---|---|---|---|");
-    for (name, property) in properties {
-        let kind = kind_of(schema, property);
-        let default = property.get("default").map_or(String::new(), |it| shown_default(it, &kind));
-        let own = text(property, "description");
-        let meaning =
-            if own.is_empty() { text(schema.resolve(property), "description") } else { own };
-        let _ =
-            writeln!(page, "| `{name}` | {kind} | {default} | {} |", meaning.replace('|', "\\|"));
-    }
-    page.push('\n');
-    for (name, property) in properties {
-        let below = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
-        section(schema, property, &below, page, done);
-    }
+fn text<'a>(schema: &'a Json, key: &str) -> &'a str {
+    schema.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-fn section(
-    schema: &Schema,
-    property: &Json,
-    place: &str,
-    page: &mut String,
-    done: &mut Vec<String>,
-) {
-    let definition = schema.resolve(property);
-    if let Some(items) = definition.get("items").filter(|it| it.get("$ref").is_some()) {
-        return section(schema, items, &format!("{place}[]"), page, done);
-    }
-    let name = text(definition, "title") + &definition.to_string();
-    if done.contains(&name) {
-        return;
-    }
-    done.push(name);
-    if definition.get("oneOf").is_some() {
-        choice(schema, definition, place, page, done);
-    } else {
-        table(schema, definition, place, page, done);
-    }
+fn properties(definition: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    definition.get("properties").and_then(Json::as_object).into_iter().flatten()
 }
 
-fn choice(
-    schema: &Schema,
-    definition: &Json,
-    place: &str,
-    page: &mut String,
-    done: &mut Vec<String>,
-) {
-    let _ = writeln!(page, "## `{place}`\n\n{}\n", text(definition, "description"));
-    let _ = writeln!(page, "| choice | meaning |\n|---|---|");
-    let variants = || definition["oneOf"].as_array().into_iter().flatten();
-    for variant in variants() {
-        let meaning = text(variant, "description");
-        for plain in plain_names(variant) {
-            let _ = writeln!(page, "| `\"{plain}\"` | {meaning} |");
+fn variants(definition: &Json) -> impl Iterator<Item = &Json> {
+    definition.get("oneOf").and_then(Json::as_array).into_iter().flatten()
+}
+
+impl<'a> Manual<'a> {
+    /// Collects the section of `property` and those below it.
+    fn collect(&mut self, property: &'a Json, place: String, about: &'a str) {
+        let definition = self.schema.resolve(property);
+        if let Some(items) = definition.get("items") {
+            return self.collect(items, format!("{place}.<name>"), about);
         }
-        for (name, inner) in keyed(variant) {
-            let kind = kind_of(schema, inner);
-            let _ = writeln!(page, "| `{{ {name} = … }}` ({kind}) | {meaning} |");
+        let worth = properties(definition).chain(variants(definition).flat_map(properties)).count()
+            + variants(definition).count();
+        if worth == 0 || self.section_of(property).is_some() {
+            return;
+        }
+        self.sections.push(Section { place: place.clone(), about, definition });
+        let below = |name: &str| match place.as_str() {
+            "" => name.to_owned(),
+            place => format!("{place}.{name}"),
+        };
+        for (name, property) in properties(definition) {
+            self.collect(property, below(name), "");
+        }
+        for variant in variants(definition) {
+            for (name, inner) in properties(variant) {
+                self.collect(inner, below(name), text(variant, "description"));
+            }
         }
     }
-    page.push('\n');
-    for (name, inner) in variants().flat_map(keyed) {
-        section(schema, inner, &format!("{place}.{name}"), page, done);
+
+    /// The section that describes `property`, or the items of its list.
+    fn section_of(&self, property: &Json) -> Option<&Section<'a>> {
+        let definition = self.schema.resolve(property);
+        let definition = match definition.get("items") {
+            Some(items) => self.schema.resolve(items),
+            None => definition,
+        };
+        self.sections.iter().find(|it| std::ptr::eq(it.definition, definition))
     }
+
+    fn page(&self, section: &Section<'_>) -> String {
+        let Section { place, about, definition } = section;
+        let title = if place.is_empty() { "The file".into() } else { format!("`{place}`") };
+        let own = text(definition, "description");
+        let about = if own.is_empty() { about } else { own };
+        let is_choice = variants(definition).next().is_some();
+        let rows = if is_choice { self.choices(definition) } else { self.keys(definition) };
+        format!("## {title}\n\n{about}\n\n{rows}")
+    }
+
+    /// The rows of a table: plain keys first, then those with a section of their own.
+    fn keys(&self, definition: &Json) -> String {
+        let mut rows = "| key | value | default | meaning |\n|---|---|---|---|\n".to_owned();
+        let required: Vec<&str> = match definition.get("required").and_then(Json::as_array) {
+            Some(names) => names.iter().filter_map(Json::as_str).collect(),
+            None => Vec::new(),
+        };
+        let is_table = |it: &Json| self.section_of(it).is_some_and(|it| is_table(it.definition));
+        let (tables, plain): (Vec<_>, Vec<_>) =
+            properties(definition).partition(|(_, property)| is_table(property));
+        for (name, property) in plain.into_iter().chain(tables) {
+            let default = match property.get("default") {
+                _ if required.contains(&name.as_str()) => "required".to_owned(),
+                Some(default) if !is_table(property) => shown(default),
+                _ => String::new(),
+            };
+            let own = line(property, "description");
+            let behind = || line(self.schema.resolve(property), "description");
+            let meaning = if own.is_empty() { behind() } else { own };
+            let kind = self.linked_kind(property);
+            let _ = writeln!(rows, "| `{name}` | {kind} | {default} | {meaning} |");
+        }
+        rows
+    }
+
+    fn choices(&self, definition: &Json) -> String {
+        let mut rows = "| choice | meaning |\n|---|---|\n".to_owned();
+        for variant in variants(definition) {
+            let meaning = line(variant, "description");
+            for plain in plain_names(variant) {
+                let _ = writeln!(rows, "| `\"{plain}\"` | {meaning} |");
+            }
+            for (name, inner) in properties(variant) {
+                let kind = self.linked_kind(inner);
+                let _ = writeln!(rows, "| `{{ {name} = … }}`, a {kind} | {meaning} |");
+            }
+        }
+        rows
+    }
+
+    fn linked_kind(&self, property: &Json) -> String {
+        let kind = self.kind(property);
+        match self.section_of(property) {
+            Some(section) => format!("[{kind}](#{})", anchor(&section.place)),
+            None => kind,
+        }
+    }
+
+    fn kind(&self, property: &Json) -> String {
+        /// So many names can stand in a cell.
+        const FEW: usize = 3;
+        let definition = self.schema.resolve(property);
+        let names: Vec<String> =
+            variants(definition).flat_map(plain_names).map(|it| format!("`\"{it}\"`")).collect();
+        let all_plain = variants(definition).all(|it| properties(it).next().is_none());
+        if all_plain && (1..=FEW).contains(&names.len()) {
+            return one_of(&names);
+        }
+        if variants(definition).next().is_some() {
+            return "choice".into();
+        }
+        if let Some(options) = definition.get("anyOf").and_then(Json::as_array) {
+            let names: Vec<_> = options.iter().map(|it| self.kind(it)).collect();
+            return names.join(" or ");
+        }
+        let kind = match definition.get("type") {
+            Some(Json::String(kind)) => kind.as_str(),
+            Some(Json::Array(kinds)) => kinds.first().and_then(Json::as_str).unwrap_or_default(),
+            _ => "",
+        };
+        match kind {
+            "object" => "table".into(),
+            "array" => {
+                let item = self.kind(definition.get("items").unwrap_or(&Json::Null));
+                match definition.get("minItems").and_then(Json::as_u64) {
+                    Some(count) => format!("{count} {item}s"),
+                    None => format!("list of {item}s"),
+                }
+            }
+            "integer" => "whole number".into(),
+            "boolean" => "true or false".into(),
+            "" => "value".into(),
+            kind => kind.into(),
+        }
+    }
+}
+
+fn is_table(definition: &Json) -> bool {
+    variants(definition).next().is_none()
 }
 
 fn plain_names(variant: &Json) -> Vec<&str> {
@@ -109,44 +206,32 @@ fn plain_names(variant: &Json) -> Vec<&str> {
     variant.get("const").into_iter().chain(several).filter_map(Json::as_str).collect()
 }
 
-fn keyed(variant: &Json) -> Vec<(&String, &Json)> {
-    variant.get("properties").and_then(Json::as_object).into_iter().flatten().collect()
-}
-
-fn kind_of(schema: &Schema, property: &Json) -> String {
-    let definition = schema.resolve(property);
-    if definition.get("oneOf").is_some() || definition.get("enum").is_some() {
-        return "choice".into();
-    }
-    if let Some(options) = definition.get("anyOf").and_then(Json::as_array) {
-        let names: Vec<_> = options.iter().map(|it| kind_of(schema, it)).collect();
-        return names.join(" or ");
-    }
-    let kind = match definition.get("type") {
-        Some(Json::String(kind)) => kind.as_str(),
-        Some(Json::Array(kinds)) => kinds.first().and_then(Json::as_str).unwrap_or_default(),
-        _ => "",
-    };
-    match kind {
-        "object" => "table".into(),
-        "array" => {
-            format!("list of {}s", kind_of(schema, definition.get("items").unwrap_or(&Json::Null)))
-        }
-        "integer" => "whole number".into(),
-        "boolean" => "true or false".into(),
-        "" => "value".into(),
-        kind => kind.into(),
+/// The names as a choice between them.
+fn one_of(names: &[String]) -> String {
+    match names {
+        [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
+        names => names.concat(),
     }
 }
 
-fn shown_default(default: &Json, kind: &str) -> String {
+/// What a heading is called in links to it.
+fn anchor(place: &str) -> String {
+    let kept = |it: &char| it.is_alphanumeric() || "-_".contains(*it);
+    if place.is_empty() { "the-file".into() } else { place.chars().filter(kept).collect() }
+}
+
+/// A default as it would be written.
+fn shown(default: &Json) -> String {
     match default {
         Json::Null => String::new(),
-        Json::Object(_) if kind == "table" => String::new(),
-        Json::Array(items) if items.iter().any(Json::is_object) => String::new(),
+        Json::Object(choice) if choice.is_empty() => String::new(),
         Json::Object(choice) => {
             let names: Vec<_> = choice.keys().map(String::as_str).collect();
             format!("`{{ {} = … }}`", names.join(", "))
+        }
+        Json::Array(items) => {
+            let items: Vec<_> = items.iter().map(Json::to_string).collect();
+            format!("`[{}]`", items.join(", "))
         }
         value => format!("`{value}`"),
     }

@@ -6,7 +6,9 @@
 //! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
 
 pub mod docs;
+pub mod grid;
 pub mod path;
+pub mod places;
 pub mod read;
 pub mod schema;
 

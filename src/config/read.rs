@@ -3,17 +3,18 @@
 //! Every problem of every file is told at once, at its own place: the structs stay plain, and the places
 //! are looked up by dotted key.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::{LabeledSpan, NamedSource};
-use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use toml::de::DeTable;
+use toml::{Table, Value};
 
 use crate::config::Experiment;
-use crate::config::path::{by_position, joined, merge, quoted, set};
+use crate::config::grid::{self, Choice};
+use crate::config::path::{by_position, merge, set};
+use crate::config::places::{Place, Places, places};
 use crate::config::schema::Schema;
 use crate::data::source::Source;
 use crate::error::{Error, FileProblems, Problem, Result};
@@ -43,16 +44,6 @@ pub struct Point {
     pub settings: Experiment,
 }
 
-/// A place in one of the files.
-#[derive(Debug, Clone)]
-struct Place {
-    file: usize,
-    key: Range<usize>,
-    value: Range<usize>,
-}
-
-type Places = BTreeMap<String, Place>;
-
 /// Reads experiment files.
 #[derive(Debug)]
 struct Reader {
@@ -80,7 +71,8 @@ pub fn read(paths: &[PathBuf], changes: &[String]) -> Result<Vec<Written>> {
         known.push(path.clone());
         let Some(experiment) = reader.experiment(&path, &changes)? else { continue };
         // Whatever an experiment starts from is read and run as well.
-        waiting.extend(sources(&experiment).map(|name| source_path(&path, name)));
+        let names = experiment.points.iter().filter_map(|it| source(&it.settings));
+        waiting.extend(names.map(|name| source_path(&path, name)));
         written.push(experiment);
     }
     reader.finish(written)
@@ -106,11 +98,17 @@ fn parse_change(change: &str) -> Result<(String, Value)> {
         message: format!("`--set {change}` has no `=`"),
         help: "write `--set data.limit=2000`".into(),
     })?;
-    let text = text.trim();
+    let (key, text) = (key.trim(), text.trim());
+    if key.is_empty() {
+        return Err(Error::Usage {
+            message: format!("`--set {change}` has no key before its `=`"),
+            help: "write `--set data.limit=2000`".into(),
+        });
+    }
     let parsed = toml::from_str::<Table>(&format!("value = {text}"));
     // What is no TOML value is meant as a string, so that quotes need not get through the shell.
     let value = parsed.ok().and_then(|mut it| it.remove("value"));
-    Ok((key.trim().to_owned(), value.unwrap_or_else(|| Value::String(text.to_owned()))))
+    Ok((key.to_owned(), value.unwrap_or_else(|| Value::String(text.to_owned()))))
 }
 
 /// An experiment's name: its path below `experiments/` without `.toml`, or else its file name.
@@ -127,13 +125,13 @@ impl Reader {
         let file = self.files.len();
         let (mut table, mut places) = self.file(path, &mut Vec::new())?;
         for (key, value) in changes {
-            self.change(file, (&mut table, &mut places), key, value)?;
+            self.change((&mut table, &mut places), key, value)?;
         }
         if self.problems.len() > before {
             return Ok(None);
         }
         table.remove("extends");
-        let Some(experiment) = self.deserialize(file, &table, &places, None) else {
+        let Some(experiment) = self.deserialize(file, &table, &places, &[]) else {
             return Ok(None);
         };
         let points = self.points(file, &experiment, &table, &places);
@@ -159,8 +157,7 @@ impl Reader {
         let source = NamedSource::new(path.display().to_string(), text.clone());
         self.files.push(Arc::new(source.with_language("TOML")));
         let (parsed, errors) = DeTable::parse_recoverable(&text);
-        let mut places = Places::new();
-        note_places(parsed.get_ref(), file, "", &mut places);
+        let places = places(parsed.get_ref(), file);
         for error in &errors {
             self.tell_span(file, error.span().unwrap_or_default(), error.message());
         }
@@ -207,8 +204,7 @@ impl Reader {
 
     /// Applies one `--set`.
     fn change(
-        &mut self,
-        file: usize,
+        &self,
         (table, places): (&mut Table, &mut Places),
         key: &str,
         value: &Value,
@@ -225,23 +221,19 @@ impl Reader {
         }
         let key = by_position(table, key);
         let below = format!("{key}.");
+        // What is wrong with it is told at the nearest table, by its whole key.
         places.retain(|it, _| *it != key && !it.starts_with(&below));
-        places.insert(key, Place { file, key: 0..0, value: 0..0 });
         Ok(())
     }
 
-    /// The settings in `table` if nothing is wrong with them. Problems are told at `at` if given.
+    /// The settings in `table`, which hold `choices` of the grid, if nothing is wrong with them.
     fn deserialize(
         &mut self,
         file: usize,
         table: &Table,
         places: &Places,
-        at: Option<&str>,
+        choices: &[Choice],
     ) -> Option<Experiment> {
-        let told = |problem: Problem| match at {
-            Some(key) => Problem::new(key, format!("{}: {}", problem.key, problem.message)),
-            None => problem,
-        };
         let problems = match Experiment::deserialize_from(table) {
             Ok(experiment) => {
                 let mut problems = experiment.check();
@@ -254,7 +246,8 @@ impl Reader {
             Err(message) => vec![Problem::new("", message)],
         };
         for problem in problems {
-            self.tell(file, places, &told(problem));
+            let culprit = grid::culprit(choices, table, &problem);
+            self.tell(file, places, &culprit.map_or(problem.clone(), |it| it.blamed(&problem)));
         }
         None
     }
@@ -266,32 +259,43 @@ impl Reader {
         table: &Table,
         places: &Places,
     ) -> Vec<Point> {
+        for problem in grid::check(&experiment.grid) {
+            self.tell(file, places, &problem);
+        }
         let mut points = Vec::new();
-        for varies in combinations(&experiment.grid) {
-            let mut table = table.clone();
-            table.remove("grid");
-            let mut at = None;
-            for (key, value) in &varies {
-                let place = joined("grid", &quoted(key));
-                if let Err(message) = set(&mut table, key, value.clone(), &self.schema) {
-                    self.tell(file, places, &Problem::of_key(&place, message));
-                    return points;
-                }
-                if let Some(problem) = self.schema.problems(&table).first() {
-                    let message = format!("{}: {}", problem.key, problem.message);
-                    self.tell(file, places, &Problem::new(&place, message));
-                    return points;
-                }
-                at = Some(place);
-            }
-            let settings = self.deserialize(file, &table, places, at.as_deref());
-            let Some(settings) = settings else { continue };
+        for choices in grid::combinations(&experiment.grid) {
+            let Some(settings) = self.point(file, table, places, &choices) else { continue };
+            let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
             points.extend(experiment.seeds.iter().map(|seed| {
                 let settings = Experiment { seeds: vec![*seed], ..settings.clone() };
                 Point { varies: varies.clone(), seed: *seed, settings }
             }));
         }
         points
+    }
+
+    /// The settings of one point of the grid.
+    fn point(
+        &mut self,
+        file: usize,
+        table: &Table,
+        places: &Places,
+        choices: &[Choice],
+    ) -> Option<Experiment> {
+        let mut table = table.clone();
+        table.remove("grid");
+        for choice in choices {
+            let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
+            let problem = match set {
+                Err(message) => Some(Problem::of_key(choice.list(), message)),
+                Ok(()) => self.schema.problems(&table).first().map(|it| choice.blamed(it)),
+            };
+            if let Some(problem) = problem {
+                self.tell(file, places, &problem);
+                return None;
+            }
+        }
+        self.deserialize(file, &table, places, choices)
     }
 
     /// Tells `problem` at its place, or at the nearest table that is written down.
@@ -359,10 +363,6 @@ fn source(settings: &Experiment) -> Option<&str> {
     }
 }
 
-fn sources(written: &Written) -> impl Iterator<Item = &str> {
-    written.points.iter().filter_map(|it| source(&it.settings))
-}
-
 /// The file of the experiment `name` beside the one at `path`.
 fn source_path(path: &Path, name: &str) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join(format!("{name}.toml"))
@@ -388,18 +388,6 @@ fn missing_files(experiment: &Experiment) -> Vec<Problem> {
     problems
 }
 
-/// Every combination of one value for each key; one empty combination for an empty grid.
-fn combinations(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Vec<(String, Value)>> {
-    grid.iter().fold(vec![Vec::new()], |all, (key, values)| {
-        let with = |it: &Vec<(String, Value)>, value: &Value| {
-            let mut it = it.clone();
-            it.push((key.clone(), value.clone()));
-            it
-        };
-        all.iter().flat_map(|it| values.iter().map(move |value| with(it, value))).collect()
-    })
-}
-
 fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     let mut parts = key.split('.');
     let first = table.get(parts.next()?)?;
@@ -407,26 +395,4 @@ fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
         Value::Array(items) => items.get(part.parse::<usize>().ok()?),
         value => value.get(part),
     })
-}
-
-fn note_places(table: &DeTable<'_>, file: usize, key: &str, places: &mut Places) {
-    for (name, value) in table {
-        let here = joined(key, &quoted(name.get_ref()));
-        let place = Place { file, key: name.span(), value: value.span() };
-        note_value(value, &here, &place, places);
-    }
-}
-
-fn note_value(value: &Spanned<DeValue<'_>>, key: &str, place: &Place, places: &mut Places) {
-    places.insert(key.to_owned(), place.clone());
-    match value.get_ref() {
-        DeValue::Table(inner) => note_places(inner, place.file, key, places),
-        DeValue::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let place = Place { file: place.file, key: item.span(), value: item.span() };
-                note_value(item, &joined(key, &index.to_string()), &place, places);
-            }
-        }
-        _ => {}
-    }
 }

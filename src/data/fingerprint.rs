@@ -29,7 +29,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// A number for what [`crate::data::decode::decode`] would write: sha256 in hex. Equal numbers mean
 /// equal decoded folders. `cache` is a JSON file that remembers content hashes; it may be missing
-/// or deleted.
+/// or deleted. No folder is made for it: where there is none yet, nothing is remembered.
 ///
 /// # Errors
 /// [`Error::Data`] if the source is missing or a folder does not have the classes it should.
@@ -130,9 +130,6 @@ fn name_of(path: &Path) -> String {
 
 /// Writes `known` beside `cache` and puts it in its place, so that nobody reads half of it.
 fn replace(cache: &Path, known: &BTreeMap<String, Known>) -> std::io::Result<()> {
-    if let Some(folder) = cache.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
     let new = cache.with_extension(format!("{}.tmp", std::process::id()));
     std::fs::write(&new, serde_json::to_vec_pretty(known)?)?;
     std::fs::rename(&new, cache)
@@ -162,6 +159,7 @@ mod tests {
     fn content_decides_and_an_unchanged_file_is_not_read_again() {
         let trial = Trial::new();
         let path = trial.write("fer.csv", "one");
+        trial.write("cache/hashes.json", "");
         touch(&path, 1000);
         let first = at(&trial, TABLE);
         assert_eq!(first.len(), 64);

@@ -14,8 +14,8 @@ use crate::config::Experiment;
 use crate::config::read::{Point, Written};
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::model::Weights;
 use crate::model::network::frozen_blocks;
+use crate::model::{WeightFile, Weights};
 use crate::train::Stage;
 
 /// Versions of the steps' code: raised when a step would give other results for the same settings.
@@ -170,7 +170,9 @@ impl<'a> Planner<'a> {
         let mut settings = point.settings.clone();
         let (weights_key, needs) = match &point.settings.model.weights {
             Weights::None => (format!("random {}", point.seed), None),
-            Weights::File(file) => (self.lookup.file(&file.path)?, None),
+            Weights::File(WeightFile { path, input }) => {
+                (format!("{} {input:?}", self.lookup.file(path)?), None)
+            }
             Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),
             Weights::Experiment(name) => {
                 let source = self.source_trial(&beside(&written.name, name), point.seed)?;

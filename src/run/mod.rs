@@ -4,7 +4,9 @@
 //! goes to the run's log and to whoever listens.
 
 mod environment;
+mod evaluation;
 mod evidence;
+mod features;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,24 +17,23 @@ use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
 use crate::event::{
-    Dataset as DatasetEvent, Epoch, Evaluation, FORMAT, Failure, Features as FeaturesEvent,
-    Kind as Event, Noise as NoiseEvent, Progress, Sink, StageEnd, StageStart, Start,
-    Weights as WeightsEvent,
+    Dataset as DatasetEvent, Epoch, FORMAT, Failure, Kind as Event, Noise as NoiseEvent, Progress,
+    Sink, StageEnd, StageStart, Start, Weights as WeightsEvent,
 };
 use crate::model::network::{Network, NoiseStd, Plan, resolve_trainable};
 use crate::model::weights::{self, Part};
-use crate::model::{FrozenNorm, GaussianNoise, Input, Unit, Weights};
+use crate::model::{GaussianNoise, Input, Unit, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
+use crate::run::evaluation::input_of;
 use crate::store::folder::{RunFolder, files};
-use crate::store::read::predictions_csv;
-use crate::store::record::Prediction;
+use crate::store::read::finished_key;
 use crate::store::{Store, write_whole};
 use crate::torch::Device;
 use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::{Job, Outside, fit, steps_per_epoch};
-use crate::train::images::{FeatureBytes, Features, Images, Split, compute_features};
+use crate::train::images::{Images, Split};
 
 /// Images whose features are measured to know how strong noise on them is.
 const MEASURED_FEATURES: usize = 512;
@@ -43,7 +44,7 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// Where it trains.
     pub device: Device,
-    /// CPU threads of LibTorch.
+    /// CPU threads of `LibTorch`.
     pub threads: usize,
     /// Hears everything, progress included.
     pub listener: &'a mut (dyn FnMut(&Event) + Send),
@@ -72,6 +73,10 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let started = Instant::now();
     let resumed = context.store.root.join(trial.name()).join(files::EVENTS).exists();
     let folder = RunFolder::own(context.store, &trial.name())?;
+    // Another sweep may have done it while this one waited for the folder.
+    if finished_key(context.store, &trial.name()).as_ref() == Some(&trial.key) {
+        return Ok(());
+    }
     let settings = toml::to_string(&trial.settings).expect("settings are plain TOML");
     folder.write(files::TRIAL, settings.as_bytes())?;
     let environment = environment::describe(context.device, context.threads);
@@ -110,7 +115,7 @@ fn torch_failure(panic: &(dyn std::any::Any + Send)) -> Error {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("an operation failed");
-    let message = text.lines().next().unwrap_or_default().to_owned();
+    let message = first_line(text).to_owned();
     let memory = message.contains("memory");
     let help = if memory {
         "lower `batch_size` or `data.image_size`, or run fewer trials at once with `--jobs`"
@@ -118,6 +123,13 @@ fn torch_failure(panic: &(dyn std::any::Any + Send)) -> Error {
         "this is likely a bug in Ferrite; the run's settings are in its trial.toml"
     };
     Error::Torch { message, help: help.into() }
+}
+
+/// What LibTorch said, without the unwrapping around it and the list of frames behind it.
+fn first_line(panic: &str) -> &str {
+    let said = panic.split_once("Torch(\"").map_or(panic, |(_, said)| said);
+    let said = said.split("\\n").next().unwrap_or_default();
+    said.lines().next().unwrap_or_default().trim_end_matches("\")")
 }
 
 struct Runner<'a> {
@@ -200,12 +212,11 @@ impl Runner<'_> {
             seed: self.trial.seed,
         };
         let mut network = Network::new(&plan, self.device);
-        let account = match file {
-            Some((path, _)) => weights::load(&mut network, &path, Part::Backbone)?,
-            None => {
-                let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
-                WeightsEvent { from: "random".into(), loaded, missing, unexpected }
-            }
+        let account = if let Some((path, _)) = file {
+            weights::load(&mut network, &path, Part::Backbone)?
+        } else {
+            let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
+            WeightsEvent { from: "random".into(), loaded, missing, unexpected }
         };
         self.log.emit(Event::WeightsLoaded(account))?;
         Ok((network, input))
@@ -305,47 +316,6 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Whether the frozen prefix's output is a function of the image alone.
-    fn caches_features(&self, network: &Network) -> bool {
-        let inference = self.trial.settings.batch_norm.frozen_layers == FrozenNorm::Inference;
-        network.frozen_blocks() > 0 && inference
-    }
-
-    /// The output of the frozen prefix for one split: found, or computed once.
-    fn features(
-        &mut self,
-        stage: &Stage,
-        network: &Network,
-        images: &Images<'_>,
-        (split, rows): (&str, &[u32]),
-    ) -> Result<Features> {
-        let started = Instant::now();
-        let blocks = network.frozen_blocks();
-        let key = format!("{}-{split}", self.key(Kind::Features, &stage.name));
-        let Self { store, log, interrupted, .. } = self;
-        let (folder, reused) = store.step(Kind::Features.name(), &key, |folder| {
-            clear(folder)?;
-            let features = compute_features(network, images, rows, blocks, &mut |done| {
-                (log.listener)(&waiting("features", done, rows.len(), started));
-                !interrupted()
-            })?;
-            write_whole(&folder.join("shape.json"), format!("{:?}", features.shape).as_bytes())?;
-            write_whole(&folder.join("features.bin"), &features.bytes)
-        })?;
-        let features = read_features(&folder, rows.len())?;
-        let [_, height, width, channels] = features.shape;
-        self.log.emit(Event::FeaturesReady(FeaturesEvent {
-            stage: stage.name.clone(),
-            key,
-            split: split.to_owned(),
-            images: rows.len(),
-            shape: vec![channels, height, width],
-            reused,
-            seconds: started.elapsed().as_secs_f64(),
-        }))?;
-        Ok(Features::new(&features, blocks, self.device))
-    }
-
     /// The noise layers in the units of what they are added to.
     fn noise(
         &mut self,
@@ -379,66 +349,6 @@ impl Runner<'_> {
         let index = stages.iter().position(|it| it.name == stage.name).unwrap_or_default();
         Random::at(self.trial.seed, Use::Stage, index as u64, 0).bits()
     }
-
-    fn evaluate(
-        &mut self,
-        network: &mut Network,
-        dataset: &Dataset,
-        images: &Images<'_>,
-        input: Input,
-    ) -> Result<()> {
-        let (name, rows) = match dataset.test.as_slice() {
-            [] => ("valid", dataset.valid.as_slice()),
-            rows => ("test", rows),
-        };
-        let last = self.trial.settings.stages.last().expect("the settings were checked");
-        let from = resolve_trainable(&self.trial.settings.model, &last.trainable);
-        network.train_from(from.expect("the settings were checked"));
-        let caches = self.caches_features(network);
-        let features = caches.then(|| self.features(last, network, images, (name, rows)));
-        let split = Split { rows, features: features.transpose()? };
-        let (scores, probabilities) = split.evaluate(network, images);
-        let predictions = predictions(dataset, rows, &probabilities);
-        let table = predictions_csv(&dataset.classes, &predictions)?;
-        let key = self.key(Kind::Evaluate, "");
-        self.store.step(Kind::Evaluate.name(), key, |folder| {
-            write_whole(&folder.join(files::PREDICTIONS), &table)
-        })?;
-        self.log.folder.write(files::PREDICTIONS, &table)?;
-        let model = weights::serialize(network, self.model_facts(dataset, input))?;
-        self.log.folder.write(files::MODEL, &model)?;
-        let (split, images) = (name.to_owned(), rows.len());
-        self.log.emit(Event::Evaluated(Evaluation { split, images, scores }))
-    }
-
-    fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {
-        let settings = &self.trial.settings;
-        let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
-        [
-            ("format", "ferrite-1".to_owned()),
-            ("backbone", plain(serde_json::json!(settings.model.backbone))),
-            (INPUT, plain(serde_json::json!(input))),
-            ("image_size", settings.data.image_size.to_string()),
-            ("classes", dataset.classes.join(",")),
-            ("key", self.trial.key.clone()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
-    }
-}
-
-/// The header's name for how a model's pixels are scaled.
-const INPUT: &str = "input";
-
-fn input_of(model: &Path) -> Result<Input> {
-    let facts = weights::facts(model)?;
-    let input = facts.get(INPUT).cloned().unwrap_or_default();
-    serde_json::from_value(input.into()).map_err(|_| Error::Weights {
-        path: model.to_owned(),
-        message: "its header does not say how pixels are scaled".into(),
-        help: "it is no model of a finished run; use `weights = { file = { … } }` for it".into(),
-    })
 }
 
 /// Hears a stage and remembers how it ended.
@@ -464,37 +374,6 @@ fn in_layer_units(noise: GaussianNoise, signal: f64, scale: f64) -> f64 {
     }
 }
 
-fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
-    let damaged = |path: &Path| Error::Damaged {
-        path: path.to_owned(),
-        message: "it does not hold the features of every image".into(),
-        help: "delete its folder; the features are then computed again".into(),
-    };
-    let path = folder.join("shape.json");
-    let shape = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-    let shape: [usize; 4] = serde_json::from_slice(&shape).map_err(|_| damaged(&path))?;
-    let path = folder.join("features.bin");
-    let bytes = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-    let whole = shape[0] == images && bytes.len() == 4 * shape.iter().product::<usize>();
-    if whole { Ok(FeatureBytes { bytes, shape }) } else { Err(damaged(&path)) }
-}
-
-fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {
-    let of_rows = rows.iter().zip(probabilities.chunks(dataset.classes.len()));
-    of_rows
-        .map(|(row, probabilities)| {
-            let best = |a: &usize, b: &usize| probabilities[*a].total_cmp(&probabilities[*b]);
-            Prediction {
-                id: dataset.ids[*row as usize].clone(),
-                truth: usize::from(dataset.labels[*row as usize]),
-                // The first of equals, as in numpy's and PyTorch's argmax.
-                predicted: (0..probabilities.len()).rev().max_by(best).unwrap_or_default(),
-                probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
-            }
-        })
-        .collect()
-}
-
 /// Progress of work that is not training.
 fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
     Event::StepEnded(Progress {
@@ -513,4 +392,17 @@ fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
 fn clear(folder: &Path) -> Result<()> {
     fs_err::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
     fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_panic_in_libtorch_only_what_it_said_is_told() {
+        let text = r#"called `Result::unwrap()` on an `Err` value: Torch("out of memory: tried 5 GB\nframe #0: c10::Error\n")"#;
+        assert_eq!(first_line(text), "out of memory: tried 5 GB");
+        assert_eq!(first_line(r#"… value: Torch("bad shape")"#), "bad shape");
+        assert_eq!(first_line("index out of bounds"), "index out of bounds");
+    }
 }

@@ -9,6 +9,7 @@ use fs_err as fs;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Kind};
+use crate::store::read::events;
 use crate::store::{Lock, Store, lock, write_whole};
 
 /// Names of the files in a run's folder.
@@ -19,6 +20,8 @@ pub mod files {
     pub const TRIAL: &str = "trial.toml";
     /// What happened.
     pub const EVENTS: &str = "events.jsonl";
+    /// A log that could not be read, set aside.
+    pub const DAMAGED: &str = "events.damaged.jsonl";
     /// Where it happened.
     pub const ENVIRONMENT: &str = "environment.json";
     /// Predictions of the final weights.
@@ -39,7 +42,8 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder or goes on with it; waits while another process owns it.
+    /// Makes the folder or goes on with it; waits while another process owns it. A log that cannot be
+    /// read is set aside: what it told lies in the steps' results, too.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be written.
@@ -50,8 +54,14 @@ impl RunFolder {
         let lock = lock(&path.join(files::LOCK))?;
         let log = path.join(files::EVENTS);
         mend(&log)?;
-        let events = OpenOptions::new().create(true).append(true).open(&log);
-        Ok(Self { events: events.map_err(Error::file("cannot write", &log))?, _lock: lock, path })
+        if log.exists()
+            && let Err(Error::Damaged { .. }) = events(&log)
+        {
+            let aside = path.join(files::DAMAGED);
+            fs::rename(&log, &aside).map_err(Error::file("cannot rename", &log))?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&log);
+        Ok(Self { events: file.map_err(Error::file("cannot write", &log))?, _lock: lock, path })
     }
 
     /// Appends what happened to the log.

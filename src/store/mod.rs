@@ -82,7 +82,8 @@ impl Store {
             return Ok((folder, true));
         }
         let partial = folder.with_file_name(format!("{key}.partial"));
-        fs::create_dir_all(&partial).map_err(Error::file("cannot create", &partial))?;
+        let steps = self.root.join(".store").join(kind);
+        fs::create_dir_all(&steps).map_err(Error::file("cannot create", &steps))?;
         let lock_path = folder.with_file_name(format!("{key}.lock"));
         let lock = lock(&lock_path)?;
         if folder.is_dir() {

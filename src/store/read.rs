@@ -56,7 +56,9 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
     let settings = text.parse().map_err(|it: toml::de::Error| damaged(&path, it.message()))?;
     let events = events(&folder.join(files::EVENTS))?;
     let mut facts = Facts::default();
-    events.iter().for_each(|it| facts.fold(it));
+    for event in &events {
+        facts.fold(event);
+    }
     let state = state(&events, is_locked(&folder.join(files::LOCK)));
     let predictions = match state {
         State::Finished => predictions(&folder.join(files::PREDICTIONS))?,
@@ -87,7 +89,11 @@ pub fn last_state(store: &Store, name: &str) -> Option<State> {
     Some(state(&events, is_locked(&folder.join(files::LOCK))))
 }
 
-fn events(path: &Path) -> Result<Vec<Event>> {
+/// The events of the log at `path`, without a last line that was not written to its end.
+///
+/// # Errors
+/// [`Error::File`], or [`Error::Damaged`] with the line that is no event.
+pub fn events(path: &Path) -> Result<Vec<Event>> {
     let text = fs_err::read_to_string(path).map_err(Error::file("cannot read", path))?;
     let mut events = Vec::new();
     // A last line without its end was being written when the process was killed.

@@ -80,7 +80,7 @@ impl Checkpoint {
         };
         let has = |name: &str| file.tensor(name).is_ok();
         let moments: Vec<String> =
-            (0..).map(|it| format!("moments.{it}")).take_while(|it| has(it)).collect();
+            (0..file.len()).map(|it| format!("moments.{it}")).take_while(|it| has(it)).collect();
         Ok(Self {
             epochs: serde_json::from_str(fact(EPOCHS)?).map_err(|it| broken(&it.to_string()))?,
             current: snapshot("current")?,

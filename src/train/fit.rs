@@ -95,9 +95,8 @@ pub fn fit(
     if let Some(best) = state.best.filter(|_| kept_epoch < state.epochs.len()) {
         network.parameters.restore(&best);
     }
-    let stage = job.stage.name.clone();
-    let epochs = state.epochs.len();
-    outside.sink.emit(Kind::StageEnded(StageEnd { stage, why, epochs, kept_epoch }))?;
+    let (name, epochs) = (job.stage.name.clone(), state.epochs.len());
+    outside.sink.emit(Kind::StageEnded(StageEnd { stage: name, why, epochs, kept_epoch }))?;
     Ok(state.epochs)
 }
 
@@ -147,6 +146,11 @@ fn train_epoch(
     let [loss, accuracy] = tally.means();
     let trained_in = started.elapsed().as_secs_f64();
     let (valid, _) = job.valid.evaluate(network, job.images);
+    if !valid.loss.is_finite() {
+        // The last step broke the weights; no training loss has seen them yet.
+        let (stage, loss) = (job.stage.name.clone(), valid.loss);
+        return Err(Error::Diverged { stage, epoch, step: steps, loss });
+    }
     Ok(Epoch {
         stage: job.stage.name.clone(),
         epoch,

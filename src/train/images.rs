@@ -143,12 +143,11 @@ impl Split<'_> {
     pub fn features_std(&self, network: &Network, images: &Images<'_>, most: usize) -> f64 {
         let positions: Vec<u32> = (0..self.rows.len().min(most) as u32).collect();
         torch::without_gradients(|| {
-            ops::std_of(match &self.features {
-                Some(features) => network.infer_features(features.at(&positions), features.blocks),
-                None => {
-                    let x = network.scale_pixels(images.plain(&self.at(&positions)));
-                    network.infer_features(x, 0)
-                }
+            ops::std_of(if let Some(features) = &self.features {
+                network.infer_features(features.at(&positions), features.blocks)
+            } else {
+                let x = network.scale_pixels(images.plain(&self.at(&positions)));
+                network.infer_features(x, 0)
             })
         })
     }

@@ -1,5 +1,5 @@
-//! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
-//! `mobilenet_v2` in layer names, padding, ReLU6 and batch-norm constants.
+//! `MobileNetV2` (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
+//! `mobilenet_v2` in layer names, padding, `ReLU6` and batch-norm constants.
 
 use crate::model::backbone::{Block, Described};
 use crate::model::layer::{Builder, Layer};

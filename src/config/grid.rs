@@ -1,0 +1,76 @@
+//! The `[grid]` table: every combination of its values.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use crate::config::path::{by_position, joined, quoted};
+use crate::error::Problem;
+
+/// One value of one key of the grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The setting's dotted key.
+    pub key: String,
+    /// The value's position in its list.
+    pub index: usize,
+    /// The value.
+    pub value: Value,
+}
+
+impl Choice {
+    /// The dotted key of its list in the file.
+    pub fn list(&self) -> String {
+        joined("grid", &quoted(&self.key))
+    }
+
+    /// The dotted key of the value in the file.
+    pub fn place(&self) -> String {
+        joined(&self.list(), &self.index.to_string())
+    }
+
+    /// `problem` with settings that hold this value, as a problem of the grid.
+    pub fn blamed(&self, problem: &Problem) -> Problem {
+        let message = format!("`{}` {}", problem.key, problem.message);
+        if problem.of_key {
+            return Problem::of_key(self.list(), problem.message.clone());
+        }
+        Problem::new(self.place(), message)
+    }
+}
+
+/// Settings that are not of one trial and cannot vary between trials.
+const FIXED: [&str; 4] = ["about", "extends", "grid", "seeds"];
+
+/// What cannot be right in the grid alone.
+pub fn check(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Problem> {
+    let judge = |(key, values): (&String, &Vec<Value>)| {
+        let place = joined("grid", &quoted(key));
+        if FIXED.contains(&key.as_str()) {
+            let message = format!("`{key}` cannot vary in a grid");
+            return Some(Problem::of_key(place, message));
+        }
+        values.is_empty().then(|| Problem::new(place, "must list at least one value"))
+    };
+    grid.iter().filter_map(judge).collect()
+}
+
+/// Every combination of one value for each key; one empty combination for an empty grid.
+pub fn combinations(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Vec<Choice>> {
+    grid.iter().fold(vec![Vec::new()], |all, (key, values)| {
+        let with = |it: &Vec<Choice>, (index, value): (usize, &Value)| {
+            let choice = Choice { key: key.clone(), index, value: value.clone() };
+            [it.as_slice(), &[choice]].concat()
+        };
+        all.iter().flat_map(|it| values.iter().enumerate().map(move |at| with(it, at))).collect()
+    })
+}
+
+/// The one of `choices` that `problem` with the settings in `table` is about; else the last.
+pub fn culprit<'a>(choices: &'a [Choice], table: &Table, problem: &Problem) -> Option<&'a Choice> {
+    let is_about = |it: &&Choice| {
+        let key = by_position(table, &it.key);
+        problem.key == key || problem.key.starts_with(&format!("{key}."))
+    };
+    choices.iter().find(is_about).or(choices.last())
+}

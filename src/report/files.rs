@@ -1,0 +1,127 @@
+//! Reading what lies beside a run's record, and writing only what has changed.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::report::trial::Files;
+use crate::store::record::Record;
+
+/// Grows when pages of the same records look different, so that all are written again.
+const LOOKS: u32 = 1;
+
+/// A digest of all that a page is made from.
+pub(super) struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    pub(super) fn new() -> Self {
+        let mut new = Self(Sha256::new());
+        new.add(&(LOOKS, env!("CARGO_PKG_VERSION")));
+        new
+    }
+
+    pub(super) fn add(&mut self, it: &impl Debug) {
+        self.0.update(format!("{it:?}\n"));
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.0.finalize().iter().take(16).map(|it| format!("{it:02x}")).collect()
+    }
+}
+
+/// A digest of all that the page of `record` is made from.
+pub(super) fn fingerprint(record: &Record, study: &str) -> String {
+    let Record {
+        experiment,
+        trial,
+        folder,
+        settings,
+        state,
+        began_ms,
+        seconds,
+        facts,
+        predictions,
+    } = record;
+    let mut digest = Fingerprint::new();
+    digest.add(&(study, experiment, trial, settings, state, began_ms, seconds, facts));
+    let mut bytes = Vec::with_capacity(predictions.len() * 10);
+    for it in predictions {
+        let confidence = it.probabilities.get(it.predicted).copied().unwrap_or(f64::NAN);
+        bytes.extend((it.truth as u16).to_le_bytes());
+        bytes.extend((it.predicted as u16).to_le_bytes());
+        bytes.extend(confidence.to_le_bytes());
+    }
+    digest.0.update(bytes);
+    for stage in &record.facts.stages {
+        let sheet = folder.join(sheet_name(&stage.start.stage));
+        digest.add(&fs::metadata(sheet).map(|it| it.len()).ok());
+    }
+    digest.0.update(fs::read(folder.join(ENVIRONMENT)).unwrap_or_default());
+    digest.finish()
+}
+
+/// Whether the page in `folder` was made from `inputs` and its images are there.
+pub(super) fn is_fresh(folder: &Path, inputs: &str) -> bool {
+    let mut head = Vec::new();
+    let page = fs::File::open(folder.join("index.html"));
+    if page.and_then(|it| it.take(1024).read_to_end(&mut head)).is_err() {
+        return false;
+    }
+    let head = String::from_utf8_lossy(&head);
+    let content =
+        |name: &str| Some(head.split_once(name)?.1.split_once("content=\"")?.1.split_once('"')?.0);
+    let there = |name: &str| folder.join("plots").join(format!("{name}.png")).exists();
+    content("ferrite-inputs") == Some(inputs)
+        && content("ferrite-plots").is_some_and(|it| it.split_whitespace().all(there))
+}
+
+/// What lies beside `record`; what cannot be read is left out.
+pub(super) fn read(record: &Record) -> Files {
+    let text = fs::read_to_string(record.folder.join(ENVIRONMENT)).unwrap_or_default();
+    let mut environment = Vec::new();
+    if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
+        flatten("", &value, &mut environment);
+    }
+    let sheet =
+        |name: &String| Some((name.clone(), fs::read(record.folder.join(sheet_name(name))).ok()?));
+    let sheets = record.facts.stages.iter().filter_map(|it| sheet(&it.start.stage)).collect();
+    Files { environment, sheets }
+}
+
+/// Writes `bytes` to a temporary name beside `path` and renames it.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    let written = path
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&temporary, bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The temporary file may not even exist; the first error is the one to tell.
+        let _gone = fs::remove_file(&temporary);
+    }
+    written.map_err(Error::file("cannot write", path))
+}
+
+const ENVIRONMENT: &str = "environment.json";
+
+fn sheet_name(stage: &str) -> String {
+    format!("plots/augmented-{stage}.png")
+}
+
+fn flatten(key: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(inner) => {
+            for (name, value) in inner {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                flatten(&key, value, out);
+            }
+        }
+        serde_json::Value::String(text) => out.push((key.into(), text.clone())),
+        other => out.push((key.into(), other.to_string())),
+    }
+}

@@ -1,0 +1,150 @@
+//! Numbers, times and paths as a reader wants them.
+
+use std::path::{Component, Path};
+
+use chrono::DateTime;
+
+use crate::report::metrics::Stat;
+
+/// What stands where nothing is known.
+pub(super) const NOTHING: &str = "–";
+
+/// `share` in percent with one digit, without the sign.
+pub(super) fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.1}", share * 100.0) } else { "NaN".into() }
+}
+
+/// Percent with one digit, or three significant ones below 1 %.
+pub(super) fn small_percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent != 0.0 && percent.abs() < 1.0 {
+        format!("{percent:.2} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
+
+/// Mean of a share in percent and, with more than one seed, its standard deviation.
+pub(super) fn percent_stat(stat: &Stat) -> (String, Option<String>) {
+    (percent(stat.mean), stat.sd.map(percent))
+}
+
+/// A score with three decimals.
+pub(super) fn score(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { "NaN".into() }
+}
+
+/// A count with its thousands set apart.
+pub(super) fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count rounded to three digits: `14.7 M`.
+pub(super) fn short_count(n: usize) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => format!("{:.1} K", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} M", n as f64 / 1e6),
+        _ => format!("{:.2} G", n as f64 / 1e9),
+    }
+}
+
+/// `1 run`, `2 runs`.
+pub(super) fn counted(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(n))
+}
+
+/// A time in the two units that matter.
+pub(super) fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return NOTHING.into();
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if hours > 0 {
+        format!("{hours} h {minutes:02} min")
+    } else {
+        format!("{minutes} min {rest:02} s")
+    }
+}
+
+/// A moment in UTC to the minute; empty if it is none.
+pub(super) fn moment(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
+    at.map_or_else(String::new, |it| it.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// `path` as a relative link: slashes between percent-encoded names.
+pub(super) fn link(path: &Path) -> String {
+    let names = path.components().filter_map(|it| match it {
+        Component::Normal(name) => Some(encode(&name.to_string_lossy())),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    names.collect::<Vec<_>>().join("/")
+}
+
+fn encode(name: &str) -> String {
+    let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.~=,+@".contains(&it);
+    let letter = |it| if plain(it) { char::from(it).to_string() } else { format!("%{it:02X}") };
+    name.bytes().map(letter).collect()
+}
+
+/// `bytes` in base 64 with padding (RFC 4648), for data URIs.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let at = |it: usize| u32::from(chunk.get(it).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for digit in 0..4 {
+            let index = (bits >> (18 - 6 * digit) & 63) as usize;
+            out.push(if digit > chunk.len() { '=' } else { char::from(DIGITS[index]) });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(123), "123");
+        assert_eq!(short_count(14_714_688), "14.71 M");
+        assert_eq!(duration(59.0), "59.0 s");
+        assert_eq!(duration(125.0), "2 min 05 s");
+        assert_eq!(duration(7260.0), "2 h 01 min");
+        assert_eq!(duration(f64::NAN), NOTHING);
+        assert_eq!(percent(f64::NAN), "NaN");
+        assert_eq!(moment(1_700_000_000_000), "2023-11-14 22:13 UTC");
+    }
+
+    #[test]
+    fn links_are_encoded_name_by_name() {
+        assert_eq!(link(Path::new("a b/<x>#?/index.html")), "a%20b/%3Cx%3E%23%3F/index.html");
+    }
+
+    #[test]
+    fn base64_agrees_with_the_standard() {
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (plain, coded) in cases {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Scores of a classifier from its predictions, with scikit-learn's semantics.
+//!
+//! Precision, recall and F1 are 0 where they would divide by zero (`zero_division=0`). Averages run
+//! over the classes that occur among the truths or the predictions, as scikit-learn's do by default.
+//!
+//! **Invariant:** pure counting; nothing here reads a file or knows a page.
+
+use crate::store::record::Prediction;
+
+/// How often each true class (row) was taken for each class (column).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confusion {
+    /// Images by true class, then by predicted class; square.
+    pub counts: Vec<Vec<u64>>,
+}
+
+/// How well one class is told from the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClassScores {
+    /// Share of the images called this class that are of it.
+    pub precision: f64,
+    /// Share of the images of this class that were called it.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall.
+    pub f1: f64,
+    /// Images of this class.
+    pub support: u64,
+    /// Images called this class.
+    pub predicted: u64,
+}
+
+/// A mean over seeds and how far they scatter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stat {
+    /// Mean.
+    pub mean: f64,
+    /// Sample standard deviation (n - 1); none for a single value.
+    pub sd: Option<f64>,
+    /// How many values.
+    pub n: usize,
+}
+
+impl Confusion {
+    /// Counts `predictions` over at least `n_classes` classes.
+    pub fn count(n_classes: usize, predictions: &[Prediction]) -> Self {
+        let highest = predictions.iter().map(|it| it.truth.max(it.predicted) + 1).max();
+        let n = n_classes.max(highest.unwrap_or(0));
+        let mut counts = vec![vec![0; n]; n];
+        for it in predictions {
+            counts[it.truth][it.predicted] += 1;
+        }
+        Self { counts }
+    }
+
+    /// The sum of two countings; the larger number of classes wins.
+    pub fn plus(&self, other: &Self) -> Self {
+        let n = self.counts.len().max(other.counts.len());
+        let at = |it: &Self, row: usize, column: usize| {
+            it.counts.get(row).and_then(|it| it.get(column)).copied().unwrap_or(0)
+        };
+        let cell = |row, column| at(self, row, column) + at(other, row, column);
+        Self { counts: (0..n).map(|row| (0..n).map(|it| cell(row, it)).collect()).collect() }
+    }
+
+    /// All images.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// Share of right answers; none without images.
+    pub fn accuracy(&self) -> Option<f64> {
+        let right: u64 = (0..self.counts.len()).map(|it| self.counts[it][it]).sum();
+        (self.total() > 0).then(|| ratio(right, self.total()))
+    }
+
+    /// Scores of every class, in label order.
+    pub fn classes(&self) -> Vec<ClassScores> {
+        (0..self.counts.len()).map(|it| self.class(it)).collect()
+    }
+
+    fn class(&self, class: usize) -> ClassScores {
+        let right = self.counts[class][class];
+        let support = self.counts[class].iter().sum();
+        let predicted = self.counts.iter().map(|row| row[class]).sum();
+        ClassScores {
+            precision: ratio(right, predicted),
+            recall: ratio(right, support),
+            f1: ratio(2 * right, support + predicted),
+            support,
+            predicted,
+        }
+    }
+
+    /// Unweighted mean of the classes' F1 (`f1_score(average="macro")`).
+    pub fn macro_f1(&self) -> Option<f64> {
+        self.macro_mean(|it| it.f1)
+    }
+
+    /// Unweighted mean of `score` over the classes that occur.
+    pub fn macro_mean(&self, score: impl Fn(&ClassScores) -> f64) -> Option<f64> {
+        let classes = self.classes();
+        let occurring = classes.iter().filter(|it| it.support + it.predicted > 0);
+        mean(&occurring.map(score).collect::<Vec<_>>())
+    }
+
+    /// Mean recall of the classes that have images (`balanced_accuracy_score`).
+    pub fn balanced_accuracy(&self) -> Option<f64> {
+        let classes = self.classes();
+        let present = classes.iter().filter(|it| it.support > 0);
+        mean(&present.map(|it| it.recall).collect::<Vec<_>>())
+    }
+
+    /// Each row as shares of its sum; none for a class without images.
+    pub fn row_shares(&self) -> Vec<Option<Vec<f64>>> {
+        let share = |row: &Vec<u64>| {
+            let sum: u64 = row.iter().sum();
+            (sum > 0).then(|| row.iter().map(|it| ratio(*it, sum)).collect())
+        };
+        self.counts.iter().map(share).collect()
+    }
+}
+
+impl Stat {
+    /// Mean and sample standard deviation of `values`; none without values. A value that is not a
+    /// number makes the mean not a number: it is never left out silently.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        let mean = mean(values)?;
+        let squares: f64 = values.iter().map(|it| (it - mean).powi(2)).sum();
+        let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
+        Some(Self { mean, sd, n })
+    }
+}
+
+/// Expected calibration error over ten equal bins of confidence (Naeini et al. 2015); none
+/// without probabilities.
+pub fn calibration_error(predictions: &[Prediction]) -> Option<f64> {
+    const BINS: usize = 10;
+    let mut bins = [(0.0_f64, 0.0_f64); BINS];
+    for it in predictions {
+        let confidence = *it.probabilities.get(it.predicted)?;
+        let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
+        bins[bin].0 += confidence;
+        bins[bin].1 += f64::from(u8::from(it.truth == it.predicted));
+    }
+    let gap: f64 = bins.iter().map(|(confidence, right)| (confidence - right).abs()).sum();
+    (!predictions.is_empty()).then(|| gap / predictions.len() as f64)
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn predictions(truths: &[usize], predicted: &[usize]) -> Vec<Prediction> {
+        let prediction = |(truth, predicted): (&usize, &usize)| Prediction {
+            id: String::new(),
+            truth: *truth,
+            predicted: *predicted,
+            probabilities: vec![],
+        };
+        truths.iter().zip(predicted).map(prediction).collect()
+    }
+
+    fn close(left: Option<f64>, right: f64) {
+        assert!((left.unwrap() - right).abs() < 1e-12, "{left:?} is not {right}");
+    }
+
+    #[test]
+    fn scores_agree_with_scikit_learn() {
+        // The example of scikit-learn's `f1_score`: macro 0.26666…
+        let it = Confusion::count(3, &predictions(&[0, 1, 2, 0, 1, 2], &[0, 2, 1, 0, 0, 1]));
+        close(it.macro_f1(), 4.0 / 15.0);
+        close(it.macro_mean(|it| it.precision), 2.0 / 9.0);
+        close(it.macro_mean(|it| it.recall), 1.0 / 3.0);
+        close(it.accuracy(), 1.0 / 3.0);
+        assert_eq!(it.counts, [[2, 0, 0], [1, 0, 1], [0, 2, 0]]);
+    }
+
+    #[test]
+    fn balanced_accuracy_agrees_with_scikit_learn() {
+        // The example of scikit-learn's `balanced_accuracy_score`: 0.625.
+        let it = Confusion::count(2, &predictions(&[0, 1, 0, 0, 1, 0], &[0, 1, 0, 0, 0, 1]));
+        close(it.balanced_accuracy(), 0.625);
+    }
+
+    #[test]
+    fn a_class_that_is_never_predicted_scores_zero_and_counts() {
+        let it = Confusion::count(2, &predictions(&[0, 0, 1], &[0, 0, 0]));
+        let [first, second] = it.classes()[..] else { panic!("two classes") };
+        assert_eq!((second.precision, second.recall, second.f1), (0.0, 0.0, 0.0));
+        assert_eq!((first.precision, first.recall), (2.0 / 3.0, 1.0));
+        close(it.macro_f1(), 0.4);
+    }
+
+    #[test]
+    fn a_class_that_does_not_occur_is_left_out_of_averages() {
+        let it = Confusion::count(3, &predictions(&[0, 1], &[0, 1]));
+        close(it.macro_f1(), 1.0);
+        assert_eq!(it.row_shares()[2], None);
+    }
+
+    #[test]
+    fn nothing_has_no_scores() {
+        let it = Confusion::count(2, &[]);
+        assert_eq!((it.accuracy(), it.macro_f1(), it.balanced_accuracy()), (None, None, None));
+        assert_eq!(Stat::of(&[]), None);
+        assert_eq!(calibration_error(&[]), None);
+    }
+
+    #[test]
+    fn countings_of_different_sizes_add_up() {
+        let small = Confusion::count(1, &predictions(&[0], &[0]));
+        let large = Confusion::count(2, &predictions(&[1, 0], &[0, 0]));
+        assert_eq!(small.plus(&large).counts, [[2, 0], [1, 0]]);
+    }
+
+    #[test]
+    fn deviation_is_that_of_a_sample() {
+        let stat = Stat::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        close(stat.sd, (32.0_f64 / 7.0).sqrt());
+        assert_eq!(Stat::of(&[3.0]).unwrap().sd, None);
+        assert!(Stat::of(&[3.0, f64::NAN]).unwrap().mean.is_nan());
+    }
+
+    #[test]
+    fn calibration_error_is_the_gap_between_confidence_and_accuracy() {
+        let mut all = predictions(&[0, 0, 0, 0], &[0, 0, 0, 1]);
+        for it in &mut all {
+            it.probabilities = vec![if it.predicted == 0 { 0.95 } else { 0.05 }; 2];
+            it.probabilities[it.predicted] = 0.95;
+        }
+        close(calibration_error(&all), 0.2);
+    }
+}

@@ -1,0 +1,274 @@
+//! The runs of a report, gathered by configuration and ranked.
+//!
+//! A configuration is an experiment with all its settings but the seed. Configurations are ranked by
+//! the mean validation accuracy of the epochs that were kept: the test split chooses nothing.
+//!
+//! **Invariant:** pure; a run that failed or whose score is not a number never ranks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::event::Epoch;
+use crate::report::diff::{Flat, differences, flatten, plain, short_names};
+use crate::report::format;
+use crate::report::metrics::{Confusion, Stat};
+use crate::report::plot::Style;
+use crate::store::record::{Record, State};
+
+/// All runs of a report.
+pub(super) struct Study<'a> {
+    /// The best first; those without a score last.
+    pub(super) configurations: Vec<Configuration<'a>>,
+    /// Folders that could not be read, and why.
+    pub(super) damaged: &'a [Error],
+}
+
+/// An experiment with all its settings but the seed.
+pub(super) struct Configuration<'a> {
+    /// The experiment's name and what sets this one apart within it.
+    pub(super) label: String,
+    /// Its place on the board, counted from 1; none without a score.
+    pub(super) rank: Option<usize>,
+    /// Whether it is judged on the same images as most others; only those are ranked.
+    pub(super) comparable: bool,
+    /// Its colour in every figure.
+    pub(super) style: Style,
+    /// Its settings but the seed.
+    pub(super) settings: Flat,
+    /// One run a seed.
+    pub(super) runs: Vec<Run<'a>>,
+}
+
+/// A run and what its page and the board say of it.
+pub(super) struct Run<'a> {
+    /// What its folder says.
+    pub(super) record: &'a Record,
+    /// Its folder, seen from the folder of all runs.
+    pub(super) place: std::path::PathBuf,
+    /// Its seed.
+    pub(super) seed: String,
+    /// Counted from its predictions.
+    pub(super) confusion: Option<Confusion>,
+}
+
+impl<'a> Study<'a> {
+    /// Gathers and ranks `records`, whose folders lie below `runs`.
+    pub(super) fn of(records: &'a [Record], damaged: &'a [Error], runs: &Path) -> Self {
+        let all: Vec<_> = records.par_iter().map(|it| Run::of(it, runs)).collect();
+        let flat: Vec<_> = records.par_iter().map(|it| flatten(&it.settings)).collect();
+        let mut groups = BTreeMap::<(&str, Flat), Vec<Run<'a>>>::new();
+        for (run, settings) in all.into_iter().zip(flat) {
+            groups.entry((&run.record.experiment, settings)).or_default().push(run);
+        }
+        let labels = labels(&groups.keys().map(|(name, flat)| (*name, flat)).collect::<Vec<_>>());
+        let configuration = |(((_, settings), mut runs), label): ((_, Vec<Run<'a>>), _)| {
+            runs.sort_by(|a, b| (a.seed.len(), &a.seed).cmp(&(b.seed.len(), &b.seed)));
+            let style = Style(0);
+            Configuration { label, rank: None, comparable: true, style, settings, runs }
+        };
+        let mut configurations: Vec<_> =
+            groups.into_iter().zip(labels).map(configuration).collect();
+        mark_comparable(&mut configurations);
+        rank(&mut configurations);
+        Self { configurations, damaged }
+    }
+
+    /// All runs, the best configuration's first.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run<'a>> {
+        self.configurations.iter().flat_map(|it| &it.runs)
+    }
+
+    /// The configurations with a score, the best first.
+    pub(super) fn ranked(&self) -> impl Iterator<Item = &Configuration<'a>> {
+        self.configurations.iter().filter(|it| it.rank.is_some())
+    }
+
+    /// The split that all finished runs were tested on; none if it is not the same for all.
+    pub(super) fn split(&self) -> Option<&str> {
+        let comparable = self.configurations.iter().filter(|it| it.comparable);
+        let mut splits = comparable.flat_map(|it| &it.runs).filter_map(Run::split);
+        let first = splits.next()?;
+        splits.all(|it| it == first).then_some(first)
+    }
+}
+
+impl<'a> Configuration<'a> {
+    /// `score` over the seeds that are finished.
+    pub(super) fn stat(&self, score: impl Fn(&Run<'a>) -> Option<f64>) -> Option<Stat> {
+        Stat::of(&self.finished().filter_map(score).collect::<Vec<_>>())
+    }
+
+    /// The runs that are finished.
+    pub(super) fn finished(&self) -> impl Iterator<Item = &Run<'a>> {
+        self.runs.iter().filter(|it| it.record.state == State::Finished)
+    }
+
+    /// The runs whose curves speak for it: the finished ones, or all if there is none.
+    pub(super) fn drawn(&self) -> Vec<&'a Record> {
+        let finished: Vec<_> = self.finished().map(|it| it.record).collect();
+        if finished.is_empty() { self.runs.iter().map(|it| it.record).collect() } else { finished }
+    }
+
+    /// Whether none of its runs can still come to a score.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.rank.is_none()
+            && self.runs.iter().all(|it| matches!(it.record.state, State::Failed(_)))
+    }
+
+    /// The sum of its runs' confusion matrices.
+    pub(super) fn confusion(&self) -> Option<Confusion> {
+        let all = self.finished().filter_map(|it| it.confusion.clone());
+        all.reduce(|sum, it| sum.plus(&it)).filter(|it| it.total() > 0)
+    }
+
+    /// Names of its classes, as many as `n` at least.
+    pub(super) fn classes(&self, n: usize) -> Vec<String> {
+        let run = self.runs.iter().find(|it| it.record.facts.dataset.is_some());
+        run.map_or_else(|| class_names(&[], n), |it| it.classes(n))
+    }
+}
+
+impl<'a> Run<'a> {
+    fn of(record: &'a Record, runs: &Path) -> Self {
+        let below = record.folder.strip_prefix(runs).map(Path::to_path_buf);
+        let place = below.unwrap_or_else(|_| Path::new(&record.experiment).join(&record.trial));
+        let n_classes = record.facts.dataset.as_ref().map_or(0, |it| it.classes.len());
+        let counted = || Confusion::count(n_classes, &record.predictions);
+        let confusion = (!record.predictions.is_empty()).then(counted);
+        Self { record, place, seed: seed(&record.settings), confusion }
+    }
+
+    /// Link to its page from the page of the study.
+    pub(super) fn link(&self) -> String {
+        format::link(&self.place.join("index.html"))
+    }
+
+    /// The last epoch whose weights were kept; while a stage runs, its last epoch.
+    pub(super) fn epoch(&self) -> Option<&'a Epoch> {
+        let stage = self.record.facts.stages.iter().rfind(|it| !it.epochs.is_empty())?;
+        stage.kept().or_else(|| stage.epochs.last())
+    }
+
+    pub(super) fn valid_accuracy(&self) -> Option<f64> {
+        self.epoch().map(|it| it.valid.accuracy)
+    }
+
+    pub(super) fn split(&self) -> Option<&'a str> {
+        self.record.facts.evaluation.as_ref().map(|it| it.split.as_str())
+    }
+
+    pub(super) fn test_accuracy(&self) -> Option<f64> {
+        let said = || self.record.facts.evaluation.as_ref().map(|it| it.scores.accuracy);
+        self.confusion.as_ref().and_then(Confusion::accuracy).or_else(said)
+    }
+
+    pub(super) fn macro_f1(&self) -> Option<f64> {
+        self.confusion.as_ref().and_then(Confusion::macro_f1)
+    }
+
+    pub(super) fn test_loss(&self) -> Option<f64> {
+        self.record.facts.evaluation.as_ref().map(|it| it.scores.loss)
+    }
+
+    /// Parameters that its last stage trains, and all of them.
+    pub(super) fn parameters(&self) -> Option<(usize, usize)> {
+        let start = &self.record.facts.stages.last()?.start;
+        let sum = |it: &[crate::event::Layer]| it.iter().map(|it| it.parameters).sum::<usize>();
+        Some((sum(&start.trainable), sum(&start.trainable) + sum(&start.frozen)))
+    }
+
+    /// Epochs over all its stages.
+    pub(super) fn epochs(&self) -> usize {
+        self.record.facts.stages.iter().map(|it| it.epochs.len()).sum()
+    }
+
+    /// Names of its classes, as many as `n` at least.
+    pub(super) fn classes(&self, n: usize) -> Vec<String> {
+        let classes = self.record.facts.dataset.as_ref().map(|it| it.classes.as_slice());
+        class_names(classes.unwrap_or_default(), n)
+    }
+}
+
+/// Share of the largest class among the images that `record` was tested on: what guessing earns.
+pub(super) fn majority(record: &Record) -> Option<f64> {
+    let split = &record.facts.evaluation.as_ref()?.split;
+    let counts = record.facts.dataset.as_ref()?.counts.get(split)?;
+    let all: usize = counts.iter().sum();
+    (all > 0).then(|| counts.iter().max().copied().unwrap_or(0) as f64 / all as f64)
+}
+
+fn class_names(known: &[String], n: usize) -> Vec<String> {
+    let name = |it: usize| known.get(it).cloned().unwrap_or_else(|| format!("class {it}"));
+    (0..n.max(known.len())).map(name).collect()
+}
+
+fn seed(settings: &toml::Table) -> String {
+    let one = |it: &toml::Value| match it {
+        toml::Value::Array(items) if items.len() == 1 => items[0].to_string(),
+        _ => it.to_string(),
+    };
+    settings.get("seed").or_else(|| settings.get("seeds")).map_or_else(String::new, one)
+}
+
+/// Marks the configurations that are judged on the same images as most others: same source, split and
+/// limit. Scores on other images, as of a source task, say nothing against these.
+fn mark_comparable(configurations: &mut [Configuration<'_>]) {
+    let judged_on = |it: &Configuration<'_>| -> Flat {
+        let decides = |key: &str| {
+            ["data.source", "data.split", "data.limit"].iter().any(|it| key.starts_with(it))
+        };
+        let settings = it.settings.iter().filter(|(key, _)| decides(key));
+        settings.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let all: Vec<Flat> = configurations.iter().map(judged_on).collect();
+    let mut counts = BTreeMap::<&Flat, usize>::new();
+    for it in &all {
+        *counts.entry(it).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(it, _)| it);
+    for (configuration, it) in configurations.iter_mut().zip(&all) {
+        configuration.comparable = Some(it) == most;
+    }
+}
+
+/// Sorts by mean validation accuracy and hands out ranks and colours.
+fn rank(configurations: &mut [Configuration<'_>]) {
+    let score = |it: &Configuration<'_>| {
+        let mean = it.stat(Run::valid_accuracy).map(|it| it.mean);
+        mean.filter(|mean| mean.is_finite() && it.comparable)
+    };
+    configurations.sort_by(|a, b| {
+        let by_score = match (score(a), score(b)) {
+            (Some(a), Some(b)) => b.total_cmp(&a),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        by_score.then_with(|| a.label.cmp(&b.label))
+    });
+    for (at, it) in configurations.iter_mut().enumerate() {
+        it.rank = score(it).map(|_| at + 1);
+        it.style = Style(at);
+    }
+}
+
+/// A name for each configuration: its experiment and the settings that differ within it.
+fn labels(all: &[(&str, &Flat)]) -> Vec<String> {
+    let mut by_experiment = BTreeMap::<&str, Vec<&Flat>>::new();
+    for (experiment, settings) in all {
+        by_experiment.entry(experiment).or_default().push(settings);
+    }
+    let label = |experiment: &str, settings: &[&Flat]| -> Vec<String> {
+        let rows = differences(settings);
+        let names = short_names(&rows.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
+        let said = |at: usize| {
+            let pairs = rows.iter().zip(&names).filter_map(|(row, name)| {
+                Some(format!(" · {name} {}", plain(row.values[at].as_ref()?)))
+            });
+            format!("{experiment}{}", pairs.collect::<String>())
+        };
+        (0..settings.len()).map(said).collect()
+    };
+    by_experiment.iter().flat_map(|(experiment, settings)| label(experiment, settings)).collect()
+}

@@ -1,0 +1,217 @@
+//! The report as a whole: from records to files.
+
+use std::fs;
+use std::path::Path;
+
+use super::example::{many, records};
+use super::study::Study;
+use super::{study_name, write};
+use crate::error::Error;
+use crate::store::record::{Record, State};
+
+/// Five runs of four configurations, one of them failed.
+fn some(runs: &Path) -> Vec<Record> {
+    let of_interest = [0, 1, 3, 15, 21];
+    let all = records(runs).into_iter().enumerate();
+    all.filter(|it| of_interest.contains(&it.0)).map(|it| it.1).collect()
+}
+
+/// Writes the report of `records` into `runs` and gives back the study's page.
+fn index(records: &[Record], runs: &Path) -> String {
+    fs::read_to_string(write(records, &[], runs).unwrap()).unwrap()
+}
+
+fn page(record: &Record) -> String {
+    fs::read_to_string(record.folder.join("index.html")).unwrap()
+}
+
+fn in_study<T>(test: impl FnOnce(&Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    test(&folder.path().join("faces").join("runs"))
+}
+
+#[test]
+fn every_run_has_a_page_and_every_figure_a_png() {
+    in_study(|runs| {
+        let records = some(runs);
+        let index = index(&records, runs);
+        assert!(index.contains("<h1 id=\"top\">faces</h1>"));
+        for name in index.split("href=\"plots/").skip(1).map(|it| it.split('"').next().unwrap()) {
+            assert!(
+                fs::read(runs.join("plots").join(name)).unwrap().starts_with(b"\x89PNG"),
+                "{name}"
+            );
+        }
+        for record in &records {
+            let page = page(record);
+            assert!(page.contains("../index.html"), "{}", record.trial);
+        }
+    });
+}
+
+#[test]
+fn names_are_escaped_and_nothing_is_loaded_from_elsewhere() {
+    in_study(|runs| {
+        let records = some(runs);
+        let mut pages = vec![index(&records, runs)];
+        pages.extend(records.iter().map(page));
+        for page in pages {
+            assert!(!page.contains("<script>alert") && !page.contains("<b>no</b>"));
+            assert!(
+                !page.contains("http:") && !page.contains("https:") && !page.contains("src=\"/")
+            );
+            assert!(!page.contains("@import") && !page.contains("url("));
+        }
+    });
+}
+
+#[test]
+fn what_failed_or_is_not_a_number_never_ranks() {
+    in_study(|runs| {
+        let mut records = records(runs);
+        for record in records.iter_mut().filter(|it| it.experiment == "vgg16-frozen") {
+            for epoch in record.facts.stages.iter_mut().flat_map(|it| &mut it.epochs) {
+                epoch.valid.accuracy = f64::NAN;
+            }
+        }
+        let failed = records.iter_mut().filter(|it| it.experiment == "resnet50-finetune");
+        for record in failed {
+            record.state = State::Interrupted;
+            record.facts.stages[1].epochs.iter_mut().for_each(|it| it.valid.accuracy = 0.99);
+        }
+        let study = Study::of(&records, &[], runs);
+        super::index::page(&study, "faces", String::new()).unwrap();
+        let board: Vec<_> =
+            study.configurations.iter().map(|it| (it.rank, it.label.as_str())).collect();
+        assert_eq!(board[0], (Some(1), "vgg16-finetune · lr 0.01"));
+        let unranked: Vec<_> = board.iter().filter(|it| it.0.is_none()).map(|it| it.1).collect();
+        assert_eq!(unranked, ["resnet50-finetune", "vgg16-frozen", "xception/diverges"]);
+    });
+}
+
+#[test]
+fn seeds_are_one_configuration_and_what_differs_names_it() {
+    in_study(|runs| {
+        let records = records(runs);
+        let study = Study::of(&records, &[], runs);
+        assert_eq!(study.configurations.len(), 8);
+        let best = &study.configurations[0];
+        assert_eq!(
+            best.runs.iter().map(|it| it.seed.as_str()).collect::<Vec<_>>(),
+            ["0", "1", "2"]
+        );
+        let stat = best.stat(super::study::Run::test_accuracy).unwrap();
+        assert!(stat.n == 3 && stat.sd.unwrap() > 0.0);
+        let rows = super::sections::differences(&study).unwrap().into_string();
+        assert!(rows.contains("image_<wbr>size") && !rows.contains("dropout"), "{rows}");
+    });
+}
+
+#[test]
+fn whatever_is_missing_leaves_the_rest_standing() {
+    in_study(|runs| {
+        assert!(index(&[], runs).contains("No run has finished yet"));
+        let mut records = some(runs);
+        for record in &mut records {
+            record.predictions.clear();
+        }
+        records[0].facts.evaluation = None;
+        records[1].facts.dataset = None;
+        records[2].facts.stages.clear();
+        records[3].facts = crate::store::record::Facts::default();
+        assert!(index(&records, runs).contains("Leaderboard"));
+        assert!(page(&records[3]).contains("id=\"settings\""));
+    });
+}
+
+#[test]
+fn the_same_records_give_the_same_bytes_and_are_not_written_twice() {
+    let written = |seed_last: bool| {
+        in_study(|runs| {
+            let mut records = some(runs);
+            if seed_last {
+                records.reverse();
+            }
+            let pages = (index(&records, runs), page(&records[2]).len());
+            (pages, fs::read(runs.join("plots/accuracy.png")).unwrap())
+        })
+    };
+    assert!(written(false) == written(false));
+    assert_eq!(written(false).0.0, written(true).0.0, "the order of records does not matter");
+    in_study(|runs| {
+        let mut records = some(runs);
+        let when =
+            |it: &Record| fs::metadata(it.folder.join("index.html")).unwrap().modified().unwrap();
+        write(&records, &[], runs).unwrap();
+        let before: Vec<_> = records.iter().map(when).collect();
+        records[0].seconds += 1.0;
+        fs::remove_file(records[1].folder.join("plots/loss.png")).unwrap();
+        write(&records, &[], runs).unwrap();
+        let changed = (0..records.len()).filter(|it| when(&records[*it]) != before[*it]);
+        assert_eq!(changed.collect::<Vec<_>>(), [0, 1]);
+        assert!(records[1].folder.join("plots/loss.png").exists());
+    });
+}
+
+#[test]
+fn evidence_of_a_run_is_on_its_page() {
+    in_study(|runs| {
+        let records = some(runs);
+        fs::create_dir_all(records[0].folder.join("plots")).unwrap();
+        fs::write(records[0].folder.join("plots/augmented-fine-tune.png"), b"sheet").unwrap();
+        fs::write(records[0].folder.join("environment.json"), r#"{"git":{"commit":"c0ffee"}}"#)
+            .unwrap();
+        write(&records, &[], runs).unwrap();
+        let page = page(&records[0]);
+        for evidence in [
+            "data:image/png;base64,c2hlZXQ=",
+            "c0ffee",
+            "below 1 %",
+            "9,180,000",
+            "computed once per image",
+            "did not get better than",
+            "49.8 % of images",
+        ] {
+            assert!(page.contains(evidence), "{evidence}");
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_and_hides_no_other_page() {
+    in_study(|runs| {
+        let records = many(runs, 4);
+        fs::create_dir_all(records[0].folder.parent().unwrap()).unwrap();
+        fs::write(&records[0].folder, "not a folder").unwrap();
+        let error = write(&records, &[], runs).unwrap_err().to_string();
+        assert!(error.contains(&records[0].trial), "{error}");
+        assert!(runs.join("index.html").exists() && records[3].folder.join("index.html").exists());
+    });
+}
+
+#[test]
+fn a_damaged_folder_is_named_on_the_page() {
+    in_study(|runs| {
+        let (path, help) = (runs.join("a/<b>/events.jsonl"), "delete the folder".to_owned());
+        let damaged = [Error::Damaged { path, message: "line 3 is cut off".into(), help }];
+        let page = fs::read_to_string(write(&[], &damaged, runs).unwrap()).unwrap();
+        for part in ["/a/&lt;b&gt;/events.jsonl", "line 3 is cut off", "delete the folder"] {
+            assert!(page.contains(part), "{part}");
+        }
+    });
+}
+
+#[test]
+fn forty_configurations_fit() {
+    in_study(|runs| {
+        let records = many(runs, 40 * 3);
+        let study = Study::of(&records, &[], runs);
+        let page = super::index::page(&study, "grid", String::new()).unwrap().0.render();
+        assert!(page.contains("The first 12 of 40 configurations"));
+    });
+}
+
+#[test]
+fn a_study_is_named_after_the_folder_that_holds_its_runs() {
+    assert_eq!(study_name(Path::new("/home/me/faces/runs")), "faces");
+}

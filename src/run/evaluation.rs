@@ -1,0 +1,97 @@
+//! The end of a run: predictions of the final weights, and the weights themselves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::event::{Evaluation, Kind as Event, Sink};
+use crate::model::Input;
+use crate::model::network::{Network, resolve_trainable};
+use crate::model::weights;
+use crate::plan::Kind;
+use crate::run::Runner;
+use crate::store::folder::files;
+use crate::store::read::predictions_csv;
+use crate::store::record::Prediction;
+use crate::store::write_whole;
+use crate::train::images::{Images, Split};
+
+impl Runner<'_> {
+    pub(super) fn evaluate(
+        &mut self,
+        network: &mut Network,
+        dataset: &Dataset,
+        images: &Images<'_>,
+        input: Input,
+    ) -> Result<()> {
+        let (name, rows) = match dataset.test.as_slice() {
+            [] => ("valid", dataset.valid.as_slice()),
+            rows => ("test", rows),
+        };
+        let last = self.trial.settings.stages.last().expect("the settings were checked");
+        let from = resolve_trainable(&self.trial.settings.model, &last.trainable);
+        network.train_from(from.expect("the settings were checked"));
+        let caches = self.caches_features(network);
+        let features = caches.then(|| self.features(last, network, images, (name, rows)));
+        let split = Split { rows, features: features.transpose()? };
+        let (scores, probabilities) = split.evaluate(network, images);
+        let predictions = predictions(dataset, rows, &probabilities);
+        let table = predictions_csv(&dataset.classes, &predictions)?;
+        let key = self.key(Kind::Evaluate, "");
+        self.store.step(Kind::Evaluate.name(), key, |folder| {
+            write_whole(&folder.join(files::PREDICTIONS), &table)
+        })?;
+        self.log.folder.write(files::PREDICTIONS, &table)?;
+        let model = weights::serialize(network, self.model_facts(dataset, input))?;
+        self.log.folder.write(files::MODEL, &model)?;
+        let (split, images) = (name.to_owned(), rows.len());
+        self.log.emit(Event::Evaluated(Evaluation { split, images, scores }))
+    }
+
+    fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {
+        let settings = &self.trial.settings;
+        let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
+        [
+            ("format", "ferrite-1".to_owned()),
+            ("backbone", plain(serde_json::json!(settings.model.backbone))),
+            (INPUT, plain(serde_json::json!(input))),
+            ("image_size", settings.data.image_size.to_string()),
+            ("classes", dataset.classes.join(",")),
+            ("key", self.trial.key.clone()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+/// The header's name for how a model's pixels are scaled.
+const INPUT: &str = "input";
+
+/// How the model of a finished run wants pixels to be scaled.
+pub(super) fn input_of(model: &Path) -> Result<Input> {
+    let facts = weights::facts(model)?;
+    let input = facts.get(INPUT).cloned().unwrap_or_default();
+    serde_json::from_value(input.into()).map_err(|_| Error::Weights {
+        path: model.to_owned(),
+        message: "its header does not say how pixels are scaled".into(),
+        help: "it is no model of a finished run; use `weights = { file = { … } }` for it".into(),
+    })
+}
+
+fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {
+    let of_rows = rows.iter().zip(probabilities.chunks(dataset.classes.len()));
+    of_rows
+        .map(|(row, probabilities)| {
+            let best = |a: &usize, b: &usize| probabilities[*a].total_cmp(&probabilities[*b]);
+            Prediction {
+                id: dataset.ids[*row as usize].clone(),
+                truth: usize::from(dataset.labels[*row as usize]),
+                // The first of equals, as in numpy's and PyTorch's argmax.
+                predicted: (0..probabilities.len()).rev().max_by(best).unwrap_or_default(),
+                probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
+            }
+        })
+        .collect()
+}

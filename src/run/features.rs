@@ -1,0 +1,72 @@
+//! The output of frozen layers: computed once per image and kept under its key.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::event::{Features as FeaturesEvent, Kind as Event, Sink};
+use crate::model::FrozenNorm;
+use crate::model::network::Network;
+use crate::plan::Kind;
+use crate::run::{Runner, clear, waiting};
+use crate::store::write_whole;
+use crate::train::Stage;
+use crate::train::images::{FeatureBytes, Features, Images, compute_features};
+
+impl Runner<'_> {
+    /// Whether the frozen prefix's output is a function of the image alone.
+    pub(super) fn caches_features(&self, network: &Network) -> bool {
+        let inference = self.trial.settings.batch_norm.frozen_layers == FrozenNorm::Inference;
+        network.frozen_blocks() > 0 && inference
+    }
+
+    /// The output of the frozen prefix for one split: found, or computed once.
+    pub(super) fn features(
+        &mut self,
+        stage: &Stage,
+        network: &Network,
+        images: &Images<'_>,
+        (split, rows): (&str, &[u32]),
+    ) -> Result<Features> {
+        let started = Instant::now();
+        let blocks = network.frozen_blocks();
+        let key = format!("{}-{split}", self.key(Kind::Features, &stage.name));
+        let Self { store, log, interrupted, .. } = self;
+        let (folder, reused) = store.step(Kind::Features.name(), &key, |folder| {
+            clear(folder)?;
+            let features = compute_features(network, images, rows, blocks, &mut |done| {
+                (log.listener)(&waiting("features", done, rows.len(), started));
+                !interrupted()
+            })?;
+            write_whole(&folder.join("shape.json"), format!("{:?}", features.shape).as_bytes())?;
+            write_whole(&folder.join("features.bin"), &features.bytes)
+        })?;
+        let features = read_features(&folder, rows.len())?;
+        let [_, height, width, channels] = features.shape;
+        self.log.emit(Event::FeaturesReady(FeaturesEvent {
+            stage: stage.name.clone(),
+            key,
+            split: split.to_owned(),
+            images: rows.len(),
+            shape: vec![channels, height, width],
+            reused,
+            seconds: started.elapsed().as_secs_f64(),
+        }))?;
+        Ok(Features::new(&features, blocks, self.device))
+    }
+}
+
+fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
+    let damaged = |path: &Path| Error::Damaged {
+        path: path.to_owned(),
+        message: "it does not hold the features of every image".into(),
+        help: "delete its folder; the features are then computed again".into(),
+    };
+    let path = folder.join("shape.json");
+    let shape = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+    let shape: [usize; 4] = serde_json::from_slice(&shape).map_err(|_| damaged(&path))?;
+    let path = folder.join("features.bin");
+    let bytes = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+    let whole = shape[0] == images && bytes.len() == 4 * shape.iter().product::<usize>();
+    if whole { Ok(FeatureBytes { bytes, shape }) } else { Err(damaged(&path)) }
+}

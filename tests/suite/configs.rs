@@ -1,0 +1,492 @@
+//! Experiment files: those of the project, the manual, and what is said about every kind of mistake.
+
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use ferrite::config::docs::manual;
+use ferrite::config::read::read;
+use ferrite::error::Error;
+use miette::Diagnostic;
+
+use crate::place::Place;
+
+/// Checks what a user is told about these files and changes: for each problem its file, line and column,
+/// the characters that are pointed at, and the message.
+#[track_caller]
+fn check(files: &[(&str, &str)], changes: &[&str], expected: Expect) {
+    let place = Place::with(files);
+    let paths: Vec<_> =
+        files.iter().map(|(name, _)| place.path(&format!("experiments/{name}.toml"))).collect();
+    let changes: Vec<String> = changes.iter().map(|it| (*it).to_owned()).collect();
+    let told = match read(&paths, &changes) {
+        Ok(_) => panic!("accepted: {files:#?}"),
+        Err(Error::Config { files }) => files.iter().map(in_file).collect(),
+        Err(error) => format!("{error}\n  help: {}\n", error.help().unwrap()),
+    };
+    let here = format!("{}/", place.path("experiments").display());
+    expected.assert_eq(&told.replace(&here, ""));
+}
+
+/// The problems of one file, a line each.
+fn in_file(file: &ferrite::error::FileProblems) -> String {
+    let (name, text) = (file.source.name(), file.source.inner());
+    let lines = file.problems.iter().map(|problem| {
+        let (from, to) = (problem.offset(), problem.offset() + problem.len());
+        let line = 1 + text[..from].matches('\n').count();
+        let column = 1 + from - text[..from].rfind('\n').map_or(0, |it| it + 1);
+        let pointed_at = text[from..to].replace('\n', "\\n");
+        format!("{name}:{line}:{column} `{pointed_at}`\n  {}\n", problem.label().unwrap())
+    });
+    lines.collect()
+}
+
+/// Files that experiments name, with something in their place.
+fn stand_in(place: &Place, value: &toml::Value) {
+    match value {
+        toml::Value::String(path) if path.starts_with("data/") => place.write(path, ""),
+        toml::Value::Array(items) => items.iter().for_each(|it| stand_in(place, it)),
+        toml::Value::Table(table) => table.values().for_each(|it| stand_in(place, it)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_experiment_of_the_project_can_be_planned() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = Place::with(&[]);
+    let mut folders = Vec::new();
+    for entry in walkdir::WalkDir::new(root.join("experiments")) {
+        let entry = entry.unwrap();
+        if entry.path().extension().is_none_or(|it| it != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let below = entry.path().strip_prefix(root).unwrap();
+        place.write(&below.to_string_lossy(), &text);
+        folders.push(below.parent().unwrap().to_string_lossy().into_owned());
+        // Data sets are not part of the project; planning asks only whether they are there.
+        stand_in(&place, &toml::Value::Table(text.parse().unwrap_or_default()));
+    }
+    folders.sort();
+    folders.dedup();
+    assert!(!folders.is_empty());
+    for folder in folders {
+        place.ferrite(&["plan", &folder]).ends_with(0).says("trials");
+    }
+}
+
+#[test]
+fn the_manual_is_fresh_and_else_make_docs_rewrites_it() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
+    let written = std::fs::read_to_string(page).unwrap_or_default();
+    assert!(
+        written == manual(),
+        "docs/config.md is stale: run `make docs` and look at what changed"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_place_and_the_nearest_one() {
+    check(
+        &[("a", "[data]\nimage_sise = 48\n[model.head]\nlayer = [8]\nfoo = 1\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:1 `image_sise`
+              unknown key `image_sise`; did you mean `image_size`?
+            a.toml:4:1 `layer`
+              unknown key `layer`; did you mean `layers`?
+            a.toml:5:1 `foo`
+              unknown key `foo`; there are `batch_norm`, `dropout`, `layers`, `pool`
+        "#]],
+    );
+    check(
+        &[("a", "[[stages]]\noptimizer = { sgd = { lr = 0.1, momentun = 0.9 } }\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:33 `momentun`
+              unknown key `momentun`; did you mean `momentum`?
+        "#]],
+    );
+    check(
+        &[("a", "[data]\nsource.synthetic.face = 10\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:18 `face`
+          unknown key `face`; did you mean `faces`?
+    "#]],
+    );
+}
+
+#[test]
+fn a_wrong_type_is_told_at_the_value() {
+    check(
+        &[(
+            "a",
+            "seeds = 0\n[data]\nimage_size = \"48\"\nlimit = -5\n[augment]\nflip = true\nbrightness = [1]\n",
+        )],
+        &[],
+        expect![[r#"
+            a.toml:1:9 `0`
+              must be a list, not a whole number
+            a.toml:3:14 `"48"`
+              must be a whole number, not a string
+            a.toml:4:9 `-5`
+              must not be negative, found -5
+            a.toml:6:8 `true`
+              must be a number, not true or false
+            a.toml:7:14 `[1]`
+              needs 2 items, found 1
+        "#]],
+    );
+    check(
+        &[("a", "[model]\nhead = { layers = [64, \"64\"] }\n[[stages]]\noptimizer = \"adam\"\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:24 `"64"`
+              must be a whole number, not a string
+            a.toml:4:13 `"adam"`
+              needs its settings: write `{ adam = { } }`
+        "#]],
+    );
+    check(
+        &[(
+            "a",
+            "[model]\nbackbone = \"mobilenet_v3\"\nweights = { none = {} }\n[data.split]\ntrain = [1]\n",
+        )],
+        &[],
+        expect![[r#"
+            a.toml:2:12 `"mobilenet_v3"`
+              unknown choice `mobilenet_v3`; did you mean `mobilenet_v2`?
+            a.toml:3:13 `none`
+              has no settings: write `"none"`
+            a.toml:5:9 `[1]`
+              must be a string or a number, not a list
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_right_is_told_at_the_value() {
+    check(
+        &[(
+            "a",
+            "[augment]\nflip = 1.5\n[model.head]\ndropout = 1\n[[stages]]\nepochs = 0\n\
+             optimizer = { sgd = { lr = 0, nesterov = true } }\n",
+        )],
+        &[],
+        expect![[r#"
+            a.toml:2:8 `1.5`
+              is a probability and must be from 0 to 1
+            a.toml:4:11 `1`
+              must be at least 0 and below 1
+            a.toml:6:10 `0`
+              must be at least 1
+            a.toml:7:28 `0`
+              must be above 0 and at most 100
+            a.toml:7:42 `true`
+              needs a `momentum` above 0
+        "#]],
+    );
+    check(
+        &[("a", "[data]\nsplit = { train = 0.9, valid = 0.3 }\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:9 `{ train = 0.9, valid = 0.3 }`
+          must be fractions that add up to 1 or less, not 1.200
+    "#]],
+    );
+    check(
+        &[("a", "[[stages]]\nname = \"a\"\n[[stages]]\nname = \"a\"\n")],
+        &[],
+        expect![[r#"
+        a.toml:4:8 `"a"`
+          another stage is called `a` too
+    "#]],
+    );
+    check(
+        &[("a", "stages = []\n")],
+        &[],
+        expect![[r#"
+        a.toml:1:10 `[]`
+          must list at least one stage
+    "#]],
+    );
+    check(
+        &[("a", "seeds = [1, 2, 1]\n")],
+        &[],
+        expect![[r#"
+        a.toml:1:9 `[1, 2, 1]`
+          lists a seed twice; each must be its own
+    "#]],
+    );
+    check(
+        &[("a", "[data]\nimage_size = 16\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:14 `16`
+          must be between 32 and 512
+        a.toml:2:14 `16`
+          must be at least 32 for this backbone
+    "#]],
+    );
+}
+
+#[test]
+fn every_problem_of_every_file_is_told_at_once() {
+    check(
+        &[
+            ("a", "[augment]\nflip = 2\nerase = -1\n"),
+            ("b", "[augment]\nflipp = 0.5\n"),
+            ("c", "[augment]\nflip = 0.5\n"),
+            ("d", "[augment\nflip = 0.5\n[data]\nlimit =\n"),
+        ],
+        &[],
+        expect![[r#"
+            a.toml:2:8 `2`
+              is a probability and must be from 0 to 1
+            a.toml:3:9 `-1`
+              is a probability and must be from 0 to 1
+            b.toml:2:1 `flipp`
+              unknown key `flipp`; did you mean `flip`?
+            d.toml:1:9 ``
+              unclosed table, expected `]`
+            d.toml:4:8 ``
+              string values must be quoted, expected literal string
+        "#]],
+    );
+}
+
+#[test]
+fn a_layer_that_the_backbone_does_not_have_is_told_with_the_nearest_one() {
+    check(
+        &[("a", "[[stages]]\ntrainable = \"feature.17\"\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:13 `"feature.17"`
+          the backbone has no block or layer `feature.17`; did you mean `features.17`? (blocks: features.0 to features.18)
+    "#]],
+    );
+    check(
+        &[("a", "[[stages]]\ntrainable = \"block_77\"\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:13 `"block_77"`
+          the backbone has no block or layer `block_77`; did you mean `block_7`? (blocks: features.0 to features.18)
+    "#]],
+    );
+}
+
+#[test]
+fn a_parent_that_cannot_be_read_is_told_where_it_is_named() {
+    check(
+        &[("a", "about = \"x\"\nextends = \"nope.toml\"\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:11 `"nope.toml"`
+          there is no file `nope.toml`
+    "#]],
+    );
+    check(
+        &[("a", "extends = \"a.toml\"\n")],
+        &[],
+        expect![[r#"
+        a.toml:1:11 `"a.toml"`
+          extends itself, through its parents
+    "#]],
+    );
+    check(
+        &[
+            ("a", "extends = \"b.toml\"\n"),
+            ("b", "extends = \"c.toml\"\n"),
+            ("c", "extends = \"a.toml\"\n"),
+        ],
+        &[],
+        expect![[r#"
+            c.toml:1:11 `"a.toml"`
+              extends itself, through its parents
+            a.toml:1:11 `"b.toml"`
+              extends itself, through its parents
+            b.toml:1:11 `"c.toml"`
+              extends itself, through its parents
+        "#]],
+    );
+}
+
+#[test]
+fn a_problem_in_a_parent_is_told_in_the_parent() {
+    check(
+        &[
+            ("a", "extends = \"base/b.toml\"\n[data]\nlimit = 20\n"),
+            ("base/b", "[data]\nimage_size = 5\n"),
+        ],
+        &[],
+        expect![[r#"
+            base/b.toml:2:14 `5`
+              must be between 32 and 512
+            base/b.toml:2:14 `5`
+              must be at least 32 for this backbone
+        "#]],
+    );
+    check(
+        &[
+            ("base/b", "[data]\nimage_size = 48\n"),
+            ("a", "extends = \"base/b.toml\"\n[data]\nimage_size = 5\n"),
+        ],
+        &[],
+        expect![[r#"
+            a.toml:3:14 `5`
+              must be between 32 and 512
+            a.toml:3:14 `5`
+              must be at least 32 for this backbone
+        "#]],
+    );
+}
+
+#[test]
+fn a_grid_is_told_at_its_key_or_its_value() {
+    check(
+        &[("a", "[grid]\n\"model.head.dropuot\" = [0.1, 0.2]\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:1 `"model.head.dropuot"`
+              unknown key `dropuot`; did you mean `dropout`?
+        "#]],
+    );
+    check(
+        &[("a", "[grid]\n\"model.head.dropout\" = [0.1, \"much\"]\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:30 `"much"`
+              `model.head.dropout` must be a number, not a string
+        "#]],
+    );
+    check(
+        &[("a", "[grid]\n\"model.head.dropout\" = [0.1, 7]\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:30 `7`
+              `model.head.dropout` must be at least 0 and below 1
+        "#]],
+    );
+    check(
+        &[("a", "[grid]\n\"model.head.dropout\" = 0.1\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:24 `0.1`
+          must be a list, not a number with a fraction
+    "#]],
+    );
+    check(
+        &[("a", "[grid]\n\"model.head.dropout\" = []\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:24 `[]`
+          must list at least one value
+    "#]],
+    );
+    check(
+        &[("a", "[[stages]]\nname = \"x\"\n[grid]\n\"stages.y.epochs\" = [1]\n")],
+        &[],
+        expect![[r#"
+            a.toml:4:1 `"stages.y.epochs"`
+              names no item `y` of `stages`; there are `x`
+        "#]],
+    );
+    check(
+        &[("a", "[grid]\nseeds = [[1], [2]]\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:1 `seeds`
+          `seeds` cannot vary in a grid
+    "#]],
+    );
+}
+
+#[test]
+fn what_an_experiment_needs_and_is_not_there_is_told() {
+    check(
+        &[("a", "[data]\nsource = { fer2013 = { csv = \"no/such.csv\" } }\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:30 `"no/such.csv"`
+          there is no `no/such.csv`
+    "#]],
+    );
+    check(
+        &[("a", "[model]\nweights = { experiment = \"nope\" }\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:26 `"nope"`
+          there is no experiment `nope.toml`
+    "#]],
+    );
+    check(
+        &[("a", "[model.weights.file]\npath = \"no/such.safetensors\"\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:8 `"no/such.safetensors"`
+          there is no `no/such.safetensors`
+    "#]],
+    );
+}
+
+#[test]
+fn a_set_that_cannot_be_right_is_told() {
+    let file = [("a", "[[stages]]\nname = \"head\"\n")];
+    check(
+        &file,
+        &["data.limits=2000"],
+        expect![[r#"
+        `--set data.limits=2000`: unknown key `limits`; did you mean `limit`?
+          help: the keys are listed in docs/config.md
+    "#]],
+    );
+    check(
+        &file,
+        &["data.limit"],
+        expect![[r#"
+        `--set data.limit` has no `=`
+          help: write `--set data.limit=2000`
+    "#]],
+    );
+    check(
+        &file,
+        &["=5"],
+        expect![[r#"
+            `--set =5` has no key before its `=`
+              help: write `--set data.limit=2000`
+        "#]],
+    );
+    check(
+        &file,
+        &["data.limit=many"],
+        expect![[r#"
+        `--set data.limit="many"`: must be a whole number, not a string
+          help: the keys are listed in docs/config.md
+    "#]],
+    );
+    check(
+        &file,
+        &["data.limit=3"],
+        expect![[r#"
+            a.toml:1:1 ``
+              `data.limit` must be at least 7, one training image for each class
+        "#]],
+    );
+    check(
+        &file,
+        &["stages.tail.epochs=3"],
+        expect![[r#"
+        `--set stages.tail.epochs=3`: names no item `tail` of `stages`; there are `head`
+          help: the keys are listed in docs/config.md
+    "#]],
+    );
+    check(
+        &file,
+        &["model.backbone.depth=3"],
+        expect![[r#"
+        `--set model.backbone.depth=3`: unknown choice `depth`; there are `mobilenet_v2`
+          help: the keys are listed in docs/config.md
+    "#]],
+    );
+}

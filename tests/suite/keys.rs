@@ -1,0 +1,98 @@
+//! Keys of steps: what decides a result decides its name, and nothing else does.
+
+use std::path::Path;
+
+use ferrite::config::read::read;
+use ferrite::data::Data;
+use ferrite::error::Result;
+use ferrite::plan::{Kind, Lookup, Trial, trials};
+
+use crate::place::{Place, SMALL};
+
+/// A disk on which every file is there and holds its own name.
+struct AnyDisk;
+
+impl Lookup for AnyDisk {
+    fn images(&self, data: &Data) -> Result<String> {
+        Ok(format!("{:?}", data.source))
+    }
+
+    fn file(&self, path: &Path) -> Result<String> {
+        Ok(path.file_name().unwrap().to_string_lossy().into_owned())
+    }
+
+    fn run(&self, name: &str) -> Result<String> {
+        Ok(format!("key of {name}"))
+    }
+}
+
+/// The one trial of `experiment` with these changes.
+fn trial(experiment: &str, changes: &[&str]) -> Trial {
+    let place = Place::with(&[("e", experiment)]);
+    place.write("w.safetensors", "");
+    let here = place.path("w.safetensors").display().to_string();
+    let changes: Vec<String> = changes.iter().map(|it| it.replace("@", &here)).collect();
+    let written = read(&[place.path("experiments/e.toml")], &changes).unwrap();
+    let mut trials = trials(&written, &AnyDisk).unwrap();
+    assert_eq!(trials.len(), 1);
+    trials.remove(0)
+}
+
+const FROM_FILE: &str = "model.weights.file.path=@";
+
+#[test]
+fn every_setting_that_decides_a_result_decides_its_key() {
+    let plain = trial(SMALL, &[FROM_FILE]);
+    for change in [
+        "seeds=[1]",
+        "data.source.synthetic.seed=1",
+        "data.split.train=0.5",
+        "data.split.seed=1",
+        "data.image_size=48",
+        "data.limit=20",
+        "augment.flip=0.5",
+        "augment.brightness=[0.9, 1.1]",
+        "model.weights=none",
+        "model.weights.file.input=torchvision",
+        "model.weights.run=e/other",
+        "model.head.pool=flatten",
+        "model.head.layers=[8]",
+        "model.head.dropout=0.5",
+        "noise.input={ std = 0.2 }",
+        "noise.features={ std = 0.1 }",
+        "noise.features={ unit = 'layer' }",
+        "batch_norm.frozen_layers=batch-statistics",
+        "stages.head.trainable=features.17",
+        "stages.head.epochs=3",
+        "stages.head.batch_size=8",
+        "stages.head.optimizer.adam.lr=0.01",
+        "stages.head.optimizer.sgd={}",
+        "stages.head.schedule=cosine",
+        "stages.head.early_stopping={}",
+    ] {
+        let changed = trial(SMALL, &[FROM_FILE, change]);
+        assert_ne!(changed.key, plain.key, "`{change}` has no part in the key");
+    }
+}
+
+#[test]
+fn what_decides_no_result_decides_no_key() {
+    let plain = trial(SMALL, &[]);
+    for change in ["about=why", "model.head.dropout=0", "stages.head.schedule=constant"] {
+        assert_eq!(trial(SMALL, &[change]).steps, plain.steps, "{change}");
+    }
+}
+
+#[test]
+fn what_a_step_does_not_read_is_not_in_its_key() {
+    let key =
+        |change: &str, kind, stage| trial(SMALL, &[change]).step(kind, stage).unwrap().key.clone();
+    let dataset = |change: &str| key(change, Kind::Dataset, "");
+    let features = |change: &str| key(change, Kind::Features, "head");
+    assert_eq!(dataset("stages.head.epochs=3"), dataset("about=x"));
+    assert_eq!(dataset("data.image_size=48"), dataset("about=x"));
+    assert_eq!(features("stages.head.epochs=3"), features("about=x"));
+    assert_eq!(features("model.head.layers=[8]"), features("about=x"));
+    assert_ne!(features("data.image_size=48"), features("about=x"));
+    assert_ne!(features("stages.head.trainable=features.17"), features("about=x"));
+}

@@ -1,0 +1,141 @@
+//! Every backbone of the registry: its shapes, its gradients, and that it learns.
+
+use ferrite::data::augment::Augment;
+use ferrite::data::dataset;
+use ferrite::data::decode::decode;
+use ferrite::error::Result;
+use ferrite::event::{Epoch, Kind, Sink};
+use ferrite::model::backbone::Backbone;
+use ferrite::model::layer::Builder;
+use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
+use ferrite::torch;
+use ferrite::torch::Device;
+use ferrite::torch::ops::{Labels, cross_entropy};
+use ferrite::torch::tensor::from_floats;
+use ferrite::train::Stage;
+use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::images::{Images, Split};
+
+use crate::place::Place;
+
+const CLASSES: usize = 2;
+
+/// A fresh network of `backbone` for images of `size` pixels a side.
+fn network(backbone: Backbone, pool: Pool, size: usize) -> Network {
+    torch::start(1);
+    let model = Model { backbone, head: Head { pool, ..Head::default() }, ..Model::default() };
+    let plan = Plan {
+        model: &model,
+        input: Input::default(),
+        frozen_norm: FrozenNorm::Inference,
+        image_size: size,
+        classes: CLASSES,
+        seed: 1,
+    };
+    Network::new(&plan, Device::Cpu)
+}
+
+/// `count` images of `size` pixels a side, scaled: waves of another length in each.
+fn waves(count: usize, size: usize) -> burn::tensor::Tensor<4> {
+    let value = |it: usize| ((it % (3 * size * size)) as f32 * (0.01 + it as f32 * 1e-6)).sin();
+    let values: Vec<f32> = (0..count * 3 * size * size).map(value).collect();
+    from_floats(&values, [count, 3, size, size], Device::Cpu)
+}
+
+#[test]
+fn every_backbone_keeps_its_shape_promise() {
+    for backbone in Backbone::ALL {
+        let described = backbone.build(&mut Builder::default());
+        let least = described.least_image_size;
+        for size in [least, least + 1, 2 * least - 1, 2 * least] {
+            let network = network(backbone, Pool::Flatten, size);
+            let x = waves(2, size);
+            let [batch, channels, height, width] =
+                network.frozen_prefix(x.clone(), described.blocks.len()).dims();
+            let side = size.div_ceil(described.stride);
+            let promised = [2, described.channels, side, side];
+            assert_eq!([batch, channels, height, width], promised, "{backbone:?} at {size}");
+            assert_eq!(network.infer(x, 0).dims(), [2, CLASSES], "{backbone:?} at {size}");
+        }
+    }
+}
+
+#[test]
+fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
+    for backbone in Backbone::ALL {
+        let size = backbone.build(&mut Builder::default()).least_image_size.max(48);
+        let mut network = network(backbone, Pool::Avg, size);
+        network.train_from(0);
+        let logits = network.train_on_pixels(waves(4, size), NoiseStd::default());
+        let labels = Labels::new(&[0, 1, 1, 0], Device::Cpu);
+        let gradient = network.parameters.gradient(cross_entropy(&logits, &labels));
+        for (slot, spec) in network.parameters.specs().filter(|(_, it)| it.learns) {
+            let values = network.parameters.gradient_of(&gradient, slot);
+            assert_eq!(values.len(), spec.len());
+            let fine = values.iter().all(|it| it.is_finite());
+            let flows = values.iter().any(|it| *it != 0.0);
+            assert!(fine && flows, "no gradient reaches `{}` of {backbone:?}", spec.name);
+        }
+    }
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn emit(&mut self, _: Kind) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Trains all of a fresh network to tell images with light from the left from those with light from the
+/// right.
+fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
+    let place = Place::with(&[]);
+    for index in 0..24_u32 {
+        for (class, from_left) in [("left", true), ("right", false)] {
+            let picture = image::GrayImage::from_fn(size as u32, size as u32, |x, y| {
+                let along = x * 160 / size as u32;
+                let lit = if from_left { 200 - along } else { 40 + along };
+                image::Luma([(lit + (x * 7 + y * 13 + index * 29) % 41) as u8])
+            });
+            let path = place.path(&format!("images/{class}/{index}.png"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            picture.save(path).unwrap();
+        }
+    }
+    let data = toml::from_str(&format!(
+        "image_size = {size}\nsplit = {{ train = 0.67, valid = 0.33 }}\n\
+         source.folder = {{ path = {:?}, classes = [\"left\", \"right\"] }}",
+        place.path("images")
+    ))
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    decode(&data, folder.path(), &|_, _| {}).unwrap();
+    let dataset = dataset::open(&data, folder.path()).unwrap();
+    let images = Images::new(&dataset, size, Device::Cpu);
+    let mut network = network(backbone, Pool::Avg, size);
+    network.train_from(0);
+    let (augment, noise) = (Augment::default(), NoiseStd::default());
+    let stage = Stage { trainable: "all".into(), epochs: 10, batch_size: 8, ..Stage::default() };
+    let train = Split { rows: &dataset.train, features: None };
+    let valid = Split { rows: &dataset.valid, features: None };
+    let job =
+        Job { stage: &stage, seed: 0, images: &images, train, valid, augment: &augment, noise };
+    let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
+    fit(&mut network, &job, None, &mut outside).unwrap()
+}
+
+#[test]
+fn every_backbone_learns_to_tell_light_from_the_left_and_from_the_right() {
+    for backbone in Backbone::ALL {
+        let size = backbone.build(&mut Builder::default()).least_image_size;
+        let epochs = learn(backbone, size);
+        let (first, last) = (epochs.first().unwrap(), epochs.last().unwrap());
+        let seen: Vec<_> = epochs.iter().map(|it| (it.train, it.valid.accuracy)).collect();
+        assert!(last.train.accuracy >= 0.9, "{backbone:?} learns nothing: {seen:#?}");
+        assert!(last.train.loss < 0.5 * first.train.loss, "{backbone:?}: {seen:#?}");
+        assert!(last.valid.accuracy >= 0.8, "{backbone:?} learns by heart: {seen:#?}");
+    }
+}

@@ -1,0 +1,19 @@
+//! What Ferrite promises, tried from outside: the map of the modules, what users are told, exit codes,
+//! and runs that end as they would have whatever stopped them on the way.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod configs;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod learning;
+#[cfg(test)]
+mod place;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod sharing;
+#[cfg(test)]
+mod tidy;

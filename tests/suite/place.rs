@@ -1,0 +1,224 @@
+//! A folder of its own for each test, with experiments, and the `ferrite` command in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use ferrite::event::{Event, Kind};
+use ferrite::store::Store;
+use ferrite::store::folder::files;
+use ferrite::store::read;
+use ferrite::store::record::Record;
+use tempfile::TempDir;
+
+/// The smallest experiment that trains: a head on random features of a few faces.
+pub(crate) const SMALL: &str = r#"
+    [data]
+    source = { synthetic = { faces = 80 } }
+    image_size = 32
+
+    [[stages]]
+    name = "head"
+    epochs = 2
+    batch_size = 16
+"#;
+
+/// Nothing here should take longer, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder that users work in.
+pub(crate) struct Place(TempDir);
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A command that runs.
+pub(crate) struct Started {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Place {
+    /// A folder with these experiments, by name.
+    pub(crate) fn with(experiments: &[(&str, &str)]) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        for (name, text) in experiments {
+            place.write(&format!("experiments/{name}.toml"), text);
+        }
+        place
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    pub(crate) fn write(&self, below: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    /// Starts `ferrite` with these arguments.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Started {
+        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let [out, err] = ["out", "err"].map(|it| self.path(&format!(".{n}.{it}")));
+        let file = |path: &Path| std::fs::File::create(path).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_ferrite"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(file(&out))
+            .stderr(file(&err))
+            .spawn()
+            .unwrap();
+        Started { child, out, err }
+    }
+
+    /// Runs `ferrite` with these arguments to its end.
+    pub(crate) fn ferrite(&self, arguments: &[&str]) -> Told {
+        self.start(arguments).end()
+    }
+
+    /// `ferrite sweep` on one thread.
+    pub(crate) fn sweep(&self) -> Told {
+        self.ferrite(&["sweep", "--threads", "1"])
+    }
+
+    /// Sweeps and expects all to end well.
+    #[track_caller]
+    pub(crate) fn sweep_well(&self) -> Told {
+        let told = self.sweep();
+        assert_eq!(told.code, Some(0), "{told:#?}");
+        told
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store { root: self.path("runs") }
+    }
+
+    /// Every run, none of them damaged.
+    #[track_caller]
+    pub(crate) fn runs(&self) -> Vec<Record> {
+        let runs = read::all(&self.store());
+        assert!(runs.damaged.is_empty(), "{:?}", runs.damaged);
+        runs.records
+    }
+
+    /// The one run of `experiment`.
+    #[track_caller]
+    pub(crate) fn run(&self, experiment: &str) -> Record {
+        let mut runs = self.runs();
+        runs.retain(|it| it.experiment == experiment);
+        assert_eq!(runs.len(), 1, "runs of {experiment}");
+        runs.remove(0)
+    }
+
+    /// Everything below a folder: path, content and time of change.
+    pub(crate) fn files(&self, below: &str) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+        let walk = walkdir::WalkDir::new(self.path(below)).into_iter().filter_map(Result::ok);
+        let files = walk.filter(|it| it.file_type().is_file());
+        files
+            .map(|it| {
+                let changed = it.metadata().unwrap().modified().unwrap();
+                (it.path().to_owned(), (std::fs::read(it.path()).unwrap(), changed))
+            })
+            .collect()
+    }
+
+    /// Names of the finished steps of a kind.
+    pub(crate) fn steps(&self, kind: &str) -> Vec<String> {
+        let folder = self.path("runs/.store").join(kind);
+        let entries = folder.read_dir().into_iter().flatten().map(|it| it.unwrap());
+        let names = entries.map(|it| it.file_name().to_string_lossy().into_owned());
+        names.filter(|it| !it.contains('.')).collect()
+    }
+
+    /// Waits until a run of this place says what `wanted` asks for.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, wanted: impl Fn(&Kind) -> bool) {
+        let since = Instant::now();
+        while !logs(&self.path("runs")).iter().flat_map(|it| events(it)).any(|it| wanted(&it.kind))
+        {
+            assert!(since.elapsed() < PATIENCE, "it never happened");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Told {
+    /// Both streams as one line of words: how a message is wrapped and framed makes no difference.
+    pub(crate) fn words(&self) -> String {
+        let text = format!("{} {}", self.out, self.err);
+        text.split_whitespace().filter(|it| *it != "│").collect::<Vec<_>>().join(" ")
+    }
+
+    #[track_caller]
+    pub(crate) fn says(&self, part: &str) -> &Self {
+        assert!(self.words().contains(part), "`{part}` is not in {self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn ends_with(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+}
+
+impl Started {
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, as `kill -INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end. Nobody ever gets to see a panic.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Told {
+        let since = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if since.elapsed() > PATIENCE {
+                self.child.kill().unwrap();
+                panic!("it does not end; it said {}", std::fs::read_to_string(&self.err).unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into();
+        let told = Told { code: status.code(), out: read(&self.out), err: read(&self.err) };
+        assert!(!told.words().contains("panicked"), "{told:#?}");
+        told
+    }
+}
+
+/// The logs of all runs below a folder.
+pub(crate) fn logs(runs: &Path) -> Vec<PathBuf> {
+    let walk = walkdir::WalkDir::new(runs).into_iter().filter_map(Result::ok);
+    walk.filter(|it| it.file_name() == files::EVENTS).map(|it| it.path().to_owned()).collect()
+}
+
+/// The events of a log, as far as they are whole.
+pub(crate) fn events(log: &Path) -> Vec<Event> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines = text.split_inclusive('\n').filter(|it| it.ends_with('\n'));
+    lines
+        .map(|it| serde_json::from_str(it).unwrap_or_else(|error| panic!("{it}: {error}")))
+        .collect()
+}

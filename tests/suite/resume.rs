@@ -1,0 +1,282 @@
+//! Runs that are killed, stopped, damaged, deleted or carried out twice at once: the predictions are
+//! always those of an undisturbed sweep, byte for byte.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use ferrite::event::Kind;
+use ferrite::store::record::State;
+
+use crate::place::{Place, SMALL, Started, events, logs};
+
+/// Two stages in which everything random acts and the best epoch's weights go on.
+const LONG: &str = r#"
+    [data]
+    source = { synthetic = { faces = 80 } }
+    image_size = 32
+
+    [augment]
+    flip = 0.5
+    rotation = 10
+
+    [model.head]
+    layers = [16]
+    dropout = 0.3
+
+    [noise]
+    features = { std = 0.1 }
+
+    [[stages]]
+    name = "head"
+    epochs = 5
+    batch_size = 8
+    early_stopping = { patience = 4 }
+
+    [[stages]]
+    name = "tail"
+    trainable = "features.17"
+    epochs = 8
+    batch_size = 8
+    optimizer = { sgd = { lr = 0.01, momentum = 0.9 } }
+    schedule = "cosine"
+"#;
+
+/// The predictions of an undisturbed sweep of [`LONG`].
+fn undisturbed() -> &'static [u8] {
+    static PREDICTIONS: OnceLock<Vec<u8>> = OnceLock::new();
+    PREDICTIONS.get_or_init(|| {
+        let place = Place::with(&[("e", LONG)]);
+        place.sweep_well();
+        predictions(&place)
+    })
+}
+
+/// The predictions of the only run of the experiment `e`.
+#[track_caller]
+fn predictions(place: &Place) -> Vec<u8> {
+    let folder = place.run("e").folder;
+    std::fs::read(folder.join("predictions.csv")).unwrap()
+}
+
+fn ended(stage: &'static str, epoch: usize) -> impl Fn(&Kind) -> bool {
+    move |it| matches!(it, Kind::EpochEnded(it) if it.stage == stage && it.epoch == epoch)
+}
+
+/// The processes that `parent` started.
+fn children(parent: u32) -> Vec<u32> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split_whitespace().map(|it| it.parse().unwrap()).collect()
+}
+
+/// Starts a sweep and kills it once `moment` has happened; the worker must end by itself.
+#[track_caller]
+fn kill_at(place: &Place, moment: impl Fn(&Kind) -> bool) {
+    let sweep = place.start(&["sweep", "--threads", "1"]);
+    place.wait_until(moment);
+    sweep.signal("KILL");
+    let told = sweep.end();
+    assert_eq!(told.code, None, "killed before its end: {told:#?}");
+    let since = Instant::now();
+    while place.run("e").state == State::Running {
+        assert!(since.elapsed() < Duration::from_secs(30), "its worker goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(place.run("e").state, State::Interrupted);
+}
+
+/// Checks that a sweep killed at `moment` and begun again gives what an undisturbed one gives.
+#[track_caller]
+fn check_killed_at(moment: impl Fn(&Kind) -> bool) {
+    let place = Place::with(&[("e", LONG)]);
+    kill_at(&place, moment);
+    place.sweep_well();
+    let run = place.run("e");
+    assert!(run.facts.start.as_ref().unwrap().resumed);
+    assert_eq!(run.state, State::Finished);
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+}
+
+#[test]
+fn killed_while_frozen_layers_run_the_next_sweep_gives_the_same_predictions() {
+    check_killed_at(|it| matches!(it, Kind::StageStarted(it) if it.stage == "head"));
+}
+
+#[test]
+fn killed_in_the_first_stage_the_next_sweep_gives_the_same_predictions() {
+    check_killed_at(ended("head", 2));
+}
+
+#[test]
+fn killed_in_the_second_stage_the_next_sweep_gives_the_same_predictions() {
+    check_killed_at(ended("tail", 3));
+}
+
+#[test]
+fn killed_again_and_again_the_last_sweep_gives_the_same_predictions() {
+    let place = Place::with(&[("e", LONG)]);
+    kill_at(&place, ended("head", 1));
+    kill_at(&place, ended("tail", 2));
+    kill_at(&place, ended("tail", 5));
+    place.sweep_well();
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+}
+
+#[test]
+fn a_worker_that_is_killed_fails_its_trial_and_the_next_sweep_goes_on_with_it() {
+    let place = Place::with(&[("e", LONG)]);
+    let sweep = place.start(&["sweep", "--threads", "1"]);
+    place.wait_until(ended("tail", 2));
+    let worker = children(sweep.id())[0].to_string();
+    assert!(
+        std::process::Command::new("kill").args(["-KILL", &worker]).status().unwrap().success()
+    );
+    sweep.end().ends_with(1).says("its process died");
+    place.sweep_well();
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+}
+
+/// Interrupts a sweep in its second stage.
+fn interrupted_place() -> Place {
+    let place = Place::with(&[("e", LONG)]);
+    let sweep = place.start(&["sweep", "--threads", "1"]);
+    place.wait_until(ended("tail", 2));
+    interrupt(sweep);
+    place
+}
+
+fn interrupt(sweep: Started) {
+    sweep.signal("INT");
+    sweep.end().ends_with(130).says("interrupted; the next sweep goes on");
+}
+
+#[test]
+fn ctrl_c_ends_with_130_and_the_next_sweep_gives_the_same_predictions() {
+    let place = interrupted_place();
+    assert_eq!(place.run("e").state, State::Interrupted);
+    let log = &logs(&place.path("runs"))[0];
+    assert_eq!(events(log).last().unwrap().kind, Kind::RunInterrupted);
+    place.ferrite(&["status"]).ends_with(0).says("interrupted");
+    place.ferrite(&["plan"]).ends_with(0).says("to go on with").says("1 trials, 1 to do");
+    place.sweep_well();
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+}
+
+/// Everything below `runs/` that no report writes.
+fn kept(place: &Place) -> impl Iterator<Item = (PathBuf, (Vec<u8>, std::time::SystemTime))> {
+    let written = |it: &Path| {
+        let report = it.extension().is_some_and(|it| it == "html" || it == "png" || it == "svg");
+        !report && !it.to_string_lossy().contains("/plots/")
+    };
+    place.files("runs").into_iter().filter(move |(it, _)| written(it))
+}
+
+#[test]
+fn a_sweep_with_nothing_to_do_touches_nothing() {
+    let place = Place::with(&[("e", SMALL)]);
+    place.sweep_well();
+    let before: Vec<_> = kept(&place).collect();
+    place.sweep_well().says("0 trials carried out");
+    assert!(kept(&place).eq(before), "a file was written");
+}
+
+#[test]
+fn a_deleted_run_is_restored_and_the_others_are_not_touched() {
+    let place = Place::with(&[("e", &format!("seeds = [0, 1]\n{SMALL}"))]);
+    place.sweep_well();
+    let before: Vec<_> = kept(&place).collect();
+    let deleted = place.runs().remove(0).folder;
+    std::fs::remove_dir_all(&deleted).unwrap();
+    place.sweep_well().says("1 trials carried out").says("1 were finished before");
+    let after: Vec<_> = kept(&place).collect();
+    assert_eq!(after.len(), before.len());
+    for ((path, (old, then)), (other, (new, now))) in before.iter().zip(&after) {
+        assert_eq!(path, other);
+        if !path.starts_with(&deleted) {
+            assert!(old == new && then == now, "{} was written", path.display());
+        } else if path.ends_with("predictions.csv") {
+            assert!(old == new, "other predictions");
+        }
+    }
+}
+
+#[test]
+fn two_sweeps_at_once_train_each_stage_once_and_both_end_well() {
+    let place = Place::with(&[("e", LONG)]);
+    let sweeps = [(); 2].map(|()| place.start(&["sweep", "--threads", "1"]));
+    for sweep in sweeps {
+        sweep.end().ends_with(0);
+    }
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+    let log = &logs(&place.path("runs"))[0];
+    let mut epochs = std::collections::BTreeMap::new();
+    for event in events(log) {
+        if let Kind::EpochEnded(epoch) = event.kind {
+            let first = epochs.entry((epoch.stage.clone(), epoch.epoch)).or_insert(epoch.clone());
+            assert_eq!(*first, epoch, "trained twice");
+        }
+    }
+    assert_eq!(place.steps("stage").len(), 2);
+    let left = place.files("runs/.store");
+    let left = left.keys().find(|it| it.to_string_lossy().contains(".partial"));
+    assert_eq!(left, None);
+}
+
+#[test]
+fn a_log_that_was_cut_off_is_mended() {
+    let place = Place::with(&[("e", SMALL)]);
+    place.sweep_well();
+    let before = predictions(&place);
+    let log = &logs(&place.path("runs"))[0];
+    let text = std::fs::read(log).unwrap();
+    std::fs::write(log, &text[..text.len() - 10]).unwrap();
+    place.ferrite(&["status"]).ends_with(0).says("interrupted");
+    place.sweep_well().says("1 trials carried out");
+    assert_eq!(place.run("e").state, State::Finished);
+    assert!(predictions(&place) == before, "other predictions");
+    place.sweep_well().says("0 trials carried out");
+}
+
+#[test]
+fn a_log_that_holds_rubbish_is_set_aside_and_the_run_is_finished_again() {
+    let place = Place::with(&[("e", SMALL), ("other", SMALL)]);
+    place.sweep_well();
+    let before = predictions(&place);
+    let log = place.run("e").folder.join("events.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.replacen("\"event\"", "\0\0\0", 3)).unwrap();
+    place.ferrite(&["status"]).ends_with(0).says("events.jsonl` is damaged: line 1").says("other/");
+    place.sweep_well().says("1 trials carried out");
+    assert_eq!(place.run("e").state, State::Finished);
+    assert!(predictions(&place) == before, "other predictions");
+    place.sweep_well().says("0 trials carried out");
+}
+
+#[test]
+fn a_checkpoint_that_was_cut_off_is_named_and_the_other_trials_finish() {
+    let place = interrupted_place();
+    place.write("experiments/other.toml", SMALL);
+    let files = place.files("runs/.store/stage");
+    let checkpoint = files.keys().find(|it| it.ends_with("checkpoint.safetensors")).unwrap();
+    let bytes = std::fs::read(checkpoint).unwrap();
+    std::fs::write(checkpoint, &bytes[..bytes.len() / 2]).unwrap();
+    let told = place.sweep();
+    told.ends_with(1).says("checkpoint.safetensors` is damaged").says("1 of 2 trials failed: e/");
+    assert_eq!(place.run("other").state, State::Finished);
+    std::fs::remove_file(checkpoint).unwrap();
+    place.ferrite(&["retry", "--threads", "1"]).ends_with(0);
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+}
+
+#[test]
+fn settings_of_a_run_that_hold_rubbish_are_named_and_hide_no_other_run() {
+    let place = Place::with(&[("e", SMALL), ("other", SMALL)]);
+    place.sweep_well();
+    let trial = place.run("e").folder.join("trial.toml");
+    std::fs::write(&trial, "rubbish").unwrap();
+    place.ferrite(&["status"]).ends_with(0).says("trial.toml` is damaged").says("other/seed-0");
+    place.ferrite(&["report"]).ends_with(0);
+    place.sweep_well().says("0 trials carried out");
+    place.ferrite(&["run", &trial.to_string_lossy()]).ends_with(2).says("trial.toml:1:");
+}

@@ -1,0 +1,94 @@
+//! Work that is done once: stages that experiments share, and frozen layers that run once per image.
+
+use ferrite::data::augment::Augment;
+use ferrite::data::dataset;
+use ferrite::data::decode::decode;
+use ferrite::error::Result;
+use ferrite::event::{Epoch, Kind, Sink};
+use ferrite::model::network::{Network, NoiseStd, Plan, resolve_trainable};
+use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::torch;
+use ferrite::torch::Device;
+use ferrite::train::Stage;
+use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::images::{Features, Images, Split, compute_features};
+
+use crate::place::{Place, SMALL};
+
+#[test]
+fn a_stage_that_two_experiments_share_is_trained_once() {
+    let longer = format!("{SMALL}\n[[stages]]\nname = \"more\"\nepochs = 1\n");
+    let place = Place::with(&[("a", SMALL), ("b", SMALL), ("longer", &longer)]);
+    place.sweep_well();
+    assert_eq!(place.steps("stage").len(), 2, "one shared, one of its own");
+    assert_eq!(place.steps("dataset").len(), 1);
+    let [a, b, longer] = ["a", "b", "longer"].map(|it| place.run(it));
+    assert_eq!(a.facts.stages[0].epochs.len(), 2);
+    // Equal durations: the same training, told three times.
+    assert_eq!(a.facts.stages[0].epochs, b.facts.stages[0].epochs);
+    assert_eq!(a.facts.stages[0].epochs, longer.facts.stages[0].epochs);
+    assert_eq!(a.predictions, b.predictions);
+    assert_ne!(a.predictions, longer.predictions);
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn emit(&mut self, _: Kind) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Trains a small network from the layer `trainable` on, with the frozen layers' output computed once or
+/// in every step.
+fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
+    torch::start(1);
+    let device = Device::Cpu;
+    let folder = tempfile::tempdir().unwrap();
+    let data = toml::from_str("image_size = 48\nsource.synthetic.faces = 80").unwrap();
+    decode(&data, folder.path(), &|_, _| {}).unwrap();
+    let dataset = dataset::open(&data, folder.path()).unwrap();
+    let images = Images::new(&dataset, data.image_size, device);
+    let model = Model::default();
+    let plan = Plan {
+        model: &model,
+        input: Input::default(),
+        frozen_norm: FrozenNorm::Inference,
+        image_size: data.image_size,
+        classes: dataset.classes.len(),
+        seed: 0,
+    };
+    let mut network = Network::new(&plan, device);
+    network.train_from(resolve_trainable(&model, trainable).unwrap());
+    let blocks = network.frozen_blocks();
+    assert!(blocks > 10, "{trainable} leaves {blocks} blocks frozen");
+    let split = |rows| {
+        let features = || {
+            let bytes = compute_features(&network, &images, rows, blocks, &mut |_| true).unwrap();
+            Features::new(&bytes, blocks, device)
+        };
+        Split { rows, features: cached.then(features) }
+    };
+    let (train, valid) = (split(&dataset.train), split(&dataset.valid));
+    let stage =
+        Stage { trainable: trainable.into(), epochs: 2, batch_size: 16, ..Stage::default() };
+    let (augment, noise) = (Augment::default(), NoiseStd::default());
+    let job =
+        Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
+    let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
+    fit(&mut network, &job, None, &mut outside).unwrap()
+}
+
+#[test]
+fn frozen_layers_that_run_once_give_the_losses_of_those_that_run_in_every_step() {
+    for trainable in ["head", "features.17"] {
+        let (cached, every_step) = (train(trainable, true), train(trainable, false));
+        assert_eq!(cached.len(), 2);
+        for (a, b) in cached.iter().zip(&every_step) {
+            for (a, b) in [(a.train.loss, b.train.loss), (a.valid.loss, b.valid.loss)] {
+                assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "{trainable}: {a} and {b}");
+            }
+        }
+    }
+}
