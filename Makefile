@@ -33,9 +33,10 @@ check: libtorch fresh-bindings ## Formatting, lints and tests: what a change mus
 	@$(CARGO) test
 	@$(PYTHON) -m unittest discover --quiet --start-directory tools --pattern 'test_*.py'
 
-parity: build ## Compare Ferrite with PyTorch on this machine
+parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch on this machine
 	@$(PYTHON) tools/parity_env.py
-	@CUDA_VISIBLE_DEVICES= .venv/bin/python tools/parity.py $(ARGS)
+	@$(CARGO) build --quiet --example parity
+	@CUDA_VISIBLE_DEVICES= PYTHONUNBUFFERED=1 .venv/bin/python tools/parity.py $(ARGS)
 
 docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
 	@$(CARGO) build --quiet --bins
