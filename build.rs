@@ -1,7 +1,7 @@
-//! Lets every binary and test find `LibTorch` at run time without an environment variable.
+//! Lets every binary and test find LibTorch at run time without an environment variable.
 //!
 //! torch-sys links against `$LIBTORCH/lib`; the same folder becomes the run path here. A CUDA build of
-//! `LibTorch` also needs `libtorch_cuda.so` to be linked although no symbol of it is named.
+//! LibTorch also needs `libtorch_cuda.so` to be linked although no symbol of it is named.
 
 use std::path::PathBuf;
 

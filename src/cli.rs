@@ -165,8 +165,8 @@ fn listen_for_interrupts() {
 
 /// Ends this process without tidying up, as a kill would.
 ///
-/// `std::process::exit` takes down LibTorch's tables while another thread still computes with them; what
-/// that thread then meets would be written into the run's log as its failure.
+/// `std::process::exit` takes down LibTorch's tables while another thread still computes with them;
+/// what that thread then meets would be written into the run's log as its failure.
 #[expect(unsafe_code, reason = "the standard library only ends a process with its exit handlers")]
 fn leave_at_once() -> ! {
     // SAFETY: `_exit` takes a number and does not return.

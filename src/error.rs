@@ -159,11 +159,11 @@ pub enum Error {
         loss: f64,
     },
 
-    /// `LibTorch` refused an operation or a device.
+    /// LibTorch refused an operation or a device.
     #[error("LibTorch cannot go on: {message}")]
     #[diagnostic(help("{help}"))]
     Torch {
-        /// The first line of what `LibTorch` said.
+        /// The first line of what LibTorch said.
         message: String,
         /// What to do.
         help: String,

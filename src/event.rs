@@ -72,7 +72,7 @@ pub struct Start {
     pub key: String,
     /// Where it trains: `cpu` or `cuda:0`.
     pub device: String,
-    /// CPU threads of `LibTorch`.
+    /// CPU threads of LibTorch.
     pub threads: usize,
     /// Whether an earlier process had begun this run.
     pub resumed: bool,

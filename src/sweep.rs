@@ -144,7 +144,10 @@ pub fn sweep(
     };
     sweep.sort_out();
     sweep.run(&receiver, interrupted)?;
-    if sweep.stopping && interrupted() { Err(Error::Interrupted) } else { Ok(sweep.summary) }
+    // A worker that was stopped by itself leaves trials undone, too. After a failure that stopped the
+    // others, the failure is what there is to tell.
+    let stopped = sweep.stopping && (interrupted() || sweep.summary.failed.is_empty());
+    if stopped { Err(Error::Interrupted) } else { Ok(sweep.summary) }
 }
 
 impl Sweep<'_> {
@@ -314,7 +317,7 @@ impl Sweep<'_> {
     }
 }
 
-/// How `LibTorch`'s threads wait for each other, unless the user says so.
+/// How LibTorch's threads wait for each other, unless the user says so.
 ///
 /// By default they spin, which on a machine that does anything else costs most of the time: the thread
 /// that is waited for cannot run. Sleeping is nearly as fast on an idle machine.

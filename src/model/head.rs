@@ -1,7 +1,7 @@
 //! The head: pooled features in, one score per class out.
 //!
 //! Its tensors are named like those of `torch.nn.Sequential(Linear, ReLU, [BatchNorm1d,] Dropout, …,
-//! Linear)` under `classifier`, so that `PyTorch` can load them. They begin as `PyTorch`'s do.
+//! Linear)` under `classifier`, so that PyTorch can load them. They begin as PyTorch's do.
 
 use burn::tensor::Tensor;
 

@@ -1,6 +1,6 @@
 //! Layers as data: a network is a tree of them, read and run from the outside in.
 //!
-//! Burn's own modules ask the device whether they train; ours are told ([`Pass`]), because `LibTorch`
+//! Burn's own modules ask the device whether they train; ours are told ([`Pass`]), because LibTorch
 //! differentiates and the device never knows. As values they can also be listed, counted, frozen and
 //! fused without knowing which network they belong to.
 //!
@@ -35,7 +35,7 @@ pub struct Norm {
     pub slots: NormSlots,
     /// Added to the variance.
     pub eps: f64,
-    /// Weight of the batch in the running statistics, as `PyTorch` counts it (Keras: one minus this).
+    /// Weight of the batch in the running statistics, as PyTorch counts it (Keras: one minus this).
     pub momentum: f64,
 }
 
@@ -157,7 +157,7 @@ impl Builder {
         Layer::Conv(ConvSlots { weight, bias: None }, shape)
     }
 
-    /// A batch norm with `PyTorch`'s constants, over `size` channels.
+    /// A batch norm with PyTorch's constants, over `size` channels.
     pub fn norm(&mut self, name: &str, size: usize) -> Norm {
         let one = Init::Constant(1.0);
         let slots = NormSlots {

@@ -58,12 +58,12 @@ pub struct WeightFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
-    /// `x / 127.5 - 1`, the scaling of Keras's `MobileNetV2` and Xception and of timm's Xception.
+    /// `x / 127.5 - 1`, the scaling of Keras's MobileNetV2 and Xception and of timm's Xception.
     #[default]
     PlusMinusOne,
-    /// `(x / 255 - mean) / std` with torchvision's `ImageNet` means and standard deviations.
+    /// `(x / 255 - mean) / std` with torchvision's ImageNet means and standard deviations.
     Torchvision,
-    /// BGR minus `ImageNet` means, not scaled: Keras's VGG16 and `ResNet50`.
+    /// BGR minus ImageNet means, not scaled: Keras's VGG16 and ResNet50.
     Caffe,
 }
 
@@ -73,10 +73,10 @@ pub enum Input {
 pub struct Head {
     /// How feature maps become one vector.
     pub pool: Pool,
-    /// Width of each hidden layer: linear, `ReLU`, batch norm if asked for, dropout. Empty: the classifier
+    /// Width of each hidden layer: linear, ReLU, batch norm if asked for, dropout. Empty: the classifier
     /// sits on the pooled features.
     pub layers: Vec<usize>,
-    /// Whether each hidden layer has a batch norm behind its `ReLU`.
+    /// Whether each hidden layer has a batch norm behind its ReLU.
     pub batch_norm: bool,
     /// Probability of dropping a value behind each hidden layer, or before the classifier if there is none.
     pub dropout: f64,
@@ -155,7 +155,7 @@ pub enum FrozenNorm {
     /// They use their running statistics and keep them, as in Keras (`trainable = False`).
     #[default]
     Inference,
-    /// They use the batch's statistics and move the running ones, as in `PyTorch` when only
+    /// They use the batch's statistics and move the running ones, as in PyTorch when only
     /// `requires_grad` is off. The frozen prefix can then not be computed once.
     BatchStatistics,
 }

@@ -44,7 +44,7 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// Where it trains.
     pub device: Device,
-    /// CPU threads of `LibTorch`.
+    /// CPU threads of LibTorch.
     pub threads: usize,
     /// Hears everything, progress included.
     pub listener: &'a mut (dyn FnMut(&Event) + Send),

@@ -1,6 +1,6 @@
-//! The only door to `LibTorch`: devices, threads, memory, tensors, parameters and fused operations.
+//! The only door to LibTorch: devices, threads, memory, tensors, parameters and fused operations.
 //!
-//! Everything above passes Burn tensors and [`parameters::Slot`]s; what needs `LibTorch`'s own calls
+//! Everything above passes Burn tensors and [`parameters::Slot`]s; what needs LibTorch's own calls
 //! (its autograd, batch norm in one kernel, in-place updates) is spelled out here once.
 //!
 //! **Invariant:** no other module names `tch` or `burn_tch`.
@@ -27,7 +27,7 @@ impl Device {
     /// The device that `name` asks for: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for another name, or for a GPU that `LibTorch` does not see.
+    /// [`Error::Usage`] for another name, or for a GPU that LibTorch does not see.
     pub fn named(name: &str) -> Result<Self> {
         let gpus = tch::Cuda::device_count().max(0) as usize;
         let index = match name {
@@ -92,7 +92,7 @@ fn keep_freed_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_freed_memory() {}
 
-/// Version of the `LibTorch` that this program was built for.
+/// Version of the LibTorch that this program was built for.
 pub fn version() -> &'static str {
     "2.9"
 }

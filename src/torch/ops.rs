@@ -1,4 +1,4 @@
-//! Operations that Burn does not have as one `LibTorch` call, or that must choose their mode explicitly.
+//! Operations that Burn does not have as one LibTorch call, or that must choose their mode explicitly.
 
 use burn::tensor::Tensor;
 use tch::{Kind, Reduction};
@@ -49,7 +49,7 @@ pub enum NormMode {
     Running,
 }
 
-/// Puts the channels last in memory, which `LibTorch`'s convolutions keep up and are fastest with.
+/// Puts the channels last in memory, which LibTorch's convolutions keep up and are fastest with.
 pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     map(x, |x| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]))
 }
@@ -96,7 +96,7 @@ fn convolve(
     x.conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], shape.groups as i64)
 }
 
-/// Batch norm over the channels, the second dimension, in one `LibTorch` call.
+/// Batch norm over the channels, the second dimension, in one LibTorch call.
 ///
 /// - input and output: `[batch, channels, …]`
 pub fn batch_norm<const D: usize>(
@@ -137,7 +137,7 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     map_in_place(x, |mut x| x.relu_(), tch::Tensor::relu)
 }
 
-/// `x + y`, never in place: `LibTorch` may have kept either for the backward pass.
+/// `x + y`, never in place: LibTorch may have kept either for the backward pass.
 pub fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
     close(open(x) + open(y))
 }
@@ -165,7 +165,7 @@ pub fn std_of<const D: usize>(x: Tensor<D>) -> f64 {
     open(x).std(true).double_value(&[])
 }
 
-/// Bilinear resize with half-pixel centres (`align_corners = false`), as in `PyTorch` and `OpenCV`.
+/// Bilinear resize with half-pixel centres (`align_corners = false`), as in PyTorch and `OpenCV`.
 ///
 /// - input: `[batch, channels, h, w]`
 /// - output: `[batch, channels, size, size]`
@@ -258,7 +258,7 @@ pub fn cross_entropy(logits: &Tensor<2>, labels: &Labels) -> Tensor<1> {
     close(loss.reshape([1]))
 }
 
-/// `LibTorch`'s default for "no class is ignored".
+/// LibTorch's default for "no class is ignored".
 const IGNORE_NONE: i64 = -100;
 
 /// The true classes of a batch, on the device.

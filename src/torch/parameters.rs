@@ -3,7 +3,7 @@
 //! A stage gathers what it trains into one 1-D tensor that requires gradients; every layer sees its part
 //! as a view. One backward pass gives one flat gradient, the optimizer steps over one tensor, and a
 //! checkpoint is one blob. Convolution kernels are stored `[out, h, w, in]`, so that their views have the
-//! channels-last strides `LibTorch`'s convolutions are fastest with.
+//! channels-last strides LibTorch's convolutions are fastest with.
 //!
 //! **Invariant:** after [`Parameters::step`] every view shows the new values.
 
@@ -35,7 +35,7 @@ pub enum Init {
         /// Inputs or outputs that share in a value.
         fan: usize,
     },
-    /// Uniform within `±1 / sqrt(fan_in)`, `PyTorch`'s default for linear layers.
+    /// Uniform within `±1 / sqrt(fan_in)`, PyTorch's default for linear layers.
     Uniform {
         /// Inputs of the layer.
         fan_in: usize,
@@ -47,7 +47,7 @@ pub enum Init {
 pub struct Spec {
     /// Its name in weight files, e.g. `features.0.0.weight`.
     pub name: String,
-    /// Its shape as `PyTorch` writes it.
+    /// Its shape as PyTorch writes it.
     pub shape: Vec<usize>,
     /// How it begins.
     pub init: Init,
@@ -108,12 +108,12 @@ impl Parameters {
         self.trainable.binary_search(&slot).is_ok()
     }
 
-    /// The values of `slot` in `PyTorch`'s order.
+    /// The values of `slot` in PyTorch's order.
     pub fn values(&self, slot: Slot) -> Vec<f32> {
         read_floats(self.view(slot))
     }
 
-    /// Sets the values of `slot`, given in `PyTorch`'s order.
+    /// Sets the values of `slot`, given in PyTorch's order.
     ///
     /// To be called while nothing trains: before [`Parameters::train`].
     pub fn set(&mut self, slot: Slot, values: &[f32]) {
@@ -166,7 +166,7 @@ impl Parameters {
         self.refresh();
     }
 
-    /// The part of `gradient` that belongs to `slot`, in `PyTorch`'s order; for tests and diagnosis.
+    /// The part of `gradient` that belongs to `slot`, in PyTorch's order; for tests and diagnosis.
     pub fn gradient_of(&self, gradient: &Gradient, slot: Slot) -> Vec<f32> {
         let before = self.trainable.iter().take_while(|it| **it != slot);
         let start: usize = before.map(|it| self.specs[it.0].len()).sum();
@@ -231,7 +231,7 @@ fn draw(spec: &Spec, mut random: Random) -> Vec<f32> {
     }
 }
 
-/// A tensor in the stored layout from values in `PyTorch`'s order.
+/// A tensor in the stored layout from values in PyTorch's order.
 fn from_torch_order(values: &[f32], shape: &[usize], device: Device) -> tch::Tensor {
     let dims: Vec<i64> = shape.iter().map(|it| *it as i64).collect();
     let x = tch::Tensor::from_slice(values).reshape(&dims);

@@ -1,4 +1,4 @@
-//! Burn tensors and the `LibTorch` tensors inside them.
+//! Burn tensors and the LibTorch tensors inside them.
 
 #![expect(deprecated, reason = "0.22 is the last Burn with LibTorch, and says so at every use")]
 
@@ -8,7 +8,7 @@ use tch::Kind;
 
 use crate::torch::Device;
 
-/// The `LibTorch` tensor inside `x`, with no copy.
+/// The LibTorch tensor inside `x`, with no copy.
 pub(super) fn open<const D: usize>(x: Tensor<D>) -> tch::Tensor {
     open_shared(x).tensor
 }

@@ -1,6 +1,6 @@
 //! One optimizer step over the flat leaf, in place.
 //!
-//! The formulas are `PyTorch`'s (`torch.optim.Adam`, `AdamW`, `SGD`), so that five steps of either give
+//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `SGD`), so that five steps of either give
 //! the same losses.
 
 use tch::Kind;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 use crate::torch::update::Rule;
 
-/// How gradients change the weights. The formulas are `PyTorch`'s.
+/// How gradients change the weights. The formulas are PyTorch's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
@@ -26,7 +26,7 @@ pub struct Adam {
     pub lr: f64,
     /// Decay of the mean of gradients and of their squares.
     pub betas: [f64; 2],
-    /// Added to the root of the second moment. `PyTorch`'s default; Keras has 1e-7.
+    /// Added to the root of the second moment. PyTorch's default; Keras has 1e-7.
     pub eps: f64,
 }
 

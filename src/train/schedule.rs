@@ -15,7 +15,7 @@ pub enum Schedule {
     #[default]
     Constant,
     /// Half a cosine from the optimizer's rate to 0 over all steps of the stage (Loshchilov & Hutter
-    /// 2017, <https://arxiv.org/abs/1608.03983>); `PyTorch`'s `CosineAnnealingLR` stepped every batch.
+    /// 2017, <https://arxiv.org/abs/1608.03983>); PyTorch's `CosineAnnealingLR` stepped every batch.
     Cosine,
     /// It falls when the monitored value stops improving, as in Keras's `ReduceLROnPlateau`.
     Plateau(Plateau),
@@ -29,7 +29,7 @@ pub struct Plateau {
     pub monitor: Monitor,
     /// What the rate is multiplied by.
     pub factor: f64,
-    /// Epochs without improvement after which it falls. (`PyTorch`'s falls one epoch later.)
+    /// Epochs without improvement after which it falls. (PyTorch's falls one epoch later.)
     pub patience: usize,
     /// How much better than the best a value must be to count; absolute, as in Keras.
     pub min_delta: f64,

@@ -31,7 +31,7 @@ fn trial(experiment: &str, changes: &[&str]) -> Trial {
     let place = Place::with(&[("e", experiment)]);
     place.write("w.safetensors", "");
     let here = place.path("w.safetensors").display().to_string();
-    let changes: Vec<String> = changes.iter().map(|it| it.replace("@", &here)).collect();
+    let changes: Vec<String> = changes.iter().map(|it| it.replace('@', &here)).collect();
     let written = read(&[place.path("experiments/e.toml")], &changes).unwrap();
     let mut trials = trials(&written, &AnyDisk).unwrap();
     assert_eq!(trials.len(), 1);

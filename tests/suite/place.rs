@@ -25,7 +25,7 @@ pub(crate) const SMALL: &str = r#"
 "#;
 
 /// Nothing here should take longer, on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A folder that users work in.
 pub(crate) struct Place(TempDir);

@@ -137,6 +137,20 @@ fn a_worker_that_is_killed_fails_its_trial_and_the_next_sweep_goes_on_with_it() 
     assert!(predictions(&place) == undisturbed(), "other predictions");
 }
 
+#[test]
+fn a_worker_that_is_stopped_by_itself_stops_the_sweep_with_130() {
+    let place = Place::with(&[("e", LONG), ("other", SMALL)]);
+    let sweep = place.start(&["sweep", "--threads", "1"]);
+    place.wait_until(ended("tail", 2));
+    let worker = children(sweep.id())[0].to_string();
+    assert!(
+        std::process::Command::new("kill").args(["-TERM", &worker]).status().unwrap().success()
+    );
+    sweep.end().ends_with(130).says("interrupted");
+    place.sweep_well().says("2 trials carried out");
+    assert!(predictions(&place) == undisturbed(), "other predictions");
+}
+
 /// Interrupts a sweep in its second stage.
 fn interrupted_place() -> Place {
     let place = Place::with(&[("e", LONG)]);

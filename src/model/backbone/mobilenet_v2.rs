@@ -1,4 +1,4 @@
-//! `MobileNetV2` (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
+//! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
 //! `mobilenet_v2` in layer names, padding, `ReLU6` and batch-norm constants.
 
 use crate::model::backbone::{Block, Described};

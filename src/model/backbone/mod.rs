@@ -12,7 +12,7 @@ use crate::model::layer::{Builder, Layer};
 /// Which backbone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Backbone {
-    /// `MobileNetV2` as in torchvision: 2.2 million parameters, 1280 features.
+    /// MobileNetV2 as in torchvision: 2.2 million parameters, 1280 features.
     #[default]
     #[serde(rename = "mobilenet_v2")]
     MobileNetV2,
