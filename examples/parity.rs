@@ -250,14 +250,14 @@ fn compare_cached(folder: &Path, name: &str, cached: &Cached) -> Result<Output> 
 }
 
 /// Training and validation loss of every epoch of a stage.
-fn history(folder: &Path, cached: &Cached, faces: &Dataset, caches: bool) -> Result<Vec<f64>> {
-    let sizes = [cached.image_size, faces.classes.len()];
+fn history(folder: &Path, cached: &Cached, dataset: &Dataset, caches: bool) -> Result<Vec<f64>> {
+    let sizes = [cached.image_size, dataset.classes.len()];
     let weights = folder.join(&cached.weights);
     let (mut network, model) = network(&weights, &cached.head, FrozenNorm::Inference, sizes)?;
     let from =
         resolve_trainable(&model, &cached.stage.trainable).map_err(|problem| problem.message)?;
     network.train_from(from);
-    let images = Images::new(faces, cached.image_size, Device::Cpu);
+    let images = Images::new(dataset, cached.image_size, Device::Cpu);
     let split = |rows| -> Result<Split<'_>> {
         let blocks = network.frozen_blocks();
         let features = || compute_features(&network, &images, rows, blocks, &mut |_| true);
@@ -269,8 +269,8 @@ fn history(folder: &Path, cached: &Cached, faces: &Dataset, caches: bool) -> Res
         stage: &cached.stage,
         seed: 0,
         images: &images,
-        train: split(&faces.train)?,
-        valid: split(&faces.valid)?,
+        train: split(&dataset.train)?,
+        valid: split(&dataset.valid)?,
         augment: &Augment::default(),
         noise: NoiseStd::default(),
     };
