@@ -259,9 +259,9 @@ class Trained(NamedTuple):
 def train(model: nn.Module, inputs: Tensor, batch: int, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> Trained:
     """PyTorch's loop: one pass over `inputs` in their order; modes and requires_grad are the caller's.
 
-    Images lie channels last in memory as they do in Ferrite, since the layout decides how sums are rounded.
+    In 32 bits, images lie channels last in memory as in Ferrite, since the layout decides how sums are rounded.
     """
-    if inputs.dim() == 4:
+    if inputs.dim() == 4 and inputs.dtype == torch.float32:
         model, inputs = model.to(memory_format=torch.channels_last), inputs.contiguous(memory_format=torch.channels_last)
     optimizer = make([it for it in model.parameters() if it.requires_grad])
     losses: List[float] = []
