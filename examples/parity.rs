@@ -18,6 +18,8 @@ use ferrite::event::{Epoch, Kind, Sink};
 use ferrite::model::network::{Network, NoiseStd, Plan, resolve_trainable};
 use ferrite::model::weights::{self, Part};
 use ferrite::model::{FrozenNorm, Head, Input, Model};
+use ferrite::report::metrics::Confusion;
+use ferrite::store::record::Prediction;
 use ferrite::torch::ops::{self, Labels};
 use ferrite::torch::tensor::{Table, to_floats, to_scalar};
 use ferrite::torch::update::Optimizer;
@@ -54,6 +56,8 @@ enum Work {
     Scale { input: Input },
     /// Lists the learning rates of a cosine schedule.
     Cosine { lr: f64, steps: usize },
+    /// Scores predictions.
+    Scores { classes: usize },
 }
 
 #[derive(Deserialize)]
@@ -108,6 +112,7 @@ fn main() -> Result<()> {
             Work::Resize { size } => resize(&input, size)?,
             Work::Scale { input: scaling } => scale(&input, scaling)?,
             Work::Cosine { lr, steps } => cosine(lr, steps),
+            Work::Scores { classes } => score(&input, classes)?,
         };
         output.write(&folder.join(format!("{name}.out.safetensors")))?;
     }
@@ -244,13 +249,20 @@ fn compare_cached(folder: &Path, name: &str, cached: &Cached) -> Result<Output> 
     decode(&data, &decoded, &|_, _| {})?;
     let faces = dataset::open(&data, &decoded)?;
     let mut output = Output::default();
-    output.numbers("cached", &history(folder, cached, &faces, true)?);
-    output.numbers("uncached", &history(folder, cached, &faces, false)?);
+    output.numbers("cached", &history(folder, cached, &faces, Prefix::Once)?);
+    output.numbers("uncached", &history(folder, cached, &faces, Prefix::EveryStep)?);
     Ok(output)
 }
 
+/// When the frozen prefix runs.
+#[derive(Clone, Copy, PartialEq)]
+enum Prefix {
+    Once,
+    EveryStep,
+}
+
 /// Training and validation loss of every epoch of a stage.
-fn history(folder: &Path, cached: &Cached, dataset: &Dataset, caches: bool) -> Result<Vec<f64>> {
+fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) -> Result<Vec<f64>> {
     let sizes = [cached.image_size, dataset.classes.len()];
     let weights = folder.join(&cached.weights);
     let (mut network, model) = network(&weights, &cached.head, FrozenNorm::Inference, sizes)?;
@@ -261,7 +273,7 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, caches: bool) -> R
     let split = |rows| -> Result<Split<'_>> {
         let blocks = network.frozen_blocks();
         let features = || compute_features(&network, &images, rows, blocks, &mut |_| true);
-        let bytes = caches.then(features).transpose()?;
+        let bytes = (prefix == Prefix::Once).then(features).transpose()?;
         let features = bytes.map(|it| Features::new(&it, blocks, Device::Cpu));
         Ok(Split { rows, features })
     };
@@ -330,6 +342,34 @@ fn cosine(lr: f64, steps: usize) -> Output {
     let mut output = Output::default();
     output.numbers("rates", &rates);
     output
+}
+
+fn score(input: &SafeTensors<'_>, classes: usize) -> Result<Output> {
+    let (truths, guesses) = (input.tensor("truths")?, input.tensor("guesses")?);
+    let predictions: Vec<Prediction> = truths
+        .data()
+        .iter()
+        .zip(guesses.data())
+        .map(|(truth, guess)| Prediction {
+            truth: usize::from(*truth),
+            predicted: usize::from(*guess),
+            id: String::new(),
+            probabilities: Vec::new(),
+        })
+        .collect();
+    let confusion = Confusion::count(classes, &predictions);
+    let mut output = Output::default();
+    for (name, score) in [
+        ("accuracy", confusion.accuracy()),
+        ("macro_f1", confusion.macro_f1()),
+        ("balanced_accuracy", confusion.balanced_accuracy()),
+    ] {
+        output.numbers(name, &[score.ok_or("there are no predictions")?]);
+    }
+    let classes: Vec<f64> =
+        confusion.classes().iter().flat_map(|it| [it.precision, it.recall, it.f1]).collect();
+    output.numbers("classes", &classes);
+    Ok(output)
 }
 
 /// Results on their way into a file.

@@ -43,9 +43,9 @@ const ERASED_RATIO: [f64; 2] = [0.3, 3.3];
 pub struct Change {
     /// Mirrored left and right.
     pub flip: bool,
-    /// Rotation in degrees.
+    /// Rotation in degrees, counter-clockwise.
     pub rotation: f64,
-    /// Shift along x and y, as fractions of the size.
+    /// Shift of the sampled window along x and y, as fractions of the size: the picture moves the other way.
     pub shift: [f64; 2],
     /// Zoom along x and y; above 1 shows more than the image.
     pub zoom: [f64; 2],
