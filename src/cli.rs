@@ -68,7 +68,8 @@ struct Selection {
     /// Experiment files, or folders of them
     #[arg(default_value = "experiments")]
     experiments: Vec<PathBuf>,
-    /// Change a setting of every experiment, e.g. `--set data.limit=2000`
+    /// Change a setting of every named experiment, e.g. `--set data.limit=2000`; what they start from stays
+    /// as it is written
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]

@@ -69,8 +69,9 @@ pub fn read(paths: &[PathBuf], changes: &[String]) -> Result<Vec<Written>> {
             continue;
         }
         known.push(path.clone());
-        let Some(experiment) = reader.experiment(&path, &changes)? else { continue };
-        // Whatever an experiment starts from is read and run as well.
+        // Whatever an experiment starts from is read and run as well, as it is written.
+        let changes = if paths.contains(&path) { changes.as_slice() } else { &[] };
+        let Some(experiment) = reader.experiment(&path, changes)? else { continue };
         let names = experiment.points.iter().filter_map(|it| source(&it.settings));
         waiting.extend(names.map(|name| source_path(&path, name)));
         written.push(experiment);
