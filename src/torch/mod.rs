@@ -73,6 +73,8 @@ impl fmt::Display for Device {
 pub fn start(threads: usize) {
     keep_freed_memory();
     tch::set_num_threads(threads as i32);
+    // Where the pool was in use already it keeps its size; that costs speed, not results.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     tch::Cuda::cudnn_set_benchmark(true);
 }
 

@@ -59,6 +59,27 @@ pub(super) fn read_floats(x: &tch::Tensor) -> Vec<f32> {
     values
 }
 
+/// The values of a contiguous `f32` tensor on the processor, in place.
+#[expect(unsafe_code, reason = "tch gives no slice of a tensor's memory")]
+pub(super) fn floats(x: &tch::Tensor) -> &[f32] {
+    assert_is_floats(x);
+    // SAFETY: the memory holds `numel` floats, as was just asserted, and lives as long as `x`.
+    unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), x.numel()) }
+}
+
+/// As [`floats`], to be changed. The caller sees to it that nothing reads the same memory meanwhile.
+#[expect(unsafe_code, reason = "tch gives no slice of a tensor's memory")]
+pub(super) fn floats_mut(x: &mut tch::Tensor) -> &mut [f32] {
+    assert_is_floats(x);
+    // SAFETY: as above; `x` is borrowed mutably for as long as the slice lives.
+    unsafe { std::slice::from_raw_parts_mut(x.data_ptr().cast(), x.numel()) }
+}
+
+fn assert_is_floats(x: &tch::Tensor) {
+    let fine = x.kind() == Kind::Float && x.device() == tch::Device::Cpu && x.is_contiguous();
+    assert!(fine && x.numel() > 0, "expected some contiguous floats on the processor");
+}
+
 /// The one value of a scalar; waits for the device.
 pub fn to_scalar(x: Tensor<1>) -> f64 {
     open(x).double_value(&[0])
