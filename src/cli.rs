@@ -205,9 +205,15 @@ impl Lookup for Disk<'_> {
 fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if !path.is_dir() {
+        if path.is_file() {
             files.push(path.clone());
             continue;
+        }
+        if !path.exists() {
+            return Err(Error::Usage {
+                message: format!("there is no experiment `{}`", path.display()),
+                help: "name `.toml` files, or folders of them; the default is `experiments`".into(),
+            });
         }
         let entries = fs_err::read_dir(path).map_err(Error::file("cannot read", path))?;
         let mut found: Vec<PathBuf> = entries
@@ -226,9 +232,8 @@ fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn trials(selection: &Selection, store: &Store) -> Result<Vec<Trial>> {
-    let written = read(&experiment_files(&selection.experiments)?, &selection.set)?;
-    plan::trials(&written, &Disk { store })
+fn experiments(selection: &Selection) -> Result<Vec<Written>> {
+    read(&experiment_files(&selection.experiments)?, &selection.set)
 }
 
 fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
@@ -236,8 +241,9 @@ fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
         return plan_command(&arguments.selection);
     }
     let device = Device::named(&arguments.device)?.to_string();
+    let written = experiments(&arguments.selection)?;
     let store = Store::open(&arguments.selection.place.runs)?;
-    let trials = trials(&arguments.selection, &store)?;
+    let trials = plan::trials(&written, &Disk { store: &store })?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = usize::from(arguments.jobs);
     let threads = arguments.threads.map_or((cores / jobs).max(1), usize::from);
@@ -275,7 +281,7 @@ fn is_to_do(store: &Store, trial: &Trial, retry: bool) -> bool {
 
 fn plan_command(selection: &Selection) -> Result<()> {
     let store = Store { root: selection.place.runs.clone() };
-    let trials = trials(selection, &store)?;
+    let trials = plan::trials(&experiments(selection)?, &Disk { store: &store })?;
     let mut text = String::new();
     for trial in &trials {
         let state = match standing(&store, trial) {

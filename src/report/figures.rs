@@ -117,7 +117,7 @@ fn valid_loss(epoch: &Epoch) -> f64 {
 fn study_lines(study: &Study<'_>, title: &str, format: Format, value: Value) -> LineChart {
     let mut lines = Vec::new();
     let mut stages: Option<Vec<Mark>> = None;
-    for it in study.configurations.iter().filter(|it| !it.is_hopeless()).take(MOST_LINES) {
+    for it in study.compared().take(MOST_LINES) {
         let runs = it.drawn();
         let curve = curve(&runs, value);
         if curve.points.is_empty() && curve.tail.is_empty() {

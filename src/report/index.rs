@@ -212,7 +212,7 @@ fn learning(study: &Study<'_>, drawn: &Drawn) -> io::Result<Option<Markup>> {
     if drawn.learning.is_empty() {
         return Ok(None);
     }
-    let shown = study.configurations.iter().filter(|it| !it.is_hopeless()).count();
+    let shown = study.compared().count();
     let few = shown > figures::MOST_LINES;
     Ok(Some(html! {
         @if few { (lead(&format!("The first {} of {shown} configurations.", figures::MOST_LINES))) }

@@ -20,7 +20,7 @@ const MOST_COLUMNS: usize = 24;
 
 /// Only the settings that differ, against the best configuration.
 pub(super) fn differences(study: &Study<'_>) -> Option<Markup> {
-    let all: Vec<_> = study.configurations.iter().collect();
+    let all: Vec<_> = study.configurations.iter().filter(|it| it.comparable).collect();
     let rows = diff::differences(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
     let shown = &all[..all.len().min(MOST_COLUMNS)];
     (!rows.is_empty()).then(|| {

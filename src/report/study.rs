@@ -81,6 +81,11 @@ impl<'a> Study<'a> {
         self.configurations.iter().flat_map(|it| &it.runs)
     }
 
+    /// The configurations that figures compare: judged on the same images, and not failed for good.
+    pub(super) fn compared(&self) -> impl Iterator<Item = &Configuration<'a>> {
+        self.configurations.iter().filter(|it| it.comparable && !it.is_hopeless())
+    }
+
     /// The configurations with a score, the best first.
     pub(super) fn ranked(&self) -> impl Iterator<Item = &Configuration<'a>> {
         self.configurations.iter().filter(|it| it.rank.is_some())

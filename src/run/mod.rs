@@ -6,6 +6,7 @@
 mod environment;
 mod evaluation;
 mod evidence;
+mod failure;
 mod features;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,8 @@ use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
 use crate::event::{
-    Dataset as DatasetEvent, Epoch, FORMAT, Failure, Kind as Event, Noise as NoiseEvent, Progress,
-    Sink, StageEnd, StageStart, Start, Weights as WeightsEvent,
+    Dataset as DatasetEvent, Epoch, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
+    StageEnd, StageStart, Start, Weights as WeightsEvent,
 };
 use crate::model::network::{Network, NoiseStd, Plan, resolve_trainable};
 use crate::model::weights::{self, Part};
@@ -26,6 +27,7 @@ use crate::model::{GaussianNoise, Input, Unit, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::evaluation::input_of;
+use crate::run::failure::{failure, torch_failure};
 use crate::store::folder::{RunFolder, files};
 use crate::store::read::finished_key;
 use crate::store::{Store, write_whole};
@@ -102,34 +104,6 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
         Err(error) => runner.log.emit(Event::RunFailed(failure(error)))?,
     }
     result
-}
-
-fn failure(error: &Error) -> Failure {
-    let help = miette::Diagnostic::help(error).map(|it| it.to_string()).unwrap_or_default();
-    Failure { message: error.to_string(), help, exit_code: error.exit_code() }
-}
-
-fn torch_failure(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("an operation failed");
-    let message = first_line(text).to_owned();
-    let memory = message.contains("memory");
-    let help = if memory {
-        "lower `batch_size` or `data.image_size`, or run fewer trials at once with `--jobs`"
-    } else {
-        "this is likely a bug in Ferrite; the run's settings are in its trial.toml"
-    };
-    Error::Torch { message, help: help.into() }
-}
-
-/// What LibTorch said, without the unwrapping around it and the list of frames behind it.
-fn first_line(panic: &str) -> &str {
-    let said = panic.split_once("Torch(\"").map_or(panic, |(_, said)| said);
-    let said = said.split("\\n").next().unwrap_or_default();
-    said.lines().next().unwrap_or_default().trim_end_matches("\")")
 }
 
 struct Runner<'a> {
@@ -312,7 +286,12 @@ impl Runner<'_> {
         }
         self.log.emit(Event::StageEnded(end))?;
         network.train_from(usize::MAX);
-        weights::load(network, &folder.join("weights.safetensors"), Part::Whole)?;
+        let path = folder.join("weights.safetensors");
+        weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
+            message: error.to_string(),
+            help: format!("delete `{}`; the stage is then trained again", folder.display()),
+            path,
+        })?;
         Ok(())
     }
 
@@ -392,17 +371,4 @@ fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
 fn clear(folder: &Path) -> Result<()> {
     fs_err::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
     fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_panic_in_libtorch_only_what_it_said_is_told() {
-        let text = r#"called `Result::unwrap()` on an `Err` value: Torch("out of memory: tried 5 GB\nframe #0: c10::Error\n")"#;
-        assert_eq!(first_line(text), "out of memory: tried 5 GB");
-        assert_eq!(first_line(r#"… value: Torch("bad shape")"#), "bad shape");
-        assert_eq!(first_line("index out of bounds"), "index out of bounds");
-    }
 }

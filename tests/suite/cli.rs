@@ -51,7 +51,7 @@ fn arguments_that_mean_nothing_end_with_2() {
     place.ferrite(&["plan", "--jobz", "5"]).ends_with(2);
     std::fs::create_dir(place.path("empty")).unwrap();
     place.ferrite(&["plan", "empty"]).ends_with(2).says("there is no experiment in `empty`");
-    place.ferrite(&["plan", "no.toml"]).ends_with(5).says("`no.toml`");
+    place.ferrite(&["plan", "no.toml"]).ends_with(2).says("there is no experiment `no.toml`");
 }
 
 #[test]

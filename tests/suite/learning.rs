@@ -16,6 +16,7 @@ use ferrite::torch::tensor::from_floats;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Images, Split};
+use ferrite::train::schedule::Schedule;
 
 use crate::place::Place;
 
@@ -93,7 +94,7 @@ impl Sink for Deaf {
 /// right.
 fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let place = Place::with(&[]);
-    for index in 0..24_u32 {
+    for index in 0..48_u32 {
         for (class, from_left) in [("left", true), ("right", false)] {
             let picture = image::GrayImage::from_fn(size as u32, size as u32, |x, y| {
                 let along = x * 160 / size as u32;
@@ -118,7 +119,10 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let mut network = network(backbone, Pool::Avg, size);
     network.train_from(0);
     let (augment, noise) = (Augment::default(), NoiseStd::default());
-    let stage = Stage { trainable: "all".into(), epochs: 10, batch_size: 8, ..Stage::default() };
+    // With so few images a constant rate leaves the last epoch to chance.
+    let schedule = Schedule::Cosine;
+    let trainable = "all".into();
+    let stage = Stage { trainable, epochs: 12, batch_size: 8, schedule, ..Stage::default() };
     let train = Split { rows: &dataset.train, features: None };
     let valid = Split { rows: &dataset.valid, features: None };
     let job =
