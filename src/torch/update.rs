@@ -39,7 +39,8 @@ pub enum Rule {
 /// On a processor the step is one pass over memory instead of the nine of LibTorch's operations, which
 /// take as long as the arithmetic of a small network.
 struct AdamStep {
-    betas: [f32; 2],
+    /// Share of the new gradient in each moment: 1 - beta, which is exact only if taken in 64 bits.
+    shares: [f32; 2],
     eps: f32,
     /// Decoupled weight decay: what is left of each value.
     shrink: f32,
@@ -66,11 +67,11 @@ impl AdamStep {
     }
 
     fn chunk(&self, [values, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
-        let [beta1, beta2] = self.betas;
+        let [share1, share2] = self.shares;
         let all = values.iter_mut().zip(first).zip(second).zip(gradient);
         for (((value, first), second), gradient) in all {
-            *first += (gradient - *first) * (1.0 - beta1);
-            *second += (gradient * gradient - *second) * (1.0 - beta2);
+            *first += (gradient - *first) * share1;
+            *second += (gradient * gradient - *second) * share2;
             let root = second.sqrt() * self.scale + self.eps;
             *value = *value * self.shrink - self.rate * *first / root;
         }
@@ -134,7 +135,7 @@ impl Optimizer {
         let (correction1, correction2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
         if parameters.device() == Device::Cpu {
             let step = AdamStep {
-                betas: [beta1 as f32, beta2 as f32],
+                shares: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
                 eps: eps as f32,
                 shrink: (1.0 - lr * decoupled_decay) as f32,
                 rate: (lr / correction1) as f32,
@@ -179,7 +180,7 @@ mod tests {
         let mut value = tensor(&[1.0, -2.0, 0.5]);
         let (mut first, mut second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
         let gradient = tensor(&[0.5, -0.25, 0.0]);
-        let step = AdamStep { betas: [0.9, 0.99], eps: 1e-3, shrink: 0.9, rate: 0.1, scale: 2.0 };
+        let step = AdamStep { shares: [0.1, 0.01], eps: 1e-3, shrink: 0.9, rate: 0.1, scale: 2.0 };
         step.pass([&mut value, &mut first, &mut second], &gradient);
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
