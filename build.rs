@@ -1,24 +1,39 @@
-//! Lets every binary and test find LibTorch at run time without an environment variable.
+//! Tells the program which LibTorch it is built with, and lets every binary and test find LibTorch at run time without an environment variable.
 //!
 //! torch-sys links against `$LIBTORCH/lib`; the same folder becomes the run path here. A CUDA build of
 //! LibTorch also needs `libtorch_cuda.so` to be linked although no symbol of it is named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=build.rs");
-    let Some(root) = std::env::var_os("LIBTORCH").map(PathBuf::from) else { return };
+    let Some(root) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
+        println!("cargo:rustc-env=LIBTORCH_VERSION=unknown");
+        return;
+    };
     let lib = root.join("lib");
     assert!(
         lib.join("libtorch_cpu.so").exists(),
         "no LibTorch in {}: run `make libtorch`, or set LIBTORCH to a LibTorch 2.9 folder",
         root.display()
     );
+    println!("cargo:rustc-env=LIBTORCH_VERSION={}", version(&root));
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     if lib.join("libtorch_cuda.so").exists() {
         println!("cargo:rustc-link-arg=-L{}", lib.display());
         println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
         println!("cargo:rustc-link-arg=-ltorch_cuda");
     }
+}
+
+/// What LibTorch's own header says.
+fn version(root: &Path) -> String {
+    let header = root.join("include/torch/csrc/api/include/torch/version.h");
+    let text = std::fs::read_to_string(header).unwrap_or_default();
+    let number = |part: &str| {
+        let name = format!("#define TORCH_VERSION_{part} ");
+        text.lines().find_map(|it| it.strip_prefix(&name)).unwrap_or("?").trim().to_owned()
+    };
+    ["MAJOR", "MINOR", "PATCH"].map(number).join(".")
 }

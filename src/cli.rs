@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use crate::config::docs::manual;
 use crate::config::read::{Written, read, read_trial};
 use crate::data::Data;
-use crate::data::fingerprint::fingerprint;
+use crate::data::fingerprint::{fingerprint, hex};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::plan;
-use crate::plan::{Lookup, Trial, hex};
+use crate::plan::{Lookup, Trial};
 use crate::progress::Display;
 use crate::report;
 use crate::run;
@@ -26,7 +26,7 @@ use crate::store::Store;
 use crate::store::read::{all, finished_key};
 use crate::store::record::State;
 use crate::sweep;
-use crate::sweep::{Settings, Standing, standing};
+use crate::sweep::{Said, Settings, Standing, standing};
 use crate::torch;
 use crate::torch::Device;
 
@@ -244,19 +244,19 @@ fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
     let written = experiments(&arguments.selection)?;
     let store = Store::open(&arguments.selection.place.runs)?;
     let trials = plan::trials(&written, &Disk { store: &store })?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = usize::from(arguments.jobs);
-    let threads = arguments.threads.map_or((cores / jobs).max(1), usize::from);
+    let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
     let settings = Settings { jobs, threads, device, retry, fail_fast: arguments.fail_fast };
-    let todo = trials.iter().filter(|it| is_to_do(&store, it, retry)).count();
-    let mut display = Display::new(todo, arguments.quiet);
-    if todo > 0 {
-        let (of, device) = (trials.len(), &settings.device);
-        display.say(&format!("{todo} of {of} trials to do, {jobs} at once on {device}"));
-    }
+    let mut display = Display::new(arguments.quiet);
     listen_for_interrupts();
     let started = Instant::now();
-    let said = &mut |it: sweep::Said<'_>| display.show(it);
+    let said = &mut |it: Said<'_>| {
+        if let Said::Planned(todo @ 1..) = it {
+            let (of, device) = (trials.len(), &settings.device);
+            display.say(&format!("{todo} of {of} trials to do, {jobs} at once on {device}"));
+        }
+        display.show(it);
+    };
     let summary = sweep::sweep(&store, &trials, &settings, said, &interrupted)?;
     let index = write_report(&store)?;
     let (done, found) = (summary.done.len(), summary.found.len());
@@ -271,20 +271,15 @@ fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
     Err(Error::TrialsFailed { failed, total: trials.len(), names })
 }
 
-fn is_to_do(store: &Store, trial: &Trial, retry: bool) -> bool {
-    match standing(store, trial) {
-        Standing::Finished => false,
-        Standing::Failed(_) => retry,
-        Standing::Interrupted | Standing::New => true,
-    }
-}
-
 fn plan_command(selection: &Selection) -> Result<()> {
     let store = Store { root: selection.place.runs.clone() };
     let trials = plan::trials(&experiments(selection)?, &Disk { store: &store })?;
     let mut text = String::new();
+    let mut todo = 0;
     for trial in &trials {
-        let state = match standing(&store, trial) {
+        let standing = standing(&store, trial);
+        todo += usize::from(matches!(standing, Standing::Interrupted | Standing::New));
+        let state = match standing {
             Standing::Finished => "finished",
             Standing::Failed(_) => "failed earlier",
             Standing::Interrupted => "to go on with",
@@ -298,13 +293,11 @@ fn plan_command(selection: &Selection) -> Result<()> {
             let _ = writeln!(text, "  {kind:9} {key}  {}{found}", step.stage);
         }
     }
-    let todo = trials.iter().filter(|it| is_to_do(&store, it, false)).count();
     print(&format!("{text}{} trials, {todo} to do\n", trials.len()))
 }
 
 fn run_command(arguments: &RunArguments) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.unwrap_or(cores);
+    let threads = arguments.threads.unwrap_or_else(torch::cores);
     torch::start(threads);
     let device = Device::named(&arguments.device)?;
     let store = Store::open(&arguments.place.runs)?;

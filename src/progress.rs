@@ -33,15 +33,16 @@ struct Shown {
 }
 
 impl Display {
-    /// A display for `total` trials that are to be carried out.
-    pub fn new(total: usize, quiet: bool) -> Self {
+    /// A display that has nothing to show yet, and never will if it is to be `quiet`.
+    pub fn new(quiet: bool) -> Self {
         let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self { bars, running: BTreeMap::new(), quiet, total, ended: 0 }
+        Self { bars, running: BTreeMap::new(), quiet, total: 0, ended: 0 }
     }
 
     /// Shows what a sweep says.
     pub fn show(&mut self, said: Said<'_>) {
         match said {
+            Said::Planned(total) => self.total = total,
             Said::Started(trial) => self.start(trial),
             Said::Happened(trial, kind) => self.happened(trial, kind),
             Said::Ended(trial, outcome) => self.end(trial, outcome),

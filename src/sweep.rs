@@ -12,10 +12,10 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::event::{Failure, Kind};
 use crate::plan::Trial;
-use crate::store::Store;
 use crate::store::folder::files;
-use crate::store::read::{finished_key, last_state};
+use crate::store::read::last_state;
 use crate::store::record::State;
+use crate::store::{Store, write_whole};
 
 /// How a sweep is carried out.
 #[derive(Debug, Clone)]
@@ -48,19 +48,18 @@ pub enum Standing {
 /// What is to be done about `trial`.
 pub fn standing(store: &Store, trial: &Trial) -> Standing {
     match last_state(store, &trial.name()) {
-        None => Standing::New,
-        Some(State::Finished) => match finished_key(store, &trial.name()) {
-            Some(key) if key == trial.key => Standing::Finished,
-            _ => Standing::New,
-        },
-        Some(State::Failed(failure)) => Standing::Failed(failure),
-        Some(State::Interrupted | State::Running) => Standing::Interrupted,
+        Some((State::Finished, Some(key))) if key == trial.key => Standing::Finished,
+        None | Some((State::Finished, _)) => Standing::New,
+        Some((State::Failed(failure), _)) => Standing::Failed(failure),
+        Some((State::Interrupted | State::Running, _)) => Standing::Interrupted,
     }
 }
 
 /// What a sweep says while it runs.
 #[derive(Debug)]
 pub enum Said<'a> {
+    /// So many trials are to be carried out.
+    Planned(usize),
     /// A worker began with this trial.
     Started(&'a Trial),
     /// Something happened in this trial.
@@ -161,6 +160,7 @@ impl Sweep<'_> {
                 _ => self.waiting.push(index),
             }
         }
+        (self.say)(Said::Planned(self.waiting.len()));
     }
 
     fn run(&mut self, receiver: &Receiver<Message>, interrupted: &dyn Fn() -> bool) -> Result<()> {
@@ -236,9 +236,8 @@ impl Sweep<'_> {
         let trial = &self.trials[index];
         let folder = self.store.root.join(trial.name());
         fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
-        let settings = toml::to_string(&trial.settings).expect("settings are plain TOML");
         let path = folder.join(files::TRIAL);
-        crate::store::write_whole(&path, settings.as_bytes())?;
+        write_whole(&path, trial.to_toml().as_bytes())?;
         let program = std::env::current_exe().map_err(Error::file("cannot find", "ferrite"))?;
         let mut child = Command::new(&program)
             .arg("run")

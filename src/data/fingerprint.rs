@@ -115,7 +115,8 @@ fn hash_of(value: &impl Serialize) -> String {
     hex(&Sha256::digest(serde_json::to_vec(value).expect("plain values are always JSON")))
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub fn hex(digest: &[u8]) -> String {
     digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");

@@ -22,8 +22,6 @@ pub enum Layer {
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
-    /// One after the other.
-    Sequence(Vec<Layer>),
     /// What is inside, added to the input.
     Residual(Vec<Layer>),
 }
@@ -69,7 +67,6 @@ impl Layer {
             Self::Norm(norm) => normalize(x, norm, pass),
             Self::Relu => ops::relu(x),
             Self::Relu6 => ops::relu6(x),
-            Self::Sequence(layers) => forward_all(layers, x, pass),
             Self::Residual(layers) => ops::add(x.clone(), forward_all(layers, x, pass)),
         }
     }
@@ -85,7 +82,7 @@ impl Layer {
                 [slots.weight, slots.bias, slots.mean, slots.variance].into_iter().for_each(see);
             }
             Self::Relu | Self::Relu6 => {}
-            Self::Sequence(layers) | Self::Residual(layers) => {
+            Self::Residual(layers) => {
                 for it in layers {
                     it.each_slot(see);
                 }

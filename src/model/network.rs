@@ -81,14 +81,22 @@ fn layer_of(tensor: &str) -> &str {
 pub fn resolve_trainable(model: &Model, trainable: &str) -> Result<usize, Problem> {
     let mut builder = Builder::default();
     let backbone = model.backbone.build(&mut builder);
-    find_place(&backbone, &builder, trainable)
+    match trainable {
+        "head" => return Ok(builder.specs.len()),
+        "all" => return Ok(0),
+        _ => {}
+    }
+    let places = places(&backbone, &builder);
+    match places.iter().find(|(name, _)| name == trainable) {
+        Some((_, slot)) => Ok(*slot),
+        None => Err(no_place(&backbone, &places, trainable)),
+    }
 }
 
 /// How many blocks lie wholly before what trains, if the backbone has `trainable` at all.
 pub fn frozen_blocks(model: &Model, trainable: &str) -> usize {
-    let mut builder = Builder::default();
-    let backbone = model.backbone.build(&mut builder);
-    find_place(&backbone, &builder, trainable).map_or(0, |from| blocks_before(&backbone, from))
+    let backbone = model.backbone.build(&mut Builder::default());
+    resolve_trainable(model, trainable).map_or(0, |from| blocks_before(&backbone, from))
 }
 
 fn blocks_before(backbone: &Described, slot: usize) -> usize {
@@ -100,23 +108,12 @@ fn blocks_before(backbone: &Described, slot: usize) -> usize {
     whole.count()
 }
 
-fn find_place(backbone: &Described, builder: &Builder, trainable: &str) -> Result<usize, Problem> {
-    let places = places(backbone, builder);
-    let backbone_slots =
-        builder.specs.iter().take_while(|it| !it.name.starts_with("classifier.")).count();
-    match trainable {
-        "head" => return Ok(backbone_slots),
-        "all" => return Ok(0),
-        _ => {}
-    }
-    if let Some((_, slot)) = places.iter().find(|(name, _)| name == trainable) {
-        return Ok(*slot);
-    }
+fn no_place(backbone: &Described, places: &[(String, usize)], trainable: &str) -> Problem {
     let names = places.iter().map(|(name, _)| name.as_str()).chain(["head", "all"]);
     let nearest = names.max_by(|a, b| {
         strsim::jaro_winkler(a, trainable).total_cmp(&strsim::jaro_winkler(b, trainable))
     });
-    Err(Problem::new(
+    Problem::new(
         "trainable",
         format!(
             "the backbone has no block or layer `{trainable}`; did you mean `{}`? (blocks: {} to {})",
@@ -124,7 +121,7 @@ fn find_place(backbone: &Described, builder: &Builder, trainable: &str) -> Resul
             backbone.blocks.first().map(|it| it.name.as_str()).unwrap_or_default(),
             backbone.blocks.last().map(|it| it.name.as_str()).unwrap_or_default(),
         ),
-    ))
+    )
 }
 
 impl Network {

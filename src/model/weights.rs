@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::event::Weights as Account;
 use crate::model::network::Network;
 use crate::torch::parameters::Slot;
+use crate::torch::tensor::{bytes_of, floats_of};
 
 /// Which part of a network a file is to fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +91,7 @@ fn read(path: &Path, name: &str, shape: &[usize], tensor: &TensorView<'_>) -> Re
     if tensor.dtype() != Dtype::F32 {
         return Err(wrong(format!("`{name}` is {:?}, only F32 can be read", tensor.dtype())));
     }
-    let values: Vec<f32> = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]]))
-        .collect();
+    let values = floats_of(tensor.data());
     match values.iter().find(|it| !it.is_finite()) {
         Some(value) => Err(wrong(format!("`{name}` holds {value}, which is no finite number"))),
         None => Ok(values),
@@ -129,8 +126,7 @@ pub fn serialize(network: &Network, facts: BTreeMap<String, String>) -> Result<V
         .parameters
         .specs()
         .map(|(slot, spec)| {
-            let values = network.parameters.values(slot);
-            let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+            let bytes = bytes_of(&network.parameters.values(slot));
             (spec.name.clone(), spec.shape.clone(), bytes)
         })
         .collect();

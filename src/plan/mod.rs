@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** pure. What must be asked of the disk is asked through [`Lookup`].
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -13,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Experiment;
 use crate::config::read::{Point, Written};
 use crate::data::Data;
+use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
 use crate::model::network::frozen_blocks;
 use crate::model::{WeightFile, Weights};
@@ -83,6 +86,11 @@ impl Trial {
         format!("{}/{}", self.experiment, self.id)
     }
 
+    /// What its `trial.toml` says.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.settings).expect("settings are plain TOML")
+    }
+
     /// The step of this kind and stage.
     pub fn step(&self, kind: Kind, stage: &str) -> Option<&Step> {
         self.steps.iter().find(|it| it.kind == kind && it.stage == stage)
@@ -101,7 +109,7 @@ pub trait Lookup {
     ///
     /// # Errors
     /// If the file cannot be read.
-    fn file(&self, path: &std::path::Path) -> Result<String>;
+    fn file(&self, path: &Path) -> Result<String>;
 
     /// The key of a run by its folder below `runs/`.
     ///
@@ -116,7 +124,14 @@ pub trait Lookup {
 /// [`Error::Usage`] if experiments start from each other in a circle, or from one with several trials a
 /// seed; whatever `lookup` fails with.
 pub fn trials(experiments: &[Written], lookup: &dyn Lookup) -> Result<Vec<Trial>> {
-    let mut planner = Planner { experiments, lookup, done: Vec::new(), trials: Vec::new() };
+    let mut planner = Planner {
+        experiments,
+        lookup,
+        images: Vec::new(),
+        files: Vec::new(),
+        done: Vec::new(),
+        trials: Vec::new(),
+    };
     for written in experiments {
         planner.plan(written, &mut Vec::new())?;
     }
@@ -126,6 +141,9 @@ pub fn trials(experiments: &[Written], lookup: &dyn Lookup) -> Result<Vec<Trial>
 struct Planner<'a> {
     experiments: &'a [Written],
     lookup: &'a dyn Lookup,
+    /// What `lookup` said already: many trials have the same images and the same weights.
+    images: Vec<(Data, String)>,
+    files: Vec<(PathBuf, String)>,
     done: Vec<&'a str>,
     trials: Vec<Trial>,
 }
@@ -166,12 +184,12 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn trial(&self, written: &Written, point: &Point) -> Result<Trial> {
+    fn trial(&mut self, written: &Written, point: &Point) -> Result<Trial> {
         let mut settings = point.settings.clone();
         let (weights_key, needs) = match &point.settings.model.weights {
             Weights::None => (format!("random {}", point.seed), None),
             Weights::File(WeightFile { path, input }) => {
-                (format!("{} {input:?}", self.lookup.file(path)?), None)
+                (format!("{} {input:?}", self.file(path)?), None)
             }
             Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),
             Weights::Experiment(name) => {
@@ -180,11 +198,19 @@ impl<'a> Planner<'a> {
                 (source.key.clone(), Some(source.name()))
             }
         };
-        let steps = steps(&settings, &self.lookup.images(&settings.data)?, &weights_key);
+        let steps = steps(&settings, &self.images(&settings.data)?, &weights_key);
         let key = steps.last().expect("a trial ends with its evaluation").key.clone();
         let id = format!("{}-{}", readable(point), &key[..8]);
         let (experiment, seed) = (written.name.clone(), point.seed);
         Ok(Trial { experiment, id, seed, settings, needs, steps, key })
+    }
+
+    fn images(&mut self, data: &Data) -> Result<String> {
+        once(&mut self.images, data, |it| self.lookup.images(it))
+    }
+
+    fn file(&mut self, path: &Path) -> Result<String> {
+        once(&mut self.files, &path.to_owned(), |it| self.lookup.file(it))
     }
 
     /// The trial of `experiment` with this seed, or else its only one.
@@ -203,6 +229,20 @@ impl<'a> Planner<'a> {
             }),
         }
     }
+}
+
+/// The answer for `asked`: the one in `known`, or else what `ask` says, which is then known.
+fn once<T: PartialEq + Clone>(
+    known: &mut Vec<(T, String)>,
+    asked: &T,
+    ask: impl FnOnce(&T) -> Result<String>,
+) -> Result<String> {
+    if let Some((_, answer)) = known.iter().find(|(it, _)| it == asked) {
+        return Ok(answer.clone());
+    }
+    let answer = ask(asked)?;
+    known.push((asked.clone(), answer.clone()));
+    Ok(answer)
 }
 
 /// The experiment that `name` means in the experiment `from`: the one beside it.
@@ -300,9 +340,4 @@ fn key(kind: Kind, settings: &Json, inputs: &[&str]) -> String {
     // serde_json keeps the keys of objects sorted, so equal settings are equal text.
     let text = serde_json::json!([kind.name(), version, settings, inputs]).to_string();
     hex(&Sha256::digest(text))
-}
-
-/// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

@@ -7,14 +7,13 @@ use crate::torch::Device;
 
 /// `environment.json`.
 pub(super) fn describe(device: Device, threads: usize) -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let facts = serde_json::json!({
         "ferrite": env!("CARGO_PKG_VERSION"),
         "burn": "0.22.1",
         "libtorch": torch::version(),
         "device": device.to_string(),
         "threads": threads,
-        "cores": cores,
+        "cores": torch::cores(),
         "processor": processor(),
         "system": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,

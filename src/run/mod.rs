@@ -79,8 +79,7 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     if finished_key(context.store, &trial.name()).as_ref() == Some(&trial.key) {
         return Ok(());
     }
-    let settings = toml::to_string(&trial.settings).expect("settings are plain TOML");
-    folder.write(files::TRIAL, settings.as_bytes())?;
+    folder.write(files::TRIAL, trial.to_toml().as_bytes())?;
     let environment = environment::describe(context.device, context.threads);
     folder.write(files::ENVIRONMENT, environment.as_bytes())?;
     let mut log = Log { folder, listener: context.listener };

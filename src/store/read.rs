@@ -73,20 +73,21 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
 /// The key of the run called `name`, if it is finished.
 pub fn finished_key(store: &Store, name: &str) -> Option<String> {
     let events = events(&store.root.join(name).join(files::EVENTS)).ok()?;
-    if !matches!(state(&events, false), State::Finished) {
-        return None;
-    }
+    first_key(&events).filter(|_| state(&events, false) == State::Finished)
+}
+
+/// How the last process left the run called `name`, and the run's key; none if there is no run.
+pub fn last_state(store: &Store, name: &str) -> Option<(State, Option<String>)> {
+    let folder = store.root.join(name);
+    let events = events(&folder.join(files::EVENTS)).ok().filter(|it| !it.is_empty())?;
+    Some((state(&events, is_locked(&folder.join(files::LOCK))), first_key(&events)))
+}
+
+fn first_key(events: &[Event]) -> Option<String> {
     events.iter().find_map(|it| match &it.kind {
         Kind::RunStarted(start) => Some(start.key.clone()),
         _ => None,
     })
-}
-
-/// How the last process left the run called `name`: finished, failed or interrupted; none if there is none.
-pub fn last_state(store: &Store, name: &str) -> Option<State> {
-    let folder = store.root.join(name);
-    let events = events(&folder.join(files::EVENTS)).ok().filter(|it| !it.is_empty())?;
-    Some(state(&events, is_locked(&folder.join(files::LOCK))))
 }
 
 /// The events of the log at `path`, without a last line that was not written to its end.

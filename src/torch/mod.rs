@@ -66,6 +66,11 @@ impl fmt::Display for Device {
     }
 }
 
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Prepares this process for training with `threads` CPU threads.
 ///
 /// glibc gives every large buffer back to the system and zeroes it again on the next step, which costs
@@ -94,9 +99,9 @@ fn keep_freed_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_freed_memory() {}
 
-/// Version of the LibTorch that this program was built for.
+/// Version of the LibTorch that this program was built with.
 pub fn version() -> &'static str {
-    "2.9"
+    env!("LIBTORCH_VERSION")
 }
 
 /// Runs `work` without recording a graph for gradients.

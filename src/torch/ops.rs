@@ -292,7 +292,7 @@ impl Tally {
     /// Counts a batch with its mean loss.
     pub fn add(&mut self, loss: &Tensor<1>, logits: &Tensor<2>, labels: &Labels) {
         let logits = open(logits.clone()).detach();
-        let [images, _] = [logits.size()[0], logits.size()[1]];
+        let images = logits.size()[0];
         let loss = open(loss.clone()).detach().to_kind(Kind::Double).reshape([1]) * images as f64;
         let right = logits.argmax(1, false).eq_tensor(&labels.indices).sum(Kind::Double);
         let _ = self.sums.g_add_(&tch::Tensor::cat(&[loss, right.reshape([1])], 0));

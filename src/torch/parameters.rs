@@ -175,7 +175,7 @@ impl Parameters {
         read_floats(&shown(&part, &spec.shape))
     }
 
-    /// All values that training changes: what trains, then the running statistics, as bytes.
+    /// All values that training changes: what trains, then the running statistics, on the host.
     pub fn snapshot(&self) -> Snapshot {
         let buffers = self.buffers().map(|slot| read_floats(self.view(slot)));
         Snapshot { flat: read_floats(&self.flat), buffers: buffers.flatten().collect() }

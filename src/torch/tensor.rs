@@ -127,5 +127,15 @@ impl Table {
 
 /// The values of `x` as little-endian bytes, height by height, width by width, channels last.
 pub fn to_channels_last_bytes(x: Tensor<4>) -> Vec<u8> {
-    read_floats(&open(x).permute([0, 2, 3, 1])).iter().flat_map(|it| it.to_le_bytes()).collect()
+    bytes_of(&read_floats(&open(x).permute([0, 2, 3, 1])))
+}
+
+/// Values as little-endian bytes, as files hold them.
+pub fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|it| it.to_le_bytes()).collect()
+}
+
+/// Values from little-endian bytes.
+pub fn floats_of(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect()
 }

@@ -36,8 +36,8 @@ pub enum Rule {
 
 /// The numbers of one Adam step.
 ///
-/// On a processor the step is one pass over memory instead of the nine of LibTorch's operations, which
-/// take as long as the arithmetic of a small network.
+/// On a processor it is one pass over memory instead of the nine of LibTorch's operations, which take as
+/// long as the arithmetic of a small network; on a GPU it is those operations.
 struct AdamStep {
     /// Share of the new gradient in each moment: 1 - beta, which is exact only if taken in 64 bits.
     shares: [f32; 2],
@@ -64,6 +64,17 @@ impl AdamStep {
                 self.chunk([values, first, second], gradient);
             },
         );
+    }
+
+    fn operations(&self, changed: [&mut tch::Tensor; 3], gradient: &tch::Tensor) {
+        let [values, first, second] = changed;
+        let [share1, share2] = self.shares.map(f64::from);
+        let _ = first.lerp_(gradient, share1);
+        let _ = second.lerp_(&gradient.square(), share2);
+        let mut change = second.sqrt();
+        let _ = change.g_mul_scalar_(f64::from(self.scale)).g_add_scalar_(f64::from(self.eps));
+        let _ = change.reciprocal_().g_mul_(first).g_mul_scalar_(f64::from(-self.rate));
+        let _ = values.g_mul_scalar_(f64::from(self.shrink)).g_add_(&change);
     }
 
     fn chunk(&self, [values, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
@@ -133,26 +144,21 @@ impl Optimizer {
         let [first, second] = &mut self.moments[..] else { unreachable!("Adam has two moments") };
         let steps = self.steps as i32;
         let (correction1, correction2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
-        if parameters.device() == Device::Cpu {
-            let step = AdamStep {
-                shares: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
-                eps: eps as f32,
-                shrink: (1.0 - lr * decoupled_decay) as f32,
-                rate: (lr / correction1) as f32,
-                scale: (1.0 / correction2.sqrt()) as f32,
-            };
-            return parameters.step(|values| step.pass([values, first, second], gradient));
-        }
+        let step = AdamStep {
+            shares: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+            eps: eps as f32,
+            shrink: (1.0 - lr * decoupled_decay) as f32,
+            rate: (lr / correction1) as f32,
+            scale: (1.0 / correction2.sqrt()) as f32,
+        };
+        let on_processor = parameters.device() == Device::Cpu;
         parameters.step(|values| {
-            if decoupled_decay > 0.0 {
-                let _ = values.g_mul_scalar_(1.0 - lr * decoupled_decay);
+            let changed = [values, first, second];
+            if on_processor {
+                step.pass(changed, gradient);
+            } else {
+                step.operations(changed, gradient);
             }
-            let _ = first.lerp_(gradient, 1.0 - beta1);
-            let _ = second.lerp_(&gradient.square(), 1.0 - beta2);
-            let mut change = second.sqrt();
-            let _ = change.g_mul_scalar_(1.0 / correction2.sqrt()).g_add_scalar_(eps);
-            let _ = change.reciprocal_().g_mul_(first).g_mul_scalar_(-lr / correction1);
-            let _ = values.g_add_(&change);
         });
     }
 
@@ -174,14 +180,22 @@ impl Optimizer {
 mod tests {
     use super::*;
 
+    type Way = fn(&AdamStep, [&mut tch::Tensor; 3], &tch::Tensor);
+
     #[test]
-    fn one_pass_of_adam_is_what_the_formula_says() {
+    fn adam_is_what_the_formula_says_on_a_processor_and_by_operations() {
+        for way in [AdamStep::pass as Way, AdamStep::operations] {
+            check(way);
+        }
+    }
+
+    fn check(way: Way) {
         let tensor = |values: &[f32]| tch::Tensor::from_slice(values);
         let mut value = tensor(&[1.0, -2.0, 0.5]);
         let (mut first, mut second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
         let gradient = tensor(&[0.5, -0.25, 0.0]);
         let step = AdamStep { shares: [0.1, 0.01], eps: 1e-3, shrink: 0.9, rate: 0.1, scale: 2.0 };
-        step.pass([&mut value, &mut first, &mut second], &gradient);
+        way(&step, [&mut value, &mut first, &mut second], &gradient);
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
             let (m, v): (f64, f64) = (0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g);

@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use crate::error::{Error, Result};
 use crate::event::Epoch;
 use crate::torch::parameters::Snapshot;
+use crate::torch::tensor::{bytes_of, floats_of};
 
 /// A stage after some epochs.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -97,14 +98,6 @@ fn damaged(path: &Path, message: &str) -> Error {
         message: message.to_owned(),
         help: "delete it; the stage then begins again from its first epoch".into(),
     }
-}
-
-fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|it| it.to_le_bytes()).collect()
-}
-
-fn floats_of(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect()
 }
 
 #[cfg(test)]
