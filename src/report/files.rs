@@ -8,10 +8,12 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::report::page::{SCRIPT, STYLE_SHEET};
 use crate::report::trial::Files;
 use crate::store::record::Record;
 
-/// Grows when pages of the same records look different, so that all are written again.
+/// Grows when the code makes other pages of the same records, so that all are written again. The style
+/// sheet and the script speak for themselves.
 const LOOKS: u32 = 1;
 
 /// A digest of all that a page is made from.
@@ -20,7 +22,7 @@ pub(super) struct Fingerprint(Sha256);
 impl Fingerprint {
     pub(super) fn new() -> Self {
         let mut new = Self(Sha256::new());
-        new.add(&(LOOKS, env!("CARGO_PKG_VERSION")));
+        new.add(&(LOOKS, env!("CARGO_PKG_VERSION"), STYLE_SHEET, SCRIPT));
         new
     }
 

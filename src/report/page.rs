@@ -10,8 +10,8 @@ use crate::report::metrics::{ClassScores, Confusion, Stat};
 use crate::report::plot::{Style, svg};
 use crate::store::record::State;
 
-const STYLE_SHEET: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("tables.js");
+pub(super) const STYLE_SHEET: &str = include_str!("style.css");
+pub(super) const SCRIPT: &str = include_str!("tables.js");
 
 /// A whole page.
 pub(super) struct Page {
