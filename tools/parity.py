@@ -2,7 +2,7 @@
 """Show that Ferrite computes what PyTorch computes: `make parity`.
 
 Every line is one claim: the largest difference that was measured, the largest that is allowed, and what was
-compared. `examples/parity.rs` is Ferrite's side and knows no expected value; PyTorch, torchvision, SciPy,
+compared. `examples/parity/main.rs` is Ferrite's side and knows no expected value; PyTorch, torchvision, SciPy,
 scikit-learn and a few lines of plain arithmetic are the other side, here. Both get the same images and the same
 weights: a randomly initialised torchvision network, so nothing is downloaded. All of it runs on the CPU, and in
 32-bit floats unless the line says otherwise.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::random::{Random, Use};
-use crate::torch::ops::{self, Rectangle};
+use crate::torch::picture::{self, Rectangle};
 
 /// The `[augment]` table: random changes of training images. What is left out is off.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -112,14 +112,14 @@ impl Augment {
     /// - output: `[batch, channels, size, size]`, gray levels 0-255
     pub fn apply(&self, x: Tensor<4>, changes: &[Change], size: usize, fill: f64) -> Tensor<4> {
         let maps: Vec<_> = changes.iter().map(Change::map).collect();
-        let mut x = ops::sample_affine(x, &maps, size);
+        let mut x = picture::sample_affine(x, &maps, size);
         if self.brightness.is_some() {
             let factors: Vec<f32> = changes.iter().map(|it| it.brightness as f32).collect();
-            x = ops::brighten(x, &factors);
+            x = picture::brighten(x, &factors);
         }
         if self.erase > 0.0 {
             let erased: Vec<_> = changes.iter().map(|it| it.erased).collect();
-            x = ops::erase(x, &erased, fill);
+            x = picture::erase(x, &erased, fill);
         }
         x
     }

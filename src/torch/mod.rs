@@ -5,8 +5,10 @@
 //!
 //! **Invariant:** no other module names `tch` or `burn_tch`.
 
+pub mod loss;
 pub mod ops;
 pub mod parameters;
+pub mod picture;
 pub mod tensor;
 pub mod update;
 

@@ -13,7 +13,7 @@ use crate::event::{Epoch, Kind, Progress, Scores, Sink, StageEnd, Stop};
 use crate::model::network::{Network, NoiseStd};
 use crate::random::{Random, Use};
 use crate::torch;
-use crate::torch::ops::{self, Tally};
+use crate::torch::loss::{self, Tally};
 use crate::torch::update::Optimizer;
 use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
@@ -176,7 +176,7 @@ fn train_step(
         Some(features) => network.train_on_features(features.at(positions), job.noise),
         None => network.train_on_pixels(pixels(network, job, epoch, &rows), job.noise),
     };
-    let loss = ops::cross_entropy(&logits, &labels);
+    let loss = loss::cross_entropy(&logits, &labels);
     tally.add(&loss, &logits, &labels);
     let gradient = network.parameters.gradient(loss);
     optimizer.step(&mut network.parameters, gradient, lr);

@@ -9,7 +9,9 @@ use crate::event::{Scores, Signal};
 use crate::model::network::Network;
 use crate::torch;
 use crate::torch::Device;
-use crate::torch::ops::{self, Labels, Tally};
+use crate::torch::loss::{self, Labels, Tally};
+use crate::torch::ops;
+use crate::torch::picture;
 use crate::torch::tensor::{Table, to_channels_last_bytes};
 
 /// Images that run through a network at once where no gradient is needed.
@@ -39,7 +41,7 @@ impl<'a> Images<'a> {
     ///
     /// - output: `[rows, channels, size, size]`
     pub fn plain(&self, rows: &[u32]) -> Tensor<4> {
-        ops::resize(self.table.images(rows), self.size)
+        picture::resize(self.table.images(rows), self.size)
     }
 
     /// Images after their changes.
@@ -161,8 +163,8 @@ impl Split<'_> {
             for batch in positions.chunks(INFERENCE_BATCH) {
                 let logits = self.infer(network, images, batch);
                 let labels = images.labels(&self.at(batch));
-                tally.add(&ops::cross_entropy(&logits, &labels), &logits, &labels);
-                probabilities.extend(ops::probabilities(logits));
+                tally.add(&loss::cross_entropy(&logits, &labels), &logits, &labels);
+                probabilities.extend(loss::probabilities(logits));
             }
         });
         let [loss, accuracy] = tally.means();

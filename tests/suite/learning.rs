@@ -11,7 +11,7 @@ use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
 use ferrite::torch;
 use ferrite::torch::Device;
-use ferrite::torch::ops::{Labels, cross_entropy};
+use ferrite::torch::loss::{Labels, cross_entropy};
 use ferrite::torch::tensor::from_floats;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};

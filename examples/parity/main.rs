@@ -20,7 +20,8 @@ use ferrite::model::weights::{self, Part};
 use ferrite::model::{FrozenNorm, Head, Input, Model};
 use ferrite::report::metrics::Confusion;
 use ferrite::store::record::Prediction;
-use ferrite::torch::ops::{self, Labels};
+use ferrite::torch::loss::{self, Labels};
+use ferrite::torch::picture;
 use ferrite::torch::tensor::{Table, to_floats, to_scalar};
 use ferrite::torch::update::Optimizer;
 use ferrite::torch::{self, Device};
@@ -155,7 +156,7 @@ impl Rows {
         let noise = NoiseStd::default();
         match self {
             Self::Images(table, size) => {
-                let x = ops::resize(table.images(rows), *size);
+                let x = picture::resize(table.images(rows), *size);
                 network.train_on_pixels(network.scale_pixels(x), noise)
             }
             Self::Features(table) => network.train_on_features(table.features(rows), noise),
@@ -165,7 +166,7 @@ impl Rows {
     fn infer(&self, network: &Network, rows: &[u32]) -> Tensor<2> {
         torch::without_gradients(|| match self {
             Self::Images(table, size) => {
-                let x = ops::resize(table.images(rows), *size);
+                let x = picture::resize(table.images(rows), *size);
                 network.infer(network.scale_pixels(x), 0)
             }
             Self::Features(table) => network.infer(table.features(rows), network.blocks()),
@@ -220,7 +221,7 @@ fn train(
         positions.chunks(training.batch_size).zip(labels.chunks(training.batch_size))
     {
         let logits = rows.train(network, batch);
-        let loss = ops::cross_entropy(&logits, &Labels::new(labels, Device::Cpu));
+        let loss = loss::cross_entropy(&logits, &Labels::new(labels, Device::Cpu));
         let value = to_scalar(loss.clone());
         let gradient = network.parameters.gradient(loss);
         if losses.is_empty() {
@@ -322,7 +323,7 @@ fn change(input: &SafeTensors<'_>, size: usize, changes: &[Geometry]) -> Result<
 
 fn resize(input: &SafeTensors<'_>, size: usize) -> Result<Output> {
     let mut output = Output::default();
-    output.tensor("images", ops::resize(all_images(input)?, size));
+    output.tensor("images", picture::resize(all_images(input)?, size));
     Ok(output)
 }
 

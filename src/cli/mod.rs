@@ -1,0 +1,86 @@
+//! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
+
+mod interrupt;
+mod run;
+mod select;
+mod show;
+mod sweep;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::run::{RunArguments, run_command};
+use crate::cli::select::Selection;
+use crate::cli::show::{report_command, status_command};
+use crate::cli::sweep::{SweepArguments, plan_command, sweep_command};
+use crate::config::docs::manual;
+use crate::error::{Error, Result};
+
+/// Declarative transfer-learning experiments on face images.
+#[derive(Debug, Parser)]
+#[command(name = "ferrite", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry out every trial that is not finished, then write the report
+    Sweep(SweepArguments),
+    /// Print every trial and step and what is finished; change nothing
+    Plan(Selection),
+    /// Carry out trials that failed, and what else is not finished
+    Retry(SweepArguments),
+    /// Carry out one trial in this process, from its `trial.toml`
+    Run(RunArguments),
+    /// Write the report of all runs
+    Report(Place),
+    /// Print how far every run is
+    Status(Place),
+    /// Print the reference manual of experiment files
+    Docs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The folder of runs
+    #[arg(long, default_value = "runs", value_name = "FOLDER")]
+    pub(super) runs: PathBuf,
+}
+
+/// Runs the command line and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Sweep(arguments) => sweep_command(&arguments, false),
+        Command::Retry(arguments) => sweep_command(&arguments, true),
+        Command::Plan(selection) => plan_command(&selection),
+        Command::Run(arguments) => run_command(&arguments),
+        Command::Report(place) => report_command(&place),
+        Command::Status(place) => status_command(&place),
+        Command::Docs => print(&manual()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Prints to stdout. A reader that went away, as `head` does, is no failure.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::file("cannot write", "stdout")(error))
+        }
+        _ => Ok(()),
+    }
+}

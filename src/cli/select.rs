@@ -1,0 +1,86 @@
+//! Which experiments a command is about, and what planning asks of the disk.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sha2::{Digest, Sha256};
+
+use crate::cli::Place;
+use crate::config::read::{Written, read};
+use crate::data::Data;
+use crate::data::fingerprint::{fingerprint, hex};
+use crate::error::{Error, Result};
+use crate::plan::Lookup;
+use crate::store::Store;
+use crate::store::read::finished_key;
+
+#[derive(Debug, Args)]
+pub(super) struct Selection {
+    /// Experiment files, or folders of them
+    #[arg(default_value = "experiments")]
+    pub(super) experiments: Vec<PathBuf>,
+    /// Change a setting of every named experiment, e.g. `--set data.limit=2000`; what they start from stays
+    /// as it is written
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// The disk, as planning asks for it.
+pub(super) struct Disk<'a> {
+    pub(super) store: &'a Store,
+}
+
+impl Lookup for Disk<'_> {
+    fn images(&self, data: &Data) -> Result<String> {
+        fingerprint(data, &self.store.fingerprints())
+    }
+
+    fn file(&self, path: &Path) -> Result<String> {
+        let bytes = fs_err::read(path).map_err(Error::file("cannot read", path))?;
+        Ok(hex(&Sha256::digest(bytes)))
+    }
+
+    fn run(&self, name: &str) -> Result<String> {
+        finished_key(self.store, name).ok_or_else(|| Error::Usage {
+            message: format!("there is no finished run `{name}`, whose weights are asked for"),
+            help: "name a folder below the runs; `ferrite status` lists them".into(),
+        })
+    }
+}
+
+/// The experiment files that `paths` mean: files as they are, folders as the `.toml` files in them.
+fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_file() {
+            files.push(path.clone());
+            continue;
+        }
+        if !path.exists() {
+            return Err(Error::Usage {
+                message: format!("there is no experiment `{}`", path.display()),
+                help: "name `.toml` files, or folders of them; the default is `experiments`".into(),
+            });
+        }
+        let entries = fs_err::read_dir(path).map_err(Error::file("cannot read", path))?;
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|it| it.ok().map(|it| it.path()))
+            .filter(|it| it.extension().is_some_and(|it| it == "toml"))
+            .collect();
+        found.sort();
+        if found.is_empty() {
+            return Err(Error::Usage {
+                message: format!("there is no experiment in `{}`", path.display()),
+                help: "put a `.toml` file there; README.md shows one".into(),
+            });
+        }
+        files.append(&mut found);
+    }
+    Ok(files)
+}
+
+pub(super) fn experiments(selection: &Selection) -> Result<Vec<Written>> {
+    read(&experiment_files(&selection.experiments)?, &selection.set)
+}

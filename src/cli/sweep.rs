@@ -1,0 +1,103 @@
+//! `ferrite sweep`, `retry` and `plan`.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::cli::interrupt::{interrupted, listen_for_interrupts};
+use crate::cli::print;
+use crate::cli::select::{Disk, Selection, experiments};
+use crate::cli::show::write_report;
+use crate::error::{Error, Result};
+use crate::plan;
+use crate::progress::Display;
+use crate::store::Store;
+use crate::sweep;
+use crate::sweep::{Said, Settings, Standing, standing};
+use crate::torch;
+use crate::torch::Device;
+
+#[derive(Debug, Args)]
+pub(super) struct SweepArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// Trials at once; the processor's threads are divided among them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: u16,
+    /// CPU threads of each trial [default: all cores, divided by the jobs]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) threads: Option<u16>,
+    /// Where to train: `auto`, `cpu`, `cuda`, `cuda:N`
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    /// Stop at the first trial that fails
+    #[arg(long)]
+    pub(super) fail_fast: bool,
+    /// Print what would be done and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Say nothing but the report's path
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
+    if arguments.dry_run {
+        return plan_command(&arguments.selection);
+    }
+    let device = Device::named(&arguments.device)?.to_string();
+    let written = experiments(&arguments.selection)?;
+    let store = Store::open(&arguments.selection.place.runs)?;
+    let trials = plan::trials(&written, &Disk { store: &store })?;
+    let jobs = usize::from(arguments.jobs);
+    let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
+    let settings = Settings { jobs, threads, device, retry, fail_fast: arguments.fail_fast };
+    let mut display = Display::new(arguments.quiet);
+    listen_for_interrupts();
+    let started = Instant::now();
+    let said = &mut |it: Said<'_>| {
+        if let Said::Planned(todo @ 1..) = it {
+            let (of, device) = (trials.len(), &settings.device);
+            display.say(&format!("{todo} of {of} trials to do, {jobs} at once on {device}"));
+        }
+        display.show(it);
+    };
+    let summary = sweep::sweep(&store, &trials, &settings, said, &interrupted)?;
+    let index = write_report(&store)?;
+    let (done, found) = (summary.done.len(), summary.found.len());
+    let seconds = started.elapsed().as_secs_f64();
+    display
+        .say(&format!("{done} trials carried out in {seconds:.1} s, {found} were finished before"));
+    print(&format!("{}\n", index.display()))?;
+    if summary.failed.is_empty() {
+        return Ok(());
+    }
+    let (failed, names) = (summary.failed.len(), summary.failed.join(", "));
+    Err(Error::TrialsFailed { failed, total: trials.len(), names })
+}
+
+pub(super) fn plan_command(selection: &Selection) -> Result<()> {
+    let store = Store { root: selection.place.runs.clone() };
+    let trials = plan::trials(&experiments(selection)?, &Disk { store: &store })?;
+    let mut text = String::new();
+    let mut todo = 0;
+    for trial in &trials {
+        let standing = standing(&store, trial);
+        todo += usize::from(matches!(standing, Standing::Interrupted | Standing::New));
+        let state = match standing {
+            Standing::Finished => "finished",
+            Standing::Failed(_) => "failed earlier",
+            Standing::Interrupted => "to go on with",
+            Standing::New => "to do",
+        };
+        let _ = writeln!(text, "{}  {state}", trial.name());
+        for step in &trial.steps {
+            let (kind, key) = (step.kind.name(), &step.key[..8]);
+            let found = store.has(step.kind.name(), &step.key);
+            let found = if found { "  there" } else { "" };
+            let _ = writeln!(text, "  {kind:9} {key}  {}{found}", step.stage);
+        }
+    }
+    print(&format!("{text}{} trials, {todo} to do\n", trials.len()))
+}
