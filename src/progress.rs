@@ -162,7 +162,7 @@ impl Shown {
 }
 
 fn ended(end: &StageEnd) -> String {
-    let StageEnd { stage, why, epochs, kept_epoch } = end;
+    let StageEnd { stage, why, epochs, kept_epoch, .. } = end;
     match why {
         Stop::Completed => format!("{stage} ended after all {epochs} epochs, keeps {kept_epoch}"),
         Stop::Early { monitor, patience, .. } => format!(

@@ -25,6 +25,7 @@ use crate::model::layer::Builder;
 use crate::model::network::resolve_trainable;
 use crate::model::{BatchNorm, Model, Noise};
 use crate::train::Stage;
+use crate::train::loss::ClassWeights;
 
 /// An experiment: what one TOML file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +107,13 @@ impl Experiment {
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stages.{index}");
             problems.extend(stage.check().into_iter().map(|it| it.within(&place)));
+            let classes = self.data.source.classes().len();
+            if let ClassWeights::Each(weights) = &stage.loss.class_weights
+                && weights.len() != classes
+            {
+                let message = format!("must list {classes} weights, one for each class");
+                problems.push(Problem::new("loss.class_weights", message).within(&place));
+            }
             if let Err(problem) = resolve_trainable(&self.model, &stage.trainable) {
                 problems.push(problem.within(&place));
             }

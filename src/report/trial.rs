@@ -259,7 +259,7 @@ fn ending(it: &Stage) -> Markup {
     html! {
         @match &end.why {
             Stop::Completed => { "all planned epochs were trained" }
-            Stop::Early { monitor, patience, best } => {
+            Stop::Early { monitor, patience, best, .. } => {
                 "early: " code { (monitor) } " did not get better than " (format::score(*best))
                 " for " (counted(*patience, "epoch"))
             }

@@ -10,12 +10,48 @@ use crate::torch::tensor::{close, open, read_floats};
 ///
 /// - input: `[batch, classes]`
 pub fn cross_entropy(logits: &Tensor<2>, labels: &Labels) -> Tensor<1> {
+    entropy(logits, labels, None, 0.0)
+}
+
+/// What training minimises: cross-entropy with smoothed labels and weighted classes, as PyTorch's
+/// `cross_entropy` has them.
+#[derive(Debug)]
+pub struct Objective {
+    smoothing: f64,
+    weights: Option<tch::Tensor>,
+}
+
+impl Objective {
+    /// `smoothing` of every label is spread evenly over the classes; `weights` holds how much each class
+    /// counts, if they do not count the same.
+    pub fn new(smoothing: f64, weights: Option<&[f64]>, device: Device) -> Self {
+        let weights = weights.map(|it| {
+            let floats: Vec<f32> = it.iter().map(|it| *it as f32).collect();
+            tch::Tensor::from_slice(&floats).to(device.torch())
+        });
+        Self { smoothing, weights }
+    }
+
+    /// The loss of a batch.
+    ///
+    /// - input: `[batch, classes]`
+    pub fn loss(&self, logits: &Tensor<2>, labels: &Labels) -> Tensor<1> {
+        entropy(logits, labels, self.weights.as_ref(), self.smoothing)
+    }
+}
+
+fn entropy(
+    logits: &Tensor<2>,
+    labels: &Labels,
+    weights: Option<&tch::Tensor>,
+    smoothing: f64,
+) -> Tensor<1> {
     let loss = open(logits.clone()).cross_entropy_loss(
         labels.probabilities.as_ref().unwrap_or(&labels.indices),
-        None::<&tch::Tensor>,
+        weights,
         Reduction::Mean,
         IGNORE_NONE,
-        0.0,
+        smoothing,
     );
     close(loss.reshape([1]))
 }
@@ -44,6 +80,22 @@ impl Labels {
     pub fn with_probabilities(classes: &[u8], probabilities: &[f32], device: Device) -> Self {
         let rows = tch::Tensor::from_slice(probabilities).reshape([classes.len() as i64, -1]);
         Self { probabilities: Some(rows.to(device.torch())), ..Self::new(classes, device) }
+    }
+
+    /// Labels of images that were mixed: `own` of each label, and the rest of the label of the image at
+    /// its place in `partners`. The label with the greater share counts as right.
+    pub fn mixed(&self, partners: &[u32], own: f64, classes: usize) -> Self {
+        let partners: Vec<i64> = partners.iter().map(|it| i64::from(*it)).collect();
+        let partners = tch::Tensor::from_slice(&partners).to(self.indices.device());
+        let one_hot = || self.indices.one_hot(classes as i64).to_kind(Kind::Float);
+        let rows = self.probabilities.as_ref().map_or_else(one_hot, tch::Tensor::shallow_clone);
+        let probabilities = &rows * own + rows.index_select(0, &partners) * (1.0 - own);
+        let indices = if own >= 0.5 {
+            self.indices.shallow_clone()
+        } else {
+            self.indices.index_select(0, &partners)
+        };
+        Self { indices, probabilities: Some(probabilities) }
     }
 }
 

@@ -141,6 +141,12 @@ pub fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
     close(open(x) + open(y))
 }
 
+/// The images at these places of a batch.
+pub fn select(x: Tensor<4>, places: &[u32]) -> Tensor<4> {
+    let places: Vec<i64> = places.iter().map(|it| i64::from(*it)).collect();
+    map(x, |x| x.index_select(0, &tch::Tensor::from_slice(&places).to(x.device())))
+}
+
 /// The mean over height and width.
 ///
 /// - input: `[batch, channels, h, w]`

@@ -1,7 +1,7 @@
 //! One optimizer step over the flat leaf, in place.
 //!
-//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `SGD`), so that five steps of either give
-//! the same losses.
+//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `RAdam`, `RMSprop`, `SGD`), so that fifty
+//! steps of either give the same weights.
 
 use rayon::prelude::*;
 use tch::Kind;
@@ -13,15 +13,32 @@ use crate::torch::tensor::{floats, floats_mut, read_floats};
 /// How a gradient changes the parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
-    /// Adam (Kingma & Ba 2015, <https://arxiv.org/abs/1412.6980>), or `AdamW` with decoupled decay
-    /// (Loshchilov & Hutter 2019, <https://arxiv.org/abs/1711.05101>).
+    /// Adam (Kingma & Ba 2015, <https://arxiv.org/abs/1412.6980>), `AdamW` with decoupled decay
+    /// (Loshchilov & Hutter 2019, <https://arxiv.org/abs/1711.05101>), or `RAdam` with a rectified rate
+    /// (Liu et al. 2020, <https://arxiv.org/abs/1908.03265>).
     Adam {
         /// Decay of the mean of gradients and of their squares.
         betas: [f64; 2],
         /// Added to the root of the second moment.
         eps: f64,
-        /// Shrinks every value by `lr * decay` a step.
-        decoupled_decay: f64,
+        /// Weight decay.
+        decay: Decay,
+        /// Whether the rate is rectified.
+        rectified: bool,
+    },
+    /// `RMSprop` (Hinton 2012, lecture 6e), centered as in Graves 2013
+    /// (<https://arxiv.org/abs/1308.0850>).
+    RmsProp {
+        /// Decay of the mean of squared gradients.
+        alpha: f64,
+        /// Added to the root of that mean.
+        eps: f64,
+        /// Share of the last step that goes on.
+        momentum: f64,
+        /// Whether the mean gradient is taken off.
+        centered: bool,
+        /// Added to the gradient, times the value.
+        weight_decay: f64,
     },
     /// Stochastic gradient descent.
     Sgd {
@@ -34,6 +51,15 @@ pub enum Rule {
     },
 }
 
+/// How weights are kept small.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decay {
+    /// Added to the gradient, times the value.
+    L2(f64),
+    /// Shrinks every value by `lr * decay` a step.
+    Decoupled(f64),
+}
+
 /// The numbers of one Adam step.
 ///
 /// On a processor it is one pass over memory instead of the nine of LibTorch's operations, which take as
@@ -42,9 +68,11 @@ struct AdamStep {
     /// Share of the new gradient in each moment: 1 - beta, which is exact only if taken in 64 bits.
     shares: [f32; 2],
     eps: f32,
+    /// L2 penalty.
+    penalty: f32,
     /// Decoupled weight decay: what is left of each value.
     shrink: f32,
-    /// Learning rate over the first moment's bias correction.
+    /// Learning rate, rectified, over the first moment's bias correction.
     rate: f32,
     /// Reciprocal root of the second moment's bias correction.
     scale: f32,
@@ -69,6 +97,7 @@ impl AdamStep {
     fn operations(&self, changed: [&mut tch::Tensor; 3], gradient: &tch::Tensor) {
         let [values, first, second] = changed;
         let [share1, share2] = self.shares.map(f64::from);
+        let gradient = &penalized(gradient, values, f64::from(self.penalty));
         let _ = first.lerp_(gradient, share1);
         let _ = second.lerp_(&gradient.square(), share2);
         let mut change = second.sqrt();
@@ -81,12 +110,29 @@ impl AdamStep {
         let [share1, share2] = self.shares;
         let all = values.iter_mut().zip(first).zip(second).zip(gradient);
         for (((value, first), second), gradient) in all {
+            let gradient = gradient + self.penalty * *value;
             *first += (gradient - *first) * share1;
             *second += (gradient * gradient - *second) * share2;
             let root = second.sqrt() * self.scale + self.eps;
             *value = *value * self.shrink - self.rate * *first / root;
         }
     }
+}
+
+/// `gradient` with an L2 penalty of `decay` on `values`.
+fn penalized(gradient: &tch::Tensor, values: &tch::Tensor, decay: f64) -> tch::Tensor {
+    if decay > 0.0 { gradient + values * decay } else { gradient.shallow_clone() }
+}
+
+/// The factor that `RAdam` puts on the rate in a step, and whether the second moment is trusted.
+fn rectified(step: i32, beta2: f64) -> (f64, bool) {
+    let most = 2.0 / (1.0 - beta2) - 1.0;
+    let length = most - 2.0 * f64::from(step) * beta2.powi(step) / (1.0 - beta2.powi(step));
+    if length <= 5.0 {
+        return (1.0, false);
+    }
+    let part = |it: f64| (it - 4.0) * (it - 2.0) / it;
+    ((part(length) / part(most)).sqrt(), true)
 }
 
 /// What a rule remembers between steps.
@@ -102,6 +148,9 @@ impl Optimizer {
     pub fn new(rule: Rule, parameters: &Parameters) -> Self {
         let moments = match rule {
             Rule::Adam { .. } => 2,
+            Rule::RmsProp { momentum, centered, .. } => {
+                1 + usize::from(momentum > 0.0) + usize::from(centered)
+            }
             Rule::Sgd { momentum, .. } => usize::from(momentum > 0.0),
         };
         let size = [parameters.trainable_values() as i64];
@@ -112,44 +161,71 @@ impl Optimizer {
     /// Changes `parameters` along `gradient` at learning rate `lr`.
     pub fn step(&mut self, parameters: &mut Parameters, gradient: Gradient, lr: f64) {
         self.steps += 1;
-        let mut gradient = gradient.flat;
+        let gradient = gradient.flat;
         match self.rule {
-            Rule::Adam { betas, eps, decoupled_decay } => {
-                self.adam(parameters, &gradient, lr, (betas, eps, decoupled_decay));
-            }
-            Rule::Sgd { momentum, nesterov, weight_decay } => parameters.step(|values| {
-                if weight_decay > 0.0 {
-                    gradient = &gradient + &*values * weight_decay;
-                }
-                if let Some(velocity) = self.moments.first_mut() {
-                    let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
-                    if nesterov {
-                        let _ = gradient.g_add_(&(&*velocity * momentum));
-                    } else {
-                        gradient = velocity.shallow_clone();
-                    }
-                }
-                let _ = values.g_add_(&(gradient * -lr));
-            }),
+            Rule::Adam { .. } => self.adam(parameters, &gradient, lr),
+            Rule::RmsProp { .. } => parameters.step(|it| self.rms_prop(it, &gradient, lr)),
+            Rule::Sgd { .. } => parameters.step(|it| self.sgd(it, &gradient, lr)),
         }
     }
 
-    fn adam(
-        &mut self,
-        parameters: &mut Parameters,
-        gradient: &tch::Tensor,
-        lr: f64,
-        ([beta1, beta2], eps, decoupled_decay): ([f64; 2], f64, f64),
-    ) {
+    fn sgd(&mut self, values: &mut tch::Tensor, gradient: &tch::Tensor, lr: f64) {
+        let Rule::Sgd { momentum, nesterov, weight_decay } = self.rule else { return };
+        let mut gradient = penalized(gradient, values, weight_decay);
+        if let Some(velocity) = self.moments.first_mut() {
+            let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
+            gradient =
+                if nesterov { gradient + &*velocity * momentum } else { velocity.shallow_clone() };
+        }
+        let _ = values.g_add_(&(gradient * -lr));
+    }
+
+    fn rms_prop(&mut self, values: &mut tch::Tensor, gradient: &tch::Tensor, lr: f64) {
+        let Rule::RmsProp { alpha, eps, momentum, weight_decay, .. } = self.rule else { return };
+        let gradient = penalized(gradient, values, weight_decay);
+        let mut moments = self.moments.iter_mut();
+        let square = moments.next().expect("RMSprop has a mean of squares");
+        let _ = square.lerp_(&gradient.square(), 1.0 - alpha);
+        let velocity = if momentum > 0.0 { moments.next() } else { None };
+        let mut root = match moments.next() {
+            Some(mean) => {
+                let _ = mean.lerp_(&gradient, 1.0 - alpha);
+                (&*square - mean.square()).sqrt()
+            }
+            None => square.sqrt(),
+        };
+        let mut change = gradient / root.g_add_scalar_(eps);
+        if let Some(velocity) = velocity {
+            let _ = velocity.g_mul_scalar_(momentum).g_add_(&change);
+            change = velocity.shallow_clone();
+        }
+        let _ = values.g_add_(&(change * -lr));
+    }
+
+    fn adam(&mut self, parameters: &mut Parameters, gradient: &tch::Tensor, lr: f64) {
+        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else { return };
         let [first, second] = &mut self.moments[..] else { unreachable!("Adam has two moments") };
         let steps = self.steps as i32;
-        let (correction1, correction2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
+        let [correction1, correction2] = betas.map(|it| 1.0 - it.powi(steps));
+        let (factor, trusted) = if rectifies { rectified(steps, betas[1]) } else { (1.0, true) };
+        // PyTorch's RAdam adds eps before it corrects the root, its Adam afterwards.
+        let scale = 1.0 / correction2.sqrt();
+        let (scale, eps) = match (trusted, rectifies) {
+            (true, false) => (scale, eps),
+            (true, true) => (scale, eps * scale),
+            (false, _) => (0.0, 1.0),
+        };
+        let (penalty, decoupled) = match decay {
+            Decay::L2(decay) => (decay, 0.0),
+            Decay::Decoupled(decay) => (0.0, decay),
+        };
         let step = AdamStep {
-            shares: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+            shares: betas.map(|it| (1.0 - it) as f32),
             eps: eps as f32,
-            shrink: (1.0 - lr * decoupled_decay) as f32,
-            rate: (lr / correction1) as f32,
-            scale: (1.0 / correction2.sqrt()) as f32,
+            penalty: penalty as f32,
+            shrink: (1.0 - lr * decoupled) as f32,
+            rate: (lr * factor / correction1) as f32,
+            scale: scale as f32,
         };
         let on_processor = parameters.device() == Device::Cpu;
         parameters.step(|values| {
@@ -194,10 +270,12 @@ mod tests {
         let mut value = tensor(&[1.0, -2.0, 0.5]);
         let (mut first, mut second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
         let gradient = tensor(&[0.5, -0.25, 0.0]);
-        let step = AdamStep { shares: [0.1, 0.01], eps: 1e-3, shrink: 0.9, rate: 0.1, scale: 2.0 };
+        let (shares, eps, penalty, shrink) = ([0.1, 0.01], 1e-3, 0.2, 0.9);
+        let step = AdamStep { shares, eps, penalty, shrink, rate: 0.1, scale: 2.0 };
         way(&step, [&mut value, &mut first, &mut second], &gradient);
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
+            let g = g + 0.2 * before;
             let (m, v): (f64, f64) = (0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g);
             let after = before * 0.9 - 0.1 * m / (v.sqrt() * 2.0 + 1e-3);
             let found = value.double_value(&[index as i64]);

@@ -51,10 +51,24 @@ impl<'a> Images<'a> {
         augment.apply(self.table.images(rows), changes, self.size, self.pixels.mean)
     }
 
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.dataset.classes.len()
+    }
+
+    /// The class of each of `rows`.
+    pub fn classes_of(&self, rows: &[u32]) -> Vec<u8> {
+        rows.iter().map(|it| self.dataset.labels[*it as usize]).collect()
+    }
+
+    /// How many of `rows` are of each class.
+    pub fn counts(&self, rows: &[u32]) -> Vec<usize> {
+        self.dataset.counts(rows)
+    }
+
     /// True classes.
     pub fn labels(&self, rows: &[u32]) -> Labels {
-        let classes: Vec<u8> = rows.iter().map(|it| self.dataset.labels[*it as usize]).collect();
-        Labels::new(&classes, self.device)
+        Labels::new(&self.classes_of(rows), self.device)
     }
 }
 
