@@ -255,6 +255,7 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torch::parameters::{Init, Slot, Spec};
 
     type Way = fn(&AdamStep, [&mut tch::Tensor; 3], &tch::Tensor);
 
@@ -281,5 +282,137 @@ mod tests {
             let found = value.double_value(&[index as i64]);
             assert!((found - after).abs() < 1e-6, "{found} {after}");
         }
+    }
+
+    /// Checks three values after 1, 10 and 50 steps at rate 0.05 against PyTorch 2.9.1, whose optimizer
+    /// of that name was stepped on the same gradients, in float32.
+    #[track_caller]
+    fn check_steps(rule: Rule, expected: [[f64; 3]; 3]) {
+        let (name, shape, init) = ("w".to_owned(), vec![3], Init::Constant(0.0));
+        let specs = vec![Spec { name, shape, init, learns: true }];
+        let mut parameters = Parameters::new(specs, 0, Device::Cpu);
+        parameters.set(Slot::nth(0), &[1.0, -2.0, 0.5]);
+        parameters.train(vec![Slot::nth(0)]);
+        let mut optimizer = Optimizer::new(rule, &parameters);
+        let mut found = Vec::new();
+        for step in 0..50 {
+            // As if nothing but a snapshot were left after every step.
+            let snapshot = optimizer.snapshot();
+            optimizer = Optimizer::new(rule, &parameters);
+            optimizer.restore(snapshot);
+            let values = parameters.values(Slot::nth(0));
+            let slopes = [(1.0, 0.3, 1.0), (0.2, 1.0, 2.0), (3.0, -0.7, 3.0)];
+            let gradient: Vec<f32> = values
+                .iter()
+                .zip(slopes)
+                .map(|(it, (a, b, k))| a * (f64::from(*it) - b) + 0.3 * (k * f64::from(step)).sin())
+                .map(|it| it as f32)
+                .collect();
+            let flat = tch::Tensor::from_slice(&gradient);
+            optimizer.step(&mut parameters, Gradient { flat }, 0.05);
+            if [0, 9, 49].contains(&step) {
+                found.push(parameters.values(Slot::nth(0)));
+            }
+        }
+        for (found, expected) in found.iter().flatten().zip(expected.as_flattened()) {
+            assert!((f64::from(*found) - expected).abs() < 2e-5, "{rule:?}: {found} {expected}");
+        }
+    }
+
+    #[test]
+    fn fifty_steps_of_adam_with_both_kinds_of_decay_are_pytorchs() {
+        let adam = |decay| Rule::Adam { betas: [0.9, 0.999], eps: 1e-8, decay, rectified: false };
+        check_steps(
+            adam(Decay::L2(0.1)),
+            [[0.95, -1.95, 0.45], [0.538289, -1.515753, 0.010085], [0.288641, 0.015469, -0.763524]],
+        );
+        check_steps(
+            adam(Decay::Decoupled(0.1)),
+            [
+                [0.945, -1.94, 0.4475],
+                [0.508991, -1.439236, -0.003143],
+                [0.31178, 0.161153, -0.739861],
+            ],
+        );
+    }
+
+    #[test]
+    fn fifty_steps_of_radam_are_pytorchs() {
+        let radam = |decay, eps| Rule::Adam { betas: [0.9, 0.99], eps, decay, rectified: true };
+        check_steps(
+            radam(Decay::L2(0.0), 1e-8),
+            [
+                [0.965, -1.97, 0.32],
+                [0.782654, -1.832361, -0.28728],
+                [0.348868, -1.227889, -0.680903],
+            ],
+        );
+        check_steps(
+            radam(Decay::L2(0.1), 1e-3),
+            [
+                [0.96, -1.96, 0.3175],
+                [0.760044, -1.783474, -0.293119],
+                [0.321214, -1.170343, -0.669599],
+            ],
+        );
+        check_steps(
+            radam(Decay::Decoupled(0.1), 1e-8),
+            [
+                [0.96, -1.96, 0.3175],
+                [0.742129, -1.740212, -0.283196],
+                [0.28156, -0.88747, -0.622954],
+            ],
+        );
+    }
+
+    #[test]
+    fn fifty_steps_of_rmsprop_are_pytorchs() {
+        let rule = |alpha, eps, momentum, centered, weight_decay| Rule::RmsProp {
+            alpha,
+            eps,
+            momentum,
+            centered,
+            weight_decay,
+        };
+        check_steps(
+            rule(0.99, 1e-8, 0.0, false, 0.0),
+            [[0.5, -1.5, 0.0], [0.156467, -0.007706, -0.703716], [0.39729, 0.921425, -0.715657]],
+        );
+        check_steps(
+            rule(0.9, 1e-8, 0.9, false, 0.1),
+            [
+                [0.841886, -1.841886, 0.341886],
+                [-0.075239, 1.147271, -1.350747],
+                [0.299835, 0.673815, -0.712867],
+            ],
+        );
+        check_steps(
+            rule(0.99, 1e-8, 0.0, true, 0.0),
+            [
+                [0.497481, -1.497481, -0.002519],
+                [0.155755, 0.019292, -0.705851],
+                [0.397316, 0.935067, -0.715948],
+            ],
+        );
+        check_steps(
+            rule(0.99, 1e-3, 0.9, true, 0.1),
+            [
+                [0.503716, -1.503716, -0.001139],
+                [1.024634, 2.304735, -0.01435],
+                [0.262336, 0.755244, -0.663055],
+            ],
+        );
+    }
+
+    #[test]
+    fn fifty_steps_of_sgd_are_pytorchs() {
+        check_steps(
+            Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1 },
+            [
+                [0.924, -1.924, 0.15325],
+                [0.008512, -0.440443, -0.81636],
+                [0.291429, 0.598735, -0.685774],
+            ],
+        );
     }
 }

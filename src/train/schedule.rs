@@ -295,6 +295,7 @@ fn factor(it: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Stage;
     use crate::train::stopping::tests::epochs;
 
     fn plateau(patience: usize, cooldown: usize) -> Schedule {
@@ -318,5 +319,146 @@ mod tests {
         assert_eq!(lr(0), 0.2);
         assert!((lr(50) - 0.1).abs() < 1e-12);
         assert!(lr(100).abs() < 1e-12);
+    }
+
+    /// Checks every seventh rate of a stage of 10 epochs of 5 steps, at rate 0.2, against the schedulers of
+    /// PyTorch 2.9.1 (`param_groups[0]["lr"]` before each of 50 steps).
+    #[track_caller]
+    fn check(schedule: &str, warmup: Option<Warmup>, expected: [f64; 8]) {
+        let stage =
+            format!("epochs = 10\nschedule = {schedule}\noptimizer = {{ sgd = {{ lr = 0.2 }} }}");
+        let stage = Stage { warmup, ..toml::from_str(&stage).unwrap() };
+        assert_eq!(stage.check(), []);
+        let all = epochs(&[0.5; 10]);
+        let rate = |step: usize| stage.lr([step, 50], &all[..step / 5]);
+        for (index, expected) in expected.into_iter().enumerate() {
+            let found = rate(7 * index);
+            assert!((found - expected).abs() < 1e-8, "{schedule}, step {}: {found}", 7 * index);
+        }
+    }
+
+    #[test]
+    fn one_cycle_is_pytorchs() {
+        // OneCycleLR(max_lr=0.2, total_steps=50, cycle_momentum=False), then with pct_start=0.2,
+        // div_factor=10, final_div_factor=100, anneal_strategy="linear"
+        let cosine = [0.008, 0.104, 0.2, 0.180901776, 0.130901976, 0.069098824, 0.019099024, 8e-7];
+        check("{ one_cycle = {} }", None, cosine);
+        let linear = "pct_start = 0.2, div_factor = 10, final_div_factor = 100, anneal = 'linear'";
+        let rates = [0.02, 0.16, 0.175025, 0.14006, 0.105095, 0.07013, 0.035165, 0.0002];
+        check(&format!("{{ one_cycle = {{ {linear} }} }}"), None, rates);
+    }
+
+    #[test]
+    fn steps_and_milestones_are_pytorchs() {
+        // StepLR(step_size=3, gamma=0.5) and MultiStepLR([2, 6], gamma=0.1), stepped after every epoch
+        let every = [0.2, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.025];
+        check("{ step = { every = 3, factor = 0.5 } }", None, every);
+        let milestones = [0.2, 0.2, 0.02, 0.02, 0.02, 0.002, 0.002, 0.002];
+        check("{ step = { milestones = [2, 6], factor = 0.1 } }", None, milestones);
+    }
+
+    #[test]
+    fn a_cosine_that_ends_above_zero_is_pytorchs() {
+        // CosineAnnealingLR(T_max=50, eta_min=0.01)
+        let rates = [
+            0.2,
+            0.19095857,
+            0.165555279,
+            0.128625539,
+            0.087198775,
+            0.049160401,
+            0.021750865,
+            0.010187461,
+        ];
+        check("{ cosine_annealing = { min_lr = 0.01 } }", None, rates);
+    }
+
+    #[test]
+    fn a_warm_up_before_any_schedule_is_pytorchs() {
+        // SequentialLR([LinearLR(start_factor=0.1, total_iters=10), …], milestones=[10]) with
+        // ConstantLR(1.0), CosineAnnealingLR(T_max=40) and StepLR(15, gamma=0.5), all stepped every step
+        let warmup = || Some(Warmup { epochs: 2, from: 0.1 });
+        check("'constant'", warmup(), [0.02, 0.146, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]);
+        let cosine = [
+            0.02,
+            0.146,
+            0.195105652,
+            0.164944805,
+            0.115643447,
+            0.061731657,
+            0.019098301,
+            0.000308267,
+        ];
+        check("'cosine'", warmup(), cosine);
+        let step = [0.02, 0.146, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05];
+        check("{ step = { every = 3, factor = 0.5 } }", warmup(), step);
+        // A plateau does not look at the two epochs: it falls after the fifth, its third.
+        let plateau = [0.02, 0.146, 0.2, 0.2, 0.1, 0.05, 0.05, 0.025];
+        check("{ plateau = { patience = 2, factor = 0.5 } }", warmup(), plateau);
+    }
+
+    #[test]
+    fn plateaus_are_kerass() {
+        // ReduceLROnPlateau of Keras 3.15.1: the rates before each epoch and after the last.
+        let first = [0.9, 0.8, 0.85, 0.7, 0.7, 0.71, 0.72, 0.6, 0.65, 0.66, 0.67, 0.68];
+        let second = [0.5, 0.6, 0.55, 0.52, 0.51, 0.50, 0.49, 0.48, 0.47, 0.46, 0.45, 0.44];
+        let rates = |settings: &str, losses: &[f64]| -> Vec<f64> {
+            let plateau: Plateau = toml::from_str(settings).unwrap();
+            (0..=12).map(|it| plateau.lr(1.0, &epochs(&losses[..it]))).collect()
+        };
+        for (settings, losses, expected) in [
+            (
+                "patience = 2\nfactor = 0.5",
+                true,
+                [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125],
+            ),
+            (
+                "patience = 1\nfactor = 0.5\ncooldown = 2",
+                true,
+                [
+                    1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625, 0.03125,
+                    0.03125,
+                ],
+            ),
+            (
+                "patience = 2\nfactor = 0.1\nmin_delta = 0.02\nmin_lr = 0.05",
+                true,
+                [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05],
+            ),
+            (
+                "patience = 2\nfactor = 0.5\nmode = 'max'\ncooldown = 1",
+                true,
+                [
+                    1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625, 0.03125,
+                    0.03125,
+                ],
+            ),
+            (
+                "patience = 2\nfactor = 0.5",
+                false,
+                [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25],
+            ),
+            (
+                "patience = 1\nfactor = 0.5\ncooldown = 2",
+                false,
+                [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125],
+            ),
+            (
+                "patience = 2\nfactor = 0.1\nmin_delta = 0.02\nmin_lr = 0.05",
+                false,
+                [1.0, 1.0, 1.0, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+            ),
+            (
+                "patience = 2\nfactor = 0.5\nmode = 'max'\ncooldown = 1",
+                false,
+                [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625, 0.03125],
+            ),
+        ] {
+            let found = rates(settings, if losses { &first } else { &second });
+            assert!(
+                found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{settings}: {found:?}"
+            );
+        }
     }
 }

@@ -266,4 +266,64 @@ pub(super) mod tests {
         let standing = EarlyStopping::default().standing(&epochs(&[0.5, f64::NAN, 0.6]));
         assert_eq!((standing.best_epoch, standing.waited), (1, 2));
     }
+
+    #[test]
+    fn stops_and_best_epochs_are_kerass() {
+        // EarlyStopping(restore_best_weights=True) of Keras 3.15.1 on `val_loss`: how many epochs ran,
+        // whether it stopped, and the epoch whose weights it restored, counted from 1; 0 for none.
+        let losses = [
+            [0.9, 0.8, 0.85, 0.7, 0.7, 0.71, 0.72, 0.6, 0.65, 0.66, 0.67, 0.68],
+            [0.5, 0.6, 0.55, 0.52, 0.51, 0.50, 0.49, 0.48, 0.47, 0.46, 0.45, 0.44],
+            [0.9, 0.89, 0.885, 0.88, 0.87, 0.865, 0.8, 0.79, 0.795, 0.79, 0.7, 0.69],
+        ];
+        for (settings, sequence, expected) in [
+            ("patience = 3", 0, (7, true, 4)),
+            ("patience = 2\nmin_delta = 0.02", 0, (6, true, 4)),
+            ("patience = 3\nstart_from_epoch = 4", 0, (11, true, 8)),
+            ("patience = 4\nbaseline = 0.6", 0, (5, true, 4)),
+            ("patience = 3\nbaseline = 0.75\nstart_from_epoch = 2", 0, (7, true, 4)),
+            ("patience = 3\nmode = 'max'", 0, (4, true, 1)),
+            ("patience = 1", 0, (3, true, 2)),
+            ("patience = 3", 1, (4, true, 1)),
+            ("patience = 2\nmin_delta = 0.02", 1, (3, true, 1)),
+            ("patience = 3\nstart_from_epoch = 4", 1, (12, false, 12)),
+            ("patience = 4\nbaseline = 0.6", 1, (5, true, 1)),
+            ("patience = 3\nbaseline = 0.75\nstart_from_epoch = 2", 1, (12, false, 12)),
+            ("patience = 3\nmode = 'max'", 1, (5, true, 2)),
+            ("patience = 1", 1, (2, true, 1)),
+            ("patience = 3", 2, (12, false, 12)),
+            ("patience = 2\nmin_delta = 0.02", 2, (3, true, 1)),
+            ("patience = 3\nstart_from_epoch = 4", 2, (12, false, 12)),
+            ("patience = 4\nbaseline = 0.6", 2, (9, true, 8)),
+            ("patience = 3\nbaseline = 0.75\nstart_from_epoch = 2", 2, (9, true, 8)),
+            ("patience = 3\nmode = 'max'", 2, (4, true, 1)),
+            ("patience = 1", 2, (9, true, 8)),
+        ] {
+            let stopping: EarlyStopping = toml::from_str(settings).unwrap();
+            let all = epochs(&losses[sequence]);
+            let stop = (1..=all.len()).find(|it| stopping.stop(&all[..*it]).is_some());
+            let ran = stop.unwrap_or(all.len());
+            let best = stopping.standing(&all[..ran]).best_epoch;
+            assert_eq!((ran, stop.is_some(), best), expected, "{settings} {sequence}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_best_epochs_is_kept() {
+        let all = epochs(&[0.5, 0.25, 0.25, 0.5]);
+        let kept = Monitor::ValidAccuracy.best(&all).unwrap();
+        assert_eq!((kept.epoch, kept.value, kept.monitor.as_str()), (2, 0.75, "valid_accuracy"));
+        assert_eq!(Monitor::TrainLoss.best(&[]), None);
+    }
+
+    #[test]
+    fn the_log_says_why_it_stopped_and_with_which_numbers() {
+        let stopping = EarlyStopping { patience: 1, ..EarlyStopping::default() };
+        let Some(Stop::Early { best, best_epoch, last, baseline, .. }) =
+            stopping.stop(&epochs(&[0.5, 0.4, 0.6]))
+        else {
+            panic!("did not stop")
+        };
+        assert_eq!((best, best_epoch, last, baseline), (0.4, 2, Some(0.6), None));
+    }
 }
