@@ -69,6 +69,17 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "stages.head.optimizer.sgd={}",
         "stages.head.schedule=cosine",
         "stages.head.early_stopping={}",
+        "stages.head.early_stopping={ start_from_epoch = 1 }",
+        "stages.head.optimizer.adam.weight_decay=0.1",
+        "stages.head.warmup={ epochs = 1 }",
+        "stages.head.checkpoints=['valid_accuracy']",
+        "stages.head.loss.label_smoothing=0.1",
+        "stages.head.loss.class_weights=balanced",
+        "stages.head.sampling=balanced",
+        "stages.head.mixup=0.2",
+        "stages.head.cutmix=1.0",
+        "stages.head.clip.norm=1.0",
+        "stages.head.ema=0.99",
     ] {
         let changed = trial(SMALL, &[FROM_FILE, change]);
         assert_ne!(changed.key, plain.key, "`{change}` has no part in the key");
@@ -78,7 +89,16 @@ fn every_setting_that_decides_a_result_decides_its_key() {
 #[test]
 fn what_decides_no_result_decides_no_key() {
     let plain = trial(SMALL, &[]);
-    for change in ["about=why", "model.head.dropout=0", "stages.head.schedule=constant"] {
+    for change in
+        ["about=why", "model.head.dropout=0", "stages.head.schedule=constant"].into_iter().chain([
+            "stages.head.optimizer.adam.weight_decay=0.0",
+            "stages.head.mixup=0",
+            "stages.head.ema=0",
+            "stages.head.sampling=shuffle",
+            "stages.head.loss.class_weights=none",
+            "stages.head.checkpoints=[]",
+        ])
+    {
         assert_eq!(trial(SMALL, &[change]).steps, plain.steps, "{change}");
     }
 }

@@ -16,4 +16,6 @@ mod resume;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod techniques;
+#[cfg(test)]
 mod tidy;
