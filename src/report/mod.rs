@@ -19,6 +19,7 @@ mod page;
 pub mod plot;
 mod sections;
 mod study;
+mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -12,6 +12,7 @@ use crate::report::metrics::{Confusion, calibration_error};
 use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
 use crate::report::sections::data_card;
 use crate::report::study::{Run, majority};
+use crate::report::techniques::{self, kept_weights};
 use crate::store::record::{Record, Stage, State};
 
 /// What lies in a run's folder beside its record.
@@ -167,7 +168,8 @@ fn evidence(record: &Record, files: &Files) -> Option<Markup> {
             div .cards {
                 @if let Some(it) = &facts.weights { (weights(it)) }
                 @for it in &facts.noise { (noise(it)) }
-                @for it in &facts.stages { (stage(it, sheet(files, &it.start.stage))) }
+                @for it in &facts.stages { (stage(record, it, sheet(files, &it.start.stage))) }
+                @if let Some(it) = kept_weights(record) { (it) }
             }
         }
     })
@@ -216,7 +218,7 @@ fn noise(it: &Noise) -> Markup {
     }
 }
 
-fn stage(it: &Stage, sheet: Option<&[u8]>) -> Markup {
+fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
     let start = &it.start;
     let speed = it.epochs.last().map(|it| format!("{:.0} images/s", it.images_per_second));
     let mean: f64 = it.epochs.iter().map(|it| it.seconds).sum::<f64>() / it.epochs.len() as f64;
@@ -236,6 +238,7 @@ fn stage(it: &Stage, sheet: Option<&[u8]>) -> Markup {
                     dt { "Frozen" } dd { (layers(&start.frozen)) }
                     dt { "Frozen prefix" } dd { (prefix(start)) }
                     @if !it.features.is_empty() { dt { "Its output" } dd { (features(it)) } }
+                    (techniques::rows(record, it))
                 }
                 @if let Some(augmentation) = &it.augmentation { (augmented(augmentation)) }
             }
@@ -259,9 +262,11 @@ fn ending(it: &Stage) -> Markup {
     html! {
         @match &end.why {
             Stop::Completed => { "all planned epochs were trained" }
-            Stop::Early { monitor, patience, best, .. } => {
+            Stop::Early { monitor, patience, best, best_epoch, baseline, .. } => {
                 "early: " code { (monitor) } " did not get better than " (format::score(*best))
+                @if *best_epoch > 0 { " of epoch " (best_epoch) }
                 " for " (counted(*patience, "epoch"))
+                @if let Some(it) = baseline { ", with " (format::score(*it)) " to beat" }
             }
         }
         "; the weights of " strong { "epoch " (end.kept_epoch) } " went on"
