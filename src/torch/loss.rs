@@ -173,7 +173,10 @@ mod tests {
 
     #[test]
     fn losses_of_classes_are_pytorchs() {
-        check(&Labels::new(&CLASSES, Device::Cpu), [[0.590284, 0.742590], [0.685284, 0.807506]]);
+        check(
+            &Labels::new(&CLASSES, Device::Cpu),
+            [[0.590_284, 0.742_590], [0.685_284, 0.807_506]],
+        );
     }
 
     #[test]
@@ -181,7 +184,7 @@ mod tests {
         let rows = [0.1, 0.2, 0.7, 0.6, 0.4, 0.0, 0.0, 1.0, 0.0, 0.25, 0.25, 0.5];
         check(
             &Labels::with_probabilities(&CLASSES, &rows, Device::Cpu),
-            [[1.312784, 1.930139], [1.335534, 1.928491]],
+            [[1.312_784, 1.930_139], [1.335_534, 1.928_491]],
         );
     }
 
@@ -190,7 +193,7 @@ mod tests {
         let labels = Labels::new(&CLASSES, Device::Cpu).mixed(&[2, 3, 1, 0], 0.3, 3);
         // 0.3 cross_entropy(logits, classes) + 0.7 cross_entropy(logits, classes[[2, 3, 1, 0]])
         let found = to_scalar(cross_entropy(&logits(), &labels));
-        assert!((found - 2.042784).abs() < 1e-5, "{found}");
+        assert!((found - 2.042_784).abs() < 1e-5, "{found}");
         let mut tally = Tally::new(Device::Cpu);
         // The greater share has 1, 1, 0, 2; the scores say 2, 0, 2, 0.
         tally.add(&cross_entropy(&logits(), &labels), &logits(), &labels);

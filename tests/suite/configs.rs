@@ -279,22 +279,34 @@ fn techniques_that_cannot_be_right_are_told() {
 
 #[test]
 fn class_weights_of_another_kind_are_told() {
-    check(&[("a", "[[stages]]\nloss = { class_weights = \"heavy\" }\n")], &[], expect![[r#"
+    check(
+        &[("a", "[[stages]]\nloss = { class_weights = \"heavy\" }\n")],
+        &[],
+        expect![[r#"
         a.toml:2:26 `"heavy"`
           must be one of `none`, `balanced` or a list, not a string
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_schedule_with_and_without_its_settings_is_told() {
-    check(&[("a", "[[stages]]\nschedule = { step = { factor = 0.5 } }\n")], &[], expect![[r#"
+    check(
+        &[("a", "[[stages]]\nschedule = { step = { factor = 0.5 } }\n")],
+        &[],
+        expect![[r#"
         a.toml:2:21 `{ factor = 0.5 }`
           needs either `every` or `milestones`
-    "#]]);
-    check(&[("a", "[[stages]]\nschedule = { cosine = { min_lr = 0.1 } }\n")], &[], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("a", "[[stages]]\nschedule = { cosine = { min_lr = 0.1 } }\n")],
+        &[],
+        expect![[r#"
         a.toml:2:14 `cosine`
           has no settings: write `"cosine"`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
