@@ -5,7 +5,8 @@ use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::error::Result;
 use ferrite::event::{Acts, Epoch, FINAL, Kind, Sink};
-use ferrite::model::network::{Network, NoiseStd, Plan, resolve_trainable};
+use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, Head, Input, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
@@ -79,7 +80,7 @@ fn train(settings: &str) -> Told {
         seed: 0,
     };
     let mut network = Network::new(&plan, device);
-    network.train_from(resolve_trainable(&model, "head").unwrap());
+    network.train(&resolve(&model, &Trainable::default()).unwrap());
     let stage: Stage = toml::from_str(&format!("epochs = 2\nbatch_size = 8\n{settings}")).unwrap();
     assert_eq!(stage.check(), []);
     let train = Split { rows: &rows, features: None };
