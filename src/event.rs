@@ -196,6 +196,20 @@ pub struct Evaluation {
     pub images: usize,
     /// Loss and accuracy.
     pub scores: Scores,
+    /// What was averaged over several views of each image; none if it was looked at as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewed: Option<Viewed>,
+}
+
+/// Several views of each image in a test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Viewed {
+    /// What they are, e.g. `flip`.
+    pub name: String,
+    /// How many views of an image there are.
+    pub count: usize,
+    /// Loss and accuracy of the same weights on the images as they are.
+    pub plain: Scores,
 }
 
 /// Why a run cannot go on.
@@ -316,7 +330,8 @@ mod tests {
     #[test]
     fn an_event_is_one_flat_json_object_and_comes_back_equal() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
-        let kind = Kind::Evaluated(Evaluation { split: "test".into(), images: 4, scores });
+        let kind =
+            Kind::Evaluated(Evaluation { split: "test".into(), images: 4, scores, viewed: None });
         let event = Event { at_ms: 7, kind };
         let line = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]

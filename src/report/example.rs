@@ -97,7 +97,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         weights: Some(weights(shape)),
         noise: vec![Noise { layer: "input".into(), std: 0.1, signal_std: 64.9 }],
         stages,
-        evaluation: Some(Evaluation { split: "test".into(), images, scores }),
+        evaluation: Some(Evaluation { split: "test".into(), images, scores, viewed: None }),
     };
     Record {
         experiment: shape.experiment.into(),

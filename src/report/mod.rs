@@ -22,6 +22,7 @@ mod study;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod warnings;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -10,12 +11,13 @@ use crate::model::Input;
 use crate::model::network::{Network, resolve_trainable};
 use crate::model::weights;
 use crate::plan::Kind;
-use crate::run::Runner;
+use crate::run::{Runner, waiting};
 use crate::store::folder::files;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
 use crate::store::write_whole;
 use crate::train::images::{Images, Split};
+use crate::train::views::judge;
 
 impl Runner<'_> {
     pub(super) fn evaluate(
@@ -35,8 +37,12 @@ impl Runner<'_> {
         let caches = self.caches_features(network);
         let features = caches.then(|| self.features(last, network, images, (name, rows)));
         let split = Split { rows, features: features.transpose()? };
-        let (scores, probabilities) = split.evaluate(network, images);
-        let predictions = predictions(dataset, rows, &probabilities);
+        let views = self.trial.settings.evaluate.views;
+        let started = Instant::now();
+        let judged = judge(&split, network, images, views, &mut |done| {
+            (self.log.listener)(&waiting("evaluation", done, rows.len(), started));
+        });
+        let predictions = predictions(dataset, rows, &judged.probabilities);
         let table = predictions_csv(&dataset.classes, &predictions)?;
         let key = self.key(Kind::Evaluate, "");
         self.store.step(Kind::Evaluate.name(), key, |folder| {
@@ -46,7 +52,8 @@ impl Runner<'_> {
         let model = weights::serialize(network, self.model_facts(dataset, input))?;
         self.log.folder.write(files::MODEL, &model)?;
         let (split, images) = (name.to_owned(), rows.len());
-        self.log.emit(Event::Evaluated(Evaluation { split, images, scores }))
+        let (scores, viewed) = (judged.scores, judged.viewed);
+        self.log.emit(Event::Evaluated(Evaluation { split, images, scores, viewed }))
     }
 
     fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {

@@ -23,7 +23,7 @@ use crate::event::{
 };
 use crate::model::network::{Network, NoiseStd, Plan, resolve_trainable};
 use crate::model::weights::{self, Part};
-use crate::model::{GaussianNoise, Input, Unit, Weights};
+use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::evaluation::input_of;
@@ -305,13 +305,13 @@ impl Runner<'_> {
         let mut std = NoiseStd::default();
         if let Some(noise) = settings.input {
             let scale = network.pixel_scale();
-            let signal = images.pixels.std * scale;
-            std.input = in_layer_units(noise, signal, scale);
-            self.say_noise("input", std.input, signal)?;
+            std.input = scale.map(|it| noise.in_layer_units(images.pixels.std * it, it));
+            let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
+            self.say_noise("input", mean(std.input), images.pixels.std * mean(scale))?;
         }
         if let Some(noise) = settings.features {
             let signal = train.features_std(network, images, MEASURED_FEATURES);
-            std.features = in_layer_units(noise, signal, 1.0);
+            std.features = noise.in_layer_units(signal, 1.0);
             self.say_noise("features", std.features, signal)?;
         }
         Ok(std)
@@ -341,14 +341,6 @@ impl Sink for Ending<'_, '_> {
             self.end = Some(end.clone());
         }
         self.log.emit(kind)
-    }
-}
-
-fn in_layer_units(noise: GaussianNoise, signal: f64, scale: f64) -> f64 {
-    match noise.unit {
-        Unit::InputStd => noise.std * signal,
-        Unit::Gray => noise.std * scale,
-        Unit::Layer => noise.std,
     }
 }
 

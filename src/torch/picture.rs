@@ -50,12 +50,37 @@ pub struct Rectangle {
     pub bottom: f64,
 }
 
+/// Swaps left and right.
+pub fn mirror(x: Tensor<4>) -> Tensor<4> {
+    close(open(x).flip([3]))
+}
+
 /// Multiplies each image by its factor and clips to 0-255.
 pub fn brighten(x: Tensor<4>, factors: &[f32]) -> Tensor<4> {
+    map(x, |x| (x * one_each(factors, x)).clamp_(0.0, 255.0))
+}
+
+/// Multiplies the distance of each image's values from its mean gray level by its factor and clips to
+/// 0-255: torchvision's `adjust_contrast`.
+pub fn change_contrast(x: Tensor<4>, factors: &[f32]) -> Tensor<4> {
+    /// Shares of red, green and blue in torchvision's gray; their sum is its own, too.
+    const GRAY: [f32; 3] = [0.2989, 0.587, 0.114];
     map(x, |x| {
-        let factors = tch::Tensor::from_slice(factors).to(x.device()).reshape([-1, 1, 1, 1]);
-        (x * factors).clamp_(0.0, 255.0)
+        let factors = one_each(factors, x);
+        let means = x.mean_dim([2, 3].as_slice(), true, None::<Kind>);
+        let gray = if x.size()[1] == 3 {
+            let shares = tch::Tensor::from_slice(&GRAY).to(x.device()).reshape([1, 3, 1, 1]);
+            (means * shares).sum_dim_intlist([1].as_slice(), true, None::<Kind>)
+        } else {
+            means
+        };
+        (x * &factors).g_add_(&(gray * (1.0 - factors))).clamp_(0.0, 255.0)
     })
+}
+
+/// A number for each image of `x`, shaped to be combined with it.
+fn one_each(numbers: &[f32], x: &tch::Tensor) -> tch::Tensor {
+    tch::Tensor::from_slice(numbers).to(x.device()).reshape([-1, 1, 1, 1])
 }
 
 /// Fills each image's rectangle, if it has one, with `fill`; positions whose centre lies inside count.

@@ -9,6 +9,7 @@ pub mod images;
 pub mod optimizer;
 pub mod schedule;
 pub mod stopping;
+pub mod views;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
