@@ -318,6 +318,84 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_whole_pixels_is_cut_out() {
+        let window = Window { left: 0.25, top: 0.5, side: 0.5 };
+        let image = from_floats(&[0.0, 1.0, 2.0, 3.0].repeat(4), [1, 1, 4, 4], Device::Cpu);
+        let change = Change { window, flip: true, ..Change::NONE };
+        let x = Augment::default().apply(image, &[change], 2, 0.0);
+        assert_eq!(to_floats(x), [2.0, 1.0, 2.0, 1.0]);
+    }
+
+    /// Checks `change` on a 6x6 image whose pixel in row y, column x is (37 y + 23 x + 5 x y) mod 200.
+    #[track_caller]
+    fn check_geometry(change: Change, expected: [[f32; 6]; 6]) {
+        let value = |it: u16| (37 * (it / 6) + 23 * (it % 6) + 5 * (it / 6) * (it % 6)) % 200;
+        let pixels: Vec<f32> = (0..36).map(|it| f32::from(value(it))).collect();
+        let image = from_floats(&pixels, [1, 1, 6, 6], Device::Cpu);
+        let got = to_floats(Augment::default().apply(image, &[change], 6, 0.0));
+        for (at, (a, b)) in got.iter().zip(expected.as_flattened()).enumerate() {
+            assert!((a - b).abs() < 0.02, "row {}, column {}: {a} for {b}", at / 6, at % 6);
+        }
+    }
+
+    // The numbers of the next three tests were made with scipy.ndimage.affine_transform(image, …, order=1,
+    // mode="nearest") and Keras's matrices: rotation [[cos, -sin], [sin, cos]], shear [[1, -sin], [0, cos]],
+    // zoom diag(zx, zy), about the centre, multiplied in this order, x and y swapped for SciPy as
+    // `keras.src.legacy.preprocessing.image.apply_affine_transform` does.
+
+    #[test]
+    fn shear_is_that_of_keras() {
+        let expected = [
+            [25.89, 49.64, 73.40, 97.15, 120.90, 124.35],
+            [54.94, 83.40, 111.85, 131.02, 150.66, 164.52],
+            [80.78, 113.94, 146.06, 141.04, 13.39, 40.87],
+            [109.88, 141.26, 179.11, 56.16, 55.84, 92.66],
+            [144.65, 165.37, 119.34, 59.75, 93.02, 135.56],
+            [179.42, 161.65, 59.30, 80.76, 128.01, 150.64],
+        ];
+        check_geometry(Change { shear: 20.0, ..Change::NONE }, expected);
+    }
+
+    #[test]
+    fn rotation_shear_zoom_and_flip_come_in_the_order_of_keras() {
+        let change =
+            Change { rotation: 12.0, shear: 20.0, zoom: [1.1, 0.8], flip: true, ..Change::NONE };
+        let expected = [
+            [125.16, 156.72, 147.04, 105.43, 66.29, 29.61],
+            [42.35, 55.06, 92.49, 128.14, 85.83, 45.98],
+            [84.42, 46.29, 104.64, 146.35, 102.49, 59.48],
+            [125.60, 69.58, 58.48, 164.91, 116.28, 83.90],
+            [139.26, 89.98, 77.26, 152.68, 127.18, 109.00],
+            [149.89, 107.51, 50.63, 175.44, 142.56, 134.10],
+        ];
+        check_geometry(change, expected);
+    }
+
+    /// The same with a shift before them, and between zoom and flip a window of 3/4 of the side, 1/5 from the
+    /// left and 1/20 from the top: all as 3x3 matrices on 0..1 in NumPy, then SciPy once.
+    #[test]
+    fn all_geometry_at_once_is_interpolated_once() {
+        let change = Change {
+            rotation: 12.0,
+            shear: 20.0,
+            zoom: [1.1, 0.8],
+            flip: true,
+            shift: [0.05, -0.1],
+            window: Window { left: 0.2, top: 0.05, side: 0.75 },
+            ..Change::NONE
+        };
+        let expected = [
+            [167.97, 157.34, 138.35, 108.07, 79.16, 51.81],
+            [126.88, 150.55, 156.11, 128.07, 97.39, 68.09],
+            [56.66, 75.43, 74.50, 129.98, 113.99, 82.91],
+            [62.61, 35.85, 52.83, 163.22, 128.97, 96.12],
+            [94.16, 54.56, 70.04, 133.76, 142.34, 107.70],
+            [113.61, 71.65, 31.08, 143.00, 154.09, 117.67],
+        ];
+        check_geometry(change, expected);
+    }
+
+    #[test]
     fn brightness_multiplies_and_clips() {
         let bright = changed(Change { brightness: 2.0, ..Change::NONE });
         assert_eq!(bright[4..8], [20.0, 22.0, 24.0, 26.0]);
@@ -331,16 +409,129 @@ mod tests {
         assert_eq!(image[..4], [0.0, 1.0, 2.0, 3.0]);
     }
 
+    /// What the settings of the first version draw.
+    fn first_settings() -> Augment {
+        Augment {
+            flip: 0.5,
+            rotation: 10.0,
+            shift: 0.1,
+            zoom: 0.1,
+            brightness: Some([0.8, 1.2]),
+            erase: 0.5,
+            ..Augment::default()
+        }
+    }
+
+    /// Recorded with the program as it was before shear, contrast, crop and joint zoom: results that lie on
+    /// disk under old keys were made with these numbers.
+    #[test]
+    fn files_without_the_newer_settings_see_the_numbers_they_always_saw() {
+        for (item, recorded) in [
+            (
+                11,
+                "0 8.575610591764903 -0.0012585947762050048 0.026028258277347643 1.064419734551475 \
+                 1.0075338011708055 1.1062246125118342 0.3136452556690731 0.3075917606370187 \
+                 0.8134387745109849 0.5991089086441045",
+            ),
+            (
+                12,
+                "1 6.818544902994216 0.015951930430573122 -0.08322356312170101 1.0664909335787454 \
+                 1.003490420347416 0.8943734617093287",
+            ),
+            (
+                13,
+                "1 -9.42695223100828 0.08749206194092016 -0.0038315223066835574 1.0732966664209607 \
+                 1.0464520590340007 0.9885960672309193 0.2501133794927039 0.4480294549512032 \
+                 0.7732742144199083 0.9685129004265993",
+            ),
+        ] {
+            let it = first_settings().draw(7, 3, item);
+            let ([shift_x, shift_y], [zoom_x, zoom_y]) = (it.shift, it.zoom);
+            let mut drawn = vec![f64::from(u8::from(it.flip)), it.rotation, shift_x, shift_y];
+            drawn.extend([zoom_x, zoom_y, it.brightness]);
+            drawn.extend(it.erased.iter().flat_map(|it| [it.left, it.top, it.right, it.bottom]));
+            let recorded: Vec<f64> =
+                recorded.split_whitespace().map(|it| it.parse().unwrap()).collect();
+            assert_eq!(drawn, recorded, "image {item}");
+            assert_eq!((it.shear, it.contrast, it.window), (0.0, 1.0, Window::WHOLE));
+        }
+    }
+
+    #[test]
+    fn newer_settings_leave_the_draws_of_the_others_alone() {
+        let all = Augment {
+            shear: 10.0,
+            contrast: Some([0.5, 1.5]),
+            crop: Some(0.9),
+            ..first_settings()
+        };
+        for item in 0..100 {
+            let (plain, more) = (first_settings().draw(0, 1, item), all.draw(0, 1, item));
+            let Change { shear, contrast, window, .. } = more;
+            assert_eq!(Change { shear, contrast, window, ..plain }, more);
+            let none = Augment { shear: 10.0, ..Augment::default() }.draw(0, 1, item);
+            assert_eq!(none.shear, shear, "a draw depends on another setting");
+        }
+    }
+
+    #[test]
+    fn joint_zoom_is_the_same_for_both_axes() {
+        let independent = first_settings();
+        let joint = Augment { zoom_axes: ZoomAxes::Joint, ..first_settings() };
+        for item in 0..20 {
+            let ([a, b], [c, d]) = (independent.draw(0, 1, item).zoom, joint.draw(0, 1, item).zoom);
+            assert!(a != b && c == d && a == c, "{a} {b} {c} {d}");
+        }
+    }
+
     #[test]
     fn changes_follow_from_seed_epoch_and_item_and_fill_their_ranges() {
-        let augment = Augment { flip: 0.5, rotation: 10.0, zoom: 0.1, ..Augment::default() };
+        let augment = Augment {
+            flip: 0.5,
+            rotation: 10.0,
+            zoom: 0.1,
+            shear: 5.0,
+            contrast: Some([0.5, 1.5]),
+            crop: Some(0.9),
+            ..Augment::default()
+        };
         assert_eq!(augment.draw(1, 2, 3), augment.draw(1, 2, 3));
         assert_ne!(augment.draw(1, 2, 3), augment.draw(1, 3, 3));
         let changes: Vec<_> = (0..1000).map(|it| augment.draw(0, 1, it)).collect();
-        let widest = changes.iter().map(|it| it.rotation.abs()).fold(0.0, f64::max);
-        assert!((9.5..=10.0).contains(&widest), "{widest}");
+        for (name, of, [low, high]) in [
+            ("rotation", (|it| it.rotation) as fn(&Change) -> f64, [-10.0, 10.0]),
+            ("shear", |it| it.shear, [-5.0, 5.0]),
+            ("contrast", |it| it.contrast, [0.5, 1.5]),
+            ("left", |it| it.window.left, [0.0, 0.1]),
+            ("bottom", |it| it.window.top + it.window.side, [0.9, 1.0]),
+        ] {
+            let least = changes.iter().map(of).fold(f64::MAX, f64::min);
+            let most = changes.iter().map(of).fold(f64::MIN, f64::max);
+            let edge = 0.02 * (high - low);
+            let fills = (low..low + edge).contains(&least) && (high - edge..=high).contains(&most);
+            assert!(fills, "{name}: {least} to {most}");
+        }
         let shares = shares(&changes);
         assert!((shares["flip"] - 0.5).abs() < 0.05, "{shares:?}");
-        assert!(!shares.contains_key("shift"), "{shares:?}");
+        let names: Vec<&str> = shares.keys().map(String::as_str).collect();
+        assert_eq!(names, ["contrast", "crop", "flip", "rotation", "shear", "zoom"]);
+    }
+
+    #[test]
+    fn what_cannot_be_right_is_told() {
+        for (text, key) in [
+            ("shear = 90", "shear"),
+            ("crop = 0.0", "crop"),
+            ("crop = 1.1", "crop"),
+            ("contrast = [1.2, 0.8]", "contrast"),
+            ("contrast = [0.0, 0.8]", "contrast"),
+            ("brightness = [1.2, 0.8]", "brightness"),
+        ] {
+            let problems = toml::from_str::<Augment>(text).unwrap().check();
+            let keys: Vec<&str> = problems.iter().map(|it| it.key.as_str()).collect();
+            assert_eq!(keys, [key], "{text}");
+        }
+        let fine = "shear = 20\ncrop = 0.9\ncontrast = [0.8, 1.2]\nzoom_axes = \"joint\"";
+        assert_eq!(toml::from_str::<Augment>(fine).unwrap().check(), []);
     }
 }
