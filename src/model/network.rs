@@ -9,7 +9,7 @@ use crate::event::Layer as LayerCount;
 use crate::model::backbone::Described;
 use crate::model::head::Head;
 use crate::model::layer::{Builder, Pass, forward_all};
-use crate::model::{FrozenNorm, Input, Model};
+use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
 use crate::torch::Device;
 use crate::torch::ops;
 use crate::torch::parameters::{Parameters, Slot};
@@ -189,6 +189,12 @@ impl Network {
     /// What a gray level is worth in each channel of the scaled pixels.
     pub fn pixel_scale(&self) -> [f64; 3] {
         self.input.scaling().0.map(f64::from)
+    }
+
+    /// The strength of `noise` on each channel of the scaled pixels; `pixels` is the standard deviation of
+    /// the training pixels in gray levels.
+    pub fn input_noise(&self, noise: GaussianNoise, pixels: f64) -> [f64; 3] {
+        self.pixel_scale().map(|gray| noise.in_layer_units(pixels * gray, gray))
     }
 
     /// Scales gray levels 0-255 to what the weights were trained with; one channel becomes three.

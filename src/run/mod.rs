@@ -304,10 +304,10 @@ impl Runner<'_> {
         let settings = &self.trial.settings.noise;
         let mut std = NoiseStd::default();
         if let Some(noise) = settings.input {
-            let scale = network.pixel_scale();
-            std.input = scale.map(|it| noise.in_layer_units(images.pixels.std * it, it));
+            std.input = network.input_noise(noise, images.pixels.std);
             let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
-            self.say_noise("input", mean(std.input), images.pixels.std * mean(scale))?;
+            let signal = images.pixels.std * mean(network.pixel_scale());
+            self.say_noise("input", mean(std.input), signal)?;
         }
         if let Some(noise) = settings.features {
             let signal = train.features_std(network, images, MEASURED_FEATURES);

@@ -108,3 +108,63 @@ pub fn erase(x: Tensor<4>, rectangles: &[Option<Rectangle>], fill: f64) -> Tenso
         x.masked_fill(&inside, fill)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torch::Device;
+    use crate::torch::tensor::{from_floats, to_floats};
+
+    /// Checks the contrast of a picture whose pixel in channel k, row y, column x is
+    /// (37 y + 23 x + 5 x y + 70 k) mod `levels`. The expected numbers are those of torchvision 0.24,
+    /// `transforms.v2.functional.adjust_contrast(picture / 255, factor) * 255`.
+    #[track_caller]
+    fn check_contrast(
+        [channels, height, width]: [usize; 3],
+        levels: usize,
+        factor: f32,
+        expected: &[f32],
+    ) {
+        let pixel = |it: usize| {
+            let (k, y, x) = (it / (height * width), it / width % height, it % width);
+            ((37 * y + 23 * x + 5 * x * y + 70 * k) % levels) as f32
+        };
+        let pixels: Vec<f32> = (0..channels * height * width).map(pixel).collect();
+        let other = vec![7.0; pixels.len()];
+        let x = from_floats(&[pixels, other].concat(), [2, channels, height, width], Device::Cpu);
+        let got = to_floats(change_contrast(x, &[factor, 1.0]));
+        let (got, untouched) = got.split_at(expected.len());
+        for (a, b) in got.iter().zip(expected) {
+            assert!((a - b).abs() < 0.01, "{a} for {b} in {got:?}");
+        }
+        assert!(untouched.iter().all(|it| (it - 7.0).abs() < 1e-4), "{untouched:?}");
+    }
+
+    #[test]
+    fn contrast_of_gray_pictures_is_that_of_torchvision() {
+        let less = [
+            44.38, 55.88, 67.38, 78.88, 62.88, 76.88, 90.88, 104.87, 81.38, 97.87, 114.38, 130.88,
+            99.87, 118.88, 137.88, 56.88,
+        ];
+        check_contrast([1, 4, 4], 200, 0.5, &less);
+        let more = [
+            0.0, 0.0, 20.35, 57.15, 5.95, 50.75, 95.55, 140.35, 65.15, 117.95, 170.75, 223.55,
+            124.35, 185.15, 245.95, 0.0,
+        ];
+        check_contrast([1, 4, 4], 200, 1.6, &more);
+    }
+
+    #[test]
+    fn contrast_of_colour_pictures_is_that_of_torchvision() {
+        let less = [
+            50.52, 62.02, 73.52, 69.02, 83.02, 97.02, 85.52, 97.02, 108.52, 104.02, 118.02, 132.02,
+            120.52, 132.02, 143.52, 139.02, 153.02, 167.02,
+        ];
+        check_contrast([3, 2, 3], 256, 0.5, &less);
+        let more = [
+            0.0, 0.0, 12.97, 0.0, 43.37, 88.17, 51.37, 88.17, 124.97, 110.57, 155.37, 200.17,
+            163.37, 200.17, 236.97, 222.57, 255.0, 255.0,
+        ];
+        check_contrast([3, 2, 3], 256, 1.6, &more);
+    }
+}

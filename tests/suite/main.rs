@@ -10,6 +10,8 @@ mod keys;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod resume;
@@ -17,3 +19,5 @@ mod resume;
 mod sharing;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod views;
