@@ -246,14 +246,14 @@ impl Change {
         let [zoom_x, zoom_y] = self.zoom;
         let rows = [[cos * zoom_x, -sin_sheared * zoom_y], [sin * zoom_x, cos_sheared * zoom_y]];
         let mirror = if self.flip { -1.0 } else { 1.0 };
-        let (side, [x, y]) = (self.window.side, self.window.centre());
-        let row = |at: usize| {
-            let [along, down] = rows[at];
-            let shift = 2.0 * self.shift[at] + along * x + down * y;
-            [along * side * mirror, down * side, shift].map(|it| it as f32)
-        };
-        let ([a, b, c], [d, e, f]) = (row(0), row(1));
-        [a, b, c, d, e, f]
+        let (side, centre) = (self.window.side, self.window.centre());
+        let mut map = [0.0; 6];
+        for (row, ([along, down], shift)) in map.chunks_mut(3).zip(rows.into_iter().zip(self.shift))
+        {
+            let shift = 2.0 * shift + along * centre[0] + down * centre[1];
+            row.copy_from_slice(&[along * side * mirror, down * side, shift].map(|it| it as f32));
+        }
+        map
     }
 }
 
@@ -371,8 +371,8 @@ mod tests {
         check_geometry(change, expected);
     }
 
-    /// The same with a shift before them, and between zoom and flip a window of 3/4 of the side, 1/5 from the
-    /// left and 1/20 from the top: all as 3x3 matrices on 0..1 in NumPy, then SciPy once.
+    // The same with a shift before them, and between zoom and flip a window of 3/4 of the side, 1/5 from the
+    // left and 1/20 from the top: all as 3x3 matrices on 0..1, then SciPy once.
     #[test]
     fn all_geometry_at_once_is_interpolated_once() {
         let change = Change {
@@ -468,7 +468,7 @@ mod tests {
         for item in 0..100 {
             let (plain, more) = (first_settings().draw(0, 1, item), all.draw(0, 1, item));
             let Change { shear, contrast, window, .. } = more;
-            assert_eq!(Change { shear, contrast, window, ..plain }, more);
+            assert_eq!(Change { shear, window, contrast, ..plain }, more);
             let none = Augment { shear: 10.0, ..Augment::default() }.draw(0, 1, item);
             assert_eq!(none.shear, shear, "a draw depends on another setting");
         }

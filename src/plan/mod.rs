@@ -17,8 +17,8 @@ use crate::config::read::{Point, Written};
 use crate::data::Data;
 use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
-use crate::model::network::frozen_blocks;
-use crate::model::{Noise, Unit, WeightFile, Weights};
+use crate::model::trainable::{Trainable, resolve};
+use crate::model::{Model, Noise, Unit, WeightFile, Weights};
 use crate::train::Stage;
 use crate::train::views::Evaluate;
 
@@ -308,8 +308,13 @@ fn evaluate_settings(settings: &Experiment) -> Json {
     serde_json::json!({ "split": split, "evaluate": different(&settings.evaluate) })
 }
 
+/// How many blocks lie wholly before what trains.
+fn frozen_blocks(model: &Model, trainable: &Trainable) -> usize {
+    resolve(model, trainable).map_or(0, |it| it.frozen_blocks)
+}
+
 /// What decides a frozen prefix's output, besides images and weights.
-fn features_settings(settings: &Experiment, trainable: &str) -> Json {
+fn features_settings(settings: &Experiment, trainable: &Trainable) -> Json {
     serde_json::json!({
         "backbone": settings.model.backbone,
         "blocks": frozen_blocks(&settings.model, trainable),

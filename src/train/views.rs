@@ -149,6 +149,7 @@ mod tests {
     use crate::data::dataset::{self, Dataset};
     use crate::data::decode::decode;
     use crate::model::network::Plan;
+    use crate::model::trainable::resolve;
     use crate::model::{FrozenNorm, Input, Model};
     use crate::torch::Device;
     use crate::torch::tensor::{from_floats, to_floats};
@@ -233,7 +234,7 @@ mod tests {
     fn windows_of_the_whole_picture_and_features_that_lie_there_change_nothing() {
         let dataset = faces();
         let mut network = network(&dataset);
-        network.train_from(usize::MAX);
+        network.train(&resolve(&Model::default(), &"head".into()).unwrap());
         let images = Images::new(&dataset, SIZE, Device::Cpu);
         let plain = Split { rows: &SAMPLE, features: None };
         let flip = judged(&plain, &network, &images, Views::Flip);
@@ -250,8 +251,8 @@ mod tests {
         assert_eq!(with_features.probabilities, flip.probabilities);
     }
 
-    /// The windows of a 10x10 picture whose pixel in row y, column x is 10 y + x, against
-    /// torchvision.transforms.v2.functional.ten_crop(picture, [6, 6]) of torchvision 0.24: of each crop the
+    /// The windows of a 10x10 picture whose pixel in row y, column x is 10 y + x, against those of
+    /// `torchvision.transforms.v2.functional.ten_crop(picture, [6, 6])`, version 0.24: of each crop the
     /// first two pixels, the last one and the sum.
     #[test]
     fn windows_are_those_of_torchvisions_ten_crop() {
