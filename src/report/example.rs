@@ -103,6 +103,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
             split: "test".into(),
             images,
             scores,
+            viewed: None,
         }),
         others: vec![],
     };

@@ -23,6 +23,7 @@ mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod warnings;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::event::Epoch;
+use crate::event::{Epoch, Viewed};
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
 use crate::report::metrics::{Confusion, Stat};
@@ -172,6 +172,11 @@ impl<'a> Run<'a> {
 
     pub(super) fn macro_f1(&self) -> Option<f64> {
         self.confusion.as_ref().and_then(Confusion::macro_f1)
+    }
+
+    /// The views that its test averaged over; none if it looked at the images as they are.
+    pub(super) fn viewed(&self) -> Option<&'a Viewed> {
+        self.record.facts.evaluation.as_ref()?.viewed.as_ref()
     }
 
     pub(super) fn test_loss(&self) -> Option<f64> {

@@ -13,7 +13,9 @@ use crate::report::page::{Page, Section, class_table, figure, lead, prose, state
 use crate::report::sections::data_card;
 use crate::report::study::{Run, majority};
 use crate::report::techniques::{self, kept_weights};
+use crate::report::warnings;
 use crate::store::record::{Record, Stage, State};
+use crate::warning;
 
 /// What lies in a run's folder beside its record.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -127,6 +129,7 @@ fn header(run: &Run<'_>) -> Markup {
         @if let State::Failed(it) = &record.state {
             div .failures { article .failed { p { (prose(&it.message)) } @if !it.help.is_empty() { p .help { (prose(&it.help)) } } } }
         }
+        @if let Some(it) = warnings::of_run(record) { (it) }
         (tiles(run))
     }
 }
@@ -145,11 +148,14 @@ fn tiles(run: &Run<'_>) -> Markup {
     let loss = run
         .test_loss()
         .map_or_else(String::new, |it| format!("{split} loss {}", format::score(it)));
+    let test_note = run.viewed().map_or(guess, |it| {
+        format!("{}, {} views; plain: {} %", it.name, it.count, format::percent(it.plain.accuracy))
+    });
     html! {
         div .tiles {
             @if let Some(it) = run.valid_accuracy() { (tile("Validation accuracy", share(it), &kept)) }
             @if let Some(it) = run.test_accuracy() {
-                (tile(&format!("{} accuracy", capital(split)), share(it), &guess))
+                (tile(&format!("{} accuracy", capital(split)), share(it), &test_note))
             }
             @if let Some(it) = run.macro_f1() { (tile("Macro-F1", share(it), &loss)) }
             @if let Some(it) = balanced { (tile("Balanced accuracy", share(it), "mean recall")) }
@@ -229,14 +235,7 @@ fn noise(it: &Noise) -> Markup {
                 dt { "Of the signal" } dd { (format!("{:.3}", it.signal_std)) }
                 dt { "Share" } dd { (format::small_percent(share)) }
             }
-            @if share < 0.01 {
-                p .warning {
-                    "The noise is below 1 % of what it is added to: expect no effect."
-                    @if it.layer == "input" {
-                        " If it was meant relative to the input, set its unit to " code { "input-std" } "."
-                    }
-                }
-            }
+            @if let Some(it) = warning::noise(it) { p .warning { (prose(&it.message)) } }
         }
     }
 }
@@ -335,7 +334,6 @@ fn features(it: &Stage) -> Markup {
 }
 
 fn augmented(it: &Augmentation) -> Markup {
-    let untouched = it.changed.values().all(|it| *it == 0.0);
     html! {
         div {
             dl .shares {
@@ -351,7 +349,7 @@ fn augmented(it: &Augmentation) -> Markup {
                 "Measured on the " (counted(it.images, "image")) " of the first epoch; on average a pixel moved by "
                 (format!("{:.1}", it.mean_difference)) " of 255 gray levels."
             }
-            @if untouched { p .warning { "Augmentation changed no image at all." } }
+            @if let Some(it) = warning::augmentation(it) { p .warning { (prose(&it.message)) } }
         }
     }
 }
