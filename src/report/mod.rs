@@ -18,6 +18,7 @@ pub mod metrics;
 mod page;
 pub mod plot;
 mod sections;
+pub mod statistics;
 mod study;
 #[cfg(test)]
 mod tests;
