@@ -4,6 +4,7 @@ use std::io;
 
 use maud::{Markup, html};
 
+use crate::report::comparison::Comparisons;
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
 use crate::report::metrics::Stat;
@@ -14,11 +15,13 @@ use crate::report::page::{
 use crate::report::plot::Style;
 use crate::report::sections;
 use crate::report::study::{Configuration, Run, Study};
+use crate::report::verdicts;
 use crate::store::record::State;
 
 /// The page of `study` and the figures on it.
 pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<(Page, Drawn)> {
-    let drawn = Drawn::of(study);
+    let comparisons = Comparisons::of(study);
+    let drawn = Drawn::of(study, &comparisons);
     let leaderboard = html! {
         (leaderboard(study))
         div .figures { @for it in drawn.accuracy.iter().chain(&drawn.cost) { (figure(it)?) } }
@@ -27,6 +30,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
     let mut add = |id, title, body: Option<Markup>| {
         all.extend(body.map(|body| Section { id, title, body }));
     };
+    add("real", "Which differences are real", verdicts::section(&comparisons, drawn.effects.as_ref())?);
     add("differences", "What differs", sections::differences(study));
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("confusion", "Confusion", confusion(&drawn)?);
@@ -39,7 +43,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
         home: None,
         inputs,
         plots: drawn.names(),
-        header: header(study, name),
+        header: header(study, &comparisons, name),
         sections: all,
         footer: sections::footer(study),
     };
@@ -50,6 +54,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
 pub(super) struct Drawn {
     pub(super) accuracy: Option<Figure>,
     pub(super) cost: Option<Figure>,
+    pub(super) effects: Option<Figure>,
     pub(super) learning: Vec<Figure>,
     pub(super) confusions: Vec<(Style, Figure)>,
     pub(super) class_f1: Option<Figure>,
@@ -57,10 +62,11 @@ pub(super) struct Drawn {
 }
 
 impl Drawn {
-    fn of(study: &Study<'_>) -> Self {
+    fn of(study: &Study<'_>, comparisons: &Comparisons<'_, '_>) -> Self {
         Self {
             accuracy: figures::accuracy(study),
             cost: figures::cost(study),
+            effects: verdicts::forest(comparisons),
             learning: figures::learning(study),
             confusions: figures::confusions(study),
             class_f1: figures::class_f1(study),
@@ -76,12 +82,12 @@ impl Drawn {
 
     /// Every figure with a PNG of its own.
     pub(super) fn singles(&self) -> impl Iterator<Item = &Figure> {
-        let options = self.accuracy.iter().chain(&self.cost).chain(&self.class_f1);
-        options.chain(&self.learning).chain(&self.data)
+        let options = self.accuracy.iter().chain(&self.cost).chain(&self.effects);
+        options.chain(&self.class_f1).chain(&self.learning).chain(&self.data)
     }
 }
 
-fn header(study: &Study<'_>, name: &str) -> Markup {
+fn header(study: &Study<'_>, comparisons: &Comparisons<'_, '_>, name: &str) -> Markup {
     let n_runs = study.runs().count();
     let of =
         |wanted: &str| study.runs().filter(|it| state_name(&it.record.state) == wanted).count();
@@ -95,7 +101,11 @@ fn header(study: &Study<'_>, name: &str) -> Markup {
                 span class={ "state " (name) } { (n) " " (name) } " "
             }
         }
-        @if let Some(best) = study.ranked().next() { (tiles(study, best, seconds)) }
+        @if let Some(best) = study.ranked().next() {
+            p .winner { "Best on validation: " (swatch(best.style)) strong { (best.label) } }
+            @if let Some(it) = verdicts::lead_of_the_best(comparisons) { (it) }
+            (tiles(study, best, seconds))
+        }
         @else { p .lead { "No run has finished yet." } }
     }
 }
@@ -116,7 +126,6 @@ fn tiles(study: &Study<'_>, best: &Configuration<'_>, seconds: f64) -> Markup {
     let f1 = best.stat(Run::macro_f1);
     let total = format!("over {}", counted(study.runs().count(), "run"));
     html! {
-        p .winner { "Best on validation: " (swatch(best.style)) strong { (best.label) } }
         div .tiles {
             (tile("Validation accuracy", value(valid), &over(valid)))
             @if split != "valid" {
@@ -135,6 +144,7 @@ fn leaderboard(study: &Study<'_>) -> Markup {
         best_of(study, Run::valid_accuracy),
         best_of(study, Run::test_accuracy),
         best_of(study, Run::macro_f1),
+        best_of(study, Run::roc_auc),
     ];
     html! {
         p .lead {
@@ -149,6 +159,7 @@ fn leaderboard(study: &Study<'_>) -> Markup {
             thead { tr {
                 th .num { "#" } th { "Configuration" } th { "Seeds" }
                 th .num { "Valid accuracy" } th .num { (held_out) " accuracy" } th .num { "Macro-F1" }
+                th .num { "ROC-AUC" }
                 th .num { (held_out) " loss" } th .num { "Trainable" } th .num { "Epochs" }
                 th .num { "Time" }
             } }
@@ -163,8 +174,9 @@ fn best_of<'a>(study: &Study<'a>, score: impl Fn(&Run<'a>) -> Option<f64>) -> f6
     means.filter(|it| it.is_finite()).fold(f64::MIN, f64::max)
 }
 
-fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Markup {
-    let stats = [it.stat(Run::valid_accuracy), it.stat(Run::test_accuracy), it.stat(Run::macro_f1)];
+fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Markup {
+    let scores = [Run::valid_accuracy, Run::test_accuracy, Run::macro_f1, Run::roc_auc];
+    let stats = scores.map(|score| it.stat(score));
     let own_split = it.runs.iter().find_map(Run::split).filter(|own| split != Some(*own));
     let trainable = it.runs.iter().find_map(Run::parameters);
     html! {

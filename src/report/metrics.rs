@@ -147,6 +147,42 @@ pub fn calibration_error(predictions: &[Prediction]) -> Option<f64> {
     (!predictions.is_empty()).then(|| gap / predictions.len() as f64)
 }
 
+/// Area under the ROC curve of each class against the others, averaged over the classes
+/// (`roc_auc_score(multi_class="ovr", average="macro")`). A class that all images or none belong to has no
+/// curve and is left out; scikit-learn refuses such truths. None without probabilities.
+pub fn roc_auc(predictions: &[Prediction]) -> Option<f64> {
+    let n_classes = predictions.first()?.probabilities.len();
+    let complete = |it: &Prediction| {
+        it.probabilities.len() == n_classes
+            && it.probabilities.iter().all(|it| (0.0..=1.0).contains(it))
+    };
+    if !predictions.iter().all(complete) {
+        return None;
+    }
+    mean(&(0..n_classes).filter_map(|it| class_auc(predictions, it)).collect::<Vec<_>>())
+}
+
+/// Chance that an image of `class` is given a higher probability of it than one of another class;
+/// equal ones count half.
+fn class_auc(predictions: &[Prediction], class: usize) -> Option<f64> {
+    // Positive numbers sort as their bits do, which leave room for whether the class is the true one.
+    let key = |it: &Prediction| {
+        let probability = it.probabilities[class] + 0.0;
+        probability.to_bits() << 1 | u64::from(it.truth == class)
+    };
+    let mut keys: Vec<u64> = predictions.iter().map(key).collect();
+    keys.sort_unstable();
+    let (mut inside, mut outside, mut wins) = (0_u64, 0_u64, 0_u64);
+    for tied in keys.chunk_by(|a, b| a >> 1 == b >> 1) {
+        let of_class = tied.iter().filter(|it| **it & 1 == 1).count() as u64;
+        let others = tied.len() as u64 - of_class;
+        // In halves, so that the count stays whole.
+        wins += of_class * (2 * outside + others);
+        (inside, outside) = (inside + of_class, outside + others);
+    }
+    (inside > 0 && outside > 0).then(|| wins as f64 / (2 * inside * outside) as f64)
+}
+
 fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -6,6 +6,7 @@
 //! **Invariant:** every file is made from the records and the runs' own folders alone, and twice the
 //! same from the same: no clock, no random number, no network.
 
+mod comparison;
 mod curves;
 mod diff;
 #[cfg(test)]
@@ -20,9 +21,11 @@ pub mod plot;
 mod sections;
 pub mod statistics;
 mod study;
+mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod verdicts;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::Epoch;
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
-use crate::report::metrics::{Confusion, Stat};
+use crate::report::metrics::{Confusion, Stat, roc_auc};
 use crate::report::plot::Style;
 use crate::store::record::{Record, State};
 
@@ -101,6 +101,11 @@ impl<'a> Study<'a> {
 }
 
 impl<'a> Configuration<'a> {
+    /// Name of its experiment.
+    pub(super) fn experiment(&self) -> &'a str {
+        self.runs.first().map_or("", |it| it.record.experiment.as_str())
+    }
+
     /// `score` over the seeds that are finished.
     pub(super) fn stat(&self, score: impl Fn(&Run<'a>) -> Option<f64>) -> Option<Stat> {
         Stat::of(&self.finished().filter_map(score).collect::<Vec<_>>())
@@ -172,6 +177,10 @@ impl<'a> Run<'a> {
 
     pub(super) fn macro_f1(&self) -> Option<f64> {
         self.confusion.as_ref().and_then(Confusion::macro_f1)
+    }
+
+    pub(super) fn roc_auc(&self) -> Option<f64> {
+        roc_auc(&self.record.predictions)
     }
 
     pub(super) fn test_loss(&self) -> Option<f64> {
