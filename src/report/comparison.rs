@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use crate::report::metrics::Stat;
-use crate::report::statistics::crossed::{Estimate, difference};
+use crate::report::statistics::crossed::{Estimate, difference, mean};
 use crate::report::statistics::paired::Discordant;
-use crate::report::statistics::{Gain, LEVEL, holm};
+use crate::report::statistics::{Gain, LEVEL, holm, wilson};
 use crate::report::study::{Configuration, Run, Study};
 use crate::report::techniques::{Change, Effect, Techniques};
 use crate::store::record::Prediction;
@@ -153,6 +153,19 @@ impl Comparison<'_, '_> {
             (false, _) => Verdict::NotShown,
         }
     }
+}
+
+/// The interval of a configuration's accuracy: over seeds and images, or of one network over images
+/// (Wilson's). None without predictions.
+pub(super) fn accuracy_interval(it: &Configuration<'_>) -> Option<[f64; 2]> {
+    let tables: Vec<_> = it.finished().map(|it| it.record.predictions.as_slice()).collect();
+    let right = right_on_common_images(&tables)?;
+    if let [only] = right.as_slice() {
+        return wilson(only.iter().filter(|it| **it).count() as u64, only.len() as u64);
+    }
+    let values: Vec<Vec<Gain>> =
+        right.iter().map(|it| it.iter().map(|it| Gain::from(*it)).collect()).collect();
+    Some(mean(&values, LEVEL)?.interval.map(|it| it.clamp(0.0, 1.0)))
 }
 
 /// `all` with p values adjusted for one another, and with verdicts.

@@ -24,6 +24,11 @@ pub(super) fn small_percent(share: f64) -> String {
     }
 }
 
+/// The ends of an interval of shares in percent.
+pub(super) fn interval([low, high]: [f64; 2]) -> String {
+    format!("{} to {}", percent(low), percent(high))
+}
+
 /// A difference of shares in percentage points with one digit and its sign.
 pub(super) fn points(difference: f64) -> String {
     let text = format!("{:+.1}", difference * 100.0);

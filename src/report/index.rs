@@ -4,7 +4,7 @@ use std::io;
 
 use maud::{Markup, html};
 
-use crate::report::comparison::Comparisons;
+use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
 use crate::report::metrics::Stat;
@@ -150,7 +150,9 @@ fn leaderboard(study: &Study<'_>) -> Markup {
         p .lead {
             "Ranked by mean validation accuracy of the kept epoch, so that the " (held_out.to_lowercase())
             " split chooses nothing. Mean ± sample standard deviation over the seeds, in percent; bold is \
-            the highest of a column. Trainable counts the parameters of the last stage."
+            the highest of a column, small the 95 % interval of the accuracy, over seeds and images, or over \
+            images only where there is one seed."
+            " ROC-AUC is that of each class against the others, averaged. Trainable counts the parameters of the last stage."
             @if study.configurations.iter().any(|it| !it.comparable) {
                 " What is judged on other images has no rank."
             }
@@ -189,8 +191,10 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Ma
                 @if !it.comparable { span .tag { "other images" } }
             } }
             td .seeds data-v=(it.runs.len()) { (seeds(it)) }
-            @for (stat, best) in stats.into_iter().zip(bests) {
-                (share_cell(stat, if stat.is_some_and(|it| it.mean == best) { "best" } else { "" }))
+            @for (column, (stat, best)) in stats.into_iter().zip(bests).enumerate() {
+                @let class = if stat.is_some_and(|it| it.mean == best) { "best" } else { "" };
+                @let interval = if column == 1 { accuracy_interval(it) } else { None };
+                (share_cell(stat, class, interval))
             }
             td .num data-v=[it.stat(Run::test_loss).map(|it| it.mean)] {
                 (it.stat(Run::test_loss).map_or(format::NOTHING.into(), |it| format::score(it.mean)))

@@ -67,10 +67,14 @@ impl Confusion {
         self.counts.iter().flatten().sum()
     }
 
+    /// Right answers.
+    pub fn right(&self) -> u64 {
+        (0..self.counts.len()).map(|it| self.counts[it][it]).sum()
+    }
+
     /// Share of right answers; none without images.
     pub fn accuracy(&self) -> Option<f64> {
-        let right: u64 = (0..self.counts.len()).map(|it| self.counts[it][it]).sum();
-        (self.total() > 0).then(|| ratio(right, self.total()))
+        (self.total() > 0).then(|| ratio(self.right(), self.total()))
     }
 
     /// Scores of every class, in label order.
@@ -264,6 +268,33 @@ mod tests {
         close(stat.sd, (32.0_f64 / 7.0).sqrt());
         assert_eq!(Stat::of(&[3.0]).unwrap().sd, None);
         assert!(Stat::of(&[3.0, f64::NAN]).unwrap().mean.is_nan());
+    }
+
+    #[test]
+    fn roc_auc_agrees_with_scikit_learn() {
+        // roc_auc_score(truths, probabilities, multi_class="ovr", average="macro"), with ties.
+        let truths = [0, 1, 1, 2, 2, 0, 1, 0];
+        let probabilities = [
+            [0.5, 0.3, 0.2],
+            [0.4, 0.4, 0.2],
+            [0.1, 0.6, 0.3],
+            [0.3, 0.3, 0.4],
+            [0.2, 0.2, 0.6],
+            [0.3, 0.5, 0.2],
+            [0.25, 0.5, 0.25],
+            [0.6, 0.2, 0.2],
+        ];
+        let mut all = predictions(&truths, &truths);
+        for (it, probabilities) in all.iter_mut().zip(probabilities) {
+            it.probabilities = probabilities.to_vec();
+        }
+        close(roc_auc(&all), 0.933_333_333_333_333_2);
+        // Without images of class 2, the other two classes are averaged.
+        all.retain(|it| it.truth != 2);
+        assert!(roc_auc(&all).is_some());
+        all[0].probabilities[1] = f64::NAN;
+        assert_eq!(roc_auc(&all), None);
+        assert_eq!(roc_auc(&predictions(&[0, 1], &[0, 1])), None, "no probabilities");
     }
 
     #[test]

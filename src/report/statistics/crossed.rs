@@ -99,3 +99,87 @@ impl Squares {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Random, Use};
+
+    const FIRST: [Gain; 20] = [1, 0, 1, 1, 0, -1, 1, -1, -1, 1, 1, 1, -1, 1, 1, 0, -1, 1, -1, -1];
+    const SECOND: [Gain; 20] = [0, 0, 1, 1, 0, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, 0, -1, 0, 1, 1];
+    const THIRD: [Gain; 20] = [-1, 1, 1, -1, 0, 0, 0, 1, -1, 1, 0, 1, 1, 1, 1, 1, 0, -1, -1, 1];
+
+    #[track_caller]
+    fn check(values: &[Vec<Gain>], mean_: f64, p: f64, interval: [f64; 2]) {
+        let it = mean(values, 0.95).unwrap();
+        let pairs = [(it.mean, mean_), (it.p, p), (it.interval[0], interval[0]), (it.interval[1], interval[1])];
+        assert!(pairs.iter().all(|(a, b)| (a - b).abs() < 1e-10), "{it:?}");
+    }
+
+    #[test]
+    fn equal_seeds_are_students_test_over_images() {
+        // ttest_1samp(FIRST, 0) and its confidence_interval(0.95) in SciPy
+        let interval = [-0.286_798_783_640_377_9, 0.586_798_783_640_377_9];
+        check(&[FIRST.to_vec(), FIRST.to_vec()], 0.15, 0.481_035_461_866_859_25, interval);
+    }
+
+    #[test]
+    fn seeds_on_images_that_do_not_matter_are_students_test_over_seeds() {
+        // ttest_1samp of the seeds' means in SciPy: images vary less than the rest here.
+        let seeds = [vec![1, 1, 1, 1, 1, 0], vec![0, 0, 0, 0, 0, 1], vec![1; 6]];
+        let interval = [-0.428_735_101_288_071_24, 1.762_068_434_621_404_4];
+        check(&seeds, 2.0 / 3.0, 0.120_117_309_871_880_27, interval);
+    }
+
+    #[test]
+    fn where_seeds_vary_less_than_chance_the_rest_stands_for_them() {
+        // Mean squares 0.2 (seeds), 0.5219 (images), 0.8667 (rest) by NumPy; t with 2 degrees by SciPy.
+        let interval = [-0.267_114_501_254_226_2, 0.767_114_501_254_226_2];
+        let seeds = [FIRST.to_vec(), SECOND.to_vec(), THIRD.to_vec()];
+        check(&seeds, 0.25, 0.173_023_230_370_043_08, interval);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_has_no_estimate() {
+        assert_eq!(difference(&[], 0.95), None);
+        assert_eq!(difference(&[vec![]], 0.95), None);
+        assert_eq!(mean(&[vec![1, 0], vec![1]], 0.95), None);
+        let same = difference(&[vec![0; 5], vec![0; 5]], 0.95).unwrap();
+        assert_eq!(same, Estimate { mean: 0.0, interval: [0.0, 0.0], p: 1.0 });
+        let two = difference(&[vec![1, 1], vec![1, 1]], 0.95).unwrap();
+        assert_eq!(two.p, 0.5, "two images are no proof, however sure they are");
+    }
+
+    /// Gains of two configurations: images have their difficulty, configurations take to some images,
+    /// seeds are better or worse as a whole, and every answer has some luck.
+    fn study(study: u64, seeds: u64, seed_sd: f64, better: f64) -> Vec<Vec<Gain>> {
+        const IMAGES: u64 = 300;
+        let draw = |what: u64, item: u64| Random::at(study, Use::Init, what, item).normal();
+        let right = |side: u64, seed: u64, image: u64| {
+            let own = 0.3 * draw(1 + side, image) + 0.3 * draw(100 + 2 * seed + side, image);
+            let of_seed = seed_sd * draw(10 + side, seed);
+            0.4 + draw(0, image) + own + of_seed + better * side as f64 > 0.0
+        };
+        let gain = |seed, image| Gain::from(right(1, seed, image)) - Gain::from(right(0, seed, image));
+        (0..seeds).map(|seed| (0..IMAGES).map(|image| gain(seed, image)).collect()).collect()
+    }
+
+    /// Share of 300 made-up studies without a difference whose interval holds zero.
+    fn coverage(seeds: u64, seed_sd: f64) -> f64 {
+        let holds = |it: &u64| {
+            let [low, high] = difference(&study(*it, seeds, seed_sd, 0.0), 0.95).unwrap().interval;
+            low <= 0.0 && high >= 0.0
+        };
+        (0..300).filter(holds).count() as f64 / 300.0
+    }
+
+    #[test]
+    fn nineteen_of_twenty_intervals_hold_the_truth() {
+        for (seeds, seed_sd) in [(1, 0.0), (3, 0.0), (3, 0.1), (5, 0.1)] {
+            let share = coverage(seeds, seed_sd);
+            assert!(share >= 0.925, "{seeds} seeds, deviation {seed_sd}: {share}");
+        }
+        // One seed knows nothing of the others; that is why it is never called real.
+        assert!(coverage(1, 0.2) < 0.7);
+    }
+}

@@ -114,3 +114,56 @@ pub fn binomial(n: usize, p: f64) -> (usize, Vec<f64>) {
     let sum: f64 = chances.iter().sum();
     (first, chances.into_iter().map(|it| it / sum).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn close(it: f64, expected: f64) {
+        assert!((it / expected - 1.0).abs() < 1e-10, "{it} is not {expected}");
+    }
+
+    // All numbers below were recorded from SciPy 1.16.
+
+    #[test]
+    fn the_gamma_function_agrees_with_scipy() {
+        close(ln_gamma(0.3), 1.095_797_994_818_075_6);
+        close(ln_gamma(5.5), 3.957_813_967_618_716_5);
+        close(ln_gamma(1794.5), 11_647.931_173_765_66);
+    }
+
+    #[test]
+    fn students_t_agrees_with_scipy() {
+        // 2 * t.sf(t, df)
+        close(t_two_sided(2.0, 1.0), 0.295_167_235_300_866_5);
+        close(t_two_sided(2.5, 2.7), 0.097_079_414_442_934_68);
+        close(t_two_sided(-1.96, 3588.0), 0.050_073_080_801_457_36);
+        close(t_two_sided(10.0, 4.0), 0.000_562_003_622_715_991);
+        close(t_two_sided(0.3, 12.5), 0.769_107_743_968_534_7);
+        assert_eq!(t_two_sided(0.0, 3.0), 1.0);
+        // t.ppf(0.975, df)
+        for (df, expected) in [
+            (1.0, 12.706_204_736_174_694),
+            (2.0, 4.302_652_729_749_462),
+            (3.7, 2.867_520_707_191_189_5),
+            (30.0, 2.042_272_456_301_237_8),
+            (3588.0, 1.960_625_371_964_363_8),
+        ] {
+            close(t_critical(0.05, df), expected);
+        }
+    }
+
+    #[test]
+    fn binomial_chances_agree_with_scipy() {
+        let (first, chances) = binomial(10, 0.3);
+        assert_eq!((first, chances.len()), (0, 11));
+        close(chances[0], 0.028_247_524_9);
+        close(chances[3], 0.266_827_932);
+        close(chances[10], 5.9049e-6);
+        close(coin_at_most(3, 10), 0.171_875);
+        let (first, chances) = binomial(1_000_000, 0.5);
+        assert!(first > 490_000 && chances.len() < 20_000, "the ends are left out");
+        assert_eq!((binomial(4, 0.0), binomial(4, 1.0)), ((0, vec![1.0]), (4, vec![1.0])));
+    }
+}

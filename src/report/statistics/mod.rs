@@ -42,3 +42,33 @@ pub fn wilson(right: u64, n: u64) -> Option<[f64; 2]> {
         * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     (n > 0.0).then(|| [(middle - half).max(0.0), (middle + half).min(1.0)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holm_agrees_with_statsmodels() {
+        // multipletests([0.01, 0.04, 0.03, 0.005, 0.5], method="holm")
+        let adjusted = holm(&[0.01, 0.04, 0.03, 0.005, 0.5]);
+        for (it, expected) in adjusted.iter().zip([0.04, 0.09, 0.09, 0.025, 0.5]) {
+            assert!((it - expected).abs() < 1e-15, "{adjusted:?}");
+        }
+        assert_eq!(holm(&[]), [0.0; 0]);
+        assert_eq!(holm(&[0.6, 0.7]), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn wilsons_interval_agrees_with_scipy() {
+        // binomtest(right, n).proportion_ci(0.95, "wilson")
+        for (right, n, low, high) in [
+            (2096, 3589, 0.567_799_730_483_821_2, 0.600_034_004_155_259_6),
+            (0, 20, 0.0, 0.161_125_158_052_819_35),
+            (7, 10, 0.396_778_147_461_145_26, 0.892_208_732_593_699),
+        ] {
+            let it = wilson(right, n).unwrap();
+            assert!((it[0] - low).abs() < 1e-12 && (it[1] - high).abs() < 1e-12, "{it:?}");
+        }
+        assert_eq!(wilson(0, 0), None);
+    }
+}

@@ -64,3 +64,42 @@ impl Discordant {
         Some([quantile(tail), quantile(1.0 - tail)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mcnemars_test_agrees_with_scipy() {
+        // binomtest(gained, gained + lost, 0.5).pvalue
+        for (gained, lost, p) in [
+            (1, 5, 0.21875),
+            (10, 20, 0.098_737_146_705_389_05),
+            (50, 100, 5.447_533_103_392_542e-5),
+            (500, 400, 0.000_956_444_136_918_937_3),
+            (0, 5, 0.0625),
+            (7, 7, 1.0),
+            (0, 0, 1.0),
+        ] {
+            let it = Discordant { gained, lost, images: 1000 }.mcnemar();
+            assert!((it / p - 1.0).abs() < 1e-10, "{gained} {lost}: {it} is not {p}");
+        }
+    }
+
+    #[test]
+    fn the_bootstrap_is_the_limit_of_scipys() {
+        // bootstrap((gains,), np.mean, n_resamples=200_000, method="percentile"), times the images.
+        for (gained, lost, images, low, high) in
+            [(120, 80, 1000, 12.0, 68.0), (9, 2, 50, 1.0, 13.0), (300, 240, 3589, 15.0, 106.0)]
+        {
+            let it = Discordant { gained, lost, images }.bootstrap(0.95).unwrap();
+            let ends = it.map(|it| (it * images as f64).round());
+            assert!((ends[0] - low).abs() <= 1.0 && (ends[1] - high).abs() <= 1.0, "{ends:?}");
+        }
+        let same = Discordant { gained: 0, lost: 0, images: 9 };
+        assert_eq!(same.bootstrap(0.95), Some([0.0, 0.0]));
+        assert_eq!(Discordant::of(&[]).bootstrap(0.95), None);
+        let all = Discordant::of(&[1, 1, 1]);
+        assert_eq!((all.difference(), all.bootstrap(0.95)), (1.0, Some([1.0, 1.0])));
+    }
+}
