@@ -106,8 +106,9 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         let effects = judged(shown.par_iter().filter_map(|it| compare(it)).collect());
         let left_out = possible.len() - shown.len();
         let best: Vec<_> = all.into_iter().take(MOST_BEST).collect();
-        let pairs: Vec<_> =
-            (0..best.len()).flat_map(|from| (from + 1..best.len()).map(move |to| (from, to))).collect();
+        let pairs: Vec<_> = (0..best.len())
+            .flat_map(|from| (from + 1..best.len()).map(move |to| (from, to)))
+            .collect();
         let pairs = judged(pairs.par_iter().filter_map(|it| compare_best(&best, *it)).collect());
         Self { effects, left_out, best, pairs }
     }
@@ -188,7 +189,9 @@ fn common<'r, 'a>(
     for first in from.finished().filter(judged) {
         let fits = |it: &&Run<'_>| it.seed == first.seed && it.split() == first.split();
         let known = pairs.iter().any(|it| it.0.seed == first.seed);
-        pairs.extend(to.finished().filter(judged).find(fits).filter(|_| !known).map(|it| (first, it)));
+        pairs.extend(
+            to.finished().filter(judged).find(fits).filter(|_| !known).map(|it| (first, it)),
+        );
     }
     pairs
 }
@@ -199,8 +202,11 @@ fn compare<'s, 'a>(
     to: &'s Configuration<'a>,
 ) -> Option<Comparison<'s, 'a>> {
     let pairs = common(from, to);
-    let tables: Vec<_> =
-        pairs.iter().flat_map(|it| [it.0, it.1]).map(|it| it.record.predictions.as_slice()).collect();
+    let tables: Vec<_> = pairs
+        .iter()
+        .flat_map(|it| [it.0, it.1])
+        .map(|it| it.record.predictions.as_slice())
+        .collect();
     let right = right_on_common_images(&tables)?;
     let gain = |pair: &[Vec<bool>]| -> Vec<Gain> {
         let one = |(from, to): (&bool, &bool)| Gain::from(*to) - Gain::from(*from);
@@ -245,9 +251,10 @@ fn right_on_common_images(tables: &[&[Prediction]]) -> Option<Vec<Vec<bool>>> {
     }
     let by_id = tables.iter().map(|it| it.iter().map(|it| (it.id.as_str(), it)).collect());
     let maps: Vec<HashMap<&str, &Prediction>> = by_id.collect();
-    let kept: Vec<_> = first.iter().filter(|it| maps.iter().all(|map| map.contains_key(&*it.id))).collect();
+    let kept: Vec<_> =
+        first.iter().filter(|it| maps.iter().all(|map| map.contains_key(&*it.id))).collect();
     let labels_agree = |it: &&Prediction| maps.iter().all(|map| map[&*it.id].truth == it.truth);
-    if kept.is_empty() || !kept.iter().all(|it| labels_agree(it)) {
+    if kept.is_empty() || !kept.iter().all(labels_agree) {
         return None;
     }
     let of = |map: &HashMap<&str, &Prediction>| kept.iter().map(|it| right(map[&*it.id])).collect();

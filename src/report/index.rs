@@ -3,6 +3,7 @@
 use std::io;
 
 use maud::{Markup, html};
+use rayon::prelude::*;
 
 use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
@@ -20,6 +21,8 @@ use crate::store::record::State;
 
 /// The page of `study` and the figures on it.
 pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<(Page, Drawn)> {
+    // Many at once; the tables ask one by one.
+    study.runs().par_bridge().for_each(Run::prepare_roc_auc);
     let comparisons = Comparisons::of(study);
     let drawn = Drawn::of(study, &comparisons);
     let leaderboard = html! {
@@ -30,7 +33,11 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
     let mut add = |id, title, body: Option<Markup>| {
         all.extend(body.map(|body| Section { id, title, body }));
     };
-    add("real", "Which differences are real", verdicts::section(&comparisons, drawn.effects.as_ref())?);
+    add(
+        "real",
+        "Which differences are real",
+        verdicts::section(&comparisons, drawn.effects.as_ref())?,
+    );
     add("differences", "What differs", sections::differences(study));
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("confusion", "Confusion", confusion(&drawn)?);

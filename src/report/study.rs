@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -52,6 +53,8 @@ pub(super) struct Run<'a> {
     pub(super) seed: String,
     /// Counted from its predictions.
     pub(super) confusion: Option<Confusion>,
+    /// Asked for by pages that are written anew only, since it takes sorting.
+    roc_auc: OnceLock<Option<f64>>,
 }
 
 impl<'a> Study<'a> {
@@ -148,7 +151,8 @@ impl<'a> Run<'a> {
         let n_classes = record.facts.dataset.as_ref().map_or(0, |it| it.classes.len());
         let counted = || Confusion::count(n_classes, &record.predictions);
         let confusion = (!record.predictions.is_empty()).then(counted);
-        Self { record, place, seed: seed(&record.settings), confusion }
+        let (seed, roc_auc) = (seed(&record.settings), OnceLock::new());
+        Self { record, place, seed, confusion, roc_auc }
     }
 
     /// Link to its page from the page of the study.
@@ -179,8 +183,13 @@ impl<'a> Run<'a> {
         self.confusion.as_ref().and_then(Confusion::macro_f1)
     }
 
+    /// Computes it, for asking later.
+    pub(super) fn prepare_roc_auc(&self) {
+        let _known = self.roc_auc();
+    }
+
     pub(super) fn roc_auc(&self) -> Option<f64> {
-        roc_auc(&self.record.predictions)
+        *self.roc_auc.get_or_init(|| roc_auc(&self.record.predictions))
     }
 
     pub(super) fn test_loss(&self) -> Option<f64> {

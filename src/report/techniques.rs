@@ -100,8 +100,10 @@ impl<'a> Techniques<'a> {
         let backbone = settings.get("model.backbone").map(String::as_str);
         let (mut common, mut named, mut placed) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in settings.iter().filter(|it| it.0 != "stages") {
-            let of = |name: &&str| Some(key.strip_prefix("stages.")?.strip_prefix(name)?.strip_prefix('.')?);
-            let found = stages.iter().enumerate().find_map(|(at, name)| Some((at, *name, of(&name)?)));
+            let rest =
+                |name: &str| key.strip_prefix("stages.")?.strip_prefix(name)?.strip_prefix('.');
+            let mut named_stages = stages.iter().enumerate();
+            let found = named_stages.find_map(|(at, name)| Some((at, *name, rest(name)?)));
             match found {
                 Some((at, name, rest)) => {
                     named.push((number(Stage::Named(name), rest), value.as_str()));
@@ -287,13 +289,13 @@ mod tests {
 
     /// `PLAIN` and the same with each of `changes` made: what stands before `=>` becomes what stands behind.
     fn study(changes: &[&[(&str, &str)]]) -> Vec<String> {
-        let changed = |all: &&[(&str, &str)]| {
+        let made = |all: &&[(&str, &str)]| {
             all.iter().fold(PLAIN.to_owned(), |text, (from, to)| {
                 assert!(text.contains(from), "{from}");
                 text.replace(from, to)
             })
         };
-        iter::once(PLAIN.to_owned()).chain(changes.iter().map(changed)).collect()
+        iter::once(PLAIN.to_owned()).chain(changes.iter().map(made)).collect()
     }
 
     #[test]
@@ -301,18 +303,15 @@ mod tests {
         let flip = ("flip = 0.0", "flip = 0.5");
         let lr = ("lr = 0.001", "lr = 0.1");
         let found = effects(&study(&[&[flip], &[lr], &[flip, lr]]));
-        let expected = [
-            "augmentation: 0 > 1",
-            "augmentation: 2 > 3",
-            "optimizer: 0 > 2",
-            "optimizer: 1 > 3",
-        ];
+        let expected =
+            ["augmentation: 0 > 1", "augmentation: 2 > 3", "optimizer: 0 > 2", "optimizer: 1 > 3"];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_backbone_brings_its_weights_and_layer_names_along() {
-        let backbone = [("'vgg16'", "'resnet50'"), ("vgg16.pth", "resnet.pth"), ("block5", "layer4")];
+        let backbone =
+            [("'vgg16'", "'resnet50'"), ("vgg16.pth", "resnet.pth"), ("block5", "layer4")];
         assert_eq!(effects(&study(&[&backbone])), ["backbone: 0 > 1"]);
         let whole = [("'vgg16'", "'resnet50'"), ("block5", "all")];
         assert_eq!(effects(&study(&[&whole])), [""; 0], "two changes at a time");

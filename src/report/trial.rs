@@ -134,8 +134,7 @@ fn header(run: &Run<'_>) -> Markup {
 fn tiles(run: &Run<'_>) -> Markup {
     let share = |it: f64| html! { (format::percent(it)) small { " %" } };
     let split = run.split().unwrap_or("test");
-    let guess =
-        majority(run.record).map(|it| format!("largest class: {} %", format::percent(it)));
+    let guess = majority(run.record).map(|it| format!("largest class: {} %", format::percent(it)));
     let counts = run.confusion.as_ref().map(|it| (it.right(), it.total()));
     let interval = counts.and_then(|(right, all)| wilson(right, all));
     let interval = interval.map(|it| format!("95 %: {}", format::interval(it)));

@@ -16,7 +16,7 @@ use crate::report::techniques::Change;
 /// Changed settings that are named before the rest is folded away.
 const MOST_CHANGES: usize = 3;
 /// Seeds that are told one by one.
-const MOST_SEEDS: usize = 10;
+const MOST_SEEDS: usize = 5;
 
 /// The section; none if nothing can be compared.
 pub(super) fn section(
@@ -87,7 +87,8 @@ pub(super) fn forest(all: &Comparisons<'_, '_>) -> Option<Figure> {
     let caption = format!(
         "Accuracy with the change less accuracy without it, and its 95 % interval, over {seeds} and \
          {images}; what varies by chance is the images and, where there are several, the seeds. An \
-         interval that crosses zero may be no difference."
+         interval that crosses zero may be no difference; a hollow mark beside zero may be the luckiest of \
+         several comparisons (Holm)."
     );
     Some(figure("effects", Chart::Forest(chart), caption))
 }
@@ -107,9 +108,8 @@ fn label(it: &Comparison<'_, '_>) -> String {
     if it.from.experiment() != it.to.experiment() {
         return format!("{} → {}", it.from.label, it.to.label);
     }
-    let change = |it: &Change<'_>| {
-        format!("{} {} → {}", short(it.key), value(it.from), value(it.to))
-    };
+    let change =
+        |it: &Change<'_>| format!("{} {} → {}", short(it.key), value(it.from), value(it.to));
     let all: Vec<_> = it.changes.iter().map(change).collect();
     format!("{}: {}", it.from.experiment(), all.join(", "))
 }
@@ -132,7 +132,7 @@ fn effects(all: &Comparisons<'_, '_>) -> Markup {
     html! {
         h3 .table-title { "One technique at a time" }
         p .lead {
-            "Every pair of configurations that differ in one technique, as the plainer one → the other. Accuracies and \
+            "Every pair of configurations that differ in one technique, the plainer one first. Accuracies and \
             differences are in percent and percentage points, over the seeds that both have."
             @if all.left_out > 0 {
                 " The " (MOST_EFFECTS) " pairs that rank highest on validation; "
@@ -142,8 +142,8 @@ fn effects(all: &Comparisons<'_, '_>) -> Markup {
         div .scroll { table .sortable .effects {
             thead { tr {
                 th { "Technique" } th { "Configurations" } th { "What differs" }
-                th .num { "Without" } th .num { "With" } th .num { "Difference" }
-                th .num { "p (Holm)" } th { "By seed" } th { "Verdict" }
+                th .num { "First" } th .num { "Second" } th .num { "Difference" }
+                th .num { "p (Holm)" } th title="with the p value of McNemar's exact test" { "By seed, McNemar" } th { "Verdict" }
             } }
             tbody { @for it in &all.effects { (effect_row(it)) } }
         } }
@@ -170,8 +170,10 @@ fn name(it: &Configuration<'_>) -> Markup {
 }
 
 fn changes(all: &[Change<'_>]) -> Markup {
-    let line = |it: &Change<'_>| html! {
-        div .change { code { (breakable(it.key)) } " " (value(it.from)) " → " (value(it.to)) }
+    let line = |it: &Change<'_>| {
+        html! {
+            div .change { code { (breakable(it.key)) } " " (value(it.from)) " → " (value(it.to)) }
+        }
     };
     html! {
         @for it in all.iter().take(MOST_CHANGES) { (line(it)) }
@@ -194,14 +196,13 @@ fn difference_cell(it: &Comparison<'_, '_>) -> Markup {
     }
 }
 
-/// The difference under each seed; McNemar's p on hovering, since it speaks of two networks only.
+/// The difference under each seed, with the p value of McNemar's test of these two networks.
 fn by_seed(it: &Comparison<'_, '_>) -> Markup {
     let sd = it.over_seeds().and_then(|it| it.sd);
     html! {
-        div .chips { @for seed in it.seeds.iter().take(MOST_SEEDS) {
-            span .chip title={
-                "seed " (seed.seed) ": McNemar's exact p = " (format::p_value(seed.mcnemar))
-            } { (format::points(seed.difference)) }
+        div .by-seed { @for seed in it.seeds.iter().take(MOST_SEEDS) {
+            span title={ "seed " (seed.seed) } { (format::points(seed.difference)) }
+            span .interval { "p " (format::p_value(seed.mcnemar)) }
         } }
         div .interval {
             @if it.seeds.len() > MOST_SEEDS { "the first of " (it.seeds.len()) " seeds, " }

@@ -99,10 +99,16 @@ impl Forest {
         frame.columns(canvas, &x)?;
         frame.feet(canvas, &x, &self.x)?;
         if let Some(zero) = x.at(0.0) {
-            canvas.line(&[(zero, frame.top - 4.0), (zero, frame.bottom)], Ink::TEXT, 1.5, Dash::Solid)?;
+            canvas.line(
+                &[(zero, frame.top - 4.0), (zero, frame.bottom)],
+                Ink::TEXT,
+                1.5,
+                Dash::Solid,
+            )?;
         }
         self.draw_legend(canvas)?;
-        let group_width = self.rows.iter().map(|it| text_width(&it.group, TEXT)).fold(0.0, f64::max);
+        let group_width =
+            self.rows.iter().map(|it| text_width(&it.group, TEXT)).fold(0.0, f64::max);
         for (at, row) in self.rows.iter().enumerate() {
             row.draw(canvas, &x, TOP + (at as f64 + 0.5) * ROW, group_width.min(150.0))?;
         }
@@ -112,7 +118,9 @@ impl Forest {
     /// The marks that occur, with their meaning.
     fn draw_legend<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> io::Result<()> {
         let mut x = 8.0;
-        for (mark, name) in Mark::ALL.iter().filter(|it| self.rows.iter().any(|row| row.mark == it.0)) {
+        for (mark, name) in
+            Mark::ALL.iter().filter(|it| self.rows.iter().any(|row| row.mark == it.0))
+        {
             mark.draw(canvas, (x, 14.0))?;
             canvas.text(name, (x + 13.0, 14.0), TEXT, Ink::MUTED, Align::Left)?;
             x += 13.0 + text_width(name, TEXT) + 26.0;

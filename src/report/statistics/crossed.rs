@@ -5,9 +5,9 @@
 //! several readers on the same cases (Dorfman, Berbaum and Metz 1992), the degrees of freedom
 //! after Satterthwaite (1946) and Hillis (2007). Parts that would be negative count as 0, in both.
 
+use super::Gain;
 use super::distribution::{t_critical, t_two_sided};
 use super::paired::Discordant;
-use super::Gain;
 
 /// A mean over seeds and images, and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -112,7 +112,12 @@ mod tests {
     #[track_caller]
     fn check(values: &[Vec<Gain>], mean_: f64, p: f64, interval: [f64; 2]) {
         let it = mean(values, 0.95).unwrap();
-        let pairs = [(it.mean, mean_), (it.p, p), (it.interval[0], interval[0]), (it.interval[1], interval[1])];
+        let pairs = [
+            (it.mean, mean_),
+            (it.p, p),
+            (it.interval[0], interval[0]),
+            (it.interval[1], interval[1]),
+        ];
         assert!(pairs.iter().all(|(a, b)| (a - b).abs() < 1e-10), "{it:?}");
     }
 
@@ -147,7 +152,7 @@ mod tests {
         let same = difference(&[vec![0; 5], vec![0; 5]], 0.95).unwrap();
         assert_eq!(same, Estimate { mean: 0.0, interval: [0.0, 0.0], p: 1.0 });
         let two = difference(&[vec![1, 1], vec![1, 1]], 0.95).unwrap();
-        assert_eq!(two.p, 0.5, "two images are no proof, however sure they are");
+        assert!((two.p - 0.5).abs() < 1e-12, "two images are no proof, however sure they are");
     }
 
     /// Gains of two configurations: images have their difficulty, configurations take to some images,
@@ -160,7 +165,8 @@ mod tests {
             let of_seed = seed_sd * draw(10 + side, seed);
             0.4 + draw(0, image) + own + of_seed + better * side as f64 > 0.0
         };
-        let gain = |seed, image| Gain::from(right(1, seed, image)) - Gain::from(right(0, seed, image));
+        let gain =
+            |seed, image| Gain::from(right(1, seed, image)) - Gain::from(right(0, seed, image));
         (0..seeds).map(|seed| (0..IMAGES).map(|image| gain(seed, image)).collect()).collect()
     }
 
@@ -177,7 +183,8 @@ mod tests {
     fn nineteen_of_twenty_intervals_hold_the_truth() {
         for (seeds, seed_sd) in [(1, 0.0), (3, 0.0), (3, 0.1), (5, 0.1)] {
             let share = coverage(seeds, seed_sd);
-            assert!(share >= 0.925, "{seeds} seeds, deviation {seed_sd}: {share}");
+            // The share of 300 studies scatters by 1.3 points itself.
+            assert!(share >= 0.915, "{seeds} seeds, deviation {seed_sd}: {share}");
         }
         // One seed knows nothing of the others; that is why it is never called real.
         assert!(coverage(1, 0.2) < 0.7);

@@ -44,18 +44,19 @@ fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     const MOST: usize = 10_000;
     let away = |it: f64| if it.abs() < TINY { TINY } else { it };
-    let (mut value, mut c, mut d) = (1.0, 1.0, 0.0);
+    let (mut value, mut above, mut below) = (1.0, 1.0, 0.0);
     for step in 1..MOST {
-        let m = (step / 2) as f64;
+        let half = (step / 2) as f64;
+        let at = a + 2.0 * half;
         let term = if step % 2 == 0 {
-            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m))
+            half * (b - half) * x / ((at - 1.0) * at)
         } else {
-            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0))
+            -(a + half) * (a + b + half) * x / (at * (at + 1.0))
         };
-        d = 1.0 / away(1.0 + term * d);
-        c = away(1.0 + term / c);
-        value *= c * d;
-        if (c * d - 1.0).abs() < 1e-15 {
+        below = 1.0 / away(1.0 + term * below);
+        above = away(1.0 + term / above);
+        value *= above * below;
+        if (above * below - 1.0).abs() < 1e-15 {
             break;
         }
     }

@@ -38,8 +38,7 @@ pub fn wilson(right: u64, n: u64) -> Option<[f64; 2]> {
     let z = 1.959_963_984_540_054_f64;
     let (share, n) = (right as f64 / n as f64, n as f64);
     let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
-    let half = z / (1.0 + z * z / n)
-        * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     (n > 0.0).then(|| [(middle - half).max(0.0), (middle + half).min(1.0)])
 }
 
