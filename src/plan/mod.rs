@@ -317,7 +317,7 @@ fn features_settings(settings: &Experiment, trainable: &Trainable) -> Json {
 
 /// What decides a stage's result, besides images and first weights.
 fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
-    serde_json::json!({
+    let mut what = serde_json::json!({
         "seed": settings.seeds,
         "split": different(&settings.data.split),
         "limit": settings.data.limit,
@@ -328,7 +328,11 @@ fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
         "noise": different(&settings.noise),
         "batch_norm": different(&settings.batch_norm),
         "stage": different(stage),
-    })
+    });
+    if settings.model.input_norm {
+        what["input_norm"] = true.into();
+    }
+    what
 }
 
 /// The fields of `value` that differ from their default.
