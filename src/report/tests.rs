@@ -321,26 +321,3 @@ fn images_are_matched_by_their_name_and_label() {
 fn a_study_is_named_after_the_folder_that_holds_its_runs() {
     assert_eq!(study_name(Path::new("/home/me/faces/runs")), "faces");
 }
-
-#[test]
-fn tmp_pages() {
-    let runs = Path::new("/tmp/stats-pages/faces/runs");
-    let _ = fs::remove_dir_all("/tmp/stats-pages");
-    let _ = index(&records(runs), runs);
-    let runs = Path::new("/tmp/stats-pages/grid/runs");
-    let mut all = study(runs, 10, |it| 0.55 + 0.015 * it as f64);
-    all.remove(5);
-    all.remove(4);
-    let _ = index(&all, runs);
-    let runs = Path::new("/tmp/stats-pages/large/runs");
-    let all = many(runs, 1000);
-    let t = std::time::Instant::now();
-    let study = Study::of(&all, &[], runs);
-    eprintln!("study {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    let it = Comparisons::of(&study);
-    eprintln!("comparisons {:?} {}", t.elapsed(), it.effects.len());
-    let t = std::time::Instant::now();
-    super::index::page(&study, "grid", String::new()).unwrap();
-    eprintln!("page {:?}", t.elapsed());
-}

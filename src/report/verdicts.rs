@@ -103,13 +103,13 @@ fn extent(all: &[Comparison<'_, '_>]) -> Option<(String, String)> {
     Some((range(|it| it.seeds.len(), "seed")?, range(|it| it.images, "image")?))
 }
 
-/// What is compared, in one line.
+/// What is compared, in one line; without arrows, which the font of the PNGs lacks.
 fn label(it: &Comparison<'_, '_>) -> String {
     if it.from.experiment() != it.to.experiment() {
-        return format!("{} → {}", it.from.label, it.to.label);
+        return format!("{} to {}", it.from.label, it.to.label);
     }
     let change =
-        |it: &Change<'_>| format!("{} {} → {}", short(it.key), value(it.from), value(it.to));
+        |it: &Change<'_>| format!("{} {} to {}", short(it.key), value(it.from), value(it.to));
     let all: Vec<_> = it.changes.iter().map(change).collect();
     format!("{}: {}", it.from.experiment(), all.join(", "))
 }

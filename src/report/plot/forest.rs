@@ -8,10 +8,10 @@ use super::Style;
 use super::axis::{Axis, Format, Frame, Scale};
 use super::canvas::{Align, At, Canvas, Dash, Ink, shorten, text_width};
 
-const WIDTH: f64 = 1040.0;
+const WIDTH: f64 = 960.0;
 const ROW: f64 = 25.0;
 const TOP: f64 = 44.0;
-const LABELS: f64 = 480.0;
+const LABELS: f64 = 400.0;
 const VALUES: f64 = 150.0;
 const TEXT: f64 = 12.5;
 
