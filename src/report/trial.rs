@@ -11,6 +11,7 @@ use crate::report::format::{self, counted};
 use crate::report::metrics::{Confusion, calibration_error};
 use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
 use crate::report::sections::data_card;
+use crate::report::statistics::wilson;
 use crate::report::study::{Run, majority};
 use crate::report::techniques::{self, kept_weights};
 use crate::report::warnings;
@@ -137,8 +138,14 @@ fn header(run: &Run<'_>) -> Markup {
 fn tiles(run: &Run<'_>) -> Markup {
     let share = |it: f64| html! { (format::percent(it)) small { " %" } };
     let split = run.split().unwrap_or("test");
-    let guess = majority(run.record)
-        .map_or_else(String::new, |it| format!("largest class: {} %", format::percent(it)));
+    let guess = majority(run.record).map(|it| format!("largest class: {} %", format::percent(it)));
+    let counts = run.confusion.as_ref().map(|it| (it.right(), it.total()));
+    let interval = counts.and_then(|(right, all)| wilson(right, all));
+    let interval = interval.map(|it| format!("95 %: {}", format::interval(it)));
+    let viewed = run.viewed().map(|it| {
+        format!("{}, {} views; plain: {} %", it.name, it.count, format::percent(it.plain.accuracy))
+    });
+    let notes: Vec<_> = interval.into_iter().chain(viewed.or(guess)).collect();
     let balanced = run.confusion.as_ref().and_then(Confusion::balanced_accuracy);
     let kept = match (&run.record.state, run.epoch()) {
         (State::Finished, Some(it)) => format!("epoch {} of {}", it.epoch, it.stage),
@@ -148,16 +155,14 @@ fn tiles(run: &Run<'_>) -> Markup {
     let loss = run
         .test_loss()
         .map_or_else(String::new, |it| format!("{split} loss {}", format::score(it)));
-    let test_note = run.viewed().map_or(guess, |it| {
-        format!("{}, {} views; plain: {} %", it.name, it.count, format::percent(it.plain.accuracy))
-    });
     html! {
         div .tiles {
             @if let Some(it) = run.valid_accuracy() { (tile("Validation accuracy", share(it), &kept)) }
             @if let Some(it) = run.test_accuracy() {
-                (tile(&format!("{} accuracy", capital(split)), share(it), &test_note))
+                (tile(&format!("{} accuracy", capital(split)), share(it), &notes.join(" · ")))
             }
             @if let Some(it) = run.macro_f1() { (tile("Macro-F1", share(it), &loss)) }
+            @if let Some(it) = run.roc_auc() { (tile("ROC-AUC", share(it), "one class against the rest, mean")) }
             @if let Some(it) = balanced { (tile("Balanced accuracy", share(it), "mean recall")) }
             @if let Some(it) = calibration_error(&run.record.predictions) {
                 (tile("Calibration error", share(it), "ECE, 10 bins"))
