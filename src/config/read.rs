@@ -19,6 +19,8 @@ use crate::config::schema::Schema;
 use crate::data::source::Source;
 use crate::error::{Error, FileProblems, Problem, Result};
 use crate::model::Weights;
+use crate::model::weights::file::TensorFile;
+use crate::model::weights::input_of;
 
 /// An experiment that was read and has no problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -385,8 +387,19 @@ fn missing_files(experiment: &Experiment) -> Vec<Problem> {
     }
     if let Weights::File(it) = &experiment.model.weights {
         need("model.weights.file.path", &it.path, Path::is_file);
+        if it.input.is_none() && says_no_input(&it.path) {
+            let message = "must say how the file's network wants pixels to be scaled, \
+                           `torchvision`, `plus-minus-one` or `caffe`: its header does not";
+            problems.push(Problem::new("model.weights.file.input", message));
+        }
     }
     problems
+}
+
+/// Whether a weight file is one, but without the scaling of pixels in its header. What is wrong with a
+/// file that is none, its run says.
+fn says_no_input(path: &Path) -> bool {
+    TensorFile::open(path).is_ok_and(|it| matches!(input_of(&it), Ok(None)))
 }
 
 fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {

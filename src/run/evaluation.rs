@@ -1,14 +1,14 @@
 //! The end of a run: predictions of the final weights, and the weights themselves.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::data::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Evaluation, Kind as Event, Sink};
 use crate::model::Input;
 use crate::model::network::{Network, resolve_trainable};
 use crate::model::weights;
+use crate::model::weights::facts;
 use crate::plan::Kind;
 use crate::run::Runner;
 use crate::store::folder::files;
@@ -54,8 +54,8 @@ impl Runner<'_> {
         let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
         [
             ("format", "ferrite-1".to_owned()),
-            ("backbone", plain(serde_json::json!(settings.model.backbone))),
-            (INPUT, plain(serde_json::json!(input))),
+            (facts::BACKBONE, plain(serde_json::json!(settings.model.backbone))),
+            (facts::INPUT, plain(serde_json::json!(input))),
             ("image_size", settings.data.image_size.to_string()),
             ("classes", dataset.classes.join(",")),
             ("key", self.trial.key.clone()),
@@ -64,20 +64,6 @@ impl Runner<'_> {
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
-}
-
-/// The header's name for how a model's pixels are scaled.
-const INPUT: &str = "input";
-
-/// How the model of a finished run wants pixels to be scaled.
-pub(super) fn input_of(model: &Path) -> Result<Input> {
-    let facts = weights::facts(model)?;
-    let input = facts.get(INPUT).cloned().unwrap_or_default();
-    serde_json::from_value(input.into()).map_err(|_| Error::Weights {
-        path: model.to_owned(),
-        message: "its header does not say how pixels are scaled".into(),
-        help: "it is no model of a finished run; use `weights = { file = { … } }` for it".into(),
-    })
 }
 
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {

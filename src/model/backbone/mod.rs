@@ -3,10 +3,12 @@
 //! A backbone is one file that builds its blocks, and one line in [`Backbone::build`].
 
 mod mobilenet_v2;
+pub mod published;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::backbone::published::Published;
 use crate::model::layer::{Builder, Layer};
 
 /// Which backbone.
@@ -50,6 +52,13 @@ impl Backbone {
     pub fn build(self, builder: &mut Builder) -> Described {
         match self {
             Self::MobileNetV2 => mobilenet_v2::build(builder),
+        }
+    }
+
+    /// The weights that are published for it.
+    pub fn published(self) -> &'static [Published] {
+        match self {
+            Self::MobileNetV2 => mobilenet_v2::PUBLISHED,
         }
     }
 }
