@@ -7,6 +7,9 @@ use std::path::Path;
 use memmap2::Mmap;
 
 /// The content of the file at `path`, read as it is looked at.
+///
+/// # Errors
+/// What the operating system says; of a folder too, which is no file.
 pub fn map(path: &Path) -> std::io::Result<Mmap> {
     let file = File::open(path)?;
     // Linux opens folders too, and then speaks of devices.

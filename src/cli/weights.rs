@@ -123,7 +123,7 @@ fn list(arguments: &ListArguments) -> Result<()> {
             Ok(None) => "not there",
             Err(_) => "damaged",
         };
-        rows.push((name_of(backbone), published, state, cache.path(remote(published))));
+        rows.push((backbone.name(), published, state, cache.path(remote(published))));
     }
     if arguments.json {
         let rows = rows.iter().map(|(backbone, it, state, path)| {
@@ -192,7 +192,7 @@ fn import(arguments: &ImportArguments) -> Result<()> {
     let account = Account::new(&file, &wanted);
     account.complete(&file)?;
     let header = [
-        (facts::BACKBONE.to_owned(), name_of(backbone)),
+        (facts::BACKBONE.to_owned(), backbone.name().to_owned()),
         (facts::INPUT.to_owned(), plain(&json!(input))),
     ];
     write_whole(&out, &convert(&file, wanted, header.into())?)?;
@@ -203,7 +203,7 @@ fn import(arguments: &ImportArguments) -> Result<()> {
 fn inspect(arguments: &InspectArguments) -> Result<()> {
     let file = TensorFile::open(&arguments.file)?;
     let backbone = arguments.backbone.as_deref().map(named).transpose()?;
-    let account = backbone.map(|it| (name_of(it), Account::new(&file, &tensors_of(it))));
+    let account = backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it))));
     if arguments.json {
         return print_json(&inspection(&file, account.as_ref()));
     }
@@ -218,7 +218,7 @@ fn inspect(arguments: &InspectArguments) -> Result<()> {
         let _ = writeln!(text, "header: {name} = {value}");
     }
     if let Some((backbone, account)) = account {
-        let _ = write!(text, "{}", said(&backbone, &account));
+        let _ = write!(text, "{}", said(backbone, &account));
     }
     print(&text)
 }
@@ -242,7 +242,7 @@ fn said(backbone: &str, account: &Account) -> String {
     text
 }
 
-fn inspection(file: &TensorFile, account: Option<&(String, Account)>) -> serde_json::Value {
+fn inspection(file: &TensorFile, account: Option<&(&str, Account)>) -> serde_json::Value {
     let (tensors, numbers) = totals(file);
     let listed = file
         .tensors()
@@ -271,20 +271,18 @@ fn totals(file: &TensorFile) -> (usize, usize) {
 }
 
 fn all_published() -> Vec<(Backbone, Published)> {
-    let all = Backbone::ALL.into_iter();
-    all.flat_map(|backbone| backbone.published().iter().map(move |it| (backbone, *it))).collect()
+    let all = Backbone::ALL.iter();
+    all.flat_map(|backbone| backbone.published().iter().map(|it| (*backbone, *it))).collect()
 }
 
 /// The backbone that `model.backbone` calls `name`.
 fn named(name: &str) -> Result<Backbone> {
-    serde_json::from_value(json!(name)).map_err(|_| Error::Usage {
+    let mut all = Backbone::ALL.iter().copied();
+    let names = Backbone::ALL.iter().map(|it| it.name()).collect::<Vec<_>>();
+    all.find(|it| it.name() == name).ok_or_else(|| Error::Usage {
         message: format!("there is no backbone `{name}`"),
-        help: format!("there are {}", Backbone::ALL.map(name_of).join(", ")),
+        help: format!("there are {}", names.join(", ")),
     })
-}
-
-fn name_of(backbone: Backbone) -> String {
-    plain(&json!(backbone))
 }
 
 /// A JSON string without its quotes.

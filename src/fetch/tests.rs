@@ -176,7 +176,7 @@ fn a_download_that_was_complete_but_not_yet_verified_is_taken() {
 
 /// Checks what is said when nothing comes, and what stays in the cache.
 #[track_caller]
-fn check_failure(server: &Server, says: &str, stays: &[&str]) {
+fn check_failure(server: &Server, says: &str, kept: &[&str]) {
     let (_folder, cache) = cache(server);
     let error = fetch(&cache, "0123").unwrap_err();
     assert!(error.to_string().contains(says), "{error}");
@@ -186,7 +186,7 @@ fn check_failure(server: &Server, says: &str, stays: &[&str]) {
     assert!([&*path, URL, "0123"].iter().all(|it| help.contains(it)), "{help}");
     let mut left = files(&cache);
     left.retain(|it| it != "net-0123.pth.lock");
-    assert_eq!(left, stays);
+    assert_eq!(left, kept);
 }
 
 #[test]

@@ -4,8 +4,11 @@
 
 pub mod backbone;
 pub mod head;
+pub mod keras;
 pub mod layer;
 pub mod network;
+pub mod summary;
+pub mod trainable;
 pub mod weights;
 
 use std::path::PathBuf;
@@ -25,6 +28,9 @@ pub struct Model {
     pub backbone: Backbone,
     /// Where the backbone's first weights come from.
     pub weights: Weights,
+    /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
+    /// noise. It trains like the head, so no part of the backbone can be computed once.
+    pub input_norm: bool,
     /// What is put on top of the backbone.
     pub head: Head,
 }

@@ -17,8 +17,8 @@ use crate::config::read::{Point, Written};
 use crate::data::Data;
 use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
-use crate::model::network::frozen_blocks;
-use crate::model::{Input, WeightFile, Weights};
+use crate::model::trainable::{Trainable, resolve};
+use crate::model::{Input, Model, WeightFile, Weights};
 use crate::train::Stage;
 
 /// Versions of the steps' code: raised when a step would give other results for the same settings.
@@ -312,8 +312,13 @@ fn steps(settings: &Experiment, images: &str, weights: &str) -> Vec<Step> {
     steps
 }
 
+/// How many blocks lie wholly before what trains.
+fn frozen_blocks(model: &Model, trainable: &Trainable) -> usize {
+    resolve(model, trainable).map_or(0, |it| it.frozen_blocks)
+}
+
 /// What decides a frozen prefix's output, besides images and weights.
-fn features_settings(settings: &Experiment, trainable: &str) -> Json {
+fn features_settings(settings: &Experiment, trainable: &Trainable) -> Json {
     serde_json::json!({
         "backbone": settings.model.backbone,
         "blocks": frozen_blocks(&settings.model, trainable),
@@ -326,7 +331,7 @@ fn features_settings(settings: &Experiment, trainable: &str) -> Json {
 
 /// What decides a stage's result, besides images and first weights.
 fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
-    serde_json::json!({
+    let mut what = serde_json::json!({
         "seed": settings.seeds,
         "split": different(&settings.data.split),
         "limit": settings.data.limit,
@@ -337,7 +342,11 @@ fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
         "noise": different(&settings.noise),
         "batch_norm": different(&settings.batch_norm),
         "stage": different(stage),
-    })
+    });
+    if settings.model.input_norm {
+        what["input_norm"] = true.into();
+    }
+    what
 }
 
 /// The fields of `value` that differ from their default.

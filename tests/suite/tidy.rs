@@ -37,8 +37,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "error", "event", "torch", "data", "model", "config", "plan", "store", "fetch", "run",
-            "sweep", "report", "progress",
+            "error", "event", "torch", "data", "model", "train", "config", "plan", "store",
+            "fetch", "run", "sweep", "report", "progress",
         ],
     ),
     ("lib", &[]),

@@ -16,3 +16,15 @@ pub struct Published {
     /// How it wants pixels to be scaled.
     pub input: Input,
 }
+
+impl Published {
+    /// One of torchvision's, whose networks all have the same input.
+    pub(super) const fn torchvision(
+        name: &'static str,
+        url: &'static str,
+        sha256: &'static str,
+        bytes: u64,
+    ) -> Self {
+        Self { name, url, sha256, bytes, input: Input::Torchvision }
+    }
+}

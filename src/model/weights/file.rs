@@ -2,6 +2,7 @@
 //!
 //! What a file is, is told by its content, never by its name.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +20,12 @@ use crate::model::weights::pytorch::{self, Archive};
 
 /// What wraps a network and then stands before every name.
 const PREFIXES: [&str; 3] = ["module.", "model.", "_orig_mod."];
+
+/// Tensors by name.
+pub(super) type Tensors = BTreeMap<String, Stored>;
+
+/// What a header says besides tensors.
+type Facts = BTreeMap<String, String>;
 
 /// The formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +57,8 @@ pub struct TensorFile {
     /// What it is.
     pub format: Format,
     /// What its header says besides tensors; PyTorch's files have none.
-    pub facts: BTreeMap<String, String>,
-    tensors: BTreeMap<String, Stored>,
+    pub facts: Facts,
+    tensors: Tensors,
     bytes: Bytes,
     archive: Option<Archive>,
     /// The entry of the archive that was read last: tensors may share one.
@@ -154,20 +161,12 @@ impl TensorFile {
             }
         };
         let width = tensor.dtype.size();
-        let bytes = match contiguous(tensor) {
-            Some(elements) => storage.get(elements.start * width..elements.end * width),
-            None => None,
-        };
-        let gathered;
-        let bytes = match bytes {
-            Some(bytes) => bytes,
-            None => {
-                gathered = gather(tensor, storage)
-                    .ok_or_else(|| wrong(format!("`{name}` does not lie within its storage")))?;
-                &gathered
-            }
-        };
-        let values = tensor.dtype.floats(bytes).ok_or_else(|| {
+        let dense = contiguous(tensor);
+        let dense = dense.and_then(|it| storage.get(it.start * width..it.end * width));
+        let bytes = dense.map(Cow::Borrowed).or_else(|| gather(tensor, storage).map(Cow::Owned));
+        let bytes =
+            bytes.ok_or_else(|| wrong(format!("`{name}` does not lie within its storage")))?;
+        let values = tensor.dtype.floats(&bytes).ok_or_else(|| {
             wrong(format!("`{name}` is {}; only floats can be weights", tensor.dtype.name()))
         })?;
         match values.iter().find(|it| !it.is_finite()) {
@@ -189,9 +188,7 @@ impl TensorFile {
 }
 
 /// The tensors of a safetensors file, and what its header says besides.
-fn open_safetensors(
-    bytes: &[u8],
-) -> Result<(BTreeMap<String, Stored>, BTreeMap<String, String>), String> {
+fn open_safetensors(bytes: &[u8]) -> Result<(Tensors, Facts), String> {
     let incomplete = |it: safetensors::SafeTensorError| {
         format!("it is no complete safetensors file ({it}), and none of PyTorch's")
     };
@@ -214,8 +211,8 @@ fn open_safetensors(
 }
 
 /// Names without what stands before every one of them because the network was wrapped.
-fn unwrapped(mut tensors: BTreeMap<String, Stored>) -> BTreeMap<String, Stored> {
-    let everywhere = |it: &BTreeMap<String, Stored>| {
+fn unwrapped(mut tensors: Tensors) -> Tensors {
+    let everywhere = |it: &Tensors| {
         let mut prefixes = PREFIXES.into_iter();
         prefixes.find(|prefix| !it.is_empty() && it.keys().all(|name| name.starts_with(prefix)))
     };

@@ -201,12 +201,10 @@ impl<'a> Machine<'a> {
                 self.input.take(8)?;
                 Value::Float
             }
-            b'X' => self.input.text(4)?,
-            0x8c => self.input.text(1)?,
+            // The capitals T and U are strings of Python 2.
+            b'X' | b'T' => self.input.text(4)?,
+            0x8c | b'U' => self.input.text(1)?,
             0x8d => self.input.text(8)?,
-            // Strings of Python 2.
-            b'T' => self.input.text(4)?,
-            b'U' => self.input.text(1)?,
             b'B' => Value::Bytes(self.input.counted(4)?),
             b'C' => Value::Bytes(self.input.counted(1)?),
             0x8e => Value::Bytes(self.input.counted(8)?),

@@ -2,14 +2,15 @@
 //!
 //! Both hold a pickle, which [`pickle`] reads as data, and the storages that it refers to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::model::weights::file::{Bytes, Home, Stored};
+use crate::model::weights::dtype::Dtype;
+use crate::model::weights::file::{Bytes, Home, Stored, Tensors};
 use crate::model::weights::pickle::{self, Objects, Tensor, Value};
 
 /// A zip archive in memory.
@@ -46,7 +47,7 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// What is wrong with the file, as the end of a sentence.
-pub(super) fn open_zip(bytes: Bytes) -> Result<(BTreeMap<String, Stored>, Archive), String> {
+pub(super) fn open_zip(bytes: Bytes) -> Result<(Tensors, Archive), String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|it| broken(&it))?;
     let root = archive.file_names().find_map(|it| {
         let name = it.ok()?;
@@ -65,7 +66,7 @@ pub(super) fn open_zip(bytes: Bytes) -> Result<(BTreeMap<String, Stored>, Archiv
     }
     let text = entry(&mut archive, &format!("{root}/data.pkl"), LONGEST_PICKLE)?;
     let (value, objects, _) = pickle::read(&text)?;
-    let mut tensors = BTreeMap::new();
+    let mut tensors = Tensors::new();
     let mut sizes = HashMap::new();
     for (name, tensor) in state_dict(value, &objects)? {
         let storage = objects.storages[tensor.storage];
@@ -125,7 +126,7 @@ fn broken(error: &ZipError) -> String {
 ///
 /// # Errors
 /// What is wrong with the file, as the end of a sentence.
-pub(super) fn open_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
+pub(super) fn open_legacy(bytes: &[u8]) -> Result<Tensors, String> {
     let mut at = 0;
     let mut next = || {
         let end = bytes.len().min(at + LONGEST_PICKLE);
@@ -146,7 +147,7 @@ pub(super) fn open_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, Stri
     let Value::List(keys) = keys else { return Err("it does not list its storages".into()) };
     let named = state_dict(value, &objects)?;
     let homes = storages(bytes, at, &objects, &lists.lists[keys])?;
-    let mut tensors = BTreeMap::new();
+    let mut tensors = Tensors::new();
     for (name, tensor) in named {
         let storage = objects.storages[tensor.storage];
         let home = homes.get(storage.key);
@@ -165,7 +166,7 @@ fn storages<'a>(
     objects: &Objects<'a>,
     keys: &[Value<'a>],
 ) -> Result<HashMap<&'a str, Range<usize>>, String> {
-    let widths = objects.storages.iter().map(|it| (it.key, it.dtype.map_or(1, |it| it.size())));
+    let widths = objects.storages.iter().map(|it| (it.key, it.dtype.map_or(1, Dtype::size)));
     let widths: HashMap<&str, usize> = widths.collect();
     let mut homes = HashMap::new();
     for key in keys {

@@ -123,6 +123,44 @@ fn six() -> (Vec<u8>, Vec<u8>) {
     (value, bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
 }
 
+/// Both files are from PyTorch 2.9.1, the second one with `_use_new_zipfile_serialization=False`:
+///
+/// ```python
+/// net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+/// with torch.no_grad():
+///     net[0].weight.copy_(torch.arange(6.).reshape(3, 2) / 8)
+/// state = net.state_dict()
+/// state.update(half=torch.tensor([1 / 3]).half(), bfloat=torch.tensor([1 / 3]).bfloat16(),
+///              double=torch.tensor([0.1], dtype=torch.float64),
+///              turned=torch.arange(6.).reshape(2, 3).t(), part=torch.arange(6.)[2:4])
+/// state["0.bias"] = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+/// torch.save({"epoch": 3, "state_dict": state}, path)
+/// ```
+#[test]
+fn files_of_pytorch_are_read_as_it_wrote_them() {
+    let zip = include_bytes!("../../../tests/fixtures/weights/zip.pth");
+    let legacy = include_bytes!("../../../tests/fixtures/weights/legacy.pth");
+    for file in [&zip[..], &legacy[..]] {
+        let file = Place::new().open(file).unwrap();
+        assert_eq!(file.tensors().count(), 12);
+        for (name, shape, values) in [
+            ("0.weight", &[3, 2][..], &[0.0, 0.125, 0.25, 0.375, 0.5, 0.625][..]),
+            ("0.bias", &[3], &[1.0, -2.0, 0.5]),
+            ("1.running_var", &[3], &[1.0; 3]),
+            ("half", &[1], &[0.333_251_95]),
+            ("bfloat", &[1], &[0.333_984_38]),
+            ("double", &[1], &[0.1]),
+            ("turned", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
+            ("part", &[2], &[2.0, 3.0]),
+        ] {
+            assert_eq!(file.shape(name), Some(shape), "{name}");
+            assert_eq!(file.values(name).unwrap(), values, "{name}");
+        }
+        let counter = file.tensors().find(|it| it.name == "1.num_batches_tracked").unwrap();
+        assert_eq!((counter.dtype.name(), counter.shape), ("int64", &[][..]));
+    }
+}
+
 #[test]
 fn tensors_are_views_on_storages_in_both_formats() {
     let (value, numbers) = six();
