@@ -17,3 +17,5 @@ mod resume;
 mod sharing;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod weights;
