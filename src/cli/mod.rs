@@ -6,6 +6,7 @@ mod run;
 mod select;
 mod show;
 mod sweep;
+mod weights;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
+use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
 use crate::error::{Error, Result};
 
@@ -42,6 +44,9 @@ enum Command {
     Report(Place),
     /// Print how far every run is
     Status(Place),
+    /// Published weights and weight files: list, fetch, import, inspect
+    #[command(subcommand)]
+    Weights(WeightsCommand),
     /// Print the reference manual of experiment files
     Docs,
 }
@@ -63,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
+        Command::Weights(command) => weights_command(&command),
         Command::Docs => print(&manual()),
     };
     match result {

@@ -14,7 +14,6 @@ pub mod decode;
 pub mod fer2013;
 pub mod fingerprint;
 mod folder;
-mod mapped;
 pub mod part;
 pub mod prepared;
 mod rows;
