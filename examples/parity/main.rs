@@ -308,8 +308,7 @@ fn change(input: &SafeTensors<'_>, size: usize, changes: &[Geometry]) -> Result<
             rotation,
             shift,
             zoom,
-            brightness: 1.0,
-            erased: None,
+            ..Change::NONE
         })
         .collect();
     let mut output = Output::default();

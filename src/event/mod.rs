@@ -248,6 +248,20 @@ pub struct Evaluation {
     pub images: usize,
     /// Loss and accuracy.
     pub scores: Scores,
+    /// What was averaged over several views of each image; none if it was looked at as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewed: Option<Viewed>,
+}
+
+/// Several views of each image in a test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Viewed {
+    /// What they are, e.g. `flip`.
+    pub name: String,
+    /// How many views of an image there are.
+    pub count: usize,
+    /// Loss and accuracy of the same weights on the images as they are.
+    pub plain: Scores,
 }
 
 /// The name of the weights that a run ends with.
@@ -391,8 +405,8 @@ mod tests {
     #[test]
     fn an_event_is_one_flat_json_object_and_comes_back_equal() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
-        let weights = FINAL.to_owned();
-        let kind = Kind::Evaluated(Evaluation { weights, split: "test".into(), images: 4, scores });
+        let (weights, split) = (FINAL.to_owned(), "test".to_owned());
+        let kind = Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed: None });
         let event = Event { at_ms: 7, kind };
         let line = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
@@ -404,7 +418,7 @@ mod tests {
     fn weights_kept_under_a_metric_say_so() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
         let [weights, split] = ["valid_accuracy", "test"].map(str::to_owned);
-        let kind = Kind::Evaluated(Evaluation { weights, split, images: 4, scores });
+        let kind = Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed: None });
         let line = serde_json::to_string(&kind).unwrap();
         assert!(line.contains(r#""weights":"valid_accuracy""#), "{line}");
         assert_eq!(serde_json::from_str::<Kind>(&line).unwrap(), kind);

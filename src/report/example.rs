@@ -104,6 +104,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
             split: "test".into(),
             images,
             scores,
+            viewed: None,
         }),
         others: vec![],
     };
@@ -130,12 +131,13 @@ fn settings(shape: &Shape, seed: usize) -> String {
     let lr = if shape.fine_tuned { 1e-4 } else { shape.lr };
     format!(
         "about = \"{}\"\nseed = {seed}\n[data]\nsource = {{ fer2013 = {{ csv = \"data/fer2013.csv\" }} }}\n\
-         image_size = {}\n[augment]\nflip = 0.5\nrotation = 10\n[model]\nbackbone = \"{}\"\n\
+         image_size = {}\n[augment]\nflip = 0.5\nrotation = 10\n{}[model]\nbackbone = \"{}\"\n\
          weights = \"imagenet\"\n[model.head]\nlayers = [1024, 512]\ndropout = 0.5\n\
          [[stages]]\nname = \"head\"\ntrainable = \"head\"\nepochs = 20\nbatch_size = 64\n\
          optimizer = {{ adam = {{ lr = {lr} }} }}\n{}",
         shape.experiment,
         if shape.backbone == "xception" { 71 } else { 96 },
+        if shape.experiment.contains("noise") { "[noise]\nfeatures = 0.1\n" } else { "" },
         shape.backbone,
         if shape.fine_tuned { &tune } else { "" },
     )

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -11,13 +12,14 @@ use crate::model::network::Network;
 use crate::model::trainable::resolve;
 use crate::model::weights::{facts, serialize};
 use crate::plan::Kind;
-use crate::run::Runner;
 use crate::run::stage::load_stage;
+use crate::run::{Runner, waiting};
 use crate::store::folder::files;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
 use crate::store::write_whole;
 use crate::train::images::{Images, Split};
+use crate::train::views::judge;
 
 impl Runner<'_> {
     pub(super) fn evaluate(
@@ -64,8 +66,12 @@ impl Runner<'_> {
         (images, split): (&Images<'_>, &Split<'_>),
         input: Input,
     ) -> Result<(String, Vec<u8>)> {
-        let (scores, probabilities) = split.evaluate(network, images);
-        let predictions = predictions(dataset, split.rows, &probabilities);
+        let views = self.trial.settings.evaluate.views;
+        let started = Instant::now();
+        let judged = judge(split, network, images, views, &mut |done| {
+            (self.log.listener)(&waiting("evaluation", done, split.rows.len(), started));
+        });
+        let predictions = predictions(dataset, split.rows, &judged.probabilities);
         let table = predictions_csv(&dataset.classes, &predictions)?;
         let file = files::of_weights(files::PREDICTIONS, weights);
         self.log.folder.write(&file, &table)?;
@@ -73,7 +79,8 @@ impl Runner<'_> {
         self.log.folder.write(&files::of_weights(files::MODEL, weights), &model)?;
         let name = if dataset.test.is_empty() { "valid" } else { "test" };
         let (weights, images) = (weights.to_owned(), split.rows.len());
-        let evaluation = Evaluation { weights, split: name.to_owned(), images, scores };
+        let (split, scores, viewed) = (name.to_owned(), judged.scores, judged.viewed);
+        let evaluation = Evaluation { weights, split, images, scores, viewed };
         self.log.emit(Event::Evaluated(evaluation))?;
         Ok((file, table))
     }

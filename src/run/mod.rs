@@ -25,7 +25,7 @@ use crate::model::network::{Network, NoiseStd, Plan};
 use crate::model::summary::summarize;
 use crate::model::trainable::resolve;
 use crate::model::weights::{self, Part};
-use crate::model::{GaussianNoise, Input, Unit, Weights};
+use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::evaluation::input_of;
@@ -256,14 +256,14 @@ impl Runner<'_> {
         let settings = &self.trial.settings.noise;
         let mut std = NoiseStd::default();
         if let Some(noise) = settings.input {
-            let scale = network.pixel_scale();
-            let signal = images.pixels.std * scale;
-            std.input = in_layer_units(noise, signal, scale);
-            self.say_noise("input", std.input, signal)?;
+            std.input = network.input_noise(noise, images.pixels.std);
+            let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
+            let signal = images.pixels.std * mean(network.pixel_scale());
+            self.say_noise("input", mean(std.input), signal)?;
         }
         if let Some(noise) = settings.features {
             let signal = train.features_std(network, images, MEASURED_FEATURES);
-            std.features = in_layer_units(noise, signal, 1.0);
+            std.features = noise.in_layer_units(signal, 1.0);
             self.say_noise("features", std.features, signal)?;
         }
         Ok(std)
@@ -278,14 +278,6 @@ impl Runner<'_> {
         let stages = &self.trial.settings.stages;
         let index = stages.iter().position(|it| it.name == stage.name).unwrap_or_default();
         Random::at(self.trial.seed, Use::Stage, index as u64, 0).bits()
-    }
-}
-
-fn in_layer_units(noise: GaussianNoise, signal: f64, scale: f64) -> f64 {
-    match noise.unit {
-        Unit::InputStd => noise.std * signal,
-        Unit::Gray => noise.std * scale,
-        Unit::Layer => noise.std,
     }
 }
 

@@ -136,6 +136,18 @@ impl Tally {
     }
 }
 
+/// The logarithm of the mean of each class's probability over several views of the same images. As class
+/// scores they give these mean probabilities, and their cross-entropy.
+///
+/// - input: one or more of `[batch, classes]`
+/// - output: `[batch, classes]`
+pub fn log_mean_probability(views: Vec<Tensor<2>>) -> Tensor<2> {
+    let count = views.len() as f64;
+    let logarithms: Vec<_> =
+        views.into_iter().map(|it| open(it).log_softmax(1, Kind::Double)).collect();
+    close(tch::Tensor::stack(&logarithms, 0).logsumexp([0].as_slice(), false) - count.ln())
+}
+
 /// Class probabilities, row by row.
 ///
 /// - input: `[batch, classes]`

@@ -188,6 +188,20 @@ pub fn add_noise<const D: usize>(x: Tensor<D>, std: f64) -> Tensor<D> {
     map(x, |x| x + x.randn_like() * std)
 }
 
+/// [`add_noise`] with a standard deviation for each of three channels; 0 for all is none.
+///
+/// - input and output: `[batch, 3, h, w]`
+pub fn add_noise_to_channels(x: Tensor<4>, stds: [f64; 3]) -> Tensor<4> {
+    match stds {
+        [0.0, 0.0, 0.0] => x,
+        [a, b, c] if a == b && b == c => add_noise(x, a),
+        _ => map(x, |x| {
+            let stds = tch::Tensor::from_slice(&stds.map(|it| it as f32)).to(x.device());
+            x + x.randn_like() * stds.reshape([1, 3, 1, 1])
+        }),
+    }
+}
+
 /// Standard deviation over all values.
 pub fn std_of<const D: usize>(x: Tensor<D>) -> f64 {
     open(x).std(true).double_value(&[])

@@ -13,6 +13,7 @@ pub mod optimizer;
 pub mod order;
 pub mod schedule;
 pub mod stopping;
+pub mod views;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,8 @@ mod keys;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod resume;
@@ -19,3 +21,5 @@ mod sharing;
 mod techniques;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod views;
