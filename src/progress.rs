@@ -219,6 +219,15 @@ impl Download {
     }
 }
 
+/// A bar that counts to `total` on a terminal, and is nothing elsewhere.
+pub fn counting(what: &str, total: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64);
+    let style = ProgressStyle::with_template("  {bar:24.cyan/238} {pos}/{len} {prefix}  {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(what.to_owned());
+    bar
+}
+
 fn download_bar(name: &str, done: u64) -> ProgressBar {
     let bar = ProgressBar::new(1).with_position(done);
     // What was there before has no part in the speed.

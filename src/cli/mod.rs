@@ -3,6 +3,7 @@
 mod interrupt;
 mod new;
 mod plan;
+mod predict;
 mod run;
 mod select;
 mod show;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
+use crate::cli::predict::{PredictArguments, predict_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
@@ -44,6 +46,8 @@ enum Command {
     Retry(SweepArguments),
     /// Carry out one trial in this process, from its `trial.toml`
     Run(RunArguments),
+    /// Print what the model of a finished run says about pictures
+    Predict(PredictArguments),
     /// Write the report of all runs
     Report(Place),
     /// Print how far every run is
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Run(arguments) => run_command(&arguments),
+        Command::Predict(arguments) => predict_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
         Command::Weights(command) => weights_command(&command),

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::event::acts::Acts;
 use crate::event::{
-    Acts, Augmentation, Dataset, Epoch, Evaluation, FINAL, Failure, Layer, Network, Noise, Scores,
+    Augmentation, Dataset, Epoch, Evaluation, FINAL, Failure, Layer, Network, Noise, Scores,
     Signal, StageEnd, StageStart, Start, Stop, Weights,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};

@@ -8,8 +8,8 @@ mod evaluation;
 mod evidence;
 mod failure;
 mod features;
+mod stage;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,8 +18,8 @@ use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
 use crate::event::{
-    Dataset as DatasetEvent, Epoch, FINAL, FORMAT, Kind as Event, Noise as NoiseEvent, Progress,
-    Sink, StageEnd, StageStart, Start, Weights as WeightsEvent,
+    Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
+    StageStart, Start, Weights as WeightsEvent,
 };
 use crate::fetch::{self, Cache, Remote};
 use crate::model::network::{Network, NoiseStd, Plan};
@@ -31,13 +31,12 @@ use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::failure::{failure, torch_failure};
+use crate::store::Store;
 use crate::store::folder::{RunFolder, files};
 use crate::store::read::finished_key;
-use crate::store::{Store, write_whole};
 use crate::torch::Device;
 use crate::train::Stage;
-use crate::train::checkpoint::Checkpoint;
-use crate::train::fit::{Job, Outside, Trained, fit};
+use crate::train::fit::Job;
 use crate::train::images::{Images, Split};
 use crate::train::order::steps_per_epoch;
 
@@ -264,45 +263,6 @@ impl Runner<'_> {
         self.train(&key, network, &job)
     }
 
-    /// Trains a stage, or takes the result that lies under its key.
-    fn train(&mut self, key: &str, network: &mut Network, job: &Job<'_>) -> Result<()> {
-        let Self { store, log, interrupted, .. } = self;
-        let (folder, found) = store.step(Kind::Stage.name(), key, |folder| {
-            let path = folder.join("checkpoint.safetensors");
-            let checkpoint = match std::fs::read(&path) {
-                Ok(bytes) => Some(Checkpoint::from_bytes(&bytes, &path)?),
-                Err(_) => None,
-            };
-            let mut save = |it: &Checkpoint| write_whole(&path, &it.to_bytes()?);
-            let mut outside = Outside { sink: log, save: &mut save, interrupted: *interrupted };
-            let trained = fit(network, job, checkpoint, &mut outside)?;
-            write_stage(folder, network, &trained)?;
-            let _ = std::fs::remove_file(&path);
-            Ok(())
-        })?;
-        if found {
-            self.take_stage(&folder, network)?;
-        }
-        Ok(())
-    }
-
-    /// Says what a finished stage did, and gives `network` its weights.
-    fn take_stage(&mut self, folder: &Path, network: &mut Network) -> Result<()> {
-        let path = folder.join("history.json");
-        let text = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-        let (epochs, end): (Vec<Epoch>, StageEnd) =
-            serde_json::from_slice(&text).map_err(|error| Error::Damaged {
-                path: path.clone(),
-                message: error.to_string(),
-                help: "delete its folder; the stage is then trained again".into(),
-            })?;
-        for epoch in epochs {
-            self.log.emit(Event::EpochEnded(epoch))?;
-        }
-        self.log.emit(Event::StageEnded(end))?;
-        load_stage(network, folder, FINAL)
-    }
-
     /// The noise layers in the units of what they are added to.
     fn noise(
         &mut self,
@@ -336,44 +296,6 @@ impl Runner<'_> {
         let index = stages.iter().position(|it| it.name == stage.name).unwrap_or_default();
         Random::at(self.trial.seed, Use::Stage, index as u64, 0).bits()
     }
-}
-
-/// The name of a stage's weights in its folder.
-fn stage_weights(weights: &str) -> String {
-    files::of_weights("weights.safetensors", weights)
-}
-
-/// Writes the result of a stage into its folder: the weights that go on, those kept under other
-/// metrics, and what happened.
-fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Result<()> {
-    let write = |network: &Network, name: &str| {
-        let bytes = weights::serialize(network, BTreeMap::new())?;
-        write_whole(&folder.join(stage_weights(name)), &bytes)
-    };
-    write(network, FINAL)?;
-    if !trained.named.is_empty() {
-        let last = network.parameters.snapshot();
-        for (name, snapshot) in &trained.named {
-            network.parameters.restore(snapshot);
-            write(network, name)?;
-        }
-        network.parameters.restore(&last);
-    }
-    let history = serde_json::to_vec_pretty(&(&trained.epochs, &trained.end)).expect("plain JSON");
-    write_whole(&folder.join("history.json"), &history)
-}
-
-/// Gives `network` the weights of this name that a finished stage left in `folder`. Nothing of it trains
-/// afterwards.
-fn load_stage(network: &mut Network, folder: &Path, name: &str) -> Result<()> {
-    network.rest();
-    let path = folder.join(stage_weights(name));
-    let loaded = weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
-        message: error.to_string(),
-        help: format!("delete `{}`; the stage is then trained again", folder.display()),
-        path,
-    });
-    loaded.map(|_| ())
 }
 
 /// Progress of work that is not training.

@@ -217,7 +217,8 @@ impl EarlyStopping {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::event::{Acts, Scores};
+    use crate::event::Scores;
+    use crate::event::acts::Acts;
 
     /// Epochs with these validation losses.
     pub(in crate::train) fn epochs(losses: &[f64]) -> Vec<Epoch> {
