@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod mapped;
 pub mod random;
+pub mod warning;
 
 pub mod torch;
 

@@ -1,6 +1,7 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
 mod interrupt;
+mod new;
 mod plan;
 mod run;
 mod select;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
@@ -32,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented experiment file to begin with
+    New(NewArguments),
     /// Carry out every trial that is not finished, then write the report
     Sweep(SweepArguments),
     /// Print every trial and step and what is finished; change nothing
@@ -62,6 +66,7 @@ pub(super) struct Place {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),

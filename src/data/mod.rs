@@ -15,6 +15,7 @@ pub mod fer2013;
 pub mod fingerprint;
 mod folder;
 pub mod part;
+pub mod photo;
 pub mod prepared;
 mod rows;
 pub mod source;

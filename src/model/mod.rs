@@ -144,7 +144,8 @@ impl Default for GaussianNoise {
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Standard deviations of what the noise is added to, measured on the training images: 0.1 is a
-    /// tenth of the signal whatever its scaling.
+    /// tenth of the signal whatever its scaling. On the input, channel by channel: what scales a channel
+    /// scales its noise.
     #[default]
     InputStd,
     /// Gray levels 0-255. For noise on the input only.
@@ -223,6 +224,18 @@ impl Head {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+impl GaussianNoise {
+    /// Its standard deviation in the units of what it is added to, whose signal has the standard deviation
+    /// `signal` in these units, and in which a gray level is worth `gray`.
+    pub fn in_layer_units(self, signal: f64, gray: f64) -> f64 {
+        match self.unit {
+            Unit::InputStd => self.std * signal,
+            Unit::Gray => self.std * gray,
+            Unit::Layer => self.std,
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use crate::data::Data;
 use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
 use crate::model::trainable::{Trainable, resolve};
-use crate::model::{Input, Model, WeightFile, Weights};
+use crate::model::{Input, Model, Noise, Unit, WeightFile, Weights};
 use crate::train::Stage;
+use crate::train::views::Evaluate;
 
 /// Versions of the steps' code: raised when a step would give other results for the same settings.
 const VERSIONS: [(Kind, u32); 4] =
@@ -307,9 +308,18 @@ fn steps(settings: &Experiment, images: &str, weights: &str) -> Vec<Step> {
         weights.clone_from(&stage.key);
         steps.push(stage);
     }
-    let what = different(&settings.data.split);
+    let what = evaluate_settings(settings);
     steps.push(step(Kind::Evaluate, "", what, &[&dataset_key, &weights]));
     steps
+}
+
+/// What decides the test of the final weights, besides these and the images.
+fn evaluate_settings(settings: &Experiment) -> Json {
+    let split = different(&settings.data.split);
+    if settings.evaluate == Evaluate::default() {
+        return split;
+    }
+    serde_json::json!({ "split": split, "evaluate": different(&settings.evaluate) })
 }
 
 /// How many blocks lie wholly before what trains.
@@ -339,7 +349,7 @@ fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
         "augment": different(&settings.augment),
         "backbone": settings.model.backbone,
         "head": different(&settings.model.head),
-        "noise": different(&settings.noise),
+        "noise": noise_settings(&settings.noise),
         "batch_norm": different(&settings.batch_norm),
         "stage": different(stage),
     });
@@ -347,6 +357,16 @@ fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
         what["input_norm"] = true.into();
     }
     what
+}
+
+/// What decides the noise. On the input, in units that the channel decides, it had once one strength for all
+/// three channels; the mark tells the results apart.
+fn noise_settings(noise: &Noise) -> Json {
+    let mut settings = different(noise);
+    if noise.input.is_some_and(|it| it.unit != Unit::Layer) {
+        settings["input_by_channel"] = true.into();
+    }
+    settings
 }
 
 /// The fields of `value` that differ from their default.

@@ -21,7 +21,21 @@ pub(super) fn flatten(settings: &toml::Table) -> Flat {
     for (key, value) in settings.iter().filter(|(key, _)| !NAMES.contains(&key.as_str())) {
         flatten_value(key, value, &mut flat);
     }
+    if let Some(run) = flat.get_mut("model.weights.run") {
+        *run = format!("\"{}\"", without_seed(plain(run)));
+    }
     flat
+}
+
+/// The name of a run without its seed and key: seeds that start from seeds are one configuration.
+fn without_seed(run: &str) -> &str {
+    let end = run.rfind("seed-").filter(|at| {
+        let mut parts = run[at + 5..].split('-');
+        let seed = parts.next().is_some_and(|it| it.parse::<u64>().is_ok());
+        let key = parts.next().is_some_and(|it| it.len() == 8);
+        seed && key && parts.next().is_none()
+    });
+    end.map_or(run, |at| run[..at].trim_end_matches(['/', '_']))
 }
 
 /// The keys whose values are not all the same.
@@ -108,6 +122,15 @@ mod tests {
         );
         let expected = [("stages", "head"), ("stages.head.optimizer.adam.lr", "0.0001")];
         assert_eq!(it, expected.map(|(key, value)| (key.into(), value.into())).into());
+    }
+
+    #[test]
+    fn seeds_that_start_from_seeds_have_the_same_settings() {
+        let weights = |run: &str| flat(&format!("[model]\nweights = {{ run = '{run}' }}"));
+        assert_eq!(weights("a/pretrain/seed-0-01234567"), weights("a/pretrain/seed-12-89abcdef"));
+        let one = weights("grid/lr-0.1_seed-0-01234567");
+        assert_eq!(one["model.weights.run"], "\"grid/lr-0.1\"");
+        assert_eq!(weights("mine/seed-0-x")["model.weights.run"], "\"mine/seed-0-x\"");
     }
 
     #[test]

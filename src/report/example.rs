@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Failure, Layer, Network, Noise, Scores, Signal,
-    StageEnd, StageStart, Start, Stop, Weights,
+    Acts, Augmentation, Dataset, Epoch, Evaluation, FINAL, Failure, Layer, Network, Noise, Scores,
+    Signal, StageEnd, StageStart, Start, Stop, Weights,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};
 
@@ -98,7 +98,14 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         weights: Some(weights(shape)),
         noise: vec![Noise { layer: "input".into(), std: 0.1, signal_std: 64.9 }],
         stages,
-        evaluation: Some(Evaluation { split: "test".into(), images, scores }),
+        evaluation: Some(Evaluation {
+            weights: FINAL.into(),
+            split: "test".into(),
+            images,
+            scores,
+            viewed: None,
+        }),
+        others: vec![],
     };
     Record {
         experiment: shape.experiment.into(),
@@ -123,12 +130,13 @@ fn settings(shape: &Shape, seed: usize) -> String {
     let lr = if shape.fine_tuned { 1e-4 } else { shape.lr };
     format!(
         "about = \"{}\"\nseed = {seed}\n[data]\nsource = {{ fer2013 = {{ csv = \"data/fer2013.csv\" }} }}\n\
-         image_size = {}\n[augment]\nflip = 0.5\nrotation = 10\n[model]\nbackbone = \"{}\"\n\
+         image_size = {}\n[augment]\nflip = 0.5\nrotation = 10\n{}[model]\nbackbone = \"{}\"\n\
          weights = \"imagenet\"\n[model.head]\nlayers = [1024, 512]\ndropout = 0.5\n\
          [[stages]]\nname = \"head\"\ntrainable = \"head\"\nepochs = 20\nbatch_size = 64\n\
          optimizer = {{ adam = {{ lr = {lr} }} }}\n{}",
         shape.experiment,
         if shape.backbone == "xception" { 71 } else { 96 },
+        if shape.experiment.contains("noise") { "[noise]\nfeatures = 0.1\n" } else { "" },
         shape.backbone,
         if shape.fine_tuned { &tune } else { "" },
     )
@@ -205,6 +213,7 @@ fn stage(
             valid,
             seconds: 41.5,
             images_per_second: 692.0,
+            acts: Acts::default(),
         }
     };
     let epochs: Vec<_> = (1..=n).map(epoch).collect();
@@ -212,7 +221,14 @@ fn stage(
     let (kept, best) = best.map_or((n, 0.0), |it| (it.epoch, it.valid.loss));
     let why = match n {
         20 => Stop::Completed,
-        _ => Stop::Early { monitor: "valid_loss".into(), patience: 5, best },
+        _ => Stop::Early {
+            monitor: "valid_loss".into(),
+            patience: 5,
+            best,
+            best_epoch: kept,
+            last: None,
+            baseline: None,
+        },
     };
     let layer = |name: &str, parameters| Layer { name: name.into(), parameters };
     let changed = [("flip".to_owned(), 0.498), ("rotation".to_owned(), 0.93)].into();
@@ -232,7 +248,13 @@ fn stage(
         features: vec![],
         augmentation: (name != "head").then_some(augmentation),
         epochs,
-        end: Some(StageEnd { stage: name.into(), why, epochs: n, kept_epoch: kept }),
+        end: Some(StageEnd {
+            stage: name.into(),
+            why,
+            epochs: n,
+            kept_epoch: kept,
+            checkpoints: vec![],
+        }),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Figure {
     pub(super) caption: String,
 }
 
-fn figure(name: &str, chart: Chart, caption: impl Into<String>) -> Figure {
+pub(super) fn figure(name: &str, chart: Chart, caption: impl Into<String>) -> Figure {
     Figure { name: name.into(), chart, caption: caption.into() }
 }
 

@@ -14,7 +14,7 @@ use crate::store::record::Record;
 
 /// Grows when the code makes other pages of the same records, so that all are written again. The style
 /// sheet and the script speak for themselves.
-const LOOKS: u32 = 1;
+const LOOKS: u32 = 2;
 
 /// A digest of all that a page is made from.
 pub(super) struct Fingerprint(Sha256);
@@ -50,12 +50,13 @@ pub(super) fn fingerprint(record: &Record, study: &str) -> String {
     } = record;
     let mut digest = Fingerprint::new();
     digest.add(&(study, experiment, trial, settings, state, began_ms, seconds, facts));
-    let mut bytes = Vec::with_capacity(predictions.len() * 10);
+    let mut bytes = Vec::with_capacity(predictions.len() * 80);
     for it in predictions {
-        let confidence = it.probabilities.get(it.predicted).copied().unwrap_or(f64::NAN);
         bytes.extend((it.truth as u16).to_le_bytes());
         bytes.extend((it.predicted as u16).to_le_bytes());
-        bytes.extend(confidence.to_le_bytes());
+        bytes.extend((it.id.len() as u32).to_le_bytes());
+        bytes.extend(it.id.as_bytes());
+        bytes.extend(it.probabilities.iter().flat_map(|it| it.to_le_bytes()));
     }
     digest.0.update(bytes);
     for stage in &record.facts.stages {

@@ -24,6 +24,26 @@ pub(super) fn small_percent(share: f64) -> String {
     }
 }
 
+/// The ends of an interval of shares in percent.
+pub(super) fn interval([low, high]: [f64; 2]) -> String {
+    format!("{} to {}", percent(low), percent(high))
+}
+
+/// A difference of shares in percentage points with one digit and its sign.
+pub(super) fn points(difference: f64) -> String {
+    let text = format!("{:+.1}", difference * 100.0);
+    if text == "-0.0" || text == "+0.0" { "0.0".into() } else { text.replace('-', "−") }
+}
+
+/// A p value as precise as it matters.
+pub(super) fn p_value(p: f64) -> String {
+    match p {
+        ..0.001 => "< 0.001".into(),
+        ..0.1 => format!("{p:.3}"),
+        _ => format!("{p:.2}"),
+    }
+}
+
 /// Mean of a share in percent and, with more than one seed, its standard deviation.
 pub(super) fn percent_stat(stat: &Stat) -> (String, Option<String>) {
     (percent(stat.mean), stat.sd.map(percent))
@@ -131,6 +151,8 @@ mod tests {
         assert_eq!(duration(7260.0), "2 h 01 min");
         assert_eq!(duration(f64::NAN), NOTHING);
         assert_eq!(percent(f64::NAN), "NaN");
+        assert_eq!([0.0123, -0.02, -0.0001].map(points), ["+1.2", "−2.0", "0.0"]);
+        assert_eq!([1e-9, 0.049, 0.5, 1.0].map(p_value), ["< 0.001", "0.049", "0.50", "1.00"]);
         assert_eq!(moment(1_700_000_000_000), "2023-11-14 22:13 UTC");
     }
 

@@ -3,7 +3,9 @@
 use std::io;
 
 use maud::{Markup, html};
+use rayon::prelude::*;
 
+use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
 use crate::report::metrics::Stat;
@@ -14,11 +16,16 @@ use crate::report::page::{
 use crate::report::plot::Style;
 use crate::report::sections;
 use crate::report::study::{Configuration, Run, Study};
+use crate::report::verdicts;
+use crate::report::warnings;
 use crate::store::record::State;
 
 /// The page of `study` and the figures on it.
 pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<(Page, Drawn)> {
-    let drawn = Drawn::of(study);
+    // Many at once; the tables ask one by one.
+    study.runs().par_bridge().for_each(Run::prepare_roc_auc);
+    let comparisons = Comparisons::of(study);
+    let drawn = Drawn::of(study, &comparisons);
     let leaderboard = html! {
         (leaderboard(study))
         div .figures { @for it in drawn.accuracy.iter().chain(&drawn.cost) { (figure(it)?) } }
@@ -27,6 +34,11 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
     let mut add = |id, title, body: Option<Markup>| {
         all.extend(body.map(|body| Section { id, title, body }));
     };
+    add(
+        "real",
+        "Which differences are real",
+        verdicts::section(&comparisons, drawn.effects.as_ref())?,
+    );
     add("differences", "What differs", sections::differences(study));
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("confusion", "Confusion", confusion(&drawn)?);
@@ -39,7 +51,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
         home: None,
         inputs,
         plots: drawn.names(),
-        header: header(study, name),
+        header: header(study, &comparisons, name),
         sections: all,
         footer: sections::footer(study),
     };
@@ -50,6 +62,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
 pub(super) struct Drawn {
     pub(super) accuracy: Option<Figure>,
     pub(super) cost: Option<Figure>,
+    pub(super) effects: Option<Figure>,
     pub(super) learning: Vec<Figure>,
     pub(super) confusions: Vec<(Style, Figure)>,
     pub(super) class_f1: Option<Figure>,
@@ -57,10 +70,11 @@ pub(super) struct Drawn {
 }
 
 impl Drawn {
-    fn of(study: &Study<'_>) -> Self {
+    fn of(study: &Study<'_>, comparisons: &Comparisons<'_, '_>) -> Self {
         Self {
             accuracy: figures::accuracy(study),
             cost: figures::cost(study),
+            effects: verdicts::forest(comparisons),
             learning: figures::learning(study),
             confusions: figures::confusions(study),
             class_f1: figures::class_f1(study),
@@ -76,12 +90,12 @@ impl Drawn {
 
     /// Every figure with a PNG of its own.
     pub(super) fn singles(&self) -> impl Iterator<Item = &Figure> {
-        let options = self.accuracy.iter().chain(&self.cost).chain(&self.class_f1);
-        options.chain(&self.learning).chain(&self.data)
+        let options = self.accuracy.iter().chain(&self.cost).chain(&self.effects);
+        options.chain(&self.class_f1).chain(&self.learning).chain(&self.data)
     }
 }
 
-fn header(study: &Study<'_>, name: &str) -> Markup {
+fn header(study: &Study<'_>, comparisons: &Comparisons<'_, '_>, name: &str) -> Markup {
     let n_runs = study.runs().count();
     let of =
         |wanted: &str| study.runs().filter(|it| state_name(&it.record.state) == wanted).count();
@@ -95,7 +109,12 @@ fn header(study: &Study<'_>, name: &str) -> Markup {
                 span class={ "state " (name) } { (n) " " (name) } " "
             }
         }
-        @if let Some(best) = study.ranked().next() { (tiles(study, best, seconds)) }
+        @if let Some(it) = warnings::of_study(study) { (it) }
+        @if let Some(best) = study.ranked().next() {
+            p .winner { "Best on validation: " (swatch(best.style)) strong { (best.label) } }
+            @if let Some(it) = verdicts::lead_of_the_best(comparisons) { (it) }
+            (tiles(study, best, seconds))
+        }
         @else { p .lead { "No run has finished yet." } }
     }
 }
@@ -116,7 +135,6 @@ fn tiles(study: &Study<'_>, best: &Configuration<'_>, seconds: f64) -> Markup {
     let f1 = best.stat(Run::macro_f1);
     let total = format!("over {}", counted(study.runs().count(), "run"));
     html! {
-        p .winner { "Best on validation: " (swatch(best.style)) strong { (best.label) } }
         div .tiles {
             (tile("Validation accuracy", value(valid), &over(valid)))
             @if split != "valid" {
@@ -135,12 +153,15 @@ fn leaderboard(study: &Study<'_>) -> Markup {
         best_of(study, Run::valid_accuracy),
         best_of(study, Run::test_accuracy),
         best_of(study, Run::macro_f1),
+        best_of(study, Run::roc_auc),
     ];
     html! {
         p .lead {
             "Ranked by mean validation accuracy of the kept epoch, so that the " (held_out.to_lowercase())
             " split chooses nothing. Mean ± sample standard deviation over the seeds, in percent; bold is \
-            the highest of a column. Trainable counts the parameters of the last stage."
+            the highest of a column, small the 95 % interval of the accuracy, over seeds and images, or over \
+            images only where there is one seed."
+            " ROC-AUC is that of each class against the others, averaged. Trainable counts the parameters of the last stage."
             @if study.configurations.iter().any(|it| !it.comparable) {
                 " What is judged on other images has no rank."
             }
@@ -149,6 +170,7 @@ fn leaderboard(study: &Study<'_>) -> Markup {
             thead { tr {
                 th .num { "#" } th { "Configuration" } th { "Seeds" }
                 th .num { "Valid accuracy" } th .num { (held_out) " accuracy" } th .num { "Macro-F1" }
+                th .num { "ROC-AUC" }
                 th .num { (held_out) " loss" } th .num { "Trainable" } th .num { "Epochs" }
                 th .num { "Time" }
             } }
@@ -163,8 +185,9 @@ fn best_of<'a>(study: &Study<'a>, score: impl Fn(&Run<'a>) -> Option<f64>) -> f6
     means.filter(|it| it.is_finite()).fold(f64::MIN, f64::max)
 }
 
-fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Markup {
-    let stats = [it.stat(Run::valid_accuracy), it.stat(Run::test_accuracy), it.stat(Run::macro_f1)];
+fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Markup {
+    let scores = [Run::valid_accuracy, Run::test_accuracy, Run::macro_f1, Run::roc_auc];
+    let stats = scores.map(|score| it.stat(score));
     let own_split = it.runs.iter().find_map(Run::split).filter(|own| split != Some(*own));
     let trainable = it.runs.iter().find_map(Run::parameters);
     html! {
@@ -175,10 +198,15 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Ma
             th scope="row" { div .label {
                 (swatch(it.style)) span { (it.label) }
                 @if !it.comparable { span .tag { "other images" } }
+                @if let Some(it) = views(it) {
+                    span .tag title="probabilities averaged over views of each image" { (it) }
+                }
             } }
             td .seeds data-v=(it.runs.len()) { (seeds(it)) }
-            @for (stat, best) in stats.into_iter().zip(bests) {
-                (share_cell(stat, if stat.is_some_and(|it| it.mean == best) { "best" } else { "" }))
+            @for (column, (stat, best)) in stats.into_iter().zip(bests).enumerate() {
+                @let class = if stat.is_some_and(|it| it.mean == best) { "best" } else { "" };
+                @let interval = if column == 1 { accuracy_interval(it) } else { None };
+                (share_cell(stat, class, interval))
             }
             td .num data-v=[it.stat(Run::test_loss).map(|it| it.mean)] {
                 (it.stat(Run::test_loss).map_or(format::NOTHING.into(), |it| format::score(it.mean)))
@@ -192,6 +220,13 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Ma
             (mean_cell(it.stat(|it| Some(it.record.seconds)), format::duration))
         }
     }
+}
+
+/// The views that a configuration's tests averaged over, and its mean accuracy without them.
+fn views(it: &Configuration<'_>) -> Option<String> {
+    let name = &it.runs.iter().find_map(Run::viewed)?.name;
+    let plain = it.stat(|run| run.viewed().map(|it| it.plain.accuracy))?;
+    Some(format!("{name}, plain {} %", format::percent(plain.mean)))
 }
 
 /// A link to each seed's page, in the colour of its state.

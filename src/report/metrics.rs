@@ -67,10 +67,14 @@ impl Confusion {
         self.counts.iter().flatten().sum()
     }
 
+    /// Right answers.
+    pub fn right(&self) -> u64 {
+        (0..self.counts.len()).map(|it| self.counts[it][it]).sum()
+    }
+
     /// Share of right answers; none without images.
     pub fn accuracy(&self) -> Option<f64> {
-        let right: u64 = (0..self.counts.len()).map(|it| self.counts[it][it]).sum();
-        (self.total() > 0).then(|| ratio(right, self.total()))
+        (self.total() > 0).then(|| ratio(self.right(), self.total()))
     }
 
     /// Scores of every class, in label order.
@@ -145,6 +149,42 @@ pub fn calibration_error(predictions: &[Prediction]) -> Option<f64> {
     }
     let gap: f64 = bins.iter().map(|(confidence, right)| (confidence - right).abs()).sum();
     (!predictions.is_empty()).then(|| gap / predictions.len() as f64)
+}
+
+/// Area under the ROC curve of each class against the others, averaged over the classes
+/// (`roc_auc_score(multi_class="ovr", average="macro")`). A class that all images or none belong to has no
+/// curve and is left out; scikit-learn refuses such truths. None without probabilities.
+pub fn roc_auc(predictions: &[Prediction]) -> Option<f64> {
+    let n_classes = predictions.first()?.probabilities.len();
+    let complete = |it: &Prediction| {
+        it.probabilities.len() == n_classes
+            && it.probabilities.iter().all(|it| (0.0..=1.0).contains(it))
+    };
+    if !predictions.iter().all(complete) {
+        return None;
+    }
+    mean(&(0..n_classes).filter_map(|it| class_auc(predictions, it)).collect::<Vec<_>>())
+}
+
+/// Chance that an image of `class` is given a higher probability of it than one of another class;
+/// equal ones count half.
+fn class_auc(predictions: &[Prediction], class: usize) -> Option<f64> {
+    // Positive numbers sort as their bits do, which leave room for whether the class is the true one.
+    let key = |it: &Prediction| {
+        let probability = it.probabilities[class] + 0.0;
+        probability.to_bits() << 1 | u64::from(it.truth == class)
+    };
+    let mut keys: Vec<u64> = predictions.iter().map(key).collect();
+    keys.sort_unstable();
+    let (mut inside, mut outside, mut wins) = (0_u64, 0_u64, 0_u64);
+    for tied in keys.chunk_by(|a, b| a >> 1 == b >> 1) {
+        let of_class = tied.iter().filter(|it| **it & 1 == 1).count() as u64;
+        let others = tied.len() as u64 - of_class;
+        // In halves, so that the count stays whole.
+        wins += of_class * (2 * outside + others);
+        (inside, outside) = (inside + of_class, outside + others);
+    }
+    (inside > 0 && outside > 0).then(|| wins as f64 / (2 * inside * outside) as f64)
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -228,6 +268,33 @@ mod tests {
         close(stat.sd, (32.0_f64 / 7.0).sqrt());
         assert_eq!(Stat::of(&[3.0]).unwrap().sd, None);
         assert!(Stat::of(&[3.0, f64::NAN]).unwrap().mean.is_nan());
+    }
+
+    #[test]
+    fn roc_auc_agrees_with_scikit_learn() {
+        // roc_auc_score(truths, probabilities, multi_class="ovr", average="macro"), with ties.
+        let truths = [0, 1, 1, 2, 2, 0, 1, 0];
+        let probabilities = [
+            [0.5, 0.3, 0.2],
+            [0.4, 0.4, 0.2],
+            [0.1, 0.6, 0.3],
+            [0.3, 0.3, 0.4],
+            [0.2, 0.2, 0.6],
+            [0.3, 0.5, 0.2],
+            [0.25, 0.5, 0.25],
+            [0.6, 0.2, 0.2],
+        ];
+        let mut all = predictions(&truths, &truths);
+        for (it, probabilities) in all.iter_mut().zip(probabilities) {
+            it.probabilities = probabilities.to_vec();
+        }
+        close(roc_auc(&all), 0.933_333_333_333_333_2);
+        // Without images of class 2, the other two classes are averaged.
+        all.retain(|it| it.truth != 2);
+        assert!(roc_auc(&all).is_some());
+        all[0].probabilities[1] = f64::NAN;
+        assert_eq!(roc_auc(&all), None);
+        assert_eq!(roc_auc(&predictions(&[0, 1], &[0, 1])), None, "no probabilities");
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! The report: a page of the study, a page of every run, and every figure as PNG too.
 //!
-//! `study` gathers and ranks, `figures` says what is drawn, `plot` draws, `index` and `trial` are the
-//! pages. A page carries a fingerprint of what it was made from and is left alone while that holds.
+//! `study` gathers and ranks, `comparison` judges which differences are real, by the methods of
+//! `statistics`. `figures` says what is drawn, `plot` draws, `index` and `trial` are the pages. A page
+//! carries a fingerprint of what it was made from and is left alone while that holds.
 //!
 //! **Invariant:** every file is made from the records and the runs' own folders alone, and twice the
 //! same from the same: no clock, no random number, no network.
 
+mod comparison;
 mod curves;
 mod diff;
 #[cfg(test)]
 mod example;
+mod factors;
 mod figures;
 mod files;
 mod format;
@@ -18,10 +21,14 @@ pub mod metrics;
 mod page;
 pub mod plot;
 mod sections;
+pub mod statistics;
 mod study;
+mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod verdicts;
+mod warnings;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -147,13 +147,14 @@ pub(super) fn tile(name: &str, value: Markup, note: &str) -> Markup {
     }
 }
 
-/// A cell with a mean of shares in percent, and its deviation.
-pub(super) fn share_cell(stat: Option<Stat>, class: &str) -> Markup {
+/// A cell with a mean of shares in percent, its deviation, and its interval if there is one to tell.
+pub(super) fn share_cell(stat: Option<Stat>, class: &str, interval: Option<[f64; 2]>) -> Markup {
     let Some(stat) = stat else { return html! { td .num { span .none { (format::NOTHING) } } } };
     let (mean, sd) = format::percent_stat(&stat);
     html! {
         td class={ "num " (class) } data-v=(sort_value(stat.mean)) {
             (mean) @if let Some(sd) = sd { span .sd { " ± " (sd) } }
+            @if let Some(it) = interval { div .interval { (format::interval(it)) } }
         }
     }
 }

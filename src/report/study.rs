@@ -7,14 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::event::Epoch;
+use crate::event::{Epoch, Viewed};
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
-use crate::report::metrics::{Confusion, Stat};
+use crate::report::metrics::{Confusion, Stat, roc_auc};
 use crate::report::plot::Style;
 use crate::store::record::{Record, State};
 
@@ -52,6 +53,8 @@ pub(super) struct Run<'a> {
     pub(super) seed: String,
     /// Counted from its predictions.
     pub(super) confusion: Option<Confusion>,
+    /// Asked for by pages that are written anew only, since it takes sorting.
+    roc_auc: OnceLock<Option<f64>>,
 }
 
 impl<'a> Study<'a> {
@@ -101,6 +104,11 @@ impl<'a> Study<'a> {
 }
 
 impl<'a> Configuration<'a> {
+    /// Name of its experiment.
+    pub(super) fn experiment(&self) -> &'a str {
+        self.runs.first().map_or("", |it| it.record.experiment.as_str())
+    }
+
     /// `score` over the seeds that are finished.
     pub(super) fn stat(&self, score: impl Fn(&Run<'a>) -> Option<f64>) -> Option<Stat> {
         Stat::of(&self.finished().filter_map(score).collect::<Vec<_>>())
@@ -143,7 +151,8 @@ impl<'a> Run<'a> {
         let n_classes = record.facts.dataset.as_ref().map_or(0, |it| it.classes.len());
         let counted = || Confusion::count(n_classes, &record.predictions);
         let confusion = (!record.predictions.is_empty()).then(counted);
-        Self { record, place, seed: seed(&record.settings), confusion }
+        let (seed, roc_auc) = (seed(&record.settings), OnceLock::new());
+        Self { record, place, seed, confusion, roc_auc }
     }
 
     /// Link to its page from the page of the study.
@@ -172,6 +181,20 @@ impl<'a> Run<'a> {
 
     pub(super) fn macro_f1(&self) -> Option<f64> {
         self.confusion.as_ref().and_then(Confusion::macro_f1)
+    }
+
+    /// The views that its test averaged over; none if it looked at the images as they are.
+    pub(super) fn viewed(&self) -> Option<&'a Viewed> {
+        self.record.facts.evaluation.as_ref()?.viewed.as_ref()
+    }
+
+    /// Computes it, for asking later.
+    pub(super) fn prepare_roc_auc(&self) {
+        let _known = self.roc_auc();
+    }
+
+    pub(super) fn roc_auc(&self) -> Option<f64> {
+        *self.roc_auc.get_or_init(|| roc_auc(&self.record.predictions))
     }
 
     pub(super) fn test_loss(&self) -> Option<f64> {

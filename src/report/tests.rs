@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use super::comparison::{Comparisons, Verdict};
 use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
 use crate::error::Error;
+use crate::event::{Acts, Clipped, Evaluation, Kept, Mixed, Scores};
 use crate::store::record::{Record, State};
 
 /// Five runs of four configurations, one of them failed.
@@ -178,6 +180,49 @@ fn evidence_of_a_run_is_on_its_page() {
 }
 
 #[test]
+fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
+    in_study(|runs| {
+        let mut records = many(runs, 1);
+        let record = &mut records[0];
+        let stage = record.facts.stages.last_mut().unwrap();
+        for epoch in &mut stage.epochs {
+            epoch.acts = Acts {
+                clipped: Some(Clipped { share: 0.125, norm: 1.5 }),
+                mixed: Some(Mixed { other: 0.375, cut: 0.5 }),
+                drawn: Some(vec![101; 7]),
+            };
+        }
+        let kept = Kept { monitor: "valid_accuracy".into(), epoch: 3, value: 0.5 };
+        stage.end.as_mut().unwrap().checkpoints = vec![kept];
+        let (weights, split) = ("valid_accuracy".into(), "test".into());
+        let scores = Scores { loss: 1.25, accuracy: 0.4321 };
+        record.facts.others = vec![Evaluation { weights, split, images: 70, scores, viewed: None }];
+        record.settings = format!(
+            "[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\nsampling = \"balanced\"\n\
+             loss = {{ label_smoothing = 0.0, class_weights = \"none\" }}\nclip = {{ norm = 1.0 }}",
+            record.facts.stages.last().unwrap().start.stage
+        )
+        .parse()
+        .unwrap();
+        write(&records, &[], runs).unwrap();
+        let page = page(&records[0]);
+        let on = page.split("<dt>Techniques</dt>").nth(1).unwrap();
+        let on = on.split("</dd>").next().unwrap();
+        for technique in
+            ["sampling = &quot;balanced&quot;", "mixup = 0.25", "clip = { norm = 1.0 }"]
+        {
+            assert!(on.contains(technique), "{technique} in {on}");
+        }
+        assert!(!on.contains("cutmix") && !on.contains("loss"), "{on}");
+        for evidence in
+            ["12.5 % of the gradients", "37.5 % of an image", "101", "valid_accuracy", "43.2"]
+        {
+            assert!(page.contains(evidence), "{evidence}");
+        }
+    });
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_named_and_hides_no_other_page() {
     in_study(|runs| {
         let records = many(runs, 4);
@@ -208,6 +253,111 @@ fn forty_configurations_fit() {
         let study = Study::of(&records, &[], runs);
         let page = super::index::page(&study, "grid", String::new()).unwrap().0.render();
         assert!(page.contains("The first 12 of 40 configurations"));
+    });
+}
+
+/// `n` configurations of three seeds that are right about `accuracy(configuration)` of 1,000 images; a
+/// third of each answer is the image's own, the rest luck of the run.
+fn study(runs: &Path, n: usize, accuracy: impl Fn(usize) -> f64) -> Vec<Record> {
+    let mut records = many(runs, n * 3);
+    for (at, record) in records.iter_mut().enumerate() {
+        record.predictions.truncate(1000);
+        for (image, it) in record.predictions.iter_mut().enumerate() {
+            let luck = if draw(image, 1) < 0.34 { draw(image, 2) } else { draw(image, 3 + at) };
+            it.predicted = (it.truth + usize::from(luck > accuracy(at / 3))) % 7;
+        }
+    }
+    records
+}
+
+/// A number between 0 and 1 for each pair: MurmurHash3's finalizer.
+fn draw(image: usize, what: usize) -> f64 {
+    let mut it = (image * 1_000 + what + 1) as u64;
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        it = (it ^ (it >> 33)).wrapping_mul(factor);
+    }
+    ((it ^ (it >> 33)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// The verdicts of `records`: one technique at a time, and the best with one another.
+fn verdicts(records: &[Record], runs: &Path) -> [Vec<Verdict>; 2] {
+    let study = Study::of(records, &[], runs);
+    let all = Comparisons::of(&study);
+    [&all.effects, &all.pairs].map(|it| it.iter().map(|it| it.verdict).collect())
+}
+
+#[test]
+fn where_nothing_differs_nothing_is_called_real() {
+    in_study(|runs| {
+        let [effects, pairs] = verdicts(&study(runs, 8, |_| 0.6), runs);
+        assert_eq!((effects.len(), pairs.len()), (7, 15));
+        assert!(
+            effects.iter().chain(&pairs).all(|it| *it == Verdict::NotShown),
+            "{effects:?} {pairs:?}"
+        );
+    });
+}
+
+#[test]
+fn ten_points_on_a_thousand_images_are_real() {
+    in_study(|runs| {
+        let records = study(runs, 2, |it| 0.6 + 0.1 * it as f64);
+        let gathered = Study::of(&records, &[], runs);
+        let all = Comparisons::of(&gathered);
+        let it = &all.effects[0];
+        assert_eq!((it.technique.as_str(), it.images, it.seeds.len()), ("optimizer", 1000, 3));
+        assert_eq!(it.verdict, Verdict::Real, "{} {:?}", it.p, it.difference);
+        let [low, high] = it.difference.interval;
+        assert!((0.02..0.1).contains(&low) && (0.1..0.18).contains(&high), "{low} {high}");
+        let page = index(&records, runs);
+        assert!(page.contains("■ real") && page.contains("plots/effects.png"));
+        assert!(!page.contains("With a single seed"));
+    });
+}
+
+#[test]
+fn one_seed_never_makes_a_difference_real() {
+    in_study(|runs| {
+        let mut records = study(runs, 2, |it| 0.6 + 0.1 * it as f64);
+        records.truncate(4);
+        assert_eq!(verdicts(&records, runs), [vec![Verdict::OneSeed], vec![Verdict::OneSeed]]);
+        assert!(index(&records, runs).contains("With a single seed"));
+        records.truncate(3);
+        assert_eq!(verdicts(&records, runs), [vec![], vec![]], "nothing to compare with");
+    });
+}
+
+#[test]
+fn a_setting_that_changes_no_prediction_has_no_effect() {
+    in_study(|runs| {
+        let mut records = study(runs, 2, |_| 0.6);
+        let (first, second) = records.split_at_mut(3);
+        for (it, other) in second.iter_mut().zip(first) {
+            it.predictions.clone_from(&other.predictions);
+        }
+        assert_eq!(verdicts(&records, runs)[0], [Verdict::Same]);
+    });
+}
+
+#[test]
+fn images_are_matched_by_their_name_and_label() {
+    in_study(|runs| {
+        let mut records = study(runs, 2, |it| 0.6 + 0.1 * it as f64);
+        records[1].predictions.reverse();
+        records[4].predictions.remove(7);
+        let difference = |records: &[Record]| {
+            let study = Study::of(records, &[], runs);
+            let all = Comparisons::of(&study);
+            all.effects.iter().map(|it| (it.images, it.difference.mean)).collect::<Vec<_>>()
+        };
+        let found = difference(&records)[0];
+        records[1].predictions.reverse();
+        for it in &mut records {
+            it.predictions.retain(|it| it.id != "row 7");
+        }
+        assert_eq!((found.0, vec![found]), (999, difference(&records)));
+        records[0].predictions[0].truth += 1;
+        assert_eq!(difference(&records), [], "other labels, another question");
     });
 }
 

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 0: what can go wrong, what can happen, random numbers.
     ("error", &[]),
     ("event", &["error"]),
+    ("warning", &["event"]),
     ("mapped", &[]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
@@ -31,9 +32,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["error", "event", "random", "torch", "data", "model", "train", "plan", "store", "fetch"],
     ),
     ("sweep", &["error", "event", "plan", "store"]),
-    ("report", &["error", "event", "store"]),
+    ("report", &["error", "event", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
-    ("progress", &["event", "plan", "fetch", "sweep"]),
+    ("progress", &["event", "warning", "plan", "fetch", "sweep"]),
     (
         "cli",
         &[

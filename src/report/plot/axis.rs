@@ -23,6 +23,8 @@ pub enum Format {
     Number,
     /// Shares as percent.
     Percent,
+    /// Differences of shares as percentage points, with their sign.
+    Points,
     /// Seconds as seconds, minutes or hours.
     Duration,
 }
@@ -135,6 +137,8 @@ impl Axis {
         let digits = |step: f64| (-step.abs().log10().floor()).clamp(0.0, 6.0) as usize;
         match self.format {
             Format::Percent => format!("{:.*} %", digits(step * 100.0), value * 100.0),
+            Format::Points if value.abs() < step * 1e-6 => "0".into(),
+            Format::Points => format!("{:+.*}", digits(step * 100.0), value * 100.0),
             Format::Duration if value >= 3600.0 => format!("{} h", trim(value / 3600.0)),
             Format::Duration if value >= 60.0 => format!("{} min", trim(value / 60.0)),
             Format::Duration => format!("{} s", trim(value)),
@@ -244,6 +248,7 @@ mod tests {
         assert_eq!(ticks(0.6, 0.62, Format::Percent).last().unwrap(), "62.0 %");
         assert_eq!(ticks(0.0, 30.0, Format::Number), ["0", "5", "10", "15", "20", "25", "30"]);
         assert_eq!(ticks(0.0, 1.0, Format::Number)[1], "0.2");
+        assert_eq!(ticks(-0.011, 0.021, Format::Points), ["-1", "0", "+1", "+2"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod axis;
 pub mod bars;
 mod canvas;
+pub mod forest;
 pub mod lines;
 pub mod matrix;
 pub mod scatter;
@@ -25,6 +26,7 @@ use plotters::style::register_font;
 
 use bars::Bars;
 use canvas::{Canvas, Ink, SCALE};
+use forest::Forest;
 use lines::LineChart;
 use matrix::ConfusionMatrix;
 use scatter::Scatter;
@@ -68,6 +70,8 @@ pub enum Chart {
     Matrix(ConfusionMatrix),
     /// One score against a cost.
     Scatter(Scatter),
+    /// Differences around zero.
+    Forest(Forest),
 }
 
 /// Which style a series has: the colours cycle, and a second and third round are dashed.
@@ -95,6 +99,7 @@ impl Chart {
             Self::Bars(it) => &it.title,
             Self::Matrix(it) => &it.title,
             Self::Scatter(it) => &it.title,
+            Self::Forest(it) => &it.title,
         }
     }
 
@@ -106,6 +111,7 @@ impl Chart {
             Self::Bars(it) => it.size(),
             Self::Matrix(it) => it.size(),
             Self::Scatter(_) => scatter::SIZE,
+            Self::Forest(it) => it.size(),
         }
     }
 
@@ -116,6 +122,7 @@ impl Chart {
             Self::Bars(it) => it.draw(canvas),
             Self::Matrix(it) => it.draw(canvas),
             Self::Scatter(it) => it.draw(canvas),
+            Self::Forest(it) => it.draw(canvas),
         }
     }
 }
@@ -260,6 +267,7 @@ mod tests {
         draws(&Chart::Bars(Bars::default()));
         draws(&Chart::Matrix(ConfusionMatrix::default()));
         draws(&Chart::Scatter(Scatter::default()));
+        draws(&Chart::Forest(Forest::default()));
         png(&[], 3).unwrap();
     }
 

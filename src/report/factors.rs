@@ -1,0 +1,342 @@
+//! Which configurations differ in one technique only, and which of two is the plainer one.
+//!
+//! A technique is a group of settings that belong together: all of `[augment]`, a stage's optimizer
+//! with its learning rate. To change one at a time is the only way to see what each does.
+//!
+//! **Invariant:** it knows settings and no result, so that no result decides what is compared.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::iter;
+
+use rayon::prelude::*;
+
+use crate::report::diff::{Flat, plain};
+
+/// The settings of several configurations, set out for comparing each with each.
+pub(super) struct Techniques<'a> {
+    keys: Vec<Key<'a>>,
+    rows: Vec<Row<'a>>,
+}
+
+/// A setting that departs, with its value on either side; none where it is not set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change<'a> {
+    pub(super) key: &'a str,
+    pub(super) from: Option<&'a str>,
+    pub(super) to: Option<&'a str>,
+}
+
+/// Two configurations, by their place, that differ in one technique only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Effect {
+    pub(super) technique: String,
+    /// The plainer one.
+    pub(super) from: usize,
+    pub(super) to: usize,
+}
+
+/// A setting that some configuration has.
+struct Key<'a> {
+    /// Its dotted key, of a stage's settings from the stage's name on.
+    name: &'a str,
+    technique: String,
+    stage: Stage<'a>,
+}
+
+/// The stage that a setting belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage<'a> {
+    None,
+    Named(&'a str),
+    At(usize),
+}
+
+/// Settings by number of their key, in order.
+type Values<'a> = Vec<(usize, &'a str)>;
+
+/// One configuration.
+struct Row<'a> {
+    common: Values<'a>,
+    /// Settings of its stages by their names.
+    named: Values<'a>,
+    /// The same by their places, so that stages of other names can be compared.
+    placed: Values<'a>,
+    stages: Vec<&'a str>,
+    backbone: Option<&'a str>,
+}
+
+/// What configurations differ in that do not have the same number of stages.
+const STAGES: &str = "stages";
+
+impl<'a> Techniques<'a> {
+    pub(super) fn of(all: &[&'a Flat]) -> Self {
+        let mut numbers = BTreeMap::new();
+        let mut it = Self { keys: Vec::new(), rows: Vec::new() };
+        for settings in all {
+            let row = it.row(settings, &mut numbers);
+            it.rows.push(row);
+        }
+        it
+    }
+
+    fn row(
+        &mut self,
+        settings: &'a Flat,
+        numbers: &mut BTreeMap<(Stage<'a>, &'a str), usize>,
+    ) -> Row<'a> {
+        let mut number = |stage, name| {
+            *numbers.entry((stage, name)).or_insert_with(|| {
+                let technique = match stage {
+                    Stage::None => technique(name),
+                    _ => technique_of_stage(name),
+                };
+                self.keys.push(Key { name, technique, stage });
+                self.keys.len() - 1
+            })
+        };
+        let stages: Vec<_> =
+            settings.get("stages").map_or_else(Vec::new, |it| it.split(", ").collect());
+        let backbone = settings.get("model.backbone").map(String::as_str);
+        let (mut common, mut named, mut placed) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, value) in settings.iter().filter(|it| it.0 != "stages") {
+            let rest =
+                |name: &str| key.strip_prefix("stages.")?.strip_prefix(name)?.strip_prefix('.');
+            let mut named_stages = stages.iter().enumerate();
+            let found = named_stages.find_map(|(at, name)| Some((at, *name, rest(name)?)));
+            match found {
+                Some((at, name, rest)) => {
+                    named.push((number(Stage::Named(name), rest), value.as_str()));
+                    placed.push((number(Stage::At(at), rest), value.as_str()));
+                }
+                None => common.push((number(Stage::None, key), value.as_str())),
+            }
+        }
+        for it in [&mut common, &mut named, &mut placed] {
+            it.sort_unstable();
+        }
+        Row { common, named, placed, stages, backbone }
+    }
+
+    /// Pairs that differ in one technique only: each configuration with the plainest of those that it
+    /// differs from so.
+    pub(super) fn effects(&self) -> Vec<Effect> {
+        let ranks = self.plainness();
+        let places: Vec<usize> = (0..self.rows.len()).collect();
+        let of_one = |to: &usize| {
+            let mut plainest = BTreeMap::<&str, usize>::new();
+            for from in places.iter().filter(|it| *it != to) {
+                let Some(technique) = self.technique(*from, *to) else { continue };
+                let best = plainest.entry(technique).or_insert(*to);
+                let rank = |it: usize| (ranks[it].get(technique).copied().unwrap_or_default(), it);
+                if rank(*from) < rank(*best) {
+                    *best = *from;
+                }
+            }
+            let effect = |(technique, from): (&str, usize)| {
+                (from != *to).then(|| Effect { technique: technique.to_owned(), from, to: *to })
+            };
+            plainest.into_iter().filter_map(effect).collect::<Vec<_>>()
+        };
+        let mut effects: Vec<_> = places.par_iter().flat_map_iter(of_one).collect();
+        effects.sort();
+        effects
+    }
+
+    /// The one technique that `a` and `b` differ in; none if there are several, or none at all.
+    fn technique(&self, a: usize, b: usize) -> Option<&str> {
+        let (a, b) = (&self.rows[a], &self.rows[b]);
+        let mut found = (a.stages.len() != b.stages.len()).then_some(STAGES);
+        for (key, from, to) in departing(a, b) {
+            let key = &self.keys[key];
+            let of_one_only = matches!(key.stage, Stage::Named(it) if !(a.stages.contains(&it) && b.stages.contains(&it)));
+            if of_one_only || (a.backbone != b.backbone && follows_backbone(key, from, to)) {
+                continue;
+            }
+            match found {
+                None => found = Some(&key.technique),
+                Some(it) if it == key.technique => {}
+                Some(_) => return None,
+            }
+        }
+        found
+    }
+
+    /// Every setting that `to` has otherwise than `from`.
+    pub(super) fn changes(&self, from: usize, to: usize) -> Vec<Change<'a>> {
+        let all = departing(&self.rows[from], &self.rows[to]);
+        let change = |(key, from, to): (usize, Option<&'a str>, Option<&'a str>)| Change {
+            key: self.keys[key].name,
+            from: from.map(plain),
+            to: to.map(plain),
+        };
+        all.map(change).collect()
+    }
+
+    /// How plain each configuration is in each technique, the plainest least: by how many of its
+    /// settings are not off, then by how rare they are.
+    fn plainness(&self) -> Vec<HashMap<&str, (usize, usize)>> {
+        let of_row = |row: &Row<'a>| {
+            let mut all = HashMap::<&str, (usize, Values<'a>)>::new();
+            for (key, value) in row.common.iter().chain(&row.placed) {
+                let it = all.entry(&self.keys[*key].technique).or_default();
+                it.0 += usize::from(!is_off(value));
+                it.1.push((*key, value));
+            }
+            all.insert(STAGES, (row.stages.len(), Vec::new()));
+            all
+        };
+        let rows: Vec<_> = self.rows.iter().map(of_row).collect();
+        let mut counts = HashMap::<(&str, &Values<'a>), usize>::new();
+        for (technique, (_, values)) in rows.iter().flatten() {
+            *counts.entry((technique, values)).or_default() += 1;
+        }
+        let rank = |(technique, (active, values)): (&&'_ str, &(usize, Values<'a>))| {
+            (*active, self.rows.len() - counts[&(*technique, values)])
+        };
+        rows.iter().map(|it| it.iter().map(|it| (*it.0, rank(it))).collect()).collect()
+    }
+}
+
+/// The keys whose values are not the same in `a` and `b`. Stages are told apart by their places if there
+/// are as many in both, else by their names.
+fn departing<'s, 'a: 's>(
+    a: &'s Row<'a>,
+    b: &'s Row<'a>,
+) -> impl Iterator<Item = (usize, Option<&'a str>, Option<&'a str>)> + 's {
+    let alike = a.stages.len() == b.stages.len();
+    let (left, right) = if alike { (&a.placed, &b.placed) } else { (&a.named, &b.named) };
+    merged(&a.common, &b.common).chain(merged(left, right)).filter(|(_, from, to)| from != to)
+}
+
+/// The values of two ordered lists, side by side.
+fn merged<'s, 'a: 's>(
+    a: &'s [(usize, &'a str)],
+    b: &'s [(usize, &'a str)],
+) -> impl Iterator<Item = (usize, Option<&'a str>, Option<&'a str>)> + 's {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    iter::from_fn(move || {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => a.0.cmp(&b.0),
+        };
+        let from = if order.is_le() { a.next() } else { None };
+        let to = if order.is_ge() { b.next() } else { None };
+        let key = from.or(to)?.0;
+        Some((key, from.map(|it| it.1), to.map(|it| it.1)))
+    })
+}
+
+/// Whether another backbone brings this change along: layers have other names in it, and its weights
+/// lie in another file.
+fn follows_backbone(key: &Key<'_>, from: Option<&str>, to: Option<&str>) -> bool {
+    let (Some(from), Some(to)) = (from, to) else { return false };
+    let named = |it: &str| !["head", "all"].contains(&plain(it));
+    let layer = key.stage != Stage::None && key.name == "trainable" && named(from) && named(to);
+    layer || key.name.starts_with("model.weights.")
+}
+
+/// Whether `value` turns a setting off.
+fn is_off(value: &str) -> bool {
+    ["0", "0.0", "false", "[]", "\"\"", "\"none\"", "\"head\"", "\"constant\""].contains(&value)
+}
+
+/// What a setting outside the stages belongs to.
+fn technique(key: &str) -> String {
+    let parts: Vec<&str> = key.split('.').take(3).collect();
+    let name = match parts[..] {
+        ["augment", ..] => "augmentation",
+        ["batch_norm", ..] | ["model", "head", "batch_norm"] => "batch norm",
+        ["model", "weights", ..] => "first weights",
+        ["data", "image_size"] => "input size",
+        ["model" | "data", name, ..] => name,
+        _ => parts[0],
+    };
+    name.replace('_', " ")
+}
+
+/// What a setting of a stage belongs to; `key` begins behind the stage's name.
+fn technique_of_stage(key: &str) -> String {
+    let name = key.split('.').next().unwrap_or_default();
+    if name == "trainable" { "freezing".into() } else { name.replace('_', " ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::diff::flatten;
+
+    const PLAIN: &str = "
+        [augment]
+        flip = 0.0
+        [model]
+        backbone = 'vgg16'
+        weights = { file = { path = 'vgg16.pth' } }
+        [[stages]]
+        name = 'tune'
+        trainable = 'block5'
+        optimizer = { adam = { lr = 0.001 } }";
+
+    /// The effects among `texts`, as `technique: from > to`.
+    fn effects(texts: &[String]) -> Vec<String> {
+        let flat: Vec<Flat> = texts.iter().map(|it| flatten(&it.parse().unwrap())).collect();
+        let techniques = Techniques::of(&flat.iter().collect::<Vec<_>>());
+        let effects = techniques.effects().into_iter();
+        effects.map(|it| format!("{}: {} > {}", it.technique, it.from, it.to)).collect()
+    }
+
+    /// `PLAIN` and the same with each of `changes` made: what stands before `=>` becomes what stands behind.
+    fn study(changes: &[&[(&str, &str)]]) -> Vec<String> {
+        let made = |all: &&[(&str, &str)]| {
+            all.iter().fold(PLAIN.to_owned(), |text, (from, to)| {
+                assert!(text.contains(from), "{from}");
+                text.replace(from, to)
+            })
+        };
+        iter::once(PLAIN.to_owned()).chain(changes.iter().map(made)).collect()
+    }
+
+    #[test]
+    fn one_technique_at_a_time_is_compared_with_the_plainer_side() {
+        let flip = ("flip = 0.0", "flip = 0.5");
+        let lr = ("lr = 0.001", "lr = 0.1");
+        let found = effects(&study(&[&[flip], &[lr], &[flip, lr]]));
+        let expected =
+            ["augmentation: 0 > 1", "augmentation: 2 > 3", "optimizer: 0 > 2", "optimizer: 1 > 3"];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_backbone_brings_its_weights_and_layer_names_along() {
+        let backbone =
+            [("'vgg16'", "'resnet50'"), ("vgg16.pth", "resnet.pth"), ("block5", "layer4")];
+        assert_eq!(effects(&study(&[&backbone])), ["backbone: 0 > 1"]);
+        let whole = [("'vgg16'", "'resnet50'"), ("block5", "all")];
+        assert_eq!(effects(&study(&[&whole])), [""; 0], "two changes at a time");
+    }
+
+    #[test]
+    fn freezing_is_seen_under_another_stage_name_and_stages_are_counted() {
+        let frozen = [("'tune'", "'head'"), ("'block5'", "'head'")];
+        let longer = [("[[stages]]", "[[stages]]\nname = 'first'\ntrainable = 'head'\n[[stages]]")];
+        let found = effects(&study(&[&frozen, &longer]));
+        assert_eq!(found, ["freezing: 1 > 0", "stages: 0 > 2"]);
+    }
+
+    #[test]
+    fn what_is_set_in_one_only_is_a_change() {
+        let found = effects(&study(&[&[("[model]", "[noise]\nfeatures = 0.1\n[model]")]]));
+        assert_eq!(found, ["noise: 0 > 1"]);
+    }
+
+    #[test]
+    fn of_many_values_the_plainest_is_the_one_that_most_have() {
+        let lr = |to| [("lr = 0.001", to)];
+        let (low, high) = (lr("lr = 0.0001"), lr("lr = 0.01"));
+        let flip = [("flip = 0.0", "flip = 0.5"), high[0]];
+        let found = effects(&study(&[&low, &high, &flip]));
+        assert_eq!(found, ["augmentation: 2 > 3", "optimizer: 2 > 0", "optimizer: 2 > 1"]);
+    }
+}
