@@ -5,11 +5,14 @@
 //!
 //! **Invariant:** no presentation here, only names, counts, seconds and scores.
 
+pub mod audit;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::event::audit::{Audit, LeakFree};
 
 /// Version of the events' format, written into the first event of every run.
 pub const FORMAT: u32 = 1;
@@ -89,6 +92,15 @@ pub struct Dataset {
     pub counts: BTreeMap<String, Vec<usize>>,
     /// Rows or files left out under `on_error = "skip"`, with the reason.
     pub skipped: Vec<String>,
+    /// Images of these splits that have no label under `data.labels`, by the reason.
+    #[serde(default)]
+    pub unlabelled: BTreeMap<String, usize>,
+    /// Training images taken out under `leakage = "drop-from-train"`.
+    #[serde(default)]
+    pub dropped: usize,
+    /// What is wrong with the images as they are used.
+    #[serde(default)]
+    pub audit: Option<Audit>,
     /// Height, width and channels of the stored images.
     pub size: [usize; 3],
     /// Mean and standard deviation of the training pixels in gray levels, 0-255.
@@ -196,6 +208,9 @@ pub struct Evaluation {
     pub images: usize,
     /// Loss and accuracy.
     pub scores: Scores,
+    /// The score on images without an exact twin among the training images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leak_free: Option<LeakFree>,
 }
 
 /// Why a run cannot go on.
@@ -316,7 +331,12 @@ mod tests {
     #[test]
     fn an_event_is_one_flat_json_object_and_comes_back_equal() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
-        let kind = Kind::Evaluated(Evaluation { split: "test".into(), images: 4, scores });
+        let kind = Kind::Evaluated(Evaluation {
+            split: "test".into(),
+            images: 4,
+            scores,
+            leak_free: None,
+        });
         let event = Event { at_ms: 7, kind };
         let line = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]

@@ -16,6 +16,7 @@ use crate::config::grid::{self, Choice};
 use crate::config::path::{by_position, merge, set};
 use crate::config::places::{Place, Places, places};
 use crate::config::schema::Schema;
+use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::error::{Error, FileProblems, Problem, Result};
 use crate::model::Weights;
@@ -382,6 +383,9 @@ fn missing_files(experiment: &Experiment) -> Vec<Problem> {
         Source::Fer2013 { csv } => need("data.source.fer2013.csv", csv, Path::is_file),
         Source::Folder { path, .. } => need("data.source.folder.path", path, Path::is_dir),
         Source::Synthetic(_) => {}
+    }
+    if let Labels::Ferplus(it) = &experiment.data.labels {
+        need("data.labels.ferplus.votes", &it.votes, Path::is_file);
     }
     if let Weights::File(it) = &experiment.model.weights {
         need("model.weights.file.path", &it.path, Path::is_file);

@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Experiment;
 use crate::config::read::{Point, Written};
-use crate::data::Data;
 use crate::data::fingerprint::hex;
+use crate::data::labels::Labels;
+use crate::data::{Data, Leakage};
 use crate::error::{Error, Result};
 use crate::model::network::frozen_blocks;
 use crate::model::{WeightFile, Weights};
@@ -198,7 +199,12 @@ impl<'a> Planner<'a> {
                 (source.key.clone(), Some(source.name()))
             }
         };
-        let steps = steps(&settings, &self.images(&settings.data)?, &weights_key);
+        let inputs = Inputs {
+            images: self.images(&settings.data)?,
+            votes: self.votes(&settings.data.labels)?,
+            weights: weights_key,
+        };
+        let steps = steps(&settings, inputs);
         let key = steps.last().expect("a trial ends with its evaluation").key.clone();
         let id = format!("{}-{}", readable(point), &key[..8]);
         let (experiment, seed) = (written.name.clone(), point.seed);
@@ -207,6 +213,14 @@ impl<'a> Planner<'a> {
 
     fn images(&mut self, data: &Data) -> Result<String> {
         once(&mut self.images, data, |it| self.lookup.images(it))
+    }
+
+    /// What identifies the votes that labels come from, if they do.
+    fn votes(&mut self, labels: &Labels) -> Result<Option<String>> {
+        match labels {
+            Labels::Source => Ok(None),
+            Labels::Ferplus(it) => self.file(&it.votes).map(Some),
+        }
     }
 
     fn file(&mut self, path: &Path) -> Result<String> {
@@ -271,31 +285,60 @@ fn readable(point: &Point) -> String {
     all.join("_").chars().map(plain).take(120).collect()
 }
 
+/// What identifies the content that a trial begins with.
+struct Inputs {
+    images: String,
+    votes: Option<String>,
+    weights: String,
+}
+
 /// The steps of a trial with their keys.
-fn steps(settings: &Experiment, images: &str, weights: &str) -> Vec<Step> {
+fn steps(settings: &Experiment, inputs: Inputs) -> Vec<Step> {
+    let Inputs { images, votes, mut weights } = inputs;
+    let rows = rows_settings(&settings.data, votes.as_deref());
     let step = |kind, stage: &str, settings: Json, inputs: &[&str]| Step {
         kind,
         stage: stage.to_owned(),
         key: key(kind, &settings, inputs),
     };
-    let dataset = step(Kind::Dataset, "", Json::Null, &[images]);
+    let dataset = step(Kind::Dataset, "", Json::Null, &[&images]);
     let dataset_key = dataset.key.clone();
     let mut steps = vec![dataset];
-    let mut weights = weights.to_owned();
     for stage in &settings.stages {
         let name = stage.name.as_str();
         if frozen_blocks(&settings.model, &stage.trainable) > 0 {
-            let what = features_settings(settings, &stage.trainable);
+            let what = with(features_settings(settings, &stage.trainable), &rows);
             steps.push(step(Kind::Features, name, what, &[&dataset_key, &weights]));
         }
-        let what = stage_settings(settings, stage);
+        let what = with(stage_settings(settings, stage), &rows);
         let stage = step(Kind::Stage, name, what, &[&dataset_key, &weights]);
         weights.clone_from(&stage.key);
         steps.push(stage);
     }
-    let what = different(&settings.data.split);
+    let what = with(different(&settings.data.split), &rows);
     steps.push(step(Kind::Evaluate, "", what, &[&dataset_key, &weights]));
     steps
+}
+
+/// What decides, beside splits and limit, which images there are and what they are called. Nothing by
+/// default.
+fn rows_settings(data: &Data, votes: Option<&str>) -> Map<String, Json> {
+    let mut settings = Map::new();
+    if let (Labels::Ferplus(it), Some(votes)) = (&data.labels, votes) {
+        settings.insert("labels".into(), serde_json::json!({ "ferplus": [it.rule, votes] }));
+    }
+    if data.leakage != Leakage::default() {
+        settings.insert("leakage".into(), serde_json::json!(data.leakage));
+    }
+    settings
+}
+
+/// The table `settings` with `more` in it.
+fn with(mut settings: Json, more: &Map<String, Json>) -> Json {
+    if let Json::Object(fields) = &mut settings {
+        fields.extend(more.clone());
+    }
+    settings
 }
 
 /// What decides a frozen prefix's output, besides images and weights.
@@ -324,6 +367,11 @@ fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
         "batch_norm": different(&settings.batch_norm),
         "stage": different(stage),
     })
+}
+
+/// The key of the step that decodes the images which `Lookup::images` has identified.
+pub fn dataset_key(images: &str) -> String {
+    key(Kind::Dataset, &Json::Null, &[images])
 }
 
 /// The fields of `value` that differ from their default.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::event::audit::LeakFree;
 use crate::event::{Evaluation, Kind as Event, Sink};
 use crate::model::Input;
 use crate::model::network::{Network, resolve_trainable};
@@ -45,8 +46,9 @@ impl Runner<'_> {
         self.log.folder.write(files::PREDICTIONS, &table)?;
         let model = weights::serialize(network, self.model_facts(dataset, input))?;
         self.log.folder.write(files::MODEL, &model)?;
+        let leak_free = Some(leak_free(dataset, rows, &predictions));
         let (split, images) = (name.to_owned(), rows.len());
-        self.log.emit(Event::Evaluated(Evaluation { split, images, scores }))
+        self.log.emit(Event::Evaluated(Evaluation { split, images, scores, leak_free }))
     }
 
     fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {
@@ -78,6 +80,15 @@ pub(super) fn input_of(model: &Path) -> Result<Input> {
         message: "its header does not say how pixels are scaled".into(),
         help: "it is no model of a finished run; use `weights = { file = { … } }` for it".into(),
     })
+}
+
+/// The accuracy on `rows` that no training image has an exact twin of.
+fn leak_free(dataset: &Dataset, rows: &[u32], predictions: &[Prediction]) -> LeakFree {
+    let leaks = dataset.leaks(rows);
+    let clean = predictions.iter().zip(&leaks).filter(|(_, leaks)| !**leaks).map(|(it, _)| it);
+    let right = clean.clone().filter(|it| it.truth == it.predicted).count();
+    let images = clean.count();
+    LeakFree { images, accuracy: right as f64 / images.max(1) as f64 }
 }
 
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {

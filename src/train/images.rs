@@ -51,10 +51,16 @@ impl<'a> Images<'a> {
         augment.apply(self.table.images(rows), changes, self.size, self.pixels.mean)
     }
 
-    /// True classes.
+    /// True classes, or where labels are distributions, those.
     pub fn labels(&self, rows: &[u32]) -> Labels {
         let classes: Vec<u8> = rows.iter().map(|it| self.dataset.labels[*it as usize]).collect();
-        Labels::new(&classes, self.device)
+        let Some(all) = &self.dataset.probabilities else {
+            return Labels::new(&classes, self.device);
+        };
+        let width = self.dataset.classes.len();
+        let of_row = |row: &u32| &all[*row as usize * width..][..width];
+        let probabilities: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
+        Labels::with_probabilities(&classes, &probabilities, self.device)
     }
 }
 
