@@ -1,5 +1,6 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
+mod data;
 mod interrupt;
 mod run;
 mod select;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::data::{DataCommand, data_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::select::Selection;
 use crate::cli::show::{report_command, status_command};
@@ -41,6 +43,9 @@ enum Command {
     Report(Place),
     /// Print how far every run is
     Status(Place),
+    /// Look at images before training on them
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Print the reference manual of experiment files
     Docs,
 }
@@ -62,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
+        Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
     };
     match result {

@@ -172,7 +172,7 @@ impl Dataset {
 }
 
 /// The rows of each part of `data.split`, in its order.
-fn parts(
+pub(super) fn parts(
     data: &Data,
     prepared: &Prepared,
     labelled: &Labelled,

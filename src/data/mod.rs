@@ -17,6 +17,7 @@ mod ferplus;
 pub mod findings;
 pub mod fingerprint;
 mod folder;
+pub mod inspect;
 mod labelled;
 pub mod labels;
 mod mapped;

@@ -29,12 +29,17 @@ pub const PIXEL_CORRELATION: f64 = 0.9;
 /// Rows and columns of a thumbnail.
 const SIDE: usize = 16;
 
-/// Coefficients that mirroring does not change, and those whose sign it does, the mean left out.
-const EVEN: usize = SIDE * SIDE / 2 - 1;
-const ODD: usize = SIDE * SIDE / 2;
+/// Half of the coefficients: those that mirroring does not change, with a zero in place of the mean,
+/// or those whose sign it changes.
+const HALF: usize = SIDE * SIDE / 2;
 
 /// Terms of a distance that are looked at first.
 const FIRST: usize = 8;
+
+/// Images whose first terms are summed at once, and terms that are summed beside one another: so
+/// many independent sums keep a processor's vector units busy.
+const BLOCK: usize = 64;
+const LANES: usize = 8;
 
 /// The most pairs that are told for one image as the first of them: copies of copies need no more
 /// to be known as one group.
@@ -60,12 +65,14 @@ pub fn near(pixels: Pixels<'_>, rows: &[u32]) -> Vec<Pair> {
     let cosines = cosines();
     let sketches: Vec<Sketch> =
         rows.par_iter().map(|it| Sketch::of(pixels, *it, &cosines)).collect();
-    let heads: Vec<[f32; FIRST]> = sketches.iter().map(|it| it.head).collect();
+    let blocks: Vec<Block> = sketches.chunks(BLOCK).map(block).collect();
     let of_one = |first: usize| {
-        let later = heads[first + 1..].iter().enumerate();
-        let close = later.filter(|(_, it)| distance(&heads[first], *it) <= MOST_DISTANCE);
-        let pairs = close.filter_map(|(offset, _)| {
-            let second = first + 1 + offset;
+        let later = blocks.iter().enumerate().skip((first + 1) / BLOCK).flat_map(|(at, block)| {
+            let close = first_terms(&sketches[first], block).map(|it| it <= MOST_DISTANCE);
+            let seconds = (at * BLOCK..sketches.len()).zip(close).filter(|it| it.1);
+            seconds.map(|it| it.0).filter(|it| *it > first).collect::<Vec<_>>()
+        });
+        let pairs = later.filter_map(|second| {
             let mirrored = sketches[first].twin(&sketches[second])?;
             let rows = [rows[first], rows[second]];
             let correlation = correlation(pixels, rows, mirrored);
@@ -76,15 +83,39 @@ pub fn near(pixels: Pixels<'_>, rows: &[u32]) -> Vec<Pair> {
     (0..sketches.len()).into_par_iter().with_max_len(16).flat_map_iter(of_one).collect()
 }
 
+/// The first terms of [`BLOCK`] sketches, term by term.
+type Block = [[f32; BLOCK]; FIRST];
+
+fn block(sketches: &[Sketch]) -> Block {
+    let mut block = [[0.0; BLOCK]; FIRST];
+    for (at, it) in sketches.iter().enumerate() {
+        for (terms, value) in block.iter_mut().zip(it.even) {
+            terms[at] = value;
+        }
+    }
+    block
+}
+
+/// The first terms of the distances from `sketch` to those of `block`.
+fn first_terms(sketch: &Sketch, block: &Block) -> [f32; BLOCK] {
+    let mut sums = [0.0; BLOCK];
+    for (terms, value) in block.iter().zip(sketch.even) {
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum += (term - value) * (term - value);
+        }
+    }
+    sums
+}
+
 /// The largest squared distance of two thumbnails of length 1 that correlate enough.
 const MOST_DISTANCE: f32 = 2.0 - 2.0 * THUMBNAIL_CORRELATION;
 
 /// A thumbnail as coefficients of length 1, low frequencies first.
 struct Sketch {
-    /// The first of `even`.
-    head: [f32; FIRST],
-    even: [f32; EVEN],
-    odd: [f32; ODD],
+    /// Those of even horizontal frequencies.
+    even: [f32; HALF],
+    /// Those of odd ones.
+    odd: [f32; HALF],
 }
 
 impl Sketch {
@@ -100,7 +131,7 @@ impl Sketch {
             coefficients.push((u, value));
         }
         let length = coefficients.iter().map(|it| it.1 * it.1).sum::<f64>().sqrt().max(1e-12);
-        let (mut even, mut odd) = ([0.0; EVEN], [0.0; ODD]);
+        let (mut even, mut odd) = ([0.0; HALF], [0.0; HALF]);
         let (mut n_even, mut n_odd) = (0, 0);
         for (u, value) in coefficients {
             let value = (value / length) as f32;
@@ -112,20 +143,17 @@ impl Sketch {
                 n_odd += 1;
             }
         }
-        let mut head = [0.0; FIRST];
-        head.copy_from_slice(&even[..FIRST]);
-        Self { head, even, odd }
+        Self { even, odd }
     }
 
     /// Whether the other is a twin as it is (false) or mirrored (true); the nearer of both.
     fn twin(&self, other: &Self) -> Option<bool> {
-        let even = distance(&self.even, &other.even);
+        let even = sum_of_squares(&self.even, &other.even, |a, b| a - b);
         if even > MOST_DISTANCE {
             return None;
         }
-        let plain = even + distance(&self.odd, &other.odd);
-        let sums = self.odd.iter().zip(&other.odd).map(|(a, b)| (a + b) * (a + b));
-        let mirrored = even + sums.sum::<f32>();
+        let plain = even + sum_of_squares(&self.odd, &other.odd, |a, b| a - b);
+        let mirrored = even + sum_of_squares(&self.odd, &other.odd, |a, b| a + b);
         (plain.min(mirrored) <= MOST_DISTANCE).then_some(mirrored < plain)
     }
 }
@@ -150,8 +178,15 @@ fn cosines() -> [[f64; SIDE]; SIDE] {
     all
 }
 
-fn distance<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+/// The sum of the squares of `of` two values each.
+fn sum_of_squares(a: &[f32; HALF], b: &[f32; HALF], of: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += of(*a, *b) * of(*a, *b);
+        }
+    }
+    sums.iter().sum()
 }
 
 /// Means of the pixels in each of 16x16 fields, all channels together.
@@ -262,7 +297,8 @@ mod tests {
             let correlation = dot(&x, mean_x, &y, mean_y)
                 / (dot(&x, mean_x, &x, mean_x) * dot(&y, mean_y, &y, mean_y)).sqrt();
             let [x, y] = [a, b].map(|it| Sketch::of(pixels, it, &cosines));
-            let squared = distance(&x.even, &y.even) + distance(&x.odd, &y.odd);
+            let squared = sum_of_squares(&x.even, &y.even, |a, b| a - b)
+                + sum_of_squares(&x.odd, &y.odd, |a, b| a - b);
             assert!((f64::from(squared) - (2.0 - 2.0 * correlation)).abs() < 1e-5);
         }
     }

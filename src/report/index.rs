@@ -4,6 +4,7 @@ use std::io;
 
 use maud::{Markup, html};
 
+use crate::report::audit;
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
 use crate::report::metrics::Stat;
@@ -31,6 +32,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("confusion", "Confusion", confusion(&drawn)?);
     add("classes", "Classes", classes(study, &drawn)?);
+    add("leaks", "Leak-free", audit::leak_free(study));
     add("data", "Data", sections::data(study, &drawn.data)?);
     add("failures", "Failures", sections::failures(study));
     add("runs", "All runs", sections::runs(study));

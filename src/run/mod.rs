@@ -30,7 +30,7 @@ use crate::run::evaluation::input_of;
 use crate::run::failure::{failure, torch_failure};
 use crate::store::folder::{RunFolder, files};
 use crate::store::read::finished_key;
-use crate::store::{Store, write_whole};
+use crate::store::{Store, clear, write_whole};
 use crate::torch::Device;
 use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
@@ -367,10 +367,4 @@ fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
         accuracy: f64::NAN,
         images_per_second: done as f64 / started.elapsed().as_secs_f64().max(1e-9),
     })
-}
-
-/// Takes away what an interrupted attempt has left.
-fn clear(folder: &Path) -> Result<()> {
-    fs_err::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
-    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))
 }
