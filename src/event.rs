@@ -35,6 +35,8 @@ pub enum Kind {
     RunStarted(Start),
     /// The images are decoded and split.
     DatasetReady(Dataset),
+    /// The network is built.
+    NetworkReady(Network),
     /// The backbone has its first weights.
     WeightsLoaded(Weights),
     /// A training stage begins (or goes on).
@@ -111,6 +113,33 @@ pub struct Dataset {
     pub seconds: f64,
 }
 
+/// What a network is: its backbone and how many numbers it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Name of the backbone.
+    pub backbone: String,
+    /// Pixels a side of its input.
+    pub image_size: usize,
+    /// Channels, height and width of the feature maps behind the backbone.
+    pub feature_map: [usize; 3],
+    /// Numbers that the backbone can learn.
+    pub backbone_parameters: usize,
+    /// Running statistics of the backbone's batch norms.
+    pub backbone_statistics: usize,
+    /// Numbers that the head can learn.
+    pub head_parameters: usize,
+    /// Running statistics of the head's batch norms.
+    pub head_statistics: usize,
+}
+
+impl Network {
+    /// All numbers, running statistics included: what Keras calls the total parameters.
+    pub fn total(&self) -> usize {
+        let parameters = self.backbone_parameters + self.head_parameters;
+        parameters + self.backbone_statistics + self.head_statistics
+    }
+}
+
 /// Where the backbone has its first weights from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
@@ -137,6 +166,9 @@ pub struct StageStart {
     pub trainable: Vec<Layer>,
     /// Layers that do not.
     pub frozen: Vec<Layer>,
+    /// Parameters of the backbone that Keras's network of the same name would train; none in older logs.
+    #[serde(default)]
+    pub keras_parameters: Option<usize>,
     /// The first layer behind the frozen prefix that runs without a graph; none if there is no prefix.
     pub prefix_until: Option<String>,
     /// Whether the prefix ran once per image (true) or runs in every step (false).

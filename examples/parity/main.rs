@@ -15,7 +15,8 @@ use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
 use ferrite::event::{Epoch, Kind, Sink};
-use ferrite::model::network::{Network, NoiseStd, Plan, resolve_trainable};
+use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::weights::{self, Part};
 use ferrite::model::{FrozenNorm, Head, Input, Model};
 use ferrite::report::metrics::Confusion;
@@ -75,7 +76,7 @@ struct Setup {
 
 #[derive(Deserialize)]
 struct Training {
-    trainable: String,
+    trainable: Trainable,
     frozen_layers: FrozenNorm,
     optimizer: OptimizerTable,
     /// Images a step; all images are seen once, in their order.
@@ -194,9 +195,7 @@ fn run_network(folder: &Path, setup: &Setup, input: &SafeTensors<'_>) -> Result<
     let rows = Rows::read(input, setup.image_size)?;
     let mut output = Output::default();
     if let Some(training) = &setup.train {
-        network.train_from(
-            resolve_trainable(&model, &training.trainable).map_err(|problem| problem.message)?,
-        );
+        network.train(&resolve(&model, &training.trainable).map_err(|problem| problem.message)?);
         train(&mut network, training, (&rows, &labels), &mut output);
     }
     let every: Vec<u32> = (0..labels.len() as u32).collect();
@@ -267,9 +266,8 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
     let sizes = [cached.image_size, dataset.classes.len()];
     let weights = folder.join(&cached.weights);
     let (mut network, model) = network(&weights, &cached.head, FrozenNorm::Inference, sizes)?;
-    let from =
-        resolve_trainable(&model, &cached.stage.trainable).map_err(|problem| problem.message)?;
-    network.train_from(from);
+    let trained = resolve(&model, &cached.stage.trainable).map_err(|problem| problem.message)?;
+    network.train(&trained);
     let images = Images::new(dataset, cached.image_size, Device::Cpu);
     let split = |rows| -> Result<Split<'_>> {
         let blocks = network.frozen_blocks();

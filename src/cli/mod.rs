@@ -2,6 +2,7 @@
 
 mod data;
 mod interrupt;
+mod plan;
 mod run;
 mod select;
 mod show;
@@ -14,10 +15,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::data::{DataCommand, data_command};
+use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::run::{RunArguments, run_command};
-use crate::cli::select::Selection;
 use crate::cli::show::{report_command, status_command};
-use crate::cli::sweep::{SweepArguments, plan_command, sweep_command};
+use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::config::docs::manual;
 use crate::error::{Error, Result};
 
@@ -34,7 +35,7 @@ enum Command {
     /// Carry out every trial that is not finished, then write the report
     Sweep(SweepArguments),
     /// Print every trial and step and what is finished; change nothing
-    Plan(Selection),
+    Plan(PlanArguments),
     /// Carry out trials that failed, and what else is not finished
     Retry(SweepArguments),
     /// Carry out one trial in this process, from its `trial.toml`
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
-        Command::Plan(selection) => plan_command(&selection),
+        Command::Plan(arguments) => plan_command(&arguments),
         Command::Run(arguments) => run_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),

@@ -1,11 +1,11 @@
-//! `ferrite sweep`, `retry` and `plan`.
+//! `ferrite sweep` and `retry`.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use clap::Args;
 
 use crate::cli::interrupt::{interrupted, listen_for_interrupts};
+use crate::cli::plan::{Detail, show_plan};
 use crate::cli::print;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::show::write_report;
@@ -14,7 +14,7 @@ use crate::plan;
 use crate::progress::Display;
 use crate::store::Store;
 use crate::sweep;
-use crate::sweep::{Said, Settings, Standing, standing};
+use crate::sweep::{Said, Settings};
 use crate::torch;
 use crate::torch::Device;
 
@@ -44,7 +44,7 @@ pub(super) struct SweepArguments {
 
 pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
     if arguments.dry_run {
-        return plan_command(&arguments.selection);
+        return show_plan(&arguments.selection, Detail::Steps);
     }
     let device = Device::named(&arguments.device)?.to_string();
     let written = experiments(&arguments.selection)?;
@@ -75,29 +75,4 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     }
     let (failed, names) = (summary.failed.len(), summary.failed.join(", "));
     Err(Error::TrialsFailed { failed, total: trials.len(), names })
-}
-
-pub(super) fn plan_command(selection: &Selection) -> Result<()> {
-    let store = Store { root: selection.place.runs.clone() };
-    let trials = plan::trials(&experiments(selection)?, &Disk { store: &store })?;
-    let mut text = String::new();
-    let mut todo = 0;
-    for trial in &trials {
-        let standing = standing(&store, trial);
-        todo += usize::from(matches!(standing, Standing::Interrupted | Standing::New));
-        let state = match standing {
-            Standing::Finished => "finished",
-            Standing::Failed(_) => "failed earlier",
-            Standing::Interrupted => "to go on with",
-            Standing::New => "to do",
-        };
-        let _ = writeln!(text, "{}  {state}", trial.name());
-        for step in &trial.steps {
-            let (kind, key) = (step.kind.name(), &step.key[..8]);
-            let found = store.has(step.kind.name(), &step.key);
-            let found = if found { "  there" } else { "" };
-            let _ = writeln!(text, "  {kind:9} {key}  {}{found}", step.stage);
-        }
-    }
-    print(&format!("{text}{} trials, {todo} to do\n", trials.len()))
 }

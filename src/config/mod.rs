@@ -6,6 +6,7 @@
 //! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
 
 pub mod docs;
+mod files;
 pub mod grid;
 pub mod path;
 pub mod places;
@@ -22,7 +23,7 @@ use crate::data::augment::Augment;
 use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
-use crate::model::network::resolve_trainable;
+use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise};
 use crate::train::Stage;
 
@@ -106,7 +107,7 @@ impl Experiment {
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stages.{index}");
             problems.extend(stage.check().into_iter().map(|it| it.within(&place)));
-            if let Err(problem) = resolve_trainable(&self.model, &stage.trainable) {
+            if let Err(problem) = resolve(&self.model, &stage.trainable) {
                 problems.push(problem.within(&place));
             }
             if self.stages[..index].iter().any(|it| it.name == stage.name) {
@@ -118,8 +119,9 @@ impl Experiment {
     }
 
     fn check_image_size(&self) -> Option<Problem> {
-        let least = least_image_size(self.model.backbone);
-        let message = format!("must be at least {least} for this backbone");
+        let backbone = self.model.backbone;
+        let least = least_image_size(backbone);
+        let message = format!("must be at least {least} for `{}`", backbone.name());
         Problem::unless(self.data.image_size >= least, "data.image_size", &message)
     }
 }

@@ -266,7 +266,8 @@ mod tests {
             Equal images (2): test/a/leak.png = train/a/1.png
             Nearly equal images (1): test/b/near.png = train/a/2.png
             Constant images (1): train/b/flat.png
-            Nearly constant images (1): test/b/dull.png"#]].assert_eq(&told.join("\n"));
+            Nearly constant images (1): test/b/dull.png"#]]
+        .assert_eq(&told.join("\n"));
         let png = image::load_from_memory(&it.png(0)).unwrap().into_luma8().into_raw();
         assert_eq!(png, Pixels::new(&it.images, it.size).image(0));
     }

@@ -107,6 +107,11 @@ impl Default for Data {
 }
 
 impl Data {
+    /// Class names in label order.
+    pub fn classes(&self) -> Vec<String> {
+        self.source.classes()
+    }
+
     /// What cannot be right in this table alone.
     pub fn check(&self) -> Vec<Problem> {
         let source = self.source.check().into_iter().map(|it| it.within("source"));

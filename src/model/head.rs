@@ -1,10 +1,12 @@
 //! The head: pooled features in, one score per class out.
 //!
 //! Its tensors are named like those of `torch.nn.Sequential(Linear, ReLU, [BatchNorm1d,] Dropout, …,
-//! Linear)` under `classifier`, so that PyTorch can load them. They begin as PyTorch's do.
+//! Linear)` under `classifier`, or under `fc` where torchvision and timm call it so, so that PyTorch can
+//! load them. They begin as PyTorch's do.
 
 use burn::tensor::Tensor;
 
+use crate::model::backbone::Classifier;
 use crate::model::layer::{Builder, Norm, Pass, normalize};
 use crate::model::{Head as Settings, Pool};
 use crate::torch::ops;
@@ -32,30 +34,39 @@ struct Linear {
 }
 
 impl Head {
-    /// A head for `channels` feature maps of `positions` positions each, and `classes` classes.
+    /// A head for `channels` feature maps of `positions` positions each, and `classes` classes; its
+    /// tensors are called as `names` says.
     pub fn build(
         builder: &mut Builder,
         settings: &Settings,
-        [channels, positions]: [usize; 2],
-        classes: usize,
+        names: Classifier,
+        [channels, positions, classes]: [usize; 3],
     ) -> Self {
         let mut width = match settings.pool {
             Pool::Avg => channels,
             Pool::Flatten => channels * positions,
         };
+        let root = match names {
+            Classifier::Sequence => "classifier",
+            Classifier::Fc => "fc",
+        };
         // Dropout counts in the sequence whether it drops anything or not.
         let mut position = usize::from(settings.layers.is_empty());
         let mut hidden = Vec::new();
         for &output in &settings.layers {
-            let linear = Linear::build(builder, position, [width, output]);
-            let norm = settings
-                .batch_norm
-                .then(|| builder.norm(&format!("classifier.{}", position + 2), output));
+            let name = |ahead: usize| format!("{root}.{}", position + ahead);
+            let linear = Linear::build(builder, &name(0), [width, output]);
+            let norm = settings.batch_norm.then(|| builder.norm(&name(2), output));
             position += 3 + usize::from(settings.batch_norm);
             hidden.push(Hidden { linear, norm });
             width = output;
         }
-        let classifier = Linear::build(builder, position, [width, classes]);
+        let name = if names == Classifier::Fc && hidden.is_empty() {
+            root.to_owned()
+        } else {
+            format!("{root}.{position}")
+        };
+        let classifier = Linear::build(builder, &name, [width, classes]);
         Self { pool: settings.pool, dropout: settings.dropout, hidden, classifier }
     }
 
@@ -95,8 +106,7 @@ impl Head {
 }
 
 impl Linear {
-    fn build(builder: &mut Builder, position: usize, [input, output]: [usize; 2]) -> Self {
-        let name = format!("classifier.{position}");
+    fn build(builder: &mut Builder, name: &str, [input, output]: [usize; 2]) -> Self {
         let init = Init::Uniform { fan_in: input };
         Self {
             weight: builder.weight(format!("{name}.weight"), &[output, input], init),

@@ -8,7 +8,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::torch::ops::{self, ConvShape, ConvSlots, NormMode, NormSlots};
+use crate::torch::ops::{self, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape};
 use crate::torch::parameters::{Init, Parameters, Slot, Spec};
 
 /// One layer, or several as one.
@@ -22,8 +22,15 @@ pub enum Layer {
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
-    /// What is inside, added to the input.
-    Residual(Vec<Layer>),
+    /// The largest value of each window.
+    MaxPool(PoolShape),
+    /// Two ways for the same input, added up.
+    Residual {
+        /// What is learned.
+        body: Vec<Layer>,
+        /// What the input goes through on the other way; nothing where it is added as it is.
+        shortcut: Vec<Layer>,
+    },
 }
 
 /// A batch norm with its constants.
@@ -67,7 +74,26 @@ impl Layer {
             Self::Norm(norm) => normalize(x, norm, pass),
             Self::Relu => ops::relu(x),
             Self::Relu6 => ops::relu6(x),
-            Self::Residual(layers) => ops::add(x.clone(), forward_all(layers, x, pass)),
+            Self::MaxPool(shape) => ops::max_pool(x, *shape),
+            Self::Residual { body, shortcut } => {
+                // While the shortcut still holds the input, a ReLU at the body's begin does not work in
+                // place on what the shortcut's convolution is going to keep.
+                let learned = forward_all(body, x.clone(), pass);
+                ops::add(forward_all(shortcut, x, pass), learned)
+            }
+        }
+    }
+
+    /// Pixels a side of the output for an input of `side` pixels.
+    pub fn side(&self, side: usize) -> usize {
+        let windows = |kernel: usize, stride: usize, padding: usize| {
+            (side + 2 * padding).checked_sub(kernel).map_or(0, |it| it / stride + 1)
+        };
+        match self {
+            Self::Conv(_, it) => windows(it.kernel, it.stride, it.padding),
+            Self::MaxPool(it) => windows(it.kernel, it.stride, it.padding),
+            Self::Norm(_) | Self::Relu | Self::Relu6 => side,
+            Self::Residual { body, .. } => body.iter().fold(side, |side, it| it.side(side)),
         }
     }
 
@@ -81,9 +107,9 @@ impl Layer {
             Self::Norm(Norm { slots, .. }) => {
                 [slots.weight, slots.bias, slots.mean, slots.variance].into_iter().for_each(see);
             }
-            Self::Relu | Self::Relu6 => {}
-            Self::Residual(layers) => {
-                for it in layers {
+            Self::Relu | Self::Relu6 | Self::MaxPool(_) => {}
+            Self::Residual { body, shortcut } => {
+                for it in body.iter().chain(shortcut) {
                     it.each_slot(see);
                 }
             }
@@ -139,19 +165,23 @@ impl Builder {
     }
 
     /// A square convolution without bias, as in front of a batch norm; `name` as in the weight file.
-    ///
-    /// It begins like torchvision's: Kaiming normal over the outputs.
-    pub fn conv(
-        &mut self,
-        name: &str,
-        [input, output]: [usize; 2],
-        kernel: usize,
-        shape: ConvShape,
-    ) -> Layer {
-        let dims = [output, input / shape.groups, kernel, kernel];
-        let fan = kernel * kernel * output / shape.groups;
-        let weight = self.weight(format!("{name}.weight"), &dims, Init::KaimingNormal { fan });
-        Layer::Conv(ConvSlots { weight, bias: None }, shape)
+    pub fn conv(&mut self, name: &str, channels: [usize; 2], shape: ConvShape) -> Layer {
+        Layer::Conv(ConvSlots { weight: self.kernels(name, channels, shape), bias: None }, shape)
+    }
+
+    /// A square convolution with a bias for each output channel, which begins at 0.
+    pub fn conv_with_bias(&mut self, name: &str, channels: [usize; 2], shape: ConvShape) -> Layer {
+        let weight = self.kernels(name, channels, shape);
+        let bias = self.weight(format!("{name}.bias"), &channels[1..], Init::Constant(0.0));
+        Layer::Conv(ConvSlots { weight, bias: Some(bias) }, shape)
+    }
+
+    /// Kernels that begin like torchvision's: Kaiming normal over the outputs.
+    fn kernels(&mut self, name: &str, [input, output]: [usize; 2], shape: ConvShape) -> Slot {
+        let ConvShape { kernel, groups, .. } = shape;
+        let dims = [output, input / groups, kernel, kernel];
+        let fan = kernel * kernel * output / groups;
+        self.weight(format!("{name}.weight"), &dims, Init::KaimingNormal { fan })
     }
 
     /// A batch norm with PyTorch's constants, over `size` channels.

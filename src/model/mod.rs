@@ -4,8 +4,11 @@
 
 pub mod backbone;
 pub mod head;
+pub mod keras;
 pub mod layer;
 pub mod network;
+pub mod summary;
+pub mod trainable;
 pub mod weights;
 
 use std::path::PathBuf;

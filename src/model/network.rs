@@ -1,14 +1,15 @@
 //! A backbone and a head as one trainable network.
 //!
-//! **Invariant:** what trains is a tail of the network: from one layer on, everything does, head included.
+//! **Invariant:** the blocks before the first tensor that trains are a frozen prefix; the head always trains.
 
 use burn::tensor::Tensor;
 
-use crate::error::Problem;
 use crate::event::Layer as LayerCount;
 use crate::model::backbone::Described;
 use crate::model::head::Head;
 use crate::model::layer::{Builder, Pass, forward_all};
+use crate::model::summary::layers_of;
+use crate::model::trainable::Trained;
 use crate::model::{FrozenNorm, Input, Model};
 use crate::torch::Device;
 use crate::torch::ops;
@@ -43,7 +44,7 @@ pub struct Network {
     pub parameters: Parameters,
     /// Where the head's slots begin.
     head_from: usize,
-    trainable_from: usize,
+    frozen_blocks: usize,
 }
 
 /// Noise added in a training pass, in the units of what it is added to; 0 for none.
@@ -55,106 +56,43 @@ pub struct NoiseStd {
     pub features: f64,
 }
 
-/// The names of a backbone's blocks and layers, in forward order, with the slot each begins at.
-fn places(backbone: &Described, builder: &Builder) -> Vec<(String, usize)> {
-    let mut places = Vec::new();
-    let mut slot = 0;
-    for block in &backbone.blocks {
-        places.push((block.name.clone(), slot));
-        places.push((block.alias.clone(), slot));
-        block.layers.iter().for_each(|layer| layer.each_slot(&mut |_| slot += 1));
-    }
-    let layers = builder.specs[..slot].iter().enumerate().filter(|(_, spec)| spec.learns);
-    places.extend(layers.map(|(slot, spec)| (layer_of(&spec.name).to_owned(), slot)));
-    places
-}
-
-/// The layer that a tensor belongs to: its name without the last part.
-fn layer_of(tensor: &str) -> &str {
-    tensor.rsplit_once('.').map_or(tensor, |(layer, _)| layer)
-}
-
-/// The first slot that trains when a stage says `trainable`.
-///
-/// # Errors
-/// A problem with the key `trainable` if the backbone has no such block or layer.
-pub fn resolve_trainable(model: &Model, trainable: &str) -> Result<usize, Problem> {
-    let mut builder = Builder::default();
-    let backbone = model.backbone.build(&mut builder);
-    match trainable {
-        "head" => return Ok(builder.specs.len()),
-        "all" => return Ok(0),
-        _ => {}
-    }
-    let places = places(&backbone, &builder);
-    match places.iter().find(|(name, _)| name == trainable) {
-        Some((_, slot)) => Ok(*slot),
-        None => Err(no_place(&backbone, &places, trainable)),
-    }
-}
-
-/// How many blocks lie wholly before what trains, if the backbone has `trainable` at all.
-pub fn frozen_blocks(model: &Model, trainable: &str) -> usize {
-    let backbone = model.backbone.build(&mut Builder::default());
-    resolve_trainable(model, trainable).map_or(0, |from| blocks_before(&backbone, from))
-}
-
-fn blocks_before(backbone: &Described, slot: usize) -> usize {
-    let mut end = 0;
-    let whole = backbone.blocks.iter().take_while(|block| {
-        block.layers.iter().for_each(|layer| layer.each_slot(&mut |_| end += 1));
-        end <= slot
-    });
-    whole.count()
-}
-
-fn no_place(backbone: &Described, places: &[(String, usize)], trainable: &str) -> Problem {
-    let names = places.iter().map(|(name, _)| name.as_str()).chain(["head", "all"]);
-    let nearest = names.max_by(|a, b| {
-        strsim::jaro_winkler(a, trainable).total_cmp(&strsim::jaro_winkler(b, trainable))
-    });
-    Problem::new(
-        "trainable",
-        format!(
-            "the backbone has no block or layer `{trainable}`; did you mean `{}`? (blocks: {} to {})",
-            nearest.unwrap_or_default(),
-            backbone.blocks.first().map(|it| it.name.as_str()).unwrap_or_default(),
-            backbone.blocks.last().map(|it| it.name.as_str()).unwrap_or_default(),
-        ),
-    )
-}
-
 impl Network {
     /// A network whose every value follows from the plan's seed.
     pub fn new(plan: &Plan<'_>, device: Device) -> Self {
         let mut builder = Builder::default();
         let backbone = plan.model.backbone.build(&mut builder);
         let head_from = builder.specs.len();
-        let side = plan.image_size.div_ceil(backbone.stride);
-        let features = [backbone.channels, side * side];
-        let head = Head::build(&mut builder, &plan.model.head, features, plan.classes);
+        let side = backbone.side(plan.image_size);
+        let sizes = [backbone.channels, side * side, plan.classes];
+        let head = Head::build(&mut builder, &plan.model.head, backbone.classifier, sizes);
         Self {
+            frozen_blocks: backbone.blocks.len(),
             backbone,
             head,
             input: plan.input,
             frozen_norm: plan.frozen_norm,
             parameters: Parameters::new(builder.specs, plan.seed, device),
             head_from,
-            trainable_from: usize::MAX,
         }
     }
 
-    /// From now on everything from `slot` on trains.
-    pub fn train_from(&mut self, slot: usize) {
-        let slots = self.parameters.specs().skip(slot).filter(|(_, spec)| spec.learns);
-        let slots: Vec<Slot> = slots.map(|(slot, _)| slot).collect();
-        self.parameters.train(slots);
-        self.trainable_from = slot;
+    /// From now on `trained` of the backbone trains, and the head.
+    pub fn train(&mut self, trained: &Trained) {
+        let head = self.parameters.specs().skip(self.head_from).filter(|(_, spec)| spec.learns);
+        let head: Vec<Slot> = head.map(|(slot, _)| slot).collect();
+        self.parameters.train([trained.slots.as_slice(), &head].concat());
+        self.frozen_blocks = trained.frozen_blocks;
     }
 
-    /// Blocks that lie wholly before the first trainable slot.
+    /// From now on nothing trains, and every value can be set.
+    pub fn rest(&mut self) {
+        self.parameters.train(Vec::new());
+        self.frozen_blocks = self.backbone.blocks.len();
+    }
+
+    /// Blocks that lie wholly before what trains.
     pub fn frozen_blocks(&self) -> usize {
-        blocks_before(&self.backbone, self.trainable_from)
+        self.frozen_blocks
     }
 
     /// How many blocks the backbone has.
@@ -169,16 +107,8 @@ impl Network {
 
     /// Layers with learnable parameters, in forward order: those that train and those that do not.
     pub fn layers(&self) -> (Vec<LayerCount>, Vec<LayerCount>) {
-        let (mut trainable, mut frozen) = (Vec::<LayerCount>::new(), Vec::<LayerCount>::new());
-        for (slot, spec) in self.parameters.specs().filter(|(_, spec)| spec.learns) {
-            let layers = if self.parameters.trains(slot) { &mut trainable } else { &mut frozen };
-            let name = layer_of(&spec.name);
-            match layers.last_mut() {
-                Some(last) if last.name == name => last.parameters += spec.len(),
-                _ => layers.push(LayerCount { name: name.into(), parameters: spec.len() }),
-            }
-        }
-        (trainable, frozen)
+        let specs = self.parameters.specs();
+        layers_of(specs, |slot| self.parameters.trains(slot))
     }
 
     /// Whether `slot` belongs to the head.

@@ -18,8 +18,8 @@ use crate::data::fingerprint::hex;
 use crate::data::labels::Labels;
 use crate::data::{Data, Leakage};
 use crate::error::{Error, Result};
-use crate::model::network::frozen_blocks;
-use crate::model::{WeightFile, Weights};
+use crate::model::trainable::{Trainable, resolve};
+use crate::model::{Model, WeightFile, Weights};
 use crate::train::Stage;
 
 /// Versions of the steps' code: raised when a step would give other results for the same settings.
@@ -341,8 +341,13 @@ fn with(mut settings: Json, more: &Map<String, Json>) -> Json {
     settings
 }
 
+/// How many blocks lie wholly before what trains.
+fn frozen_blocks(model: &Model, trainable: &Trainable) -> usize {
+    resolve(model, trainable).map_or(0, |it| it.frozen_blocks)
+}
+
 /// What decides a frozen prefix's output, besides images and weights.
-fn features_settings(settings: &Experiment, trainable: &str) -> Json {
+fn features_settings(settings: &Experiment, trainable: &Trainable) -> Json {
     serde_json::json!({
         "backbone": settings.model.backbone,
         "blocks": frozen_blocks(&settings.model, trainable),

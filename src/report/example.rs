@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Failure, Layer, Noise, Scores, Signal, StageEnd,
-    StageStart, Start, Stop, Weights,
+    Augmentation, Dataset, Epoch, Evaluation, Failure, Layer, Network, Noise, Scores, Signal,
+    StageEnd, StageStart, Start, Stop, Weights,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};
 
@@ -96,6 +96,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
     let facts = Facts {
         start: Some(start(&trial)),
         dataset: Some(dataset()),
+        network: Some(network()),
         weights: Some(weights(shape)),
         noise: vec![Noise { layer: "input".into(), std: 0.1, signal_std: 64.9 }],
         stages,
@@ -189,6 +190,19 @@ fn audit() -> Audit {
     }
 }
 
+/// VGG16 with the head of the published study's last networks.
+fn network() -> Network {
+    Network {
+        backbone: "vgg16".into(),
+        image_size: 48,
+        feature_map: [512, 1, 1],
+        backbone_parameters: 14_714_688,
+        backbone_statistics: 0,
+        head_parameters: 1_056_775,
+        head_statistics: 3072,
+    }
+}
+
 fn weights(shape: &Shape) -> Weights {
     Weights {
         from: format!("weights/{}.safetensors", shape.backbone),
@@ -248,6 +262,7 @@ fn stage(
             frozen: vec![layer("block1.conv1", 1_792), layer("block4.conv3", fixed - 1_792)],
             prefix_until: Some("block5.conv1".into()),
             prefix_cached: name == "head",
+            keras_parameters: None,
         },
         features: vec![],
         augmentation: (name != "head").then_some(augmentation),

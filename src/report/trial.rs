@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::event::{Augmentation, Dataset, Epoch, Layer, Noise, StageStart, Stop, Weights};
+use crate::event::{
+    Augmentation, Dataset, Epoch, Layer, Network, Noise, StageStart, Stop, Weights,
+};
 use crate::report::audit;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
 use crate::report::format::{self, counted};
@@ -177,12 +179,35 @@ fn evidence(record: &Record, files: &Files) -> Option<Markup> {
     some.then(|| {
         html! {
             div .cards {
+                @if let Some(it) = &facts.network { (network(it)) }
                 @if let Some(it) = &facts.weights { (weights(it)) }
                 @for it in &facts.noise { (noise(it)) }
                 @for it in &facts.stages { (stage(it, sheet(files, &it.start.stage))) }
             }
         }
     })
+}
+
+fn network(it: &Network) -> Markup {
+    let [channels, height, width] = it.feature_map;
+    let part = |learns: usize, statistics: usize| {
+        html! {
+            (format::count(learns))
+            @if statistics > 0 { " and " (format::count(statistics)) " running statistics" }
+        }
+    };
+    html! {
+        div .card {
+            h3 { "Network" }
+            dl {
+                dt { "Backbone" } dd { code { (it.backbone) } " at " (it.image_size) " px" }
+                dt { "Feature maps" } dd { (channels) " × " (height) " × " (width) }
+                dt { "Parameters" } dd { strong { (format::count(it.total())) } }
+                dt { "In the backbone" } dd { (part(it.backbone_parameters, it.backbone_statistics)) }
+                dt { "In the head" } dd { (part(it.head_parameters, it.head_statistics)) }
+            }
+        }
+    }
 }
 
 fn weights(it: &Weights) -> Markup {
@@ -245,6 +270,9 @@ fn stage(it: &Stage, sheet: Option<&[u8]>) -> Markup {
                         @if let Some(speed) = speed { ", " (speed) }
                     }
                     dt { "Trainable" } dd { (layers(&start.trainable)) }
+                    @if let Some(keras) = start.keras_parameters {
+                        dt { "In Keras" } dd { (format::count(keras)) " parameters of the backbone" }
+                    }
                     dt { "Frozen" } dd { (layers(&start.frozen)) }
                     dt { "Frozen prefix" } dd { (prefix(start)) }
                     @if !it.features.is_empty() { dt { "Its output" } dd { (features(it)) } }

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::event::audit::LeakFree;
 use crate::event::{Evaluation, Kind as Event, Sink};
 use crate::model::Input;
-use crate::model::network::{Network, resolve_trainable};
+use crate::model::network::Network;
+use crate::model::trainable::resolve;
 use crate::model::weights;
 use crate::plan::Kind;
 use crate::run::Runner;
@@ -31,8 +32,8 @@ impl Runner<'_> {
             rows => ("test", rows),
         };
         let last = self.trial.settings.stages.last().expect("the settings were checked");
-        let from = resolve_trainable(&self.trial.settings.model, &last.trainable);
-        network.train_from(from.expect("the settings were checked"));
+        let trained = resolve(&self.trial.settings.model, &last.trainable);
+        network.train(&trained.expect("the settings were checked"));
         let caches = self.caches_features(network);
         let features = caches.then(|| self.features(last, network, images, (name, rows)));
         let split = Split { rows, features: features.transpose()? };

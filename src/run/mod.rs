@@ -21,7 +21,9 @@ use crate::event::{
     Dataset as DatasetEvent, Epoch, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
     StageEnd, StageStart, Start, Weights as WeightsEvent,
 };
-use crate::model::network::{Network, NoiseStd, Plan, resolve_trainable};
+use crate::model::network::{Network, NoiseStd, Plan};
+use crate::model::summary::summarize;
+use crate::model::trainable::resolve;
 use crate::model::weights::{self, Part};
 use crate::model::{GaussianNoise, Input, Unit, Weights};
 use crate::plan::{Kind, Trial};
@@ -188,6 +190,8 @@ impl Runner<'_> {
             seed: self.trial.seed,
         };
         let mut network = Network::new(&plan, self.device);
+        let summary = summarize(&settings.model, plan.image_size, plan.classes);
+        self.log.emit(Event::NetworkReady(summary))?;
         let account = if let Some((path, _)) = file {
             weights::load(&mut network, &path, Part::Backbone)?
         } else {
@@ -206,8 +210,8 @@ impl Runner<'_> {
         images: &Images<'_>,
     ) -> Result<()> {
         let model = &self.trial.settings.model;
-        let from = resolve_trainable(model, &stage.trainable).expect("the settings were checked");
-        network.train_from(from);
+        let trained = resolve(model, &stage.trainable).expect("the settings were checked");
+        network.train(&trained);
         let augment = &self.trial.settings.augment;
         let random = augment.acts() || self.trial.settings.noise.input.is_some();
         let caches = self.caches_features(network);
@@ -219,6 +223,7 @@ impl Runner<'_> {
             steps_per_epoch: steps_per_epoch(dataset.train.len(), stage.batch_size),
             trainable,
             frozen,
+            keras_parameters: Some(trained.keras_parameters),
             prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
             prefix_cached: caches && !random,
         }))?;
@@ -287,7 +292,7 @@ impl Runner<'_> {
             self.log.emit(Event::EpochEnded(epoch))?;
         }
         self.log.emit(Event::StageEnded(end))?;
-        network.train_from(usize::MAX);
+        network.rest();
         let path = folder.join("weights.safetensors");
         weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
             message: error.to_string(),

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Event, Failure, Features, Kind, Noise, StageEnd,
-    StageStart, Start, Weights,
+    Augmentation, Dataset, Epoch, Evaluation, Event, Failure, Features, Kind, Network, Noise,
+    StageEnd, StageStart, Start, Weights,
 };
 
 /// Everything known of one run.
@@ -53,6 +53,8 @@ pub struct Facts {
     pub start: Option<Start>,
     /// The images.
     pub dataset: Option<Dataset>,
+    /// The network.
+    pub network: Option<Network>,
     /// The first weights.
     pub weights: Option<Weights>,
     /// Noise layers.
@@ -97,6 +99,7 @@ impl Facts {
         match event.kind.clone() {
             Kind::RunStarted(start) => self.start = Some(start),
             Kind::DatasetReady(dataset) => self.dataset = Some(dataset),
+            Kind::NetworkReady(network) => self.network = Some(network),
             Kind::WeightsLoaded(weights) => self.weights = Some(weights),
             Kind::NoiseMeasured(noise) => {
                 self.noise.retain(|it| it.layer != noise.layer);

@@ -9,12 +9,25 @@ use crate::torch::tensor::{close, map, map_in_place, open};
 /// A two-dimensional convolution's geometry.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvShape {
+    /// Pixels a side of its window.
+    pub kernel: usize,
     /// Step between output positions.
     pub stride: usize,
     /// Zeros around the input.
     pub padding: usize,
     /// Groups of channels that do not see each other.
     pub groups: usize,
+}
+
+/// A maximum pooling's geometry.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolShape {
+    /// Pixels a side of its window.
+    pub kernel: usize,
+    /// Step between output positions.
+    pub stride: usize,
+    /// Positions around the input that are below every value.
+    pub padding: usize,
 }
 
 /// A convolution's parameters.
@@ -139,6 +152,16 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// `x + y`, never in place: LibTorch may have kept either for the backward pass.
 pub fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
     close(open(x) + open(y))
+}
+
+/// The largest value of each window; windows that do not fit whole are left out, as PyTorch does.
+///
+/// - input: `[batch, channels, h, w]`
+/// - output: `[batch, channels, h', w']`
+pub fn max_pool(x: Tensor<4>, shape: PoolShape) -> Tensor<4> {
+    let [kernel, stride, padding] =
+        [shape.kernel, shape.stride, shape.padding].map(|it| [it as i64; 2]);
+    close(open(x).max_pool2d(kernel, stride, padding, [1, 1], false))
 }
 
 /// The mean over height and width.

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
+use crate::model::trainable::Trainable;
 use crate::train::optimizer::Optimizer;
 use crate::train::schedule::Schedule;
 use crate::train::stopping::EarlyStopping;
@@ -24,9 +25,11 @@ use crate::train::stopping::EarlyStopping;
 pub struct Stage {
     /// Its name, for grids, `--set` and the report: letters, digits, `-` and `_`.
     pub name: String,
-    /// What trains: `head`, `all`, or the name of a block or layer of the backbone, from which on
-    /// everything does (`features.16`, or Keras's `block_15`).
-    pub trainable: String,
+    /// What trains besides the head: `"head"` for nothing, `"all"`, the name of a block or layer of the
+    /// backbone from which on everything does, as in weight files (`"features.16"`, `"layer4"`) or as in
+    /// Keras (`"block5"`, `"block4_conv3"`, `"conv5_block1"`), or `{ last = 6 }` for the last layers as
+    /// Keras counts them, activations and poolings included. `ferrite plan --layers` lists what it means.
+    pub trainable: Trainable,
     /// Passes over the training images, at most.
     pub epochs: usize,
     /// Images per optimizer step; the last batch of an epoch may be smaller, as in Keras.
@@ -43,7 +46,7 @@ impl Default for Stage {
     fn default() -> Self {
         Self {
             name: "train".into(),
-            trainable: "head".into(),
+            trainable: Trainable::default(),
             epochs: 10,
             batch_size: 64,
             optimizer: Optimizer::default(),

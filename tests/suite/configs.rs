@@ -230,7 +230,7 @@ fn a_value_that_cannot_be_right_is_told_at_the_value() {
         a.toml:2:14 `16`
           must be between 32 and 512
         a.toml:2:14 `16`
-          must be at least 32 for this backbone
+          must be at least 32 for `mobilenet_v2`
     "#]],
     );
 }
@@ -328,7 +328,7 @@ fn a_problem_in_a_parent_is_told_in_the_parent() {
             base/b.toml:2:14 `5`
               must be between 32 and 512
             base/b.toml:2:14 `5`
-              must be at least 32 for this backbone
+              must be at least 32 for `mobilenet_v2`
         "#]],
     );
     check(
@@ -341,7 +341,7 @@ fn a_problem_in_a_parent_is_told_in_the_parent() {
             a.toml:3:14 `5`
               must be between 32 and 512
             a.toml:3:14 `5`
-              must be at least 32 for this backbone
+              must be at least 32 for `mobilenet_v2`
         "#]],
     );
 }
@@ -489,7 +489,7 @@ fn a_set_that_cannot_be_right_is_told() {
         &file,
         &["model.backbone.depth=3"],
         expect![[r#"
-        `--set model.backbone.depth=3`: unknown choice `depth`; there are `mobilenet_v2`
+        `--set model.backbone.depth=3`: unknown choice `depth`; there are `vgg16`, `vgg16_bn`, `resnet50`, `mobilenet_v2`, `xception`
           help: the keys are listed in docs/config.md
     "#]],
     );

@@ -8,6 +8,7 @@ use ferrite::event::{Epoch, Kind, Sink};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::layer::Builder;
 use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
 use ferrite::torch;
 use ferrite::torch::Device;
@@ -16,11 +17,16 @@ use ferrite::torch::tensor::from_floats;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Images, Split};
+use ferrite::train::optimizer::{Optimizer, Sgd};
 use ferrite::train::schedule::Schedule;
 
 use crate::place::Place;
 
 const CLASSES: usize = 2;
+
+fn model_of(backbone: Backbone) -> Model {
+    Model { backbone, ..Model::default() }
+}
 
 /// A fresh network of `backbone` for images of `size` pixels a side.
 fn network(backbone: Backbone, pool: Pool, size: usize) -> Network {
@@ -46,7 +52,7 @@ fn waves(count: usize, size: usize) -> burn::tensor::Tensor<4> {
 
 #[test]
 fn every_backbone_keeps_its_shape_promise() {
-    for backbone in Backbone::ALL {
+    for &backbone in Backbone::ALL {
         let described = backbone.build(&mut Builder::default());
         let least = described.least_image_size;
         for size in [least, least + 1, 2 * least - 1, 2 * least] {
@@ -54,7 +60,7 @@ fn every_backbone_keeps_its_shape_promise() {
             let x = waves(2, size);
             let [batch, channels, height, width] =
                 network.frozen_prefix(x.clone(), described.blocks.len()).dims();
-            let side = size.div_ceil(described.stride);
+            let side = described.side(size);
             let promised = [2, described.channels, side, side];
             assert_eq!([batch, channels, height, width], promised, "{backbone:?} at {size}");
             assert_eq!(network.infer(x, 0).dims(), [2, CLASSES], "{backbone:?} at {size}");
@@ -64,10 +70,10 @@ fn every_backbone_keeps_its_shape_promise() {
 
 #[test]
 fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
-    for backbone in Backbone::ALL {
+    for &backbone in Backbone::ALL {
         let size = backbone.build(&mut Builder::default()).least_image_size.max(48);
         let mut network = network(backbone, Pool::Avg, size);
-        network.train_from(0);
+        network.train(&resolve(&model_of(backbone), &"all".into()).unwrap());
         let logits = network.train_on_pixels(waves(4, size), NoiseStd::default());
         let labels = Labels::new(&[0, 1, 1, 0], Device::Cpu);
         let gradient = network.parameters.gradient(cross_entropy(&logits, &labels));
@@ -117,12 +123,15 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let dataset = dataset::open(&data, folder.path()).unwrap();
     let images = Images::new(&dataset, size, Device::Cpu);
     let mut network = network(backbone, Pool::Avg, size);
-    network.train_from(0);
+    network.train(&resolve(&model_of(backbone), &"all".into()).unwrap());
     let (augment, noise) = (Augment::default(), NoiseStd::default());
     // With so few images a constant rate leaves the last epoch to chance.
     let schedule = Schedule::Cosine;
     let trainable = "all".into();
-    let stage = Stage { trainable, epochs: 12, batch_size: 8, schedule, ..Stage::default() };
+    let sgd = Sgd { lr: 0.02, momentum: 0.9, ..Sgd::default() };
+    let optimizer = Optimizer::Sgd(sgd);
+    let stage =
+        Stage { trainable, epochs: 8, batch_size: 8, optimizer, schedule, ..Stage::default() };
     let train = Split { rows: &dataset.train, features: None };
     let valid = Split { rows: &dataset.valid, features: None };
     let job =
@@ -133,7 +142,7 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
 
 #[test]
 fn every_backbone_learns_to_tell_light_from_the_left_and_from_the_right() {
-    for backbone in Backbone::ALL {
+    for &backbone in Backbone::ALL {
         let size = backbone.build(&mut Builder::default()).least_image_size;
         let epochs = learn(backbone, size);
         let (first, last) = (epochs.first().unwrap(), epochs.last().unwrap());

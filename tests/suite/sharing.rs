@@ -5,7 +5,8 @@ use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::error::Result;
 use ferrite::event::{Epoch, Kind, Sink};
-use ferrite::model::network::{Network, NoiseStd, Plan, resolve_trainable};
+use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
@@ -60,7 +61,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
         seed: 0,
     };
     let mut network = Network::new(&plan, device);
-    network.train_from(resolve_trainable(&model, trainable).unwrap());
+    network.train(&resolve(&model, &trainable.into()).unwrap());
     let blocks = network.frozen_blocks();
     assert!(blocks > 10, "{trainable} leaves {blocks} blocks frozen");
     let split = |rows| {

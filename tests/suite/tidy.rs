@@ -32,8 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "error", "event", "torch", "data", "config", "plan", "store", "run", "sweep", "report",
-            "progress",
+            "error", "event", "torch", "data", "model", "train", "config", "plan", "store", "run",
+            "sweep", "report", "progress",
         ],
     ),
     ("lib", &[]),

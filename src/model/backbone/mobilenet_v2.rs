@@ -1,7 +1,8 @@
 //! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
 //! `mobilenet_v2` in layer names, padding, `ReLU6` and batch-norm constants.
 
-use crate::model::backbone::{Block, Described};
+use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
 use crate::torch::ops::ConvShape;
 
@@ -21,70 +22,109 @@ const ENDS: [usize; 2] = [32, 1280];
 
 /// The network without its classifier.
 pub(super) fn build(builder: &mut Builder) -> Described {
+    let mut keras = KerasLayers::default();
+    keras.plain(["input_layer"]);
     let [mut channels, last] = ENDS;
-    let mut blocks = vec![Block {
-        name: "features.0".into(),
-        alias: "Conv1".into(),
-        layers: conv_norm_relu6(builder, "features.0", [3, channels], (3, 2, 1)),
-    }];
+    let stem = conv_norm_relu6(builder, "features.0", [3, channels], spatial(2, 1));
+    note_keras(&mut keras, ["Conv1", "bn_Conv1", "Conv1_relu"], &stem);
+    let mut blocks = vec![Block { name: "features.0".into(), layers: stem }];
     for [expansion, output, repeats, first_stride] in ROWS {
         for repeat in 0..repeats {
             let index = blocks.len();
             let stride = if repeat == 0 { first_stride } else { 1 };
-            blocks.push(Block {
-                name: format!("features.{index}"),
-                // Keras counts the inverted residuals from 0 and calls the first one expanded_conv.
-                alias: if index == 1 {
-                    "expanded_conv".into()
-                } else {
-                    format!("block_{}", index - 1)
-                },
-                layers: inverted_residual(builder, index, [channels, output], (expansion, stride)),
-            });
+            let shape = Inverted { channels: [channels, output], expansion, stride };
+            let layers = inverted_residual(builder, index, shape, &mut keras);
+            blocks.push(Block { name: format!("features.{index}"), layers });
             channels = output;
         }
     }
-    blocks.push(Block {
-        name: "features.18".into(),
-        alias: "Conv_1".into(),
-        layers: conv_norm_relu6(builder, "features.18", [channels, last], (1, 1, 1)),
-    });
-    Described { blocks, channels: last, least_image_size: 32, stride: 32 }
+    let exit = conv_norm_relu6(builder, "features.18", [channels, last], POINT);
+    note_keras(&mut keras, ["Conv_1", "Conv_1_bn", "out_relu"], &exit);
+    blocks.push(Block { name: "features.18".into(), layers: exit });
+    Described {
+        blocks,
+        channels: last,
+        least_image_size: 32,
+        classifier: Classifier::Sequence,
+        keras: keras.layers,
+    }
+}
+
+/// One position at a time.
+const POINT: ConvShape = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
+
+/// Three by three.
+fn spatial(stride: usize, groups: usize) -> ConvShape {
+    ConvShape { kernel: 3, stride, padding: 1, groups }
+}
+
+/// What an inverted residual takes in and gives out, how much wider it is inside, and its stride.
+#[derive(Clone, Copy)]
+struct Inverted {
+    channels: [usize; 2],
+    expansion: usize,
+    stride: usize,
 }
 
 fn inverted_residual(
     builder: &mut Builder,
     index: usize,
-    [input, output]: [usize; 2],
-    (expansion, stride): (usize, usize),
+    Inverted { channels: [input, output], expansion, stride }: Inverted,
+    keras: &mut KerasLayers,
 ) -> Vec<Layer> {
     let name = format!("features.{index}.conv");
+    // Keras counts the inverted residuals from 0 and calls the first one expanded_conv.
+    let keras_name =
+        if index == 1 { "expanded_conv".to_owned() } else { format!("block_{}", index - 1) };
+    let keras_names =
+        |part: &str| ["", "_BN", "_relu"].map(|it| format!("{keras_name}_{part}{it}"));
     let hidden = input * expansion;
     let mut layers = Vec::new();
     let mut position = 0;
     if expansion != 1 {
-        layers.extend(conv_norm_relu6(builder, &format!("{name}.0"), [input, hidden], (1, 1, 1)));
+        let expand = conv_norm_relu6(builder, &format!("{name}.0"), [input, hidden], POINT);
+        note_keras(keras, keras_names("expand").each_ref().map(String::as_str), &expand);
+        layers.extend(expand);
         position = 1;
     }
+    if stride == 2 {
+        keras.plain([&format!("{keras_name}_pad")]);
+    }
     let depthwise = format!("{name}.{position}");
-    layers.extend(conv_norm_relu6(builder, &depthwise, [hidden, hidden], (3, stride, hidden)));
-    let project = ConvShape { stride: 1, padding: 0, groups: 1 };
-    layers.push(builder.conv(&format!("{name}.{}", position + 1), [hidden, output], 1, project));
-    layers.push(Layer::Norm(builder.norm(&format!("{name}.{}", position + 2), output)));
-    if stride == 1 && input == output { vec![Layer::Residual(layers)] } else { layers }
+    let depthwise = conv_norm_relu6(builder, &depthwise, [hidden, hidden], spatial(stride, hidden));
+    note_keras(keras, keras_names("depthwise").each_ref().map(String::as_str), &depthwise);
+    layers.extend(depthwise);
+    let project = [
+        builder.conv(&format!("{name}.{}", position + 1), [hidden, output], POINT),
+        Layer::Norm(builder.norm(&format!("{name}.{}", position + 2), output)),
+    ];
+    let [conv, norm, _] = keras_names("project");
+    keras.add(&conv, &[&project[0]]);
+    keras.add(&norm, &[&project[1]]);
+    layers.extend(project);
+    if stride != 1 || input != output {
+        return layers;
+    }
+    keras.plain([&format!("{keras_name}_add")]);
+    vec![Layer::Residual { body: layers, shortcut: Vec::new() }]
 }
 
-/// `shape` is kernel, stride, groups.
 fn conv_norm_relu6(
     builder: &mut Builder,
     name: &str,
     channels: [usize; 2],
-    (kernel, stride, groups): (usize, usize, usize),
+    shape: ConvShape,
 ) -> Vec<Layer> {
-    let shape = ConvShape { stride, padding: (kernel - 1) / 2, groups };
     vec![
-        builder.conv(&format!("{name}.0"), channels, kernel, shape),
+        builder.conv(&format!("{name}.0"), channels, shape),
         Layer::Norm(builder.norm(&format!("{name}.1"), channels[1])),
         Layer::Relu6,
     ]
+}
+
+/// Keras's names for a convolution, the batch norm and the activation behind it.
+fn note_keras(keras: &mut KerasLayers, [conv, norm, relu]: [&str; 3], layers: &[Layer]) {
+    keras.add(conv, &[&layers[0]]);
+    keras.add(norm, &[&layers[1]]);
+    keras.plain([relu]);
 }

@@ -1,21 +1,58 @@
 //! The registry of backbones: pretrained networks without their classifier.
 //!
-//! A backbone is one file that builds its blocks, and one line in [`Backbone::build`].
+//! A backbone is one file that builds its blocks, and one line in [`backbones!`].
 
 mod mobilenet_v2;
+mod resnet50;
+mod vgg16;
+mod xception;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::keras::KerasLayer;
 use crate::model::layer::{Builder, Layer};
 
-/// Which backbone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum Backbone {
+/// Names every backbone once: its variant, what a user writes, and what builds it.
+macro_rules! backbones {
+    ($($(#[$meta:meta])* $variant:ident = $name:literal => $build:path),+ $(,)?) => {
+        /// Which backbone.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+        pub enum Backbone {
+            $($(#[$meta])* #[serde(rename = $name)] $variant),+
+        }
+
+        impl Backbone {
+            /// Every registered backbone.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its name in experiment files.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The network's blocks; their tensors go into `builder`.
+            pub fn build(self, builder: &mut Builder) -> Described {
+                match self { $(Self::$variant => $build(builder)),+ }
+            }
+        }
+    };
+}
+
+backbones! {
+    /// VGG16 as in torchvision: 14.7 million parameters, 512 features, no batch norm.
+    Vgg16 = "vgg16" => vgg16::build,
+    /// VGG16 with a batch norm behind every convolution, as torchvision's `vgg16_bn`.
+    Vgg16Bn = "vgg16_bn" => vgg16::build_with_norms,
+    /// ResNet50 as in torchvision (v1.5: the 3x3 convolution has the stride): 23.5 million parameters,
+    /// 2048 features.
+    ResNet50 = "resnet50" => resnet50::build,
     /// MobileNetV2 as in torchvision: 2.2 million parameters, 1280 features.
     #[default]
-    #[serde(rename = "mobilenet_v2")]
-    MobileNetV2,
+    MobileNetV2 = "mobilenet_v2" => mobilenet_v2::build,
+    /// Xception as timm's `legacy_xception`, whose weights are Keras's: 20.8 million parameters, 2048
+    /// features.
+    Xception = "xception" => xception::build,
 }
 
 /// A backbone's blocks, in forward order.
@@ -25,10 +62,12 @@ pub struct Described {
     pub blocks: Vec<Block>,
     /// Channels behind the last block.
     pub channels: usize,
-    /// The smallest image, in pixels a side, that leaves every block something to see.
+    /// The smallest image, in pixels a side, that it takes: Keras's minimum.
     pub least_image_size: usize,
-    /// Input pixels a side for each position behind the last block.
-    pub stride: usize,
+    /// What the classifier's tensors are called in weight files.
+    pub classifier: Classifier,
+    /// The layers of Keras's network of the same name, without its classifier, in their order there.
+    pub keras: Vec<KerasLayer>,
 }
 
 /// A part of a backbone, between two of which a frozen prefix can end.
@@ -36,20 +75,22 @@ pub struct Described {
 pub struct Block {
     /// Its name in weight files.
     pub name: String,
-    /// Its name in Keras.
-    pub alias: String,
     /// What it does.
     pub layers: Vec<Layer>,
 }
 
-impl Backbone {
-    /// Every registered backbone.
-    pub const ALL: [Self; 1] = [Self::MobileNetV2];
+/// How torchvision and timm call the classifier of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Classifier {
+    /// `classifier`, always a sequence of layers.
+    Sequence,
+    /// `fc`, one linear layer; a sequence only where a head has more than one.
+    Fc,
+}
 
-    /// The network's blocks; their tensors go into `builder`.
-    pub fn build(self, builder: &mut Builder) -> Described {
-        match self {
-            Self::MobileNetV2 => mobilenet_v2::build(builder),
-        }
+impl Described {
+    /// Pixels a side of the feature maps for an image of `side` pixels.
+    pub fn side(&self, side: usize) -> usize {
+        self.blocks.iter().flat_map(|it| &it.layers).fold(side, |side, it| it.side(side))
     }
 }

@@ -1,0 +1,124 @@
+//! ResNet50 (He et al. 2015, <https://arxiv.org/abs/1512.03385>), equal to torchvision's `resnet50` in
+//! layer names and arithmetic.
+//!
+//! Differs from the paper and from Keras's `ResNet50` as torchvision does (v1.5): the stride of a
+//! bottleneck is in its 3x3 convolution, not in the first 1x1, and its convolutions have no biases.
+
+use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::keras::KerasLayers;
+use crate::model::layer::{Builder, Layer};
+use crate::torch::ops::{ConvShape, PoolShape};
+
+/// Inner width, number of bottlenecks and first stride of each stage.
+const STAGES: [[usize; 3]; 4] = [[64, 3, 1], [128, 4, 2], [256, 6, 2], [512, 3, 2]];
+
+/// Output channels for each inner one.
+const EXPANSION: usize = 4;
+
+/// Channels behind the first convolution.
+const STEM: usize = 64;
+
+/// The network without its classifier.
+pub(super) fn build(builder: &mut Builder) -> Described {
+    let mut keras = KerasLayers::default();
+    let mut blocks = vec![stem(builder, &mut keras)];
+    let mut channels = STEM;
+    for (stage, [width, repeats, first_stride]) in STAGES.into_iter().enumerate() {
+        for repeat in 0..repeats {
+            let stride = if repeat == 0 { first_stride } else { 1 };
+            let name = format!("layer{}.{repeat}", stage + 1);
+            let keras_name = format!("conv{}_block{}", stage + 2, repeat + 1);
+            let shape = Bottleneck { input: channels, width, stride };
+            let layers = bottleneck(builder, &name, shape, (&mut keras, &keras_name));
+            blocks.push(Block { name, layers });
+            channels = width * EXPANSION;
+        }
+    }
+    Described {
+        blocks,
+        channels,
+        least_image_size: 32,
+        classifier: Classifier::Fc,
+        keras: keras.layers,
+    }
+}
+
+fn stem(builder: &mut Builder, keras: &mut KerasLayers) -> Block {
+    let shape = ConvShape { kernel: 7, stride: 2, padding: 3, groups: 1 };
+    let conv = builder.conv("conv1", [3, STEM], shape);
+    let norm = Layer::Norm(builder.norm("bn1", STEM));
+    keras.plain(["input_layer", "conv1_pad"]);
+    keras.add_with_biases("conv1_conv", &[&conv], STEM);
+    keras.add("conv1_bn", &[&norm]);
+    keras.plain(["conv1_relu", "pool1_pad", "pool1_pool"]);
+    let pool = Layer::MaxPool(PoolShape { kernel: 3, stride: 2, padding: 1 });
+    Block { name: "conv1".into(), layers: vec![conv, norm, Layer::Relu, pool] }
+}
+
+/// What a bottleneck takes in, its inner width, and its stride.
+#[derive(Clone, Copy)]
+struct Bottleneck {
+    input: usize,
+    width: usize,
+    stride: usize,
+}
+
+/// 1x1, 3x3, 1x1 around a shortcut, which is a convolution where the shape changes.
+fn bottleneck(
+    builder: &mut Builder,
+    name: &str,
+    Bottleneck { input, width, stride }: Bottleneck,
+    (keras, keras_name): (&mut KerasLayers, &str),
+) -> Vec<Layer> {
+    let output = width * EXPANSION;
+    let point = |stride| ConvShape { kernel: 1, stride, padding: 0, groups: 1 };
+    let wide = ConvShape { kernel: 3, stride, padding: 1, groups: 1 };
+    let sizes = [([input, width], point(1)), ([width, width], wide), ([width, output], point(1))];
+    let pairs: Vec<[Layer; 2]> = (1..)
+        .zip(sizes)
+        .map(|(index, (channels, shape))| {
+            let conv = builder.conv(&format!("{name}.conv{index}"), channels, shape);
+            [conv, Layer::Norm(builder.norm(&format!("{name}.bn{index}"), channels[1]))]
+        })
+        .collect();
+    let reshapes = stride != 1 || input != output;
+    let shortcut: Option<[Layer; 2]> = reshapes.then(|| {
+        let conv = builder.conv(&format!("{name}.downsample.0"), [input, output], point(stride));
+        [conv, Layer::Norm(builder.norm(&format!("{name}.downsample.1"), output))]
+    });
+    note_keras(keras, keras_name, (&pairs, shortcut.as_ref()), [width, output]);
+    let mut body = Vec::new();
+    for pair in pairs {
+        body.extend(pair);
+        body.push(Layer::Relu);
+    }
+    // The last ReLU stands behind the sum.
+    body.pop();
+    let shortcut = shortcut.into_iter().flatten().collect();
+    vec![Layer::Residual { body, shortcut }, Layer::Relu]
+}
+
+/// Keras sorts layers by their distance from the end, so the shortcut's two stand among the last ones.
+fn note_keras(
+    keras: &mut KerasLayers,
+    name: &str,
+    (pairs, shortcut): (&[[Layer; 2]], Option<&[Layer; 2]>),
+    [width, output]: [usize; 2],
+) {
+    let layer = |part: &str| format!("{name}_{part}");
+    for (index, [conv, norm]) in (1..).zip(&pairs[..2]) {
+        keras.add_with_biases(&layer(&format!("{index}_conv")), &[conv], width);
+        keras.add(&layer(&format!("{index}_bn")), &[norm]);
+        keras.plain([&layer(&format!("{index}_relu"))]);
+    }
+    let [conv, norm] = &pairs[2];
+    if let Some([shortcut, _]) = shortcut {
+        keras.add_with_biases(&layer("0_conv"), &[shortcut], output);
+    }
+    keras.add_with_biases(&layer("3_conv"), &[conv], output);
+    if let Some([_, shortcut]) = shortcut {
+        keras.add(&layer("0_bn"), &[shortcut]);
+    }
+    keras.add(&layer("3_bn"), &[norm]);
+    keras.plain([&layer("add"), &layer("out")]);
+}
