@@ -102,7 +102,7 @@ pub struct Dataset {
     pub dropped: usize,
     /// What is wrong with the images as they are used.
     #[serde(default)]
-    pub audit: Option<Audit>,
+    pub audit: Option<Box<Audit>>,
     /// Height, width and channels of the stored images.
     pub size: [usize; 3],
     /// Mean and standard deviation of the training pixels in gray levels, 0-255.

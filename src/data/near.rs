@@ -62,9 +62,8 @@ pub fn near(pixels: Pixels<'_>, rows: &[u32]) -> Vec<Pair> {
         .copied()
         .filter(|it| deviation(pixels.image(*it), channels) >= NEARLY_CONSTANT)
         .collect();
-    let cosines = cosines();
-    let sketches: Vec<Sketch> =
-        rows.par_iter().map(|it| Sketch::of(pixels, *it, &cosines)).collect();
+    let waves = (cosines(), frequencies());
+    let sketches: Vec<Sketch> = rows.par_iter().map(|it| Sketch::of(pixels, *it, &waves)).collect();
     let blocks: Vec<Block> = sketches.chunks(BLOCK).map(block).collect();
     let of_one = |first: usize| {
         let later = blocks.iter().enumerate().skip((first + 1) / BLOCK).flat_map(|(at, block)| {
@@ -119,17 +118,22 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn of(pixels: Pixels<'_>, row: u32, cosines: &[[f64; SIDE]; SIDE]) -> Self {
+    fn of(pixels: Pixels<'_>, row: u32, (cosines, frequencies): &Waves) -> Self {
+        // First down, then across: a sixteenth of the work of both at once.
         let thumbnail = thumbnail(pixels, row);
-        let mut coefficients = Vec::with_capacity(SIDE * SIDE - 1);
-        for (v, u) in frequencies() {
-            let along = |line: &[f64; SIDE]| -> f64 {
-                line.iter().zip(&cosines[u]).map(|(value, cosine)| value * cosine).sum()
-            };
-            let value: f64 =
-                thumbnail.iter().zip(&cosines[v]).map(|(line, cosine)| along(line) * cosine).sum();
-            coefficients.push((u, value));
+        let mut down = [[0.0; SIDE]; SIDE];
+        for (line, cosines) in down.iter_mut().zip(cosines) {
+            for (values, cosine) in thumbnail.iter().zip(cosines) {
+                for (sum, value) in line.iter_mut().zip(values) {
+                    *sum += value * cosine;
+                }
+            }
         }
+        let coefficients = frequencies.iter().map(|(v, u)| {
+            let across = down[*v].iter().zip(&cosines[*u]);
+            (*u, across.map(|(value, cosine)| value * cosine).sum::<f64>())
+        });
+        let coefficients: Vec<_> = coefficients.collect();
         let length = coefficients.iter().map(|it| it.1 * it.1).sum::<f64>().sqrt().max(1e-12);
         let (mut even, mut odd) = ([0.0; HALF], [0.0; HALF]);
         let (mut n_even, mut n_odd) = (0, 0);
@@ -157,6 +161,9 @@ impl Sketch {
         (plain.min(mirrored) <= MOST_DISTANCE).then_some(mirrored < plain)
     }
 }
+
+/// The transform and the order of its coefficients.
+type Waves = ([[f64; SIDE]; SIDE], Vec<(usize, usize)>);
 
 /// Vertical and horizontal frequencies but the mean, the lowest first.
 fn frequencies() -> Vec<(usize, usize)> {
@@ -246,8 +253,11 @@ mod tests {
     use super::*;
     use crate::data::synthetic::{SIZE, Synthetic};
 
+    /// The new gray level of a pixel (y, x) of an image.
+    type Change<'a> = &'a dyn Fn(&[u8], usize, usize) -> f64;
+
     /// Faces of different people, and changed copies of the first ones behind them.
-    fn faces(changes: &[&dyn Fn(&[u8], usize, usize) -> f64]) -> Vec<u8> {
+    fn faces(changes: &[Change<'_>]) -> Vec<u8> {
         let source = Synthetic::default();
         let mut bytes: Vec<u8> = (0..40).flat_map(|it| source.draw(it).pixels).collect();
         for (face, change) in changes.iter().enumerate() {
@@ -285,7 +295,7 @@ mod tests {
     fn the_distance_of_sketches_is_the_correlation_of_thumbnails() {
         let bytes = faces(&[]);
         let pixels = Pixels::new(&bytes, [SIZE, SIZE, 1]);
-        let cosines = cosines();
+        let waves = (cosines(), frequencies());
         let values = |row| thumbnail(pixels, row).concat();
         for (a, b) in [(0, 1), (2, 3), (4, 39)] {
             let [x, y] = [a, b].map(values);
@@ -296,7 +306,7 @@ mod tests {
             };
             let correlation = dot(&x, mean_x, &y, mean_y)
                 / (dot(&x, mean_x, &x, mean_x) * dot(&y, mean_y, &y, mean_y)).sqrt();
-            let [x, y] = [a, b].map(|it| Sketch::of(pixels, it, &cosines));
+            let [x, y] = [a, b].map(|it| Sketch::of(pixels, it, &waves));
             let squared = sum_of_squares(&x.even, &y.even, |a, b| a - b)
                 + sum_of_squares(&x.odd, &y.odd, |a, b| a - b);
             assert!((f64::from(squared) - (2.0 - 2.0 * correlation)).abs() < 1e-5);

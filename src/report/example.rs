@@ -153,7 +153,7 @@ fn dataset() -> Dataset {
         size: [48, 48, 1],
         unlabelled: [("not a face".to_owned(), 176)].into(),
         dropped: 0,
-        audit: Some(audit()),
+        audit: Some(Box::new(audit())),
         pixels: Signal { mean: 129.4, std: 64.9 },
         reused: true,
         seconds: 0.02,

@@ -159,7 +159,7 @@ impl Runner<'_> {
             skipped: dataset.skipped.clone(),
             unlabelled: dataset.unlabelled.clone(),
             dropped: dataset.dropped,
-            audit: Some(dataset.audit()),
+            audit: Some(Box::new(dataset.audit())),
             size: dataset.size,
             pixels: dataset.signal(&dataset.train),
             reused,

@@ -6,10 +6,13 @@ use super::*;
 use crate::data::dataset::Dataset;
 use crate::data::trial::Trial;
 
+/// Votes, the column of their majority, and their distribution by column.
+type Recorded = (Counts, Option<usize>, &'static [(usize, f32)]);
+
 /// Votes and what `FERPlusReader._process_data` of Microsoft's ferplus.py makes of them: the class
 /// that `majority` gives, and the distribution that `crossentropy` gives, both in this order of
 /// columns. Recorded by calling it; nothing stands for its "unknown" and "NF".
-const RECORDED: &[(Counts, Option<usize>, &[(usize, f32)])] = &[
+const RECORDED: &[Recorded] = &[
     ([4, 0, 0, 1, 3, 2, 0, 0, 0, 0], None, &[(0, 0.5714), (4, 0.4286)]),
     ([6, 0, 1, 1, 0, 0, 0, 0, 2, 0], Some(0), &[(0, 1.0)]),
     ([5, 5, 0, 0, 0, 0, 0, 0, 0, 0], None, &[(0, 0.5), (1, 0.5)]),
