@@ -53,7 +53,7 @@ pub enum Kind {
     EpochEnded(Epoch),
     /// A stage is over.
     StageEnded(StageEnd),
-    /// The final weights were tested.
+    /// Weights were tested: the final ones, and those kept under other metrics.
     Evaluated(Evaluation),
     /// Everything is done.
     RunEnded {
@@ -229,11 +229,28 @@ pub struct StageEnd {
     pub epochs: usize,
     /// The epoch whose weights go on.
     pub kept_epoch: usize,
+    /// The best weights under other metrics, which were kept as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<Kept>,
 }
 
-/// The test of the final weights.
+/// Weights that a stage keeps because they were the best under one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
+    pub monitor: String,
+    /// The epoch they are from.
+    pub epoch: usize,
+    /// The metric in that epoch.
+    pub value: f64,
+}
+
+/// The test of some weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
+    /// Which weights: [`FINAL`], or the metric under which a stage kept them.
+    #[serde(default = "final_weights", skip_serializing_if = "is_final")]
+    pub weights: String,
     /// The split: `test`, or `valid` where the data has no test split.
     pub split: String,
     /// How many images.
@@ -243,6 +260,31 @@ pub struct Evaluation {
     /// The score on images without an exact twin among the training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leak_free: Option<LeakFree>,
+    /// What was averaged over several views of each image; none if it was looked at as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewed: Option<Viewed>,
+}
+
+/// Several views of each image in a test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Viewed {
+    /// What they are, e.g. `flip`.
+    pub name: String,
+    /// How many views of an image there are.
+    pub count: usize,
+    /// Loss and accuracy of the same weights on the images as they are.
+    pub plain: Scores,
+}
+
+/// The name of the weights that a run ends with.
+pub const FINAL: &str = "final";
+
+fn final_weights() -> String {
+    FINAL.to_owned()
+}
+
+fn is_final(weights: &str) -> bool {
+    weights == FINAL
 }
 
 /// Why a run cannot go on.
@@ -319,6 +361,48 @@ pub struct Epoch {
     pub seconds: f64,
     /// Training images per second, validation excluded.
     pub images_per_second: f64,
+    /// What the techniques of the stage did in it.
+    #[serde(default, skip_serializing_if = "Acts::is_nothing")]
+    pub acts: Acts,
+}
+
+/// What techniques of training did in an epoch; each part is absent where its technique is off.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Acts {
+    /// Gradient clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<Clipped>,
+    /// Mixup and cutmix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Mixed>,
+    /// Images of each class that the epoch saw, where they were drawn by class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Vec<usize>>,
+}
+
+/// What gradient clipping did in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Clipped {
+    /// Share of steps whose gradient was changed.
+    pub share: f64,
+    /// Mean L2 norm of the gradients before.
+    pub norm: f64,
+}
+
+/// How much of the images of an epoch came from other images of their batch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mixed {
+    /// Mean share of the other image's pixels, 0-1.
+    pub other: f64,
+    /// Share of the batches in which a rectangle was taken (cutmix); the others were blended (mixup).
+    pub cut: f64,
+}
+
+impl Acts {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Mean loss and accuracy over some images.
@@ -338,12 +422,21 @@ pub enum Stop {
     Completed,
     /// The monitored value did not improve for `patience` epochs.
     Early {
-        /// What was monitored: `valid_loss` or `valid_accuracy`.
+        /// What was monitored, e.g. `valid_loss`.
         monitor: String,
         /// Epochs without improvement.
         patience: usize,
         /// The best value.
         best: f64,
+        /// Its epoch; 0 in logs that do not say.
+        #[serde(default)]
+        best_epoch: usize,
+        /// The value in the last epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<f64>,
+        /// What the value had to beat, if anything was set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<f64>,
     },
 }
 
@@ -363,17 +456,27 @@ mod tests {
     #[test]
     fn an_event_is_one_flat_json_object_and_comes_back_equal() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
-        let kind = Kind::Evaluated(Evaluation {
-            split: "test".into(),
-            images: 4,
-            scores,
-            leak_free: None,
-        });
+        let (weights, split) = (FINAL.to_owned(), "test".to_owned());
+        let (viewed, leak_free) = (None, None);
+        let kind =
+            Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed, leak_free });
         let event = Event { at_ms: 7, kind };
         let line = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
             .assert_eq(&line);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn weights_kept_under_a_metric_say_so() {
+        let scores = Scores { loss: 1.5, accuracy: 0.25 };
+        let [weights, split] = ["valid_accuracy", "test"].map(str::to_owned);
+        let (viewed, leak_free) = (None, None);
+        let kind =
+            Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed, leak_free });
+        let line = serde_json::to_string(&kind).unwrap();
+        assert!(line.contains(r#""weights":"valid_accuracy""#), "{line}");
+        assert_eq!(serde_json::from_str::<Kind>(&line).unwrap(), kind);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod error;
 pub mod event;
 pub mod random;
+pub mod warning;
 
 pub mod torch;
 

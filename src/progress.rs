@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** everything goes to stderr; stdout is for results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::event::{Epoch, Kind, Progress, StageEnd, Stop};
 use crate::plan::Trial;
 use crate::sweep::{Outcome, Said};
+use crate::warning;
 
 /// Without a terminal, epochs of a trial are said at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -30,6 +31,8 @@ struct Shown {
     epochs: usize,
     started: Instant,
     said: Option<Instant>,
+    /// What was warned of already: every stage measures anew.
+    warned: BTreeSet<String>,
 }
 
 impl Display {
@@ -69,7 +72,8 @@ impl Display {
         let style = ProgressStyle::with_template("  {bar:24.cyan/238} {prefix}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(trial.name());
-        let shown = Shown { bar, epochs: 0, started: Instant::now(), said: None };
+        let shown =
+            Shown { bar, epochs: 0, started: Instant::now(), said: None, warned: BTreeSet::new() };
         self.running.insert(trial.name(), shown);
         if self.bars.is_none() {
             self.say(&format!("{}  begins", trial.name()));
@@ -79,6 +83,7 @@ impl Display {
     fn happened(&mut self, trial: &Trial, kind: &Kind) {
         let Some(shown) = self.running.get_mut(&trial.name()) else { return };
         let name = trial.name();
+        let warning = warning::of(kind).filter(|it| shown.warned.insert(it.about.clone()));
         let line = match kind {
             Kind::StageStarted(start) => {
                 shown.epochs = start.epochs;
@@ -97,6 +102,9 @@ impl Display {
             Kind::StageEnded(end) => Some(format!("{name}  {}", ended(end))),
             _ => None,
         };
+        if let Some(it) = warning {
+            self.say(&format!("{name}  warning: {}", it.message));
+        }
         if let Some(line) = line
             && self.bars.is_none()
         {
@@ -162,7 +170,7 @@ impl Shown {
 }
 
 fn ended(end: &StageEnd) -> String {
-    let StageEnd { stage, why, epochs, kept_epoch } = end;
+    let StageEnd { stage, why, epochs, kept_epoch, .. } = end;
     match why {
         Stop::Completed => format!("{stage} ended after all {epochs} epochs, keeps {kept_epoch}"),
         Stop::Early { monitor, patience, .. } => format!(

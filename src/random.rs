@@ -23,6 +23,10 @@ pub enum Use {
     Layers = 6,
     /// Telling the stages of a trial apart.
     Stage = 7,
+    /// Mixing the images of a batch with one another.
+    Mix = 8,
+    /// Choosing the images of an epoch, where it is not each of them once.
+    Sample = 9,
 }
 
 /// A stream of random numbers: `SplitMix64` (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).
@@ -72,6 +76,31 @@ impl Random {
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
+    /// From the gamma distribution of this shape and scale 1 (Marsaglia & Tsang 2000,
+    /// <https://doi.org/10.1145/358407.358414>).
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            let less = (1.0 - self.unit()).powf(1.0 / shape);
+            return self.gamma(shape + 1.0) * less;
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal();
+            let v = (1.0 + c * x).powi(3);
+            if v > 0.0 && (1.0 - self.unit()).ln() < 0.5 * x * x + d * (1.0 - v + v.ln()) {
+                return d * v;
+            }
+        }
+    }
+
+    /// From the beta distribution, in `0.0..=1.0`.
+    pub fn beta(&mut self, a: f64, b: f64) -> f64 {
+        let (x, y) = (self.gamma(a), self.gamma(b));
+        // Tiny shapes can give two zeros: then it lies at one of its ends.
+        if x + y > 0.0 { x / (x + y) } else { f64::from(u8::from(self.chance(a / (a + b)))) }
+    }
+
     /// Uniform in `0..n`.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
@@ -119,6 +148,21 @@ mod tests {
         let variance = normals.iter().map(|it| it * it).sum::<f64>() / f64::from(n);
         assert!((uniform - 0.5).abs() < 0.005, "{uniform}");
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn beta_has_its_moments() {
+        for (a, b) in [(0.2, 0.2), (1.0, 1.0), (0.5, 2.0), (4.0, 3.0)] {
+            let mut random = Random::at(5, Use::Mix, 0, 0);
+            let n = 50_000;
+            let values: Vec<f64> = (0..n).map(|_| random.beta(a, b)).collect();
+            assert!(values.iter().all(|it| (0.0..=1.0).contains(it)));
+            let mean = values.iter().sum::<f64>() / f64::from(n);
+            let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / f64::from(n);
+            let expected = [a / (a + b), a * b / ((a + b).powi(2) * (a + b + 1.0))];
+            let off = [mean - expected[0], variance - expected[1]];
+            assert!(off.iter().all(|it| it.abs() < 0.01), "{mean} {variance} {expected:?}");
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ enum Work {
     /// Trains a network if it is told to, then gives its logits.
     Network(Setup),
     /// Trains on synthetic faces with the frozen prefix computed once, and in every step.
-    Cached(Cached),
+    Cached(Box<Cached>),
     /// Applies the affine part of augmentation.
     Affine { size: usize, changes: Vec<Geometry> },
     /// Brings images to another size.
@@ -286,7 +286,7 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
         noise: NoiseStd::default(),
     };
     let outside = &mut Outside { sink: &mut Nobody, save: &mut |_| Ok(()), interrupted: &|| false };
-    let epochs = fit(&mut network, &job, None, outside)?;
+    let epochs = fit(&mut network, &job, None, outside)?.epochs;
     let losses = |it: &Epoch| [it.train.loss, it.valid.loss];
     Ok(epochs.iter().flat_map(losses).collect())
 }
@@ -308,8 +308,7 @@ fn change(input: &SafeTensors<'_>, size: usize, changes: &[Geometry]) -> Result<
             rotation,
             shift,
             zoom,
-            brightness: 1.0,
-            erased: None,
+            ..Change::NONE
         })
         .collect();
     let mut output = Output::default();

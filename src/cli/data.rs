@@ -17,7 +17,8 @@ use crate::data::split::Split;
 use crate::data::{Data, OnError};
 use crate::error::{Error, Result};
 use crate::event::audit::{Audit, Shared};
-use crate::plan::{Kind, Lookup, dataset_key};
+use crate::plan::keys::dataset_key;
+use crate::plan::{Kind, Lookup};
 use crate::report::audit::{Examples, Picture, page};
 use crate::store::{Store, clear, write_whole};
 

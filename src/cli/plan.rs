@@ -102,7 +102,8 @@ fn step_lines(trial: &Trial, step: &Step, detail: Detail, found: bool) -> String
     let trains = stage.filter(|_| step.kind == Kind::Stage).map(|it| trains(trial, it, detail));
     let (short, long) = trains.unwrap_or_default();
     let found = if found { "  there" } else { "" };
-    format!("  {kind:9} {key}  {}{short}{found}\n{long}", step.stage)
+    let line = format!("  {kind:9} {key}  {}{short}{found}", step.stage);
+    format!("{}\n{long}", line.trim_end())
 }
 
 /// What trains in a stage: a phrase, and a line for each layer.

@@ -68,7 +68,10 @@ impl<'a> Manual<'a> {
     fn collect(&mut self, property: &'a Json, place: String, about: &'a str) {
         let definition = self.schema.resolve(property);
         if let Some(items) = definition.get("items") {
-            return self.collect(items, format!("{place}.<name>"), about);
+            // Only tables in a list have names of their own.
+            let table = is_table(self.schema.resolve(items));
+            let place = if table { format!("{place}.<name>") } else { place };
+            return self.collect(items, place, about);
         }
         let worth = properties(definition).chain(variants(definition).flat_map(properties)).count()
             + variants(definition).count();

@@ -26,6 +26,8 @@ use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise};
 use crate::train::Stage;
+use crate::train::loss::ClassWeights;
+use crate::train::views::Evaluate;
 
 /// An experiment: what one TOML file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +53,8 @@ pub struct Experiment {
     pub batch_norm: BatchNorm,
     /// The phases of training, in order.
     pub stages: Vec<Stage>,
+    /// How the final weights are tested.
+    pub evaluate: Evaluate,
     /// Dotted keys of settings and the values to try: every combination is a trial. A stage is addressed by
     /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`.
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
@@ -69,6 +73,7 @@ impl Default for Experiment {
             noise: Noise::default(),
             batch_norm: BatchNorm::default(),
             stages: vec![Stage::default()],
+            evaluate: Evaluate::default(),
             grid: BTreeMap::new(),
         }
     }
@@ -86,6 +91,7 @@ impl Experiment {
             .chain(within("augment", self.augment.check()))
             .chain(within("model", self.model.check()))
             .chain(within("noise", self.noise.check()))
+            .chain(within("evaluate", self.evaluate.check()))
             .collect();
         problems.extend(self.check_seeds());
         problems.extend(self.check_stages());
@@ -107,6 +113,13 @@ impl Experiment {
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stages.{index}");
             problems.extend(stage.check().into_iter().map(|it| it.within(&place)));
+            let classes = self.data.classes().len();
+            if let ClassWeights::Each(weights) = &stage.loss.class_weights
+                && weights.len() != classes
+            {
+                let message = format!("must list {classes} weights, one for each class");
+                problems.push(Problem::new("loss.class_weights", message).within(&place));
+            }
             if let Err(problem) = resolve(&self.model, &stage.trainable) {
                 problems.push(problem.within(&place));
             }

@@ -109,7 +109,7 @@ impl Default for Data {
 impl Data {
     /// Class names in label order.
     pub fn classes(&self) -> Vec<String> {
-        self.source.classes()
+        self.labels.classes(&self.source)
     }
 
     /// What cannot be right in this table alone.
@@ -117,7 +117,7 @@ impl Data {
         let source = self.source.check().into_iter().map(|it| it.within("source"));
         let split = self.split.check().into_iter().map(|it| it.within("split"));
         let fits = (32..=512).contains(&self.image_size);
-        let classes = self.labels.classes(&self.source).len();
+        let classes = self.classes().len();
         let labels = self.labels.check(&self.source).map(|it| it.within("labels"));
         let too_few = self.limit.filter(|it| *it < classes).map(|_| {
             let message = format!("must be at least {classes}, one training image for each class");

@@ -27,6 +27,9 @@ pub struct Model {
     pub backbone: Backbone,
     /// Where the backbone's first weights come from.
     pub weights: Weights,
+    /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
+    /// noise. It trains like the head, so no part of the backbone can be computed once.
+    pub input_norm: bool,
     /// What is put on top of the backbone.
     pub head: Head,
 }
@@ -133,7 +136,8 @@ impl Default for GaussianNoise {
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Standard deviations of what the noise is added to, measured on the training images: 0.1 is a
-    /// tenth of the signal whatever its scaling.
+    /// tenth of the signal whatever its scaling. On the input, channel by channel: what scales a channel
+    /// scales its noise.
     #[default]
     InputStd,
     /// Gray levels 0-255. For noise on the input only.
@@ -194,6 +198,18 @@ impl Head {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+impl GaussianNoise {
+    /// Its standard deviation in the units of what it is added to, whose signal has the standard deviation
+    /// `signal` in these units, and in which a gray level is worth `gray`.
+    pub fn in_layer_units(self, signal: f64, gray: f64) -> f64 {
+        match self.unit {
+            Unit::InputStd => self.std * signal,
+            Unit::Gray => self.std * gray,
+            Unit::Layer => self.std,
+        }
     }
 }
 

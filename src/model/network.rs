@@ -7,10 +7,10 @@ use burn::tensor::Tensor;
 use crate::event::Layer as LayerCount;
 use crate::model::backbone::Described;
 use crate::model::head::Head;
-use crate::model::layer::{Builder, Pass, forward_all};
-use crate::model::summary::layers_of;
+use crate::model::layer::{Builder, Norm, Pass, forward_all, normalize};
+use crate::model::summary::{input_norm, layers_of};
 use crate::model::trainable::Trained;
-use crate::model::{FrozenNorm, Input, Model};
+use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
 use crate::torch::Device;
 use crate::torch::ops;
 use crate::torch::parameters::{Parameters, Slot};
@@ -38,6 +38,7 @@ pub struct Plan<'a> {
 pub struct Network {
     backbone: Described,
     head: Head,
+    input_norm: Option<Norm>,
     input: Input,
     frozen_norm: FrozenNorm,
     /// The numbers.
@@ -50,8 +51,8 @@ pub struct Network {
 /// Noise added in a training pass, in the units of what it is added to; 0 for none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct NoiseStd {
-    /// On the scaled pixels.
-    pub input: f64,
+    /// On each channel of the scaled pixels.
+    pub input: [f64; 3],
     /// On the pooled features.
     pub features: f64,
 }
@@ -65,10 +66,12 @@ impl Network {
         let side = backbone.side(plan.image_size);
         let sizes = [backbone.channels, side * side, plan.classes];
         let head = Head::build(&mut builder, &plan.model.head, backbone.classifier, sizes);
+        let input_norm = input_norm(&mut builder, plan.model);
         Self {
             frozen_blocks: backbone.blocks.len(),
             backbone,
             head,
+            input_norm,
             input: plan.input,
             frozen_norm: plan.frozen_norm,
             parameters: Parameters::new(builder.specs, plan.seed, device),
@@ -116,10 +119,15 @@ impl Network {
         index >= self.head_from
     }
 
-    /// How much the scaling of pixels stretches them: the mean factor of the three channels.
-    pub fn pixel_scale(&self) -> f64 {
-        let (scale, _, _) = self.input.scaling();
-        scale.iter().map(|it| f64::from(*it)).sum::<f64>() / 3.0
+    /// What a gray level is worth in each channel of the scaled pixels.
+    pub fn pixel_scale(&self) -> [f64; 3] {
+        self.input.scaling().0.map(f64::from)
+    }
+
+    /// The strength of `noise` on each channel of the scaled pixels; `pixels` is the standard deviation of
+    /// the training pixels in gray levels.
+    pub fn input_noise(&self, noise: GaussianNoise, pixels: f64) -> [f64; 3] {
+        self.pixel_scale().map(|gray| noise.in_layer_units(pixels * gray, gray))
     }
 
     /// Scales gray levels 0-255 to what the weights were trained with; one channel becomes three.
@@ -156,7 +164,8 @@ impl Network {
     ///
     /// The frozen blocks run without a graph; noise is added where it is asked for.
     pub fn train_on_pixels(&self, x: Tensor<4>, noise: NoiseStd) -> Tensor<2> {
-        let x = if noise.input > 0.0 { ops::add_noise(x, noise.input) } else { x };
+        let x = self.normalize_input(x, self.pass(true, true));
+        let x = ops::add_noise_to_channels(x, noise.input);
         let frozen = self.frozen_blocks();
         let quiet = self.pass(true, false);
         let x = crate::torch::without_gradients(|| self.run_blocks(x, 0..frozen, quiet));
@@ -174,12 +183,22 @@ impl Network {
 
     /// Pooled features in inference mode, from the output of the first `done` blocks.
     pub fn infer_features(&self, x: Tensor<4>, done: usize) -> Tensor<2> {
-        self.head.pool(self.run_blocks(x, done..self.blocks(), self.pass(false, false)))
+        let pass = self.pass(false, false);
+        // Features that are at hand have it behind them.
+        let x = if done == 0 { self.normalize_input(x, pass) } else { x };
+        self.head.pool(self.run_blocks(x, done..self.blocks(), pass))
     }
 
     /// Class scores in inference mode, from the output of the first `done` blocks.
     pub fn infer(&self, x: Tensor<4>, done: usize) -> Tensor<2> {
         self.head.forward(self.infer_features(x, done), self.pass(false, false))
+    }
+
+    fn normalize_input(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
+        match &self.input_norm {
+            Some(norm) => normalize(x, norm, pass),
+            None => x,
+        }
     }
 
     fn run_blocks(&self, x: Tensor<4>, range: std::ops::Range<usize>, pass: Pass<'_>) -> Tensor<4> {

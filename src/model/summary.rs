@@ -3,7 +3,7 @@
 use crate::event::{Layer, Network};
 use crate::model::Model;
 use crate::model::head::Head;
-use crate::model::layer::Builder;
+use crate::model::layer::{Builder, Norm};
 use crate::model::trainable::{Trained, layer_of};
 use crate::torch::parameters::{Slot, Spec};
 
@@ -49,6 +49,15 @@ pub(super) fn layers_of<'a>(
     (trainable, frozen)
 }
 
+/// The batch norm in front of the backbone, if `model` has one. Its tensors stand behind the head's, so that
+/// the others begin with the same values with and without it.
+pub(super) fn input_norm(builder: &mut Builder, model: &Model) -> Option<Norm> {
+    model.input_norm.then(|| builder.norm("input_norm", COLOURS))
+}
+
+/// Channels of an image as a backbone reads it.
+const COLOURS: usize = 3;
+
 /// The tensors of a network, where the head's begin, and the shape of its feature maps.
 fn build(model: &Model, [image_size, classes]: [usize; 2]) -> (Vec<Spec>, usize, [usize; 3]) {
     let mut builder = Builder::default();
@@ -57,6 +66,7 @@ fn build(model: &Model, [image_size, classes]: [usize; 2]) -> (Vec<Spec>, usize,
     let side = backbone.side(image_size);
     let sizes = [backbone.channels, side * side, classes];
     Head::build(&mut builder, &model.head, backbone.classifier, sizes);
+    input_norm(&mut builder, model);
     (builder.specs, head_from, [backbone.channels, side, side])
 }
 
@@ -110,7 +120,8 @@ mod tests {
         check(Backbone::MobileNetV2, 96, frozen.clone(), head(), [4_626_503, 2_368_519]);
         check(Backbone::Xception, 71, frozen, head(), [24_016_431, 3_154_951]);
         check(Backbone::MobileNetV2, 96, modified.clone(), last(), [14_590_023, 13_048_967]);
-        check(Backbone::Vgg16, 48, modified, last(), [15_774_535, 10_496_007]);
+        check(Backbone::Vgg16, 48, modified.clone(), last(), [15_774_535, 10_496_007]);
+        check(Backbone::Vgg19, 48, modified, last(), [21_084_231, 10_496_007]);
     }
 
     #[test]

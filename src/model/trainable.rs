@@ -28,7 +28,7 @@ pub enum Trainable {
 pub struct Trained {
     /// Those that learn, ascending.
     pub slots: Vec<Slot>,
-    /// Blocks that lie wholly before the first of them.
+    /// Blocks that lie wholly before everything that trains.
     pub frozen_blocks: usize,
     /// How many parameters Keras's network would train: biases in front of batch norms are counted.
     pub keras_parameters: usize,
@@ -43,7 +43,12 @@ pub fn resolve(model: &Model, trainable: &Trainable) -> Result<Trained, Problem>
     let backbone = model.backbone.build(&mut builder);
     let slots = slots(&backbone, &builder, trainable)?;
     Ok(Trained {
-        frozen_blocks: blocks_before(&backbone, slots.first().copied()),
+        // What trains in front of the backbone is reached through all of it.
+        frozen_blocks: if model.input_norm {
+            0
+        } else {
+            blocks_before(&backbone, slots.first().copied())
+        },
         keras_parameters: keras_parameters(&backbone, &builder, &slots),
         slots,
     })
@@ -277,6 +282,7 @@ mod tests {
         let last = Trainable::Last;
         check(Backbone::Vgg16, last(6), [9_439_232, 9_439_232]);
         check(Backbone::Vgg16, last(4), [7_079_424, 7_079_424]);
+        check(Backbone::Vgg19, last(6), [9_439_232, 9_439_232]);
         check(Backbone::MobileNetV2, last(6), [720_000, 720_000]);
         check(Backbone::MobileNetV2, last(10), [732_480, 732_480]);
         check(Backbone::Xception, last(6), [4_748_800, 4_748_800]);
@@ -308,6 +314,7 @@ mod tests {
         for (backbone, parameters) in [
             (Backbone::Vgg16, 14_714_688),
             (Backbone::Vgg16Bn, 14_723_136),
+            (Backbone::Vgg19, 20_024_384),
             (Backbone::ResNet50, 23_508_032),
             (Backbone::MobileNetV2, 2_223_872),
             (Backbone::Xception, 20_806_952),
@@ -323,6 +330,7 @@ mod tests {
     fn keras_has_as_many_layers_as_it_says() {
         for (backbone, layers) in [
             (Backbone::Vgg16, 19),
+            (Backbone::Vgg19, 22),
             (Backbone::ResNet50, 175),
             (Backbone::MobileNetV2, 154),
             (Backbone::Xception, 132),

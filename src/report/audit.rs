@@ -93,7 +93,7 @@ fn whole(audit: &Audit) -> Markup {
                     dt { "Pairs of pictures" }
                     dd { (format::count(near.pairs)) ", " (format::count(near.mirrored)) " of them mirrored" }
                     (groups(&near.groups))
-                    @for it in &near.shared { (leak(it, &audit.splits, "nearly")) }
+                    @for it in &near.shared { (leak(it, &audit.splits, " nearly")) }
                 }
             } }
         }
@@ -179,8 +179,7 @@ fn leak(it: &Shared, splits: &[Split], nearly: &str) -> Markup {
         dd {
             (format::count(it.images)) " of " (format::count(all)) " "
             (counted_only(all, "image")) " (" (format::small_percent(it.images as f64 / all as f64))
-            ") " @if !nearly.is_empty() { (nearly) ", " }
-            (format::count(it.same_label)) " with the same label"
+            ")" (nearly) ", " (format::count(it.same_label)) " with the same label"
         }
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Failure, Layer, Network, Noise, Scores, Signal,
-    StageEnd, StageStart, Start, Stop, Weights,
+    Acts, Augmentation, Dataset, Epoch, Evaluation, FINAL, Failure, Layer, Network, Noise, Scores,
+    Signal, StageEnd, StageStart, Start, Stop, Weights,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};
 
@@ -100,7 +100,15 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         weights: Some(weights(shape)),
         noise: vec![Noise { layer: "input".into(), std: 0.1, signal_std: 64.9 }],
         stages,
-        evaluation: Some(Evaluation { split: "test".into(), images, scores, leak_free }),
+        evaluation: Some(Evaluation {
+            weights: FINAL.into(),
+            split: "test".into(),
+            images,
+            scores,
+            viewed: None,
+            leak_free,
+        }),
+        others: vec![],
     };
     Record {
         experiment: shape.experiment.into(),
@@ -240,6 +248,7 @@ fn stage(
             valid,
             seconds: 41.5,
             images_per_second: 692.0,
+            acts: Acts::default(),
         }
     };
     let epochs: Vec<_> = (1..=n).map(epoch).collect();
@@ -247,7 +256,14 @@ fn stage(
     let (kept, best) = best.map_or((n, 0.0), |it| (it.epoch, it.valid.loss));
     let why = match n {
         20 => Stop::Completed,
-        _ => Stop::Early { monitor: "valid_loss".into(), patience: 5, best },
+        _ => Stop::Early {
+            monitor: "valid_loss".into(),
+            patience: 5,
+            best,
+            best_epoch: kept,
+            last: None,
+            baseline: None,
+        },
     };
     let layer = |name: &str, parameters| Layer { name: name.into(), parameters };
     let changed = [("flip".to_owned(), 0.498), ("rotation".to_owned(), 0.93)].into();
@@ -267,7 +283,13 @@ fn stage(
         features: vec![],
         augmentation: (name != "head").then_some(augmentation),
         epochs,
-        end: Some(StageEnd { stage: name.into(), why, epochs: n, kept_epoch: kept }),
+        end: Some(StageEnd {
+            stage: name.into(),
+            why,
+            epochs: n,
+            kept_epoch: kept,
+            checkpoints: vec![],
+        }),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::report::page::{
 use crate::report::plot::Style;
 use crate::report::sections;
 use crate::report::study::{Configuration, Run, Study};
+use crate::report::warnings;
 use crate::store::record::State;
 
 /// The page of `study` and the figures on it.
@@ -97,6 +98,7 @@ fn header(study: &Study<'_>, name: &str) -> Markup {
                 span class={ "state " (name) } { (n) " " (name) } " "
             }
         }
+        @if let Some(it) = warnings::of_study(study) { (it) }
         @if let Some(best) = study.ranked().next() { (tiles(study, best, seconds)) }
         @else { p .lead { "No run has finished yet." } }
     }
@@ -177,6 +179,9 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Ma
             th scope="row" { div .label {
                 (swatch(it.style)) span { (it.label) }
                 @if !it.comparable { span .tag { "other images" } }
+                @if let Some(it) = views(it) {
+                    span .tag title="probabilities averaged over views of each image" { (it) }
+                }
             } }
             td .seeds data-v=(it.runs.len()) { (seeds(it)) }
             @for (stat, best) in stats.into_iter().zip(bests) {
@@ -194,6 +199,13 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 3]) -> Ma
             (mean_cell(it.stat(|it| Some(it.record.seconds)), format::duration))
         }
     }
+}
+
+/// The views that a configuration's tests averaged over, and its mean accuracy without them.
+fn views(it: &Configuration<'_>) -> Option<String> {
+    let name = &it.runs.iter().find_map(Run::viewed)?.name;
+    let plain = it.stat(|run| run.viewed().map(|it| it.plain.accuracy))?;
+    Some(format!("{name}, plain {} %", format::percent(plain.mean)))
 }
 
 /// A link to each seed's page, in the colour of its state.

@@ -20,9 +20,11 @@ mod page;
 pub mod plot;
 mod sections;
 mod study;
+mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod warnings;
 
 use std::io;
 use std::path::{Path, PathBuf};

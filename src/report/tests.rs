@@ -7,6 +7,7 @@ use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
 use crate::error::Error;
+use crate::event::{Acts, Clipped, Evaluation, Kept, Mixed, Scores};
 use crate::store::record::{Record, State};
 
 /// Five runs of four configurations, one of them failed.
@@ -172,6 +173,50 @@ fn evidence_of_a_run_is_on_its_page() {
             "did not get better than",
             "49.8 % of images",
         ] {
+            assert!(page.contains(evidence), "{evidence}");
+        }
+    });
+}
+
+#[test]
+fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
+    in_study(|runs| {
+        let mut records = many(runs, 1);
+        let record = &mut records[0];
+        let stage = record.facts.stages.last_mut().unwrap();
+        for epoch in &mut stage.epochs {
+            epoch.acts = Acts {
+                clipped: Some(Clipped { share: 0.125, norm: 1.5 }),
+                mixed: Some(Mixed { other: 0.375, cut: 0.5 }),
+                drawn: Some(vec![101; 7]),
+            };
+        }
+        let kept = Kept { monitor: "valid_accuracy".into(), epoch: 3, value: 0.5 };
+        stage.end.as_mut().unwrap().checkpoints = vec![kept];
+        let (weights, split) = ("valid_accuracy".into(), "test".into());
+        let scores = Scores { loss: 1.25, accuracy: 0.4321 };
+        record.facts.others =
+            vec![Evaluation { weights, split, images: 70, scores, viewed: None, leak_free: None }];
+        record.settings = format!(
+            "[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\nsampling = \"balanced\"\n\
+             loss = {{ label_smoothing = 0.0, class_weights = \"none\" }}\nclip = {{ norm = 1.0 }}",
+            record.facts.stages.last().unwrap().start.stage
+        )
+        .parse()
+        .unwrap();
+        write(&records, &[], runs).unwrap();
+        let page = page(&records[0]);
+        let on = page.split("<dt>Techniques</dt>").nth(1).unwrap();
+        let on = on.split("</dd>").next().unwrap();
+        for technique in
+            ["sampling = &quot;balanced&quot;", "mixup = 0.25", "clip = { norm = 1.0 }"]
+        {
+            assert!(on.contains(technique), "{technique} in {on}");
+        }
+        assert!(!on.contains("cutmix") && !on.contains("loss"), "{on}");
+        for evidence in
+            ["12.5 % of the gradients", "37.5 % of an image", "101", "valid_accuracy", "43.2"]
+        {
             assert!(page.contains(evidence), "{evidence}");
         }
     });

@@ -15,7 +15,10 @@ use crate::report::metrics::{Confusion, calibration_error};
 use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
 use crate::report::sections::data_card;
 use crate::report::study::{Run, majority};
+use crate::report::techniques::{self, kept_weights};
+use crate::report::warnings;
 use crate::store::record::{Record, Stage, State};
+use crate::warning;
 
 /// What lies in a run's folder beside its record.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -136,6 +139,7 @@ fn header(run: &Run<'_>) -> Markup {
         @if let State::Failed(it) = &record.state {
             div .failures { article .failed { p { (prose(&it.message)) } @if !it.help.is_empty() { p .help { (prose(&it.help)) } } } }
         }
+        @if let Some(it) = warnings::of_run(record) { (it) }
         (tiles(run))
     }
 }
@@ -154,11 +158,14 @@ fn tiles(run: &Run<'_>) -> Markup {
     let loss = run
         .test_loss()
         .map_or_else(String::new, |it| format!("{split} loss {}", format::score(it)));
+    let test_note = run.viewed().map_or(guess, |it| {
+        format!("{}, {} views; plain: {} %", it.name, it.count, format::percent(it.plain.accuracy))
+    });
     html! {
         div .tiles {
             @if let Some(it) = run.valid_accuracy() { (tile("Validation accuracy", share(it), &kept)) }
             @if let Some(it) = run.test_accuracy() {
-                (tile(&format!("{} accuracy", capital(split)), share(it), &guess))
+                (tile(&format!("{} accuracy", capital(split)), share(it), &test_note))
             }
             @if let Some(it) = audit::differs(run) {
                 @let note = format!("{} images without a twin in train", format::count(it.images));
@@ -182,7 +189,8 @@ fn evidence(record: &Record, files: &Files) -> Option<Markup> {
                 @if let Some(it) = &facts.network { (network(it)) }
                 @if let Some(it) = &facts.weights { (weights(it)) }
                 @for it in &facts.noise { (noise(it)) }
-                @for it in &facts.stages { (stage(it, sheet(files, &it.start.stage))) }
+                @for it in &facts.stages { (stage(record, it, sheet(files, &it.start.stage))) }
+                @if let Some(it) = kept_weights(record) { (it) }
             }
         }
     })
@@ -241,19 +249,12 @@ fn noise(it: &Noise) -> Markup {
                 dt { "Of the signal" } dd { (format!("{:.3}", it.signal_std)) }
                 dt { "Share" } dd { (format::small_percent(share)) }
             }
-            @if share < 0.01 {
-                p .warning {
-                    "The noise is below 1 % of what it is added to: expect no effect."
-                    @if it.layer == "input" {
-                        " If it was meant relative to the input, set its unit to " code { "input-std" } "."
-                    }
-                }
-            }
+            @if let Some(it) = warning::noise(it) { p .warning { (prose(&it.message)) } }
         }
     }
 }
 
-fn stage(it: &Stage, sheet: Option<&[u8]>) -> Markup {
+fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
     let start = &it.start;
     let speed = it.epochs.last().map(|it| format!("{:.0} images/s", it.images_per_second));
     let mean: f64 = it.epochs.iter().map(|it| it.seconds).sum::<f64>() / it.epochs.len() as f64;
@@ -276,6 +277,7 @@ fn stage(it: &Stage, sheet: Option<&[u8]>) -> Markup {
                     dt { "Frozen" } dd { (layers(&start.frozen)) }
                     dt { "Frozen prefix" } dd { (prefix(start)) }
                     @if !it.features.is_empty() { dt { "Its output" } dd { (features(it)) } }
+                    (techniques::rows(record, it))
                 }
                 @if let Some(augmentation) = &it.augmentation { (augmented(augmentation)) }
             }
@@ -299,9 +301,11 @@ fn ending(it: &Stage) -> Markup {
     html! {
         @match &end.why {
             Stop::Completed => { "all planned epochs were trained" }
-            Stop::Early { monitor, patience, best } => {
+            Stop::Early { monitor, patience, best, best_epoch, baseline, .. } => {
                 "early: " code { (monitor) } " did not get better than " (format::score(*best))
+                @if *best_epoch > 0 { " of epoch " (best_epoch) }
                 " for " (counted(*patience, "epoch"))
+                @if let Some(it) = baseline { ", with " (format::score(*it)) " to beat" }
             }
         }
         "; the weights of " strong { "epoch " (end.kept_epoch) } " went on"
@@ -344,7 +348,6 @@ fn features(it: &Stage) -> Markup {
 }
 
 fn augmented(it: &Augmentation) -> Markup {
-    let untouched = it.changed.values().all(|it| *it == 0.0);
     html! {
         div {
             dl .shares {
@@ -360,7 +363,7 @@ fn augmented(it: &Augmentation) -> Markup {
                 "Measured on the " (counted(it.images, "image")) " of the first epoch; on average a pixel moved by "
                 (format!("{:.1}", it.mean_difference)) " of 255 gray levels."
             }
-            @if untouched { p .warning { "Augmentation changed no image at all." } }
+            @if let Some(it) = warning::augmentation(it) { p .warning { (prose(&it.message)) } }
         }
     }
 }

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::audit::LeakFree;
-use crate::event::{Evaluation, Kind as Event, Sink};
+use crate::event::{Evaluation, FINAL, Kind as Event, Sink};
 use crate::model::Input;
 use crate::model::network::Network;
 use crate::model::trainable::resolve;
-use crate::model::weights;
+use crate::model::weights::{facts, serialize};
 use crate::plan::Kind;
-use crate::run::Runner;
+use crate::run::{Runner, load_stage, waiting};
 use crate::store::folder::files;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
 use crate::store::write_whole;
 use crate::train::images::{Images, Split};
+use crate::train::views::judge;
 
 impl Runner<'_> {
     pub(super) fn evaluate(
@@ -37,19 +39,51 @@ impl Runner<'_> {
         let caches = self.caches_features(network);
         let features = caches.then(|| self.features(last, network, images, (name, rows)));
         let split = Split { rows, features: features.transpose()? };
-        let (scores, probabilities) = split.evaluate(network, images);
-        let predictions = predictions(dataset, rows, &probabilities);
-        let table = predictions_csv(&dataset.classes, &predictions)?;
+        let mut tables =
+            vec![self.evaluate_weights(FINAL, network, dataset, (images, &split), input)?];
+        for monitor in &last.checkpoints {
+            let folder =
+                self.store.step_folder(Kind::Stage.name(), self.key(Kind::Stage, &last.name));
+            load_stage(network, &folder, monitor.name())?;
+            let named =
+                self.evaluate_weights(monitor.name(), network, dataset, (images, &split), input);
+            tables.push(named?);
+        }
         let key = self.key(Kind::Evaluate, "");
-        self.store.step(Kind::Evaluate.name(), key, |folder| {
-            write_whole(&folder.join(files::PREDICTIONS), &table)
-        })?;
-        self.log.folder.write(files::PREDICTIONS, &table)?;
-        let model = weights::serialize(network, self.model_facts(dataset, input))?;
-        self.log.folder.write(files::MODEL, &model)?;
-        let leak_free = Some(leak_free(dataset, rows, &predictions));
-        let (split, images) = (name.to_owned(), rows.len());
-        self.log.emit(Event::Evaluated(Evaluation { split, images, scores, leak_free }))
+        let write = |folder: &Path| {
+            tables.iter().try_for_each(|(name, table)| write_whole(&folder.join(name), table))
+        };
+        self.store.step(Kind::Evaluate.name(), key, write).map(|_| ())
+    }
+
+    /// Tests the weights that `network` has, called `weights`, on `split`; writes their predictions and
+    /// themselves into the run's folder. Returns the predictions' file name and bytes.
+    fn evaluate_weights(
+        &mut self,
+        weights: &str,
+        network: &Network,
+        dataset: &Dataset,
+        (images, split): (&Images<'_>, &Split<'_>),
+        input: Input,
+    ) -> Result<(String, Vec<u8>)> {
+        let views = self.trial.settings.evaluate.views;
+        let started = Instant::now();
+        let judged = judge(split, network, images, views, &mut |done| {
+            (self.log.listener)(&waiting("evaluation", done, split.rows.len(), started));
+        });
+        let predictions = predictions(dataset, split.rows, &judged.probabilities);
+        let table = predictions_csv(&dataset.classes, &predictions)?;
+        let file = files::of_weights(files::PREDICTIONS, weights);
+        self.log.folder.write(&file, &table)?;
+        let model = serialize(network, self.model_facts(dataset, input))?;
+        self.log.folder.write(&files::of_weights(files::MODEL, weights), &model)?;
+        let name = if dataset.test.is_empty() { "valid" } else { "test" };
+        let leak_free = Some(leak_free(dataset, split.rows, &predictions));
+        let (weights, images) = (weights.to_owned(), split.rows.len());
+        let (split, scores, viewed) = (name.to_owned(), judged.scores, judged.viewed);
+        let evaluation = Evaluation { weights, split, images, scores, viewed, leak_free };
+        self.log.emit(Event::Evaluated(evaluation))?;
+        Ok((file, table))
     }
 
     fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {
@@ -74,8 +108,8 @@ const INPUT: &str = "input";
 
 /// How the model of a finished run wants pixels to be scaled.
 pub(super) fn input_of(model: &Path) -> Result<Input> {
-    let facts = weights::facts(model)?;
-    let input = facts.get(INPUT).cloned().unwrap_or_default();
+    let header = facts(model)?;
+    let input = header.get(INPUT).cloned().unwrap_or_default();
     serde_json::from_value(input.into()).map_err(|_| Error::Weights {
         path: model.to_owned(),
         message: "its header does not say how pixels are scaled".into(),

@@ -18,14 +18,14 @@ use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
 use crate::event::{
-    Dataset as DatasetEvent, Epoch, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
-    StageEnd, StageStart, Start, Weights as WeightsEvent,
+    Dataset as DatasetEvent, Epoch, FINAL, FORMAT, Kind as Event, Noise as NoiseEvent, Progress,
+    Sink, StageEnd, StageStart, Start, Weights as WeightsEvent,
 };
 use crate::model::network::{Network, NoiseStd, Plan};
 use crate::model::summary::summarize;
 use crate::model::trainable::resolve;
 use crate::model::weights::{self, Part};
-use crate::model::{GaussianNoise, Input, Unit, Weights};
+use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::evaluation::input_of;
@@ -36,8 +36,9 @@ use crate::store::{Store, clear, write_whole};
 use crate::torch::Device;
 use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::fit::{Job, Outside, fit, steps_per_epoch};
+use crate::train::fit::{Job, Outside, Trained, fit};
 use crate::train::images::{Images, Split};
+use crate::train::order::steps_per_epoch;
 
 /// Images whose features are measured to know how strong noise on them is.
 const MEASURED_FEATURES: usize = 512;
@@ -213,7 +214,8 @@ impl Runner<'_> {
         let trained = resolve(model, &stage.trainable).expect("the settings were checked");
         network.train(&trained);
         let augment = &self.trial.settings.augment;
-        let random = augment.acts() || self.trial.settings.noise.input.is_some();
+        let noise = self.trial.settings.noise.input.is_some();
+        let random = augment.acts() || noise || stage.mixes();
         let caches = self.caches_features(network);
         let (trainable, frozen) = network.layers();
         let prefix = network.frozen_blocks();
@@ -258,17 +260,9 @@ impl Runner<'_> {
                 Err(_) => None,
             };
             let mut save = |it: &Checkpoint| write_whole(&path, &it.to_bytes()?);
-            let mut ending = Ending { log, end: None };
-            let mut outside =
-                Outside { sink: &mut ending, save: &mut save, interrupted: *interrupted };
-            let epochs = fit(network, job, checkpoint, &mut outside)?;
-            let end = ending.end.expect("a stage that returns has ended");
-            let history = serde_json::to_vec_pretty(&(epochs, end)).expect("plain JSON");
-            write_whole(
-                &folder.join("weights.safetensors"),
-                &weights::serialize(network, BTreeMap::new())?,
-            )?;
-            write_whole(&folder.join("history.json"), &history)?;
+            let mut outside = Outside { sink: log, save: &mut save, interrupted: *interrupted };
+            let trained = fit(network, job, checkpoint, &mut outside)?;
+            write_stage(folder, network, &trained)?;
             let _ = std::fs::remove_file(&path);
             Ok(())
         })?;
@@ -292,14 +286,7 @@ impl Runner<'_> {
             self.log.emit(Event::EpochEnded(epoch))?;
         }
         self.log.emit(Event::StageEnded(end))?;
-        network.rest();
-        let path = folder.join("weights.safetensors");
-        weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
-            message: error.to_string(),
-            help: format!("delete `{}`; the stage is then trained again", folder.display()),
-            path,
-        })?;
-        Ok(())
+        load_stage(network, folder, FINAL)
     }
 
     /// The noise layers in the units of what they are added to.
@@ -312,14 +299,14 @@ impl Runner<'_> {
         let settings = &self.trial.settings.noise;
         let mut std = NoiseStd::default();
         if let Some(noise) = settings.input {
-            let scale = network.pixel_scale();
-            let signal = images.pixels.std * scale;
-            std.input = in_layer_units(noise, signal, scale);
-            self.say_noise("input", std.input, signal)?;
+            std.input = network.input_noise(noise, images.pixels.std);
+            let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
+            let signal = images.pixels.std * mean(network.pixel_scale());
+            self.say_noise("input", mean(std.input), signal)?;
         }
         if let Some(noise) = settings.features {
             let signal = train.features_std(network, images, MEASURED_FEATURES);
-            std.features = in_layer_units(noise, signal, 1.0);
+            std.features = noise.in_layer_units(signal, 1.0);
             self.say_noise("features", std.features, signal)?;
         }
         Ok(std)
@@ -337,27 +324,42 @@ impl Runner<'_> {
     }
 }
 
-/// Hears a stage and remembers how it ended.
-struct Ending<'a, 'b> {
-    log: &'a mut Log<'b>,
-    end: Option<StageEnd>,
+/// The name of a stage's weights in its folder.
+fn stage_weights(weights: &str) -> String {
+    files::of_weights("weights.safetensors", weights)
 }
 
-impl Sink for Ending<'_, '_> {
-    fn emit(&mut self, kind: Event) -> Result<()> {
-        if let Event::StageEnded(end) = &kind {
-            self.end = Some(end.clone());
+/// Writes the result of a stage into its folder: the weights that go on, those kept under other
+/// metrics, and what happened.
+fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Result<()> {
+    let write = |network: &Network, name: &str| {
+        let bytes = weights::serialize(network, BTreeMap::new())?;
+        write_whole(&folder.join(stage_weights(name)), &bytes)
+    };
+    write(network, FINAL)?;
+    if !trained.named.is_empty() {
+        let last = network.parameters.snapshot();
+        for (name, snapshot) in &trained.named {
+            network.parameters.restore(snapshot);
+            write(network, name)?;
         }
-        self.log.emit(kind)
+        network.parameters.restore(&last);
     }
+    let history = serde_json::to_vec_pretty(&(&trained.epochs, &trained.end)).expect("plain JSON");
+    write_whole(&folder.join("history.json"), &history)
 }
 
-fn in_layer_units(noise: GaussianNoise, signal: f64, scale: f64) -> f64 {
-    match noise.unit {
-        Unit::InputStd => noise.std * signal,
-        Unit::Gray => noise.std * scale,
-        Unit::Layer => noise.std,
-    }
+/// Gives `network` the weights of this name that a finished stage left in `folder`. Nothing of it trains
+/// afterwards.
+fn load_stage(network: &mut Network, folder: &Path, name: &str) -> Result<()> {
+    network.rest();
+    let path = folder.join(stage_weights(name));
+    let loaded = weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
+        message: error.to_string(),
+        help: format!("delete `{}`; the stage is then trained again", folder.display()),
+        path,
+    });
+    loaded.map(|_| ())
 }
 
 /// Progress of work that is not training.

@@ -14,6 +14,8 @@ use crate::store::{Lock, Store, lock, write_whole};
 
 /// Names of the files in a run's folder.
 pub mod files {
+    use crate::event::FINAL;
+
     /// Held by the process that writes the folder.
     pub const LOCK: &str = ".lock";
     /// Resolved settings.
@@ -30,6 +32,15 @@ pub mod files {
     pub const MODEL: &str = "model.safetensors";
     /// Figures.
     pub const PLOTS: &str = "plots";
+
+    /// What `file` is called for the weights of this name: of the final ones as it is, of others
+    /// `model.<weights>.safetensors`.
+    pub fn of_weights(file: &str, weights: &str) -> String {
+        match file.split_once('.') {
+            Some((stem, kind)) if weights != FINAL => format!("{stem}.{weights}.{kind}"),
+            _ => file.to_owned(),
+        }
+    }
 }
 
 /// A run's folder, owned by this process.

@@ -61,7 +61,8 @@ impl Store {
         folder.is_dir() || folder.with_file_name(format!("{key}-valid")).is_dir()
     }
 
-    fn step_folder(&self, kind: &str, key: &str) -> PathBuf {
+    /// Where the result of a step lies once it is there.
+    pub fn step_folder(&self, kind: &str, key: &str) -> PathBuf {
         self.root.join(".store").join(kind).join(key)
     }
 

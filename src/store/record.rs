@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Event, Failure, Features, Kind, Network, Noise,
-    StageEnd, StageStart, Start, Weights,
+    Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Failure, Features, Kind, Network,
+    Noise, StageEnd, StageStart, Start, Weights,
 };
 
 /// Everything known of one run.
@@ -61,8 +61,10 @@ pub struct Facts {
     pub noise: Vec<Noise>,
     /// The stages, in order.
     pub stages: Vec<Stage>,
-    /// The test.
+    /// The test of the final weights.
     pub evaluation: Option<Evaluation>,
+    /// Tests of the weights that were kept under other metrics.
+    pub others: Vec<Evaluation>,
 }
 
 /// One stage of a run.
@@ -128,7 +130,11 @@ impl Facts {
                     stage.end = Some(end);
                 }
             }
-            Kind::Evaluated(evaluation) => self.evaluation = Some(evaluation),
+            Kind::Evaluated(it) if it.weights == FINAL => self.evaluation = Some(it),
+            Kind::Evaluated(evaluation) => {
+                self.others.retain(|it| it.weights != evaluation.weights);
+                self.others.push(evaluation);
+            }
             Kind::StepEnded(_)
             | Kind::RunEnded { .. }
             | Kind::RunFailed(_)

@@ -5,6 +5,8 @@
 //!
 //! **Invariant:** no other module names `tch` or `burn_tch`.
 
+pub mod average;
+pub mod clip;
 pub mod loss;
 pub mod ops;
 pub mod parameters;

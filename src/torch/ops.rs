@@ -154,6 +154,12 @@ pub fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
     close(open(x) + open(y))
 }
 
+/// The images at these places of a batch.
+pub fn select(x: Tensor<4>, places: &[u32]) -> Tensor<4> {
+    let places: Vec<i64> = places.iter().map(|it| i64::from(*it)).collect();
+    map(x, |x| x.index_select(0, &tch::Tensor::from_slice(&places).to(x.device())))
+}
+
 /// The largest value of each window; windows that do not fit whole are left out, as PyTorch does.
 ///
 /// - input: `[batch, channels, h, w]`
@@ -180,6 +186,20 @@ pub fn dropout(x: Tensor<2>, p: f64) -> Tensor<2> {
 /// Adds independent normal noise of mean 0 and the given standard deviation.
 pub fn add_noise<const D: usize>(x: Tensor<D>, std: f64) -> Tensor<D> {
     map(x, |x| x + x.randn_like() * std)
+}
+
+/// [`add_noise`] with a standard deviation for each of three channels; 0 for all is none.
+///
+/// - input and output: `[batch, 3, h, w]`
+pub fn add_noise_to_channels(x: Tensor<4>, stds: [f64; 3]) -> Tensor<4> {
+    match stds {
+        [0.0, 0.0, 0.0] => x,
+        [a, b, c] if a == b && b == c => add_noise(x, a),
+        _ => map(x, |x| {
+            let stds = tch::Tensor::from_slice(&stds.map(|it| it as f32)).to(x.device());
+            x + x.randn_like() * stds.reshape([1, 3, 1, 1])
+        }),
+    }
 }
 
 /// Standard deviation over all values.

@@ -99,6 +99,11 @@ impl Parameters {
         self.specs.iter().enumerate().map(|(slot, spec)| (Slot(slot), spec))
     }
 
+    /// Everything that trains, in one dimension.
+    pub(super) fn flat(&self) -> &tch::Tensor {
+        &self.flat
+    }
+
     pub(super) fn view(&self, slot: Slot) -> &tch::Tensor {
         &self.views[slot.0]
     }

@@ -1,7 +1,7 @@
 //! One optimizer step over the flat leaf, in place.
 //!
-//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `SGD`), so that five steps of either give
-//! the same losses.
+//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `RAdam`, `RMSprop`, `SGD`), so that fifty
+//! steps of either give the same weights.
 
 use rayon::prelude::*;
 use tch::Kind;
@@ -13,15 +13,32 @@ use crate::torch::tensor::{floats, floats_mut, read_floats};
 /// How a gradient changes the parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
-    /// Adam (Kingma & Ba 2015, <https://arxiv.org/abs/1412.6980>), or `AdamW` with decoupled decay
-    /// (Loshchilov & Hutter 2019, <https://arxiv.org/abs/1711.05101>).
+    /// Adam (Kingma & Ba 2015, <https://arxiv.org/abs/1412.6980>), `AdamW` with decoupled decay
+    /// (Loshchilov & Hutter 2019, <https://arxiv.org/abs/1711.05101>), or `RAdam` with a rectified rate
+    /// (Liu et al. 2020, <https://arxiv.org/abs/1908.03265>).
     Adam {
         /// Decay of the mean of gradients and of their squares.
         betas: [f64; 2],
         /// Added to the root of the second moment.
         eps: f64,
-        /// Shrinks every value by `lr * decay` a step.
-        decoupled_decay: f64,
+        /// Weight decay.
+        decay: Decay,
+        /// Whether the rate is rectified.
+        rectified: bool,
+    },
+    /// `RMSprop` (Hinton 2012, lecture 6e), centered as in Graves 2013
+    /// (<https://arxiv.org/abs/1308.0850>).
+    RmsProp {
+        /// Decay of the mean of squared gradients.
+        alpha: f64,
+        /// Added to the root of that mean.
+        eps: f64,
+        /// Share of the last step that goes on.
+        momentum: f64,
+        /// Whether the mean gradient is taken off.
+        centered: bool,
+        /// Added to the gradient, times the value.
+        weight_decay: f64,
     },
     /// Stochastic gradient descent.
     Sgd {
@@ -34,6 +51,15 @@ pub enum Rule {
     },
 }
 
+/// How weights are kept small.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decay {
+    /// Added to the gradient, times the value.
+    L2(f64),
+    /// Shrinks every value by `lr * decay` a step.
+    Decoupled(f64),
+}
+
 /// The numbers of one Adam step.
 ///
 /// On a processor it is one pass over memory instead of the nine of LibTorch's operations, which take as
@@ -42,9 +68,11 @@ struct AdamStep {
     /// Share of the new gradient in each moment: 1 - beta, which is exact only if taken in 64 bits.
     shares: [f32; 2],
     eps: f32,
+    /// L2 penalty.
+    penalty: f32,
     /// Decoupled weight decay: what is left of each value.
     shrink: f32,
-    /// Learning rate over the first moment's bias correction.
+    /// Learning rate, rectified, over the first moment's bias correction.
     rate: f32,
     /// Reciprocal root of the second moment's bias correction.
     scale: f32,
@@ -69,6 +97,7 @@ impl AdamStep {
     fn operations(&self, changed: [&mut tch::Tensor; 3], gradient: &tch::Tensor) {
         let [values, first, second] = changed;
         let [share1, share2] = self.shares.map(f64::from);
+        let gradient = &penalized(gradient, values, f64::from(self.penalty));
         let _ = first.lerp_(gradient, share1);
         let _ = second.lerp_(&gradient.square(), share2);
         let mut change = second.sqrt();
@@ -81,12 +110,29 @@ impl AdamStep {
         let [share1, share2] = self.shares;
         let all = values.iter_mut().zip(first).zip(second).zip(gradient);
         for (((value, first), second), gradient) in all {
+            let gradient = gradient + self.penalty * *value;
             *first += (gradient - *first) * share1;
             *second += (gradient * gradient - *second) * share2;
             let root = second.sqrt() * self.scale + self.eps;
             *value = *value * self.shrink - self.rate * *first / root;
         }
     }
+}
+
+/// `gradient` with an L2 penalty of `decay` on `values`.
+fn penalized(gradient: &tch::Tensor, values: &tch::Tensor, decay: f64) -> tch::Tensor {
+    if decay > 0.0 { gradient + values * decay } else { gradient.shallow_clone() }
+}
+
+/// The factor that `RAdam` puts on the rate in a step, and whether the second moment is trusted.
+fn rectified(step: i32, beta2: f64) -> (f64, bool) {
+    let most = 2.0 / (1.0 - beta2) - 1.0;
+    let length = most - 2.0 * f64::from(step) * beta2.powi(step) / (1.0 - beta2.powi(step));
+    if length <= 5.0 {
+        return (1.0, false);
+    }
+    let part = |it: f64| (it - 4.0) * (it - 2.0) / it;
+    ((part(length) / part(most)).sqrt(), true)
 }
 
 /// What a rule remembers between steps.
@@ -102,6 +148,9 @@ impl Optimizer {
     pub fn new(rule: Rule, parameters: &Parameters) -> Self {
         let moments = match rule {
             Rule::Adam { .. } => 2,
+            Rule::RmsProp { momentum, centered, .. } => {
+                1 + usize::from(momentum > 0.0) + usize::from(centered)
+            }
             Rule::Sgd { momentum, .. } => usize::from(momentum > 0.0),
         };
         let size = [parameters.trainable_values() as i64];
@@ -112,44 +161,71 @@ impl Optimizer {
     /// Changes `parameters` along `gradient` at learning rate `lr`.
     pub fn step(&mut self, parameters: &mut Parameters, gradient: Gradient, lr: f64) {
         self.steps += 1;
-        let mut gradient = gradient.flat;
+        let gradient = gradient.flat;
         match self.rule {
-            Rule::Adam { betas, eps, decoupled_decay } => {
-                self.adam(parameters, &gradient, lr, (betas, eps, decoupled_decay));
-            }
-            Rule::Sgd { momentum, nesterov, weight_decay } => parameters.step(|values| {
-                if weight_decay > 0.0 {
-                    gradient = &gradient + &*values * weight_decay;
-                }
-                if let Some(velocity) = self.moments.first_mut() {
-                    let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
-                    if nesterov {
-                        let _ = gradient.g_add_(&(&*velocity * momentum));
-                    } else {
-                        gradient = velocity.shallow_clone();
-                    }
-                }
-                let _ = values.g_add_(&(gradient * -lr));
-            }),
+            Rule::Adam { .. } => self.adam(parameters, &gradient, lr),
+            Rule::RmsProp { .. } => parameters.step(|it| self.rms_prop(it, &gradient, lr)),
+            Rule::Sgd { .. } => parameters.step(|it| self.sgd(it, &gradient, lr)),
         }
     }
 
-    fn adam(
-        &mut self,
-        parameters: &mut Parameters,
-        gradient: &tch::Tensor,
-        lr: f64,
-        ([beta1, beta2], eps, decoupled_decay): ([f64; 2], f64, f64),
-    ) {
+    fn sgd(&mut self, values: &mut tch::Tensor, gradient: &tch::Tensor, lr: f64) {
+        let Rule::Sgd { momentum, nesterov, weight_decay } = self.rule else { return };
+        let mut gradient = penalized(gradient, values, weight_decay);
+        if let Some(velocity) = self.moments.first_mut() {
+            let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
+            gradient =
+                if nesterov { gradient + &*velocity * momentum } else { velocity.shallow_clone() };
+        }
+        let _ = values.g_add_(&(gradient * -lr));
+    }
+
+    fn rms_prop(&mut self, values: &mut tch::Tensor, gradient: &tch::Tensor, lr: f64) {
+        let Rule::RmsProp { alpha, eps, momentum, weight_decay, .. } = self.rule else { return };
+        let gradient = penalized(gradient, values, weight_decay);
+        let mut moments = self.moments.iter_mut();
+        let square = moments.next().expect("RMSprop has a mean of squares");
+        let _ = square.lerp_(&gradient.square(), 1.0 - alpha);
+        let velocity = if momentum > 0.0 { moments.next() } else { None };
+        let mut root = match moments.next() {
+            Some(mean) => {
+                let _ = mean.lerp_(&gradient, 1.0 - alpha);
+                (&*square - mean.square()).sqrt()
+            }
+            None => square.sqrt(),
+        };
+        let mut change = gradient / root.g_add_scalar_(eps);
+        if let Some(velocity) = velocity {
+            let _ = velocity.g_mul_scalar_(momentum).g_add_(&change);
+            change = velocity.shallow_clone();
+        }
+        let _ = values.g_add_(&(change * -lr));
+    }
+
+    fn adam(&mut self, parameters: &mut Parameters, gradient: &tch::Tensor, lr: f64) {
+        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else { return };
         let [first, second] = &mut self.moments[..] else { unreachable!("Adam has two moments") };
         let steps = self.steps as i32;
-        let (correction1, correction2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
+        let [correction1, correction2] = betas.map(|it| 1.0 - it.powi(steps));
+        let (factor, trusted) = if rectifies { rectified(steps, betas[1]) } else { (1.0, true) };
+        // PyTorch's RAdam adds eps before it corrects the root, its Adam afterwards.
+        let scale = 1.0 / correction2.sqrt();
+        let (scale, eps) = match (trusted, rectifies) {
+            (true, false) => (scale, eps),
+            (true, true) => (scale, eps * scale),
+            (false, _) => (0.0, 1.0),
+        };
+        let (penalty, decoupled) = match decay {
+            Decay::L2(decay) => (decay, 0.0),
+            Decay::Decoupled(decay) => (0.0, decay),
+        };
         let step = AdamStep {
-            shares: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+            shares: betas.map(|it| (1.0 - it) as f32),
             eps: eps as f32,
-            shrink: (1.0 - lr * decoupled_decay) as f32,
-            rate: (lr / correction1) as f32,
-            scale: (1.0 / correction2.sqrt()) as f32,
+            penalty: penalty as f32,
+            shrink: (1.0 - lr * decoupled) as f32,
+            rate: (lr * factor / correction1) as f32,
+            scale: scale as f32,
         };
         let on_processor = parameters.device() == Device::Cpu;
         parameters.step(|values| {
@@ -179,6 +255,7 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torch::parameters::{Init, Slot, Spec};
 
     type Way = fn(&AdamStep, [&mut tch::Tensor; 3], &tch::Tensor);
 
@@ -194,14 +271,156 @@ mod tests {
         let mut value = tensor(&[1.0, -2.0, 0.5]);
         let (mut first, mut second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
         let gradient = tensor(&[0.5, -0.25, 0.0]);
-        let step = AdamStep { shares: [0.1, 0.01], eps: 1e-3, shrink: 0.9, rate: 0.1, scale: 2.0 };
+        let (shares, eps, penalty, shrink) = ([0.1, 0.01], 1e-3, 0.2, 0.9);
+        let step = AdamStep { shares, eps, penalty, shrink, rate: 0.1, scale: 2.0 };
         way(&step, [&mut value, &mut first, &mut second], &gradient);
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
+            let g = g + 0.2 * before;
             let (m, v): (f64, f64) = (0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g);
             let after = before * 0.9 - 0.1 * m / (v.sqrt() * 2.0 + 1e-3);
             let found = value.double_value(&[index as i64]);
             assert!((found - after).abs() < 1e-6, "{found} {after}");
         }
+    }
+
+    /// Checks three values after 1, 10 and 50 steps at rate 0.05 against PyTorch 2.9.1, whose optimizer
+    /// of that name was stepped on the same gradients, in float32.
+    #[track_caller]
+    fn check_steps(rule: Rule, expected: [[f64; 3]; 3]) {
+        let (name, shape, init) = ("w".to_owned(), vec![3], Init::Constant(0.0));
+        let specs = vec![Spec { name, shape, init, learns: true }];
+        let mut parameters = Parameters::new(specs, 0, Device::Cpu);
+        parameters.set(Slot::nth(0), &[1.0, -2.0, 0.5]);
+        parameters.train(vec![Slot::nth(0)]);
+        let mut optimizer = Optimizer::new(rule, &parameters);
+        let mut found = Vec::new();
+        for step in 0..50 {
+            // As if nothing but a snapshot were left after every step.
+            let snapshot = optimizer.snapshot();
+            optimizer = Optimizer::new(rule, &parameters);
+            optimizer.restore(snapshot);
+            let values = parameters.values(Slot::nth(0));
+            let slopes = [(1.0, 0.3, 1.0), (0.2, 1.0, 2.0), (3.0, -0.7, 3.0)];
+            let gradient: Vec<f32> = values
+                .iter()
+                .zip(slopes)
+                .map(|(it, (a, b, k))| a * (f64::from(*it) - b) + 0.3 * (k * f64::from(step)).sin())
+                .map(|it| it as f32)
+                .collect();
+            let flat = tch::Tensor::from_slice(&gradient);
+            optimizer.step(&mut parameters, Gradient { flat }, 0.05);
+            if [0, 9, 49].contains(&step) {
+                found.push(parameters.values(Slot::nth(0)));
+            }
+        }
+        for (found, expected) in found.iter().flatten().zip(expected.as_flattened()) {
+            assert!((f64::from(*found) - expected).abs() < 2e-5, "{rule:?}: {found} {expected}");
+        }
+    }
+
+    #[test]
+    fn fifty_steps_of_adam_with_both_kinds_of_decay_are_pytorchs() {
+        let adam = |decay| Rule::Adam { betas: [0.9, 0.999], eps: 1e-8, decay, rectified: false };
+        check_steps(
+            adam(Decay::L2(0.1)),
+            [
+                [0.95, -1.95, 0.45],
+                [0.538_289, -1.515_753, 0.010_085],
+                [0.288_641, 0.015_469, -0.763_524],
+            ],
+        );
+        check_steps(
+            adam(Decay::Decoupled(0.1)),
+            [
+                [0.945, -1.94, 0.447_5],
+                [0.508_991, -1.439_236, -0.003_143],
+                [0.311_78, 0.161_153, -0.739_861],
+            ],
+        );
+    }
+
+    #[test]
+    fn fifty_steps_of_radam_are_pytorchs() {
+        let radam = |decay, eps| Rule::Adam { betas: [0.9, 0.99], eps, decay, rectified: true };
+        check_steps(
+            radam(Decay::L2(0.0), 1e-8),
+            [
+                [0.965, -1.97, 0.32],
+                [0.782_654, -1.832_361, -0.287_28],
+                [0.348_868, -1.227_889, -0.680_903],
+            ],
+        );
+        check_steps(
+            radam(Decay::L2(0.1), 1e-3),
+            [
+                [0.96, -1.96, 0.317_5],
+                [0.760_044, -1.783_474, -0.293_119],
+                [0.321_214, -1.170_343, -0.669_599],
+            ],
+        );
+        check_steps(
+            radam(Decay::Decoupled(0.1), 1e-8),
+            [
+                [0.96, -1.96, 0.317_5],
+                [0.742_129, -1.740_212, -0.283_196],
+                [0.281_56, -0.887_47, -0.622_954],
+            ],
+        );
+    }
+
+    #[test]
+    fn fifty_steps_of_rmsprop_are_pytorchs() {
+        let rule = |alpha, eps, momentum, centered, weight_decay| Rule::RmsProp {
+            alpha,
+            eps,
+            momentum,
+            centered,
+            weight_decay,
+        };
+        check_steps(
+            rule(0.99, 1e-8, 0.0, false, 0.0),
+            [
+                [0.5, -1.5, 0.0],
+                [0.156_467, -0.007_706, -0.703_716],
+                [0.397_29, 0.921_425, -0.715_657],
+            ],
+        );
+        check_steps(
+            rule(0.9, 1e-8, 0.9, false, 0.1),
+            [
+                [0.841_886, -1.841_886, 0.341_886],
+                [-0.075_239, 1.147_271, -1.350_747],
+                [0.299_835, 0.673_815, -0.712_867],
+            ],
+        );
+        check_steps(
+            rule(0.99, 1e-8, 0.0, true, 0.0),
+            [
+                [0.497_481, -1.497_481, -0.002_519],
+                [0.155_755, 0.019_292, -0.705_851],
+                [0.397_316, 0.935_067, -0.715_948],
+            ],
+        );
+        check_steps(
+            rule(0.99, 1e-3, 0.9, true, 0.1),
+            [
+                [0.503_716, -1.503_716, -0.001_139],
+                [1.024_634, 2.304_735, -0.014_35],
+                [0.262_336, 0.755_244, -0.663_055],
+            ],
+        );
+    }
+
+    #[test]
+    fn fifty_steps_of_sgd_are_pytorchs() {
+        check_steps(
+            Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1 },
+            [
+                [0.924, -1.924, 0.153_25],
+                [0.008_512, -0.440_443, -0.816_36],
+                [0.291_429, 0.598_735, -0.685_774],
+            ],
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! All that a stage needs to go on after its last epoch, as one safetensors file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -19,12 +19,19 @@ pub struct Checkpoint {
     pub current: Snapshot,
     /// The weights of the best epoch, where early stopping will restore them.
     pub best: Option<Snapshot>,
+    /// The best weights under other metrics, by the metric's name.
+    pub named: BTreeMap<String, Snapshot>,
+    /// The moving average of what trains; empty where there is none.
+    pub average: Vec<f32>,
     /// Steps of the optimizer.
     pub steps: u64,
     /// What the optimizer remembers.
     pub moments: Vec<Vec<f32>>,
 }
 
+/// Before the names of [`Checkpoint::named`].
+const NAMED: &str = "named.";
+const AVERAGE: &str = "average";
 const EPOCHS: &str = "epochs";
 const STEPS: &str = "steps";
 
@@ -34,14 +41,17 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Damaged`] if the format refuses them, which it has no reason to.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut blobs: Vec<(String, Vec<u8>)> = vec![
-            ("current.flat".into(), bytes_of(&self.current.flat)),
-            ("current.buffers".into(), bytes_of(&self.current.buffers)),
-        ];
-        if let Some(best) = &self.best {
-            blobs.push(("best.flat".into(), bytes_of(&best.flat)));
-            blobs.push(("best.buffers".into(), bytes_of(&best.buffers)));
-        }
+        let named = self.named.iter().map(|(name, it)| (format!("{NAMED}{name}"), it));
+        let best = self.best.iter().map(|it| ("best".to_owned(), it));
+        let snapshots = [("current".to_owned(), &self.current)].into_iter().chain(best);
+        let mut blobs: Vec<(String, Vec<u8>)> = snapshots
+            .chain(named)
+            .flat_map(|(name, Snapshot { flat, buffers })| {
+                let flat = (format!("{name}.flat"), bytes_of(flat));
+                [flat, (format!("{name}.buffers"), bytes_of(buffers))]
+            })
+            .collect();
+        blobs.push((AVERAGE.to_owned(), bytes_of(&self.average)));
         let moments = self.moments.iter().enumerate();
         blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), bytes_of(it))));
         let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
@@ -82,10 +92,15 @@ impl Checkpoint {
         let has = |name: &str| file.tensor(name).is_ok();
         let moments: Vec<String> =
             (0..file.len()).map(|it| format!("moments.{it}")).take_while(|it| has(it)).collect();
+        let tensors = file.names().into_iter();
+        let named = tensors.filter_map(|it| it.strip_prefix(NAMED)?.strip_suffix(".flat"));
+        let named = named.map(|it| Ok((it.to_owned(), snapshot(&format!("{NAMED}{it}"))?)));
         Ok(Self {
             epochs: serde_json::from_str(fact(EPOCHS)?).map_err(|it| broken(&it.to_string()))?,
             current: snapshot("current")?,
             best: has("best.flat").then(|| snapshot("best")).transpose()?,
+            named: named.collect::<Result<_>>()?,
+            average: if has(AVERAGE) { floats(AVERAGE)? } else { Vec::new() },
             steps: fact(STEPS)?.parse().map_err(|_| broken("its number of steps is unreadable"))?,
             moments: moments.iter().map(|it| floats(it)).collect::<Result<_>>()?,
         })
@@ -111,6 +126,8 @@ mod tests {
             epochs: epochs(&[0.5, 0.25]),
             current: snapshot(1.0),
             best: Some(snapshot(2.0)),
+            named: [("valid_accuracy".to_owned(), snapshot(3.0))].into(),
+            average: vec![4.0; 3],
             steps: 7,
             moments: vec![vec![0.5; 3], vec![0.25; 3]],
         }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::data::augment::{Augment, Change};
+use crate::data::augment::{Augment, Change, Window};
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Scores, Signal};
@@ -51,9 +51,35 @@ impl<'a> Images<'a> {
         augment.apply(self.table.images(rows), changes, self.size, self.pixels.mean)
     }
 
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.dataset.classes.len()
+    }
+
+    /// The class of each of `rows`.
+    pub fn classes_of(&self, rows: &[u32]) -> Vec<u8> {
+        rows.iter().map(|it| self.dataset.labels[*it as usize]).collect()
+    }
+
+    /// How many of `rows` are of each class.
+    pub fn counts(&self, rows: &[u32]) -> Vec<usize> {
+        self.dataset.counts(rows)
+    }
+
+    /// A part of each image, at the network's size; the whole is what [`Images::plain`] gives.
+    ///
+    /// - output: `[rows, channels, size, size]`
+    pub fn window(&self, rows: &[u32], window: Window) -> Tensor<4> {
+        if window == Window::WHOLE {
+            return self.plain(rows);
+        }
+        let map = Change { window, ..Change::NONE }.map();
+        picture::sample_affine(self.table.images(rows), &vec![map; rows.len()], self.size)
+    }
+
     /// True classes, or where labels are distributions, those.
     pub fn labels(&self, rows: &[u32]) -> Labels {
-        let classes: Vec<u8> = rows.iter().map(|it| self.dataset.labels[*it as usize]).collect();
+        let classes = self.classes_of(rows);
         let Some(all) = &self.dataset.probabilities else {
             return Labels::new(&classes, self.device);
         };
@@ -162,12 +188,22 @@ impl Split<'_> {
 
     /// Loss and accuracy on all images, and each one's class probabilities.
     pub fn evaluate(&self, network: &Network, images: &Images<'_>) -> (Scores, Vec<f32>) {
+        self.score(images, &mut |positions| self.infer(network, images, positions))
+    }
+
+    /// Loss and accuracy on all images of what `infer` says of those at some positions, and each one's class
+    /// probabilities.
+    pub(super) fn score(
+        &self,
+        images: &Images<'_>,
+        infer: &mut dyn FnMut(&[u32]) -> Tensor<2>,
+    ) -> (Scores, Vec<f32>) {
         let positions: Vec<u32> = (0..self.rows.len() as u32).collect();
         let mut tally = Tally::new(images.device);
         let mut probabilities = Vec::new();
         torch::without_gradients(|| {
             for batch in positions.chunks(INFERENCE_BATCH) {
-                let logits = self.infer(network, images, batch);
+                let logits = infer(batch);
                 let labels = images.labels(&self.at(batch));
                 tally.add(&loss::cross_entropy(&logits, &labels), &logits, &labels);
                 probabilities.extend(loss::probabilities(logits));

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::torch::update::Rule;
+use crate::torch::update::{Decay, Rule};
+use crate::train::is_default;
 
 /// How gradients change the weights. The formulas are PyTorch's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +17,10 @@ pub enum Optimizer {
     Adamw(AdamW),
     /// Stochastic gradient descent.
     Sgd(Sgd),
+    /// `RMSprop`.
+    Rmsprop(RmsProp),
+    /// Rectified Adam.
+    Radam(RAdam),
 }
 
 /// Adam (Kingma & Ba 2015).
@@ -28,6 +33,10 @@ pub struct Adam {
     pub betas: [f64; 2],
     /// Added to the root of the second moment. PyTorch's default; Keras has 1e-7.
     pub eps: f64,
+    /// L2 penalty: added to the gradient, times the weight.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = 0.0))]
+    pub weight_decay: f64,
 }
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
@@ -58,6 +67,42 @@ pub struct Sgd {
     pub weight_decay: f64,
 }
 
+/// `RMSprop` (Hinton 2012), as PyTorch has it. Keras's default rate is 1e-3, its decay 0.9, its eps 1e-7.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RmsProp {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean of squared gradients.
+    pub alpha: f64,
+    /// Added to the root of that mean (Keras adds it under the root).
+    pub eps: f64,
+    /// Share of the last step that goes on.
+    pub momentum: f64,
+    /// Whether the mean gradient is taken off, so that the root is a standard deviation.
+    pub centered: bool,
+    /// L2 penalty: added to the gradient, times the weight.
+    pub weight_decay: f64,
+}
+
+/// Adam with a rectified rate (Liu et al. 2020), which warms up by itself: while too few steps tell how
+/// much the second moment can be trusted, it is not used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RAdam {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean of gradients and of their squares.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Weight decay, in the way that the next setting says.
+    pub weight_decay: f64,
+    /// Whether decay shrinks every weight by `lr * weight_decay` a step, as in AdamW, instead of being an
+    /// L2 penalty.
+    pub decoupled_weight_decay: bool,
+}
+
 impl Default for Optimizer {
     fn default() -> Self {
         Self::Adam(Adam::default())
@@ -66,7 +111,7 @@ impl Default for Optimizer {
 
 impl Default for Adam {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8 }
+        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -82,6 +127,20 @@ impl Default for Sgd {
     }
 }
 
+impl Default for RmsProp {
+    fn default() -> Self {
+        let (lr, alpha, eps) = (1e-2, 0.99, 1e-8);
+        Self { lr, alpha, eps, momentum: 0.0, centered: false, weight_decay: 0.0 }
+    }
+}
+
+impl Default for RAdam {
+    fn default() -> Self {
+        let (lr, betas, eps) = (1e-3, [0.9, 0.999], 1e-8);
+        Self { lr, betas, eps, weight_decay: 0.0, decoupled_weight_decay: false }
+    }
+}
+
 impl Optimizer {
     /// The learning rate before any schedule.
     pub fn lr(&self) -> f64 {
@@ -89,18 +148,40 @@ impl Optimizer {
             Self::Adam(it) => it.lr,
             Self::Adamw(it) => it.lr,
             Self::Sgd(it) => it.lr,
+            Self::Rmsprop(it) => it.lr,
+            Self::Radam(it) => it.lr,
+        }
+    }
+
+    fn weight_decay(&self) -> f64 {
+        match self {
+            Self::Adam(it) => it.weight_decay,
+            Self::Adamw(it) => it.weight_decay,
+            Self::Sgd(it) => it.weight_decay,
+            Self::Rmsprop(it) => it.weight_decay,
+            Self::Radam(it) => it.weight_decay,
         }
     }
 
     /// What it does to the parameters.
     pub fn rule(&self) -> Rule {
+        let adam = |betas, eps, decay, rectified| Rule::Adam { betas, eps, decay, rectified };
         match *self {
-            Self::Adam(Adam { betas, eps, .. }) => Rule::Adam { betas, eps, decoupled_decay: 0.0 },
+            Self::Adam(Adam { betas, eps, weight_decay, .. }) => {
+                adam(betas, eps, Decay::L2(weight_decay), false)
+            }
             Self::Adamw(AdamW { betas, eps, weight_decay, .. }) => {
-                Rule::Adam { betas, eps, decoupled_decay: weight_decay }
+                adam(betas, eps, Decay::Decoupled(weight_decay), false)
             }
             Self::Sgd(Sgd { momentum, nesterov, weight_decay, .. }) => {
                 Rule::Sgd { momentum, nesterov, weight_decay }
+            }
+            Self::Rmsprop(RmsProp { alpha, eps, momentum, centered, weight_decay, .. }) => {
+                Rule::RmsProp { alpha, eps, momentum, centered, weight_decay }
+            }
+            Self::Radam(RAdam { betas, eps, weight_decay, decoupled_weight_decay, .. }) => {
+                let decoupled = decoupled_weight_decay.then_some(Decay::Decoupled(weight_decay));
+                adam(betas, eps, decoupled.unwrap_or(Decay::L2(weight_decay)), true)
             }
         }
     }
@@ -112,23 +193,27 @@ impl Optimizer {
             problems.extend(Problem::unless(fine, &format!("{}.{key}", self.name()), message));
         };
         let positive = |it: f64| it > 0.0 && it.is_finite();
-        let decays = |it: f64| it >= 0.0 && it.is_finite();
+        let share = |it: f64| (0.0..1.0).contains(&it);
         need(positive(self.lr()) && self.lr() <= 100.0, "lr", "must be above 0 and at most 100");
+        let decay = self.weight_decay();
+        need(decay >= 0.0 && decay.is_finite(), "weight_decay", "must be 0 or a positive number");
         match *self {
-            Self::Adam(Adam { betas, eps, .. }) | Self::Adamw(AdamW { betas, eps, .. }) => {
-                let betas = betas.iter().all(|it| (0.0..1.0).contains(it));
-                need(betas, "betas", "must each be at least 0 and below 1");
+            Self::Adam(Adam { betas, eps, .. })
+            | Self::Adamw(AdamW { betas, eps, .. })
+            | Self::Radam(RAdam { betas, eps, .. }) => {
+                let fine = betas.into_iter().all(share);
+                need(fine, "betas", "must each be at least 0 and below 1");
                 need(positive(eps), "eps", "must be a positive number");
             }
             Self::Sgd(Sgd { momentum, nesterov, .. }) => {
-                let range = (0.0..1.0).contains(&momentum);
-                need(range, "momentum", "must be at least 0 and below 1");
+                need(share(momentum), "momentum", "must be at least 0 and below 1");
                 need(!nesterov || momentum > 0.0, "nesterov", "needs a `momentum` above 0");
             }
-        }
-        if let Self::Adamw(AdamW { weight_decay, .. }) | Self::Sgd(Sgd { weight_decay, .. }) = *self
-        {
-            need(decays(weight_decay), "weight_decay", "must be 0 or a positive number");
+            Self::Rmsprop(RmsProp { alpha, eps, momentum, .. }) => {
+                need(share(alpha), "alpha", "must be at least 0 and below 1");
+                need(positive(eps), "eps", "must be a positive number");
+                need(share(momentum), "momentum", "must be at least 0 and below 1");
+            }
         }
         problems
     }
@@ -138,6 +223,8 @@ impl Optimizer {
             Self::Adam(_) => "adam",
             Self::Adamw(_) => "adamw",
             Self::Sgd(_) => "sgd",
+            Self::Rmsprop(_) => "rmsprop",
+            Self::Radam(_) => "radam",
         }
     }
 }

@@ -236,6 +236,80 @@ fn a_value_that_cannot_be_right_is_told_at_the_value() {
 }
 
 #[test]
+fn techniques_that_cannot_be_right_are_told() {
+    check(
+        &[(
+            "a",
+            "[[stages]]\nepochs = 4\nmixup = -1\nema = 1\nclip = { norm = 0 }\n\
+             warmup = { epochs = 4 }\nschedule = { one_cycle = { pct_start = 1 } }\n\
+             checkpoints = [\"valid_loss\", \"valid_loss\"]\n\
+             early_stopping = { start_from_epoch = 4 }\n\
+             loss = { label_smoothing = 1, class_weights = [1, 2] }\n\
+             optimizer = { rmsprop = { alpha = 1, weight_decay = -1 } }\n",
+        )],
+        &[],
+        expect![[r#"
+            a.toml:3:9 `-1`
+              must be 0 (off) or a positive number, like 0.2
+            a.toml:4:7 `1`
+              must be 0 (off) or below 1, like 0.999
+            a.toml:5:8 `{ norm = 0 }`
+              must be a positive number
+            a.toml:6:10 `{ epochs = 4 }`
+              must be left out with `one_cycle`, which rises by itself (`pct_start`)
+            a.toml:6:21 `4`
+              must be at least 1 and below the stage's `epochs`
+            a.toml:7:40 `1`
+              must be above 0 and below 1
+            a.toml:8:15 `["valid_loss", "valid_loss"]`
+              lists a metric twice
+            a.toml:9:39 `4`
+              must be below the stage's `epochs`, or nothing is ever looked at
+            a.toml:10:28 `1`
+              must be at least 0 and below 1
+            a.toml:10:47 `[1, 2]`
+              must list 7 weights, one for each class
+            a.toml:11:35 `1`
+              must be at least 0 and below 1
+            a.toml:11:53 `-1`
+              must be 0 or a positive number
+        "#]],
+    );
+}
+
+#[test]
+fn class_weights_of_another_kind_are_told() {
+    check(
+        &[("a", "[[stages]]\nloss = { class_weights = \"heavy\" }\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:26 `"heavy"`
+          must be one of `none`, `balanced` or a list, not a string
+    "#]],
+    );
+}
+
+#[test]
+fn a_schedule_with_and_without_its_settings_is_told() {
+    check(
+        &[("a", "[[stages]]\nschedule = { step = { factor = 0.5 } }\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:21 `{ factor = 0.5 }`
+          needs either `every` or `milestones`
+    "#]],
+    );
+    check(
+        &[("a", "[[stages]]\nschedule = { cosine = { min_lr = 0.1 } }\n")],
+        &[],
+        expect![[r#"
+        a.toml:2:14 `cosine`
+          has no settings: write `"cosine"`
+    "#]],
+    );
+}
+
+#[test]
 fn every_problem_of_every_file_is_told_at_once() {
     check(
         &[

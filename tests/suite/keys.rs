@@ -53,6 +53,10 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "data.leakage=drop-from-train",
         "augment.flip=0.5",
         "augment.brightness=[0.9, 1.1]",
+        "augment.shear=5",
+        "augment.zoom_axes=joint",
+        "augment.contrast=[0.9, 1.1]",
+        "augment.crop=0.9",
         "model.weights=none",
         "model.weights.file.input=torchvision",
         "model.weights.run=e/other",
@@ -70,6 +74,19 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "stages.head.optimizer.sgd={}",
         "stages.head.schedule=cosine",
         "stages.head.early_stopping={}",
+        "stages.head.early_stopping={ start_from_epoch = 1 }",
+        "stages.head.optimizer.adam.weight_decay=0.1",
+        "stages.head.warmup={ epochs = 1 }",
+        "stages.head.checkpoints=['valid_accuracy']",
+        "stages.head.loss.label_smoothing=0.1",
+        "stages.head.loss.class_weights=balanced",
+        "stages.head.sampling=balanced",
+        "stages.head.mixup=0.2",
+        "stages.head.cutmix=1.0",
+        "stages.head.clip.norm=1.0",
+        "stages.head.ema=0.99",
+        "evaluate.views=flip",
+        "evaluate.views={ ten_crop = { size = 0.8 } }",
     ] {
         let changed = trial(SMALL, &[FROM_FILE, change]);
         assert_ne!(changed.key, plain.key, "`{change}` has no part in the key");
@@ -113,13 +130,20 @@ fn labels_decide_what_is_learnt_but_not_how_images_are_decoded() {
 #[test]
 fn what_decides_no_result_decides_no_key() {
     let plain = trial(SMALL, &[]);
-    for change in [
-        "about=why",
-        "model.head.dropout=0",
-        "stages.head.schedule=constant",
-        "data.leakage=report",
-        "data.labels=source",
-    ] {
+    for change in
+        ["about=why", "model.head.dropout=0", "stages.head.schedule=constant"].into_iter().chain([
+            "stages.head.optimizer.adam.weight_decay=0.0",
+            "stages.head.mixup=0",
+            "stages.head.ema=0",
+            "stages.head.sampling=shuffle",
+            "stages.head.loss.class_weights=none",
+            "stages.head.checkpoints=[]",
+            "augment.zoom_axes=independent",
+            "evaluate.views=plain",
+            "data.leakage=report",
+            "data.labels=source",
+        ])
+    {
         assert_eq!(trial(SMALL, &[change]).steps, plain.steps, "{change}");
     }
 }
@@ -130,6 +154,8 @@ fn what_a_step_does_not_read_is_not_in_its_key() {
         |change: &str, kind, stage| trial(SMALL, &[change]).step(kind, stage).unwrap().key.clone();
     let dataset = |change: &str| key(change, Kind::Dataset, "");
     let features = |change: &str| key(change, Kind::Features, "head");
+    let stage = |change: &str| key(change, Kind::Stage, "head");
+    assert_eq!(stage("evaluate.views=flip"), stage("about=x"));
     assert_eq!(dataset("stages.head.epochs=3"), dataset("about=x"));
     assert_eq!(dataset("data.image_size=48"), dataset("about=x"));
     assert_eq!(dataset("data.leakage=drop-from-train"), dataset("about=x"));

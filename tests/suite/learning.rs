@@ -137,7 +137,7 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let job =
         Job { stage: &stage, seed: 0, images: &images, train, valid, augment: &augment, noise };
     let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    fit(&mut network, &job, None, &mut outside).unwrap()
+    fit(&mut network, &job, None, &mut outside).unwrap().epochs
 }
 
 #[test]

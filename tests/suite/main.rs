@@ -12,10 +12,16 @@ mod keys;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod techniques;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod views;

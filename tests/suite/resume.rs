@@ -113,6 +113,74 @@ fn killed_in_the_second_stage_the_next_sweep_gives_the_same_predictions() {
     check_killed_at(ended("tail", 3));
 }
 
+/// A stage in which every technique that draws or remembers something acts.
+const TECHNIQUES: &str = r#"
+    [data]
+    source = { synthetic = { faces = 80 } }
+    image_size = 32
+
+    [augment]
+    flip = 0.5
+
+    [[stages]]
+    name = "tail"
+    trainable = "features.17"
+    epochs = 6
+    batch_size = 8
+    optimizer = { radam = { lr = 0.01, betas = [0.9, 0.99] } }
+    schedule = { plateau = { patience = 1, factor = 0.5 } }
+    warmup = { epochs = 2 }
+    early_stopping = { patience = 5, monitor = "valid_accuracy" }
+    checkpoints = ["valid_loss", "train_accuracy"]
+    loss = { label_smoothing = 0.1, class_weights = "balanced" }
+    sampling = "balanced"
+    mixup = 0.4
+    cutmix = 1.0
+    clip = { norm = 0.5 }
+    ema = 0.8
+"#;
+
+/// The bytes of every tensor of a weight file; the order of the facts in its header says nothing.
+fn tensors(bytes: &[u8]) -> Vec<u8> {
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    let mut all = file.tensors();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.iter().flat_map(|(_, it)| it.data().to_vec()).collect()
+}
+
+/// What every file of the run of `e` holds that says what was learnt: weights and predictions.
+fn learnt(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = place.run("e").folder;
+    let learnt = |it: &Path| {
+        let name = it.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("predictions.") || name.starts_with("model.")
+    };
+    let files = place.files("runs").into_iter().filter(|(it, _)| it.starts_with(&folder));
+    let files = files.filter(|(it, _)| learnt(it));
+    let read = |(path, (bytes, _)): (PathBuf, (Vec<u8>, _))| {
+        let weights = path.extension().is_some_and(|it| it == "safetensors");
+        let held = if weights { tensors(&bytes) } else { bytes };
+        (path.strip_prefix(&folder).unwrap().to_owned(), held)
+    };
+    files.map(read).collect()
+}
+
+#[test]
+fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predictions() {
+    let undisturbed = Place::with(&[("e", TECHNIQUES)]);
+    undisturbed.sweep_well();
+    let expected = learnt(&undisturbed);
+    assert_eq!(expected.len(), 6, "the final ones and those of two metrics");
+    let place = Place::with(&[("e", TECHNIQUES)]);
+    kill_at(&place, ended("tail", 1));
+    kill_at(&place, ended("tail", 3));
+    place.sweep_well();
+    for ((name, found), (_, expected)) in learnt(&place).iter().zip(&expected) {
+        assert!(found == expected, "another {}", name.display());
+    }
+    assert_eq!(learnt(&place).len(), expected.len());
+}
+
 #[test]
 fn killed_again_and_again_the_last_sweep_gives_the_same_predictions() {
     let place = Place::with(&[("e", LONG)]);

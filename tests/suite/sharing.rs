@@ -78,7 +78,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
     let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    fit(&mut network, &job, None, &mut outside).unwrap()
+    fit(&mut network, &job, None, &mut outside).unwrap().epochs
 }
 
 #[test]

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 0: what can go wrong, what can happen, random numbers.
     ("error", &[]),
     ("event", &["error"]),
+    ("warning", &["event"]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
     ("torch", &["error", "random"]),
@@ -26,9 +27,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 6: one trial; many of them; pages. They do not know each other.
     ("run", &["error", "event", "random", "torch", "data", "model", "train", "plan", "store"]),
     ("sweep", &["error", "event", "plan", "store"]),
-    ("report", &["error", "event", "store"]),
+    ("report", &["error", "event", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
-    ("progress", &["event", "plan", "sweep"]),
+    ("progress", &["event", "warning", "plan", "sweep"]),
     (
         "cli",
         &[

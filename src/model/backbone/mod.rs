@@ -4,7 +4,7 @@
 
 mod mobilenet_v2;
 mod resnet50;
-mod vgg16;
+mod vgg;
 mod xception;
 
 use schemars::JsonSchema;
@@ -41,9 +41,11 @@ macro_rules! backbones {
 
 backbones! {
     /// VGG16 as in torchvision: 14.7 million parameters, 512 features, no batch norm.
-    Vgg16 = "vgg16" => vgg16::build,
+    Vgg16 = "vgg16" => vgg::build_16,
     /// VGG16 with a batch norm behind every convolution, as torchvision's `vgg16_bn`.
-    Vgg16Bn = "vgg16_bn" => vgg16::build_with_norms,
+    Vgg16Bn = "vgg16_bn" => vgg::build_16_with_norms,
+    /// VGG19 as in torchvision: 20.0 million parameters, 512 features, no batch norm.
+    Vgg19 = "vgg19" => vgg::build_19,
     /// ResNet50 as in torchvision (v1.5: the 3x3 convolution has the stride): 23.5 million parameters,
     /// 2048 features.
     ResNet50 = "resnet50" => resnet50::build,

@@ -1,5 +1,5 @@
-//! VGG16 (Simonyan & Zisserman 2014, <https://arxiv.org/abs/1409.1556>), configuration D, equal to
-//! torchvision's `vgg16` and `vgg16_bn` in layer names and to Keras's `VGG16` in what it computes.
+//! VGG16 and VGG19 (Simonyan & Zisserman 2014, <https://arxiv.org/abs/1409.1556>, configurations D and E),
+//! equal to torchvision's `vgg16`, `vgg16_bn` and `vgg19` in layer names and to Keras's in what they compute.
 //!
 //! Differs from torchvision: no pooling to 7x7 positions in front of the classifier. Keras has none either.
 
@@ -8,8 +8,13 @@ use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
 use crate::torch::ops::{ConvShape, PoolShape};
 
-/// Channels and number of the convolutions between two poolings.
-const GROUPS: [[usize; 2]; 5] = [[64, 2], [128, 2], [256, 3], [512, 3], [512, 3]];
+/// Channels between two poolings.
+const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
+
+/// Convolutions between two poolings.
+type Depths = [usize; 5];
+const D: Depths = [2, 2, 3, 3, 3];
+const E: Depths = [2, 2, 4, 4, 4];
 
 /// Three by three, the size stays.
 const CONV: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
@@ -18,13 +23,18 @@ const CONV: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 
 const POOL: PoolShape = PoolShape { kernel: 2, stride: 2, padding: 0 };
 
 /// `vgg16` without its classifier.
-pub(super) fn build(builder: &mut Builder) -> Described {
-    build_as(builder, Norms::Without)
+pub(super) fn build_16(builder: &mut Builder) -> Described {
+    build(builder, D, Norms::Without)
 }
 
 /// `vgg16_bn` without its classifier.
-pub(super) fn build_with_norms(builder: &mut Builder) -> Described {
-    build_as(builder, Norms::With)
+pub(super) fn build_16_with_norms(builder: &mut Builder) -> Described {
+    build(builder, D, Norms::With)
+}
+
+/// `vgg19` without its classifier.
+pub(super) fn build_19(builder: &mut Builder) -> Described {
+    build(builder, E, Norms::Without)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -33,13 +43,13 @@ enum Norms {
     Without,
 }
 
-fn build_as(builder: &mut Builder, norms: Norms) -> Described {
+fn build(builder: &mut Builder, depths: Depths, norms: Norms) -> Described {
     let mut keras = KerasLayers::default();
     keras.plain(["input_layer"]);
     let mut blocks: Vec<Block> = Vec::new();
     // torchvision counts every module of its sequence, poolings and activations too.
     let (mut channels, mut position) = (3, 0);
-    for (group, [output, convolutions]) in GROUPS.into_iter().enumerate() {
+    for (group, (output, convolutions)) in WIDTHS.into_iter().zip(depths).enumerate() {
         let keras_block = format!("block{}", group + 1);
         for index in 1..=convolutions {
             let name = format!("features.{position}");

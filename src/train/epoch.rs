@@ -1,0 +1,251 @@
+//! One epoch of a stage: its steps, its validation, and what its techniques did.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
+use crate::event::{Acts, Clipped, Epoch, Kind, Mixed, Progress, Scores, Sink};
+use crate::model::network::Network;
+use crate::random::{Random, Use};
+use crate::torch;
+use crate::torch::average::Average;
+use crate::torch::clip::{Clipper, Limit};
+use crate::torch::loss::{Objective, Tally};
+use crate::torch::update::Optimizer;
+use crate::train::Clip;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::fit::Job;
+use crate::train::mix::Mix;
+use crate::train::order::batches;
+
+/// How often progress is said, at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// What a stage keeps from step to step beside the network.
+pub(in crate::train) struct Trainer<'a> {
+    job: &'a Job<'a>,
+    optimizer: Optimizer,
+    objective: Objective,
+    average: Option<Average>,
+}
+
+/// What an epoch counts while it runs.
+struct Counts {
+    scores: Tally,
+    clipper: Option<Clipper>,
+    mixes: Vec<Mixed>,
+}
+
+impl<'a> Trainer<'a> {
+    /// At the beginning of the stage.
+    pub(in crate::train) fn new(network: &Network, job: &'a Job<'a>) -> Self {
+        let (stage, parameters) = (job.stage, &network.parameters);
+        let weights = stage.loss.class_weights.of(&job.images.counts(job.train.rows));
+        let smoothing = stage.loss.label_smoothing;
+        Self {
+            job,
+            optimizer: Optimizer::new(stage.optimizer.rule(), parameters),
+            objective: Objective::new(smoothing, weights.as_deref(), parameters.device()),
+            average: (stage.ema > 0.0).then(|| Average::new(stage.ema, parameters)),
+        }
+    }
+
+    /// Goes on from `state`.
+    pub(in crate::train) fn restore(&mut self, network: &mut Network, state: &mut Checkpoint) {
+        network.parameters.restore(&state.current);
+        self.optimizer.restore((state.steps, std::mem::take(&mut state.moments)));
+        if let Some(average) = &mut self.average {
+            average.restore(&state.average);
+        }
+    }
+
+    /// Writes into `state` what [`Trainer::restore`] reads.
+    pub(in crate::train) fn save(&self, network: &Network, state: &mut Checkpoint) {
+        state.current = network.parameters.snapshot();
+        (state.steps, state.moments) = self.optimizer.snapshot();
+        state.average = self.average.as_ref().map(Average::snapshot).unwrap_or_default();
+    }
+
+    /// Gives `network` the weights that are validated and kept, for as long as `look` takes.
+    pub(in crate::train) fn with_shown_weights<T>(
+        &mut self,
+        network: &mut Network,
+        look: impl FnOnce(&Network) -> T,
+    ) -> T {
+        self.show(network);
+        let seen = look(network);
+        self.show(network);
+        seen
+    }
+
+    /// Exchanges the weights that train and those that are kept, where they are not the same.
+    pub(in crate::train) fn show(&mut self, network: &mut Network) {
+        if let Some(average) = &mut self.average {
+            average.swap(&mut network.parameters);
+        }
+    }
+
+    /// Trains one epoch after those in `before`, and validates.
+    pub(in crate::train) fn epoch(
+        &mut self,
+        network: &mut Network,
+        before: &[Epoch],
+        sink: &mut dyn Sink,
+    ) -> Result<Epoch> {
+        let (job, started, epoch) = (self.job, Instant::now(), before.len() + 1);
+        let order = job.order(epoch);
+        let batches = batches(&order, job.stage.batch_size);
+        let steps = batches.len();
+        let mut counts = Counts::new(network, job);
+        let mut lr = job.stage.optimizer.lr();
+        let mut said = started;
+        for (index, positions) in batches.into_iter().enumerate() {
+            let step = (epoch - 1) * steps + index;
+            lr = job.stage.lr([step, steps * job.stage.epochs], before);
+            self.step(network, (epoch, step, positions), (lr, &mut counts));
+            if index + 1 == steps || said.elapsed() >= PROGRESS_EVERY {
+                said = Instant::now();
+                let progress = job.progress([epoch, index + 1, steps], &counts.scores, started);
+                job.finite(progress.loss, [epoch, index + 1])?;
+                sink.emit(Kind::StepEnded(progress))?;
+            }
+        }
+        let [loss, accuracy] = counts.scores.means();
+        let trained_in = started.elapsed().as_secs_f64();
+        let evaluate = |network: &Network| job.valid.evaluate(network, job.images).0;
+        let valid = self.with_shown_weights(network, evaluate);
+        // The last step may have broken the weights; no training loss has seen them yet.
+        job.finite(valid.loss, [epoch, steps])?;
+        Ok(Epoch {
+            stage: job.stage.name.clone(),
+            epoch,
+            lr,
+            train: Scores { loss, accuracy },
+            valid,
+            seconds: started.elapsed().as_secs_f64(),
+            images_per_second: order.len() as f64 / trained_in,
+            acts: counts.acts(job, &order),
+        })
+    }
+
+    fn step(
+        &mut self,
+        network: &mut Network,
+        (epoch, step, positions): (usize, usize, &[u32]),
+        (lr, counts): (f64, &mut Counts),
+    ) {
+        let job = self.job;
+        torch::seed_layers(Random::at(job.seed, Use::Layers, epoch as u64, step as u64).bits());
+        let rows = job.train.at(positions);
+        let mut labels = job.images.labels(&rows);
+        let logits = if let Some(features) = &job.train.features {
+            network.train_on_features(features.at(positions), job.noise)
+        } else {
+            let mut x = pixels(network, job, epoch, &rows);
+            if let Some(mix) = job.mix((epoch, step), [rows.len(), x.dims()[2]]) {
+                x = torch::without_gradients(|| mix.images(x, network.parameters.device()));
+                labels = labels.mixed(&mix.partners, mix.own, job.images.classes());
+                counts.mixes.push(mix.told());
+            }
+            network.train_on_pixels(x, job.noise)
+        };
+        let loss = self.objective.loss(&logits, &labels);
+        counts.scores.add(&loss, &logits, &labels);
+        let mut gradient = network.parameters.gradient(loss);
+        if let Some(clipper) = &mut counts.clipper {
+            clipper.clip(&mut gradient);
+        }
+        self.optimizer.step(&mut network.parameters, gradient, lr);
+        if let Some(average) = &mut self.average {
+            average.update(&network.parameters);
+        }
+    }
+}
+
+impl Counts {
+    fn new(network: &Network, job: &Job<'_>) -> Self {
+        let device = network.parameters.device();
+        let limit = job.stage.clip.map(|it| match it {
+            Clip::Norm(most) => Limit::Norm(most),
+            Clip::Value(most) => Limit::Value(most),
+        });
+        let clipper = limit.map(|it| Clipper::new(it, device));
+        Self { scores: Tally::new(device), clipper, mixes: Vec::new() }
+    }
+
+    /// What the techniques did in an epoch that saw `order`.
+    fn acts(&self, job: &Job<'_>, order: &[u32]) -> Acts {
+        let clipped = self.clipper.as_ref().map(|it| {
+            let [share, norm] = it.means();
+            Clipped { share, norm }
+        });
+        let mean = |of: fn(&Mixed) -> f64| {
+            self.mixes.iter().map(of).sum::<f64>() / self.mixes.len() as f64
+        };
+        let mixed = (!self.mixes.is_empty())
+            .then(|| Mixed { other: mean(|it| it.other), cut: mean(|it| it.cut) });
+        let drawn = job.draws_by_class().then(|| job.images.counts(&job.train.at(order)));
+        Acts { clipped, mixed, drawn }
+    }
+}
+
+impl Job<'_> {
+    fn draws_by_class(&self) -> bool {
+        self.stage.sampling == crate::train::order::Sampling::Balanced
+    }
+
+    fn order(&self, epoch: usize) -> Vec<u32> {
+        let labels = self.images.classes_of(self.train.rows);
+        self.stage.sampling.order(&labels, self.images.classes(), (self.seed, epoch))
+    }
+
+    fn mix(&self, (epoch, step): (usize, usize), [images, size]: [usize; 2]) -> Option<Mix> {
+        let alphas = [self.stage.mixup, self.stage.cutmix];
+        Mix::draw(alphas, (self.seed, epoch, step), (images, size))
+    }
+
+    /// # Errors
+    /// [`Error::Diverged`] if `loss` is no finite number.
+    fn finite(&self, loss: f64, [epoch, step]: [usize; 2]) -> Result<()> {
+        let stage = || self.stage.name.clone();
+        if loss.is_finite() {
+            Ok(())
+        } else {
+            Err(Error::Diverged { stage: stage(), epoch, step, loss })
+        }
+    }
+
+    fn progress(
+        &self,
+        [epoch, step, steps]: [usize; 3],
+        scores: &Tally,
+        started: Instant,
+    ) -> Progress {
+        let [loss, accuracy] = scores.means();
+        Progress {
+            stage: self.stage.name.clone(),
+            epoch,
+            epochs: self.stage.epochs,
+            step,
+            steps,
+            loss,
+            accuracy,
+            images_per_second: scores.images() as f64 / started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Training images, changed and scaled.
+fn pixels(network: &Network, job: &Job<'_>, epoch: usize, rows: &[u32]) -> Tensor<4> {
+    torch::without_gradients(|| {
+        let x = if job.augment.acts() {
+            let draw = |row: &u32| job.augment.draw(job.seed, epoch, *row);
+            let changes: Vec<_> = rows.iter().map(draw).collect();
+            job.images.changed(rows, job.augment, &changes)
+        } else {
+            job.images.plain(rows)
+        };
+        network.scale_pixels(x)
+    })
+}

@@ -1,0 +1,118 @@
+//! Which training images an epoch sees, in what order and in what batches.
+//!
+//! Everything is a function of (seed, epoch).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::random::{Random, Use};
+
+/// Which training images an epoch sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// Each once, in random order.
+    #[default]
+    Shuffle,
+    /// As many images, but each class equally often: images of rare classes come several times, of
+    /// frequent ones a random part. Like PyTorch's `WeightedRandomSampler` with weights of 1 / images of
+    /// the class, except that no image of a class comes again before all of it have come.
+    Balanced,
+}
+
+impl Sampling {
+    /// Positions of the training split in the order in which `epoch` sees them; `labels` holds the
+    /// class of each position.
+    pub(in crate::train) fn order(
+        self,
+        labels: &[u8],
+        classes: usize,
+        (seed, epoch): (u64, usize),
+    ) -> Vec<u32> {
+        let mut order: Vec<u32> = match self {
+            Self::Shuffle => (0..labels.len() as u32).collect(),
+            Self::Balanced => balanced(labels, classes, (seed, epoch)),
+        };
+        Random::at(seed, Use::Shuffle, epoch as u64, 0).shuffle(&mut order);
+        order
+    }
+}
+
+/// As many positions as there are, of each class equally many (or one more for some).
+fn balanced(labels: &[u8], classes: usize, (seed, epoch): (u64, usize)) -> Vec<u32> {
+    let members = |class: usize| {
+        let of_class = labels.iter().enumerate().filter(|(_, it)| usize::from(**it) == class);
+        of_class.map(|(position, _)| position as u32).collect::<Vec<_>>()
+    };
+    let mut members: Vec<_> = (0..classes).map(members).filter(|it| !it.is_empty()).collect();
+    // Which classes have one more is drawn, too.
+    Random::at(seed, Use::Sample, epoch as u64, 0).shuffle(&mut members);
+    let (each, more) = (labels.len() / members.len(), labels.len() % members.len());
+    let mut order = Vec::with_capacity(labels.len());
+    for (index, mut of_class) in members.into_iter().enumerate() {
+        let mut wanted = each + usize::from(index < more);
+        let item = u64::from(labels[of_class[0] as usize]) + 1;
+        let mut random = Random::at(seed, Use::Sample, epoch as u64, item);
+        while wanted > 0 {
+            random.shuffle(&mut of_class);
+            let taken = wanted.min(of_class.len());
+            order.extend(&of_class[..taken]);
+            wanted -= taken;
+        }
+    }
+    order
+}
+
+/// Steps of an epoch over `images` images.
+pub fn steps_per_epoch(images: usize, batch_size: usize) -> usize {
+    let positions = vec![0; images];
+    batches(&positions, batch_size).len()
+}
+
+/// Batches of `size`; a last one of a single image joins the one before, since a batch norm cannot
+/// learn a variance from it.
+pub(in crate::train) fn batches(order: &[u32], size: usize) -> Vec<&[u32]> {
+    let lonely = order.len() > size && order.len() % size == 1;
+    let (most, last) = order.split_at(if lonely { order.len() - size - 1 } else { order.len() });
+    most.chunks(size).chain((!last.is_empty()).then_some(last)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_is_in_one_batch_and_none_is_alone() {
+        for (images, expected) in
+            [(8, vec![4, 4]), (9, vec![4, 5]), (10, vec![4, 4, 2]), (3, vec![3])]
+        {
+            let order = Sampling::Shuffle.order(&vec![0; images], 1, (1, 1));
+            let sizes: Vec<usize> = batches(&order, 4).iter().map(|it| it.len()).collect();
+            assert_eq!(sizes, expected, "{images} images");
+            assert_eq!(batches(&order, 4).concat(), order);
+        }
+    }
+
+    #[test]
+    fn balanced_epochs_see_every_class_equally_often_and_spread_its_images() {
+        // 31 images: 20, 8 and 3 of the classes.
+        let labels: Vec<u8> = [vec![0; 20], vec![1; 8], vec![2; 3]].concat();
+        let mut firsts = Vec::new();
+        for epoch in 1..=6 {
+            let order = Sampling::Balanced.order(&labels, 3, (7, epoch));
+            assert_eq!(order, Sampling::Balanced.order(&labels, 3, (7, epoch)));
+            let mut classes = [0; 3];
+            let mut times = [0; 31];
+            for position in &order {
+                classes[usize::from(labels[*position as usize])] += 1;
+                times[*position as usize] += 1;
+            }
+            assert!(order.len() == 31 && classes.iter().all(|it| [10, 11].contains(it)));
+            assert!(times[..20].iter().all(|it| *it <= 1), "a frequent one came twice");
+            assert!(times[20..28].iter().all(|it| [1, 2].contains(it)), "{times:?}");
+            assert!(times[28..].iter().all(|it| [3, 4].contains(it)), "{times:?}");
+            firsts.push(order);
+        }
+        assert!(firsts.iter().skip(1).all(|it| *it != firsts[0]), "epochs are alike");
+    }
+}

@@ -1,0 +1,290 @@
+//! Views of a test image, over which the final evaluation averages.
+//!
+//! Validation while training is always plain: it chooses epochs, and a plain look is enough for that.
+
+use std::fmt;
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::augment::Window;
+use crate::error::Problem;
+use crate::event::{Scores, Viewed};
+use crate::model::network::Network;
+use crate::torch::loss;
+use crate::torch::picture;
+use crate::train::images::{Images, Split};
+
+/// The `[evaluate]` table: how the final weights are tested. Training and its validation know nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// The views of each test image. The network sees every one, and a class's probability is the mean of
+    /// its probabilities; the report shows the plain scores beside it. All views need the pixels, so that
+    /// features of a frozen prefix that lie on disk are of use for the plain scores only.
+    pub views: Views,
+}
+
+/// Views of a test image (test-time augmentation).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Views {
+    /// The image as it is.
+    #[default]
+    Plain,
+    /// The image and its mirror image.
+    Flip,
+    /// Windows in the four corners and the centre, and their mirror images: torchvision's `TenCrop`, with
+    /// each window resized to `image_size`.
+    TenCrop(TenCrop),
+}
+
+/// The windows of a ten-crop.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenCrop {
+    /// Side of a window as a fraction of the picture's.
+    pub size: f64,
+}
+
+impl Default for TenCrop {
+    fn default() -> Self {
+        Self { size: 0.9 }
+    }
+}
+
+/// What the final weights are worth on a split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Loss and accuracy over all views.
+    pub scores: Scores,
+    /// Each image's class probabilities, image by image.
+    pub probabilities: Vec<f32>,
+    /// What the views were and what a plain look gives; none if the look was plain.
+    pub viewed: Option<Viewed>,
+}
+
+impl Evaluate {
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let Views::TenCrop(TenCrop { size }) = self.views else { return vec![] };
+        let message =
+            "is a fraction of the picture's side and must be above 0 and at most 1, e.g. 0.9";
+        let fine = 0.0 < size && size <= 1.0;
+        Problem::unless(fine, "views.ten_crop.size", message).into_iter().collect()
+    }
+}
+
+impl fmt::Display for Views {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => write!(out, "plain"),
+            Self::Flip => write!(out, "flip"),
+            Self::TenCrop(TenCrop { size }) => write!(out, "ten-crop of {size}"),
+        }
+    }
+}
+
+impl Views {
+    /// The parts of the picture that are looked at; each one and its mirror image are a view, but for
+    /// [`Views::Plain`].
+    pub fn windows(self) -> Vec<Window> {
+        let Self::TenCrop(TenCrop { size: side }) = self else { return vec![Window::WHOLE] };
+        let (near, middle, far) = (0.0, (1.0 - side) / 2.0, 1.0 - side);
+        let places = [[near, near], [far, near], [near, far], [far, far], [middle, middle]];
+        places.map(|[left, top]| Window { left, top, side }).into()
+    }
+
+    /// How many views of an image there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Plain => 1,
+            Self::Flip => 2,
+            Self::TenCrop(_) => 10,
+        }
+    }
+
+    /// Logarithms of the class probabilities of images, averaged over the views.
+    ///
+    /// - output: `[rows, classes]`
+    fn infer(self, network: &Network, images: &Images<'_>, rows: &[u32]) -> Tensor<2> {
+        let infer = |x| network.infer(network.scale_pixels(x), 0);
+        let views = self.windows().into_iter().flat_map(|window| {
+            let x = images.window(rows, window);
+            let mirrored = (self != Self::Plain).then(|| picture::mirror(x.clone()));
+            std::iter::once(x).chain(mirrored)
+        });
+        loss::log_mean_probability(views.map(infer).collect())
+    }
+}
+
+/// Tests `network` on a split. `progress` hears how many images are done where there is more than one view.
+pub fn judge(
+    split: &Split<'_>,
+    network: &Network,
+    images: &Images<'_>,
+    views: Views,
+    progress: &mut dyn FnMut(usize),
+) -> Judged {
+    let (plain, probabilities) = split.evaluate(network, images);
+    if views == Views::Plain {
+        return Judged { scores: plain, probabilities, viewed: None };
+    }
+    let mut done = 0;
+    let (scores, probabilities) = split.score(images, &mut |positions| {
+        done += positions.len();
+        let logits = views.infer(network, images, &split.at(positions));
+        progress(done);
+        logits
+    });
+    let viewed = Viewed { name: views.to_string(), count: views.count(), plain };
+    Judged { scores, probabilities, viewed: Some(viewed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::augment::Change;
+    use crate::data::dataset::{self, Dataset};
+    use crate::data::decode::decode;
+    use crate::model::network::Plan;
+    use crate::model::trainable::resolve;
+    use crate::model::{FrozenNorm, Input, Model};
+    use crate::torch::Device;
+    use crate::torch::tensor::{from_floats, to_floats};
+    use crate::train::images::{Features, compute_features};
+
+    const SIZE: usize = 32;
+
+    /// A few faces, as they lie on disk.
+    fn faces() -> Dataset {
+        let data = toml::from_str("source = { synthetic = { faces = 80 } }").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        decode(&data, folder.path(), &|_, _| {}).unwrap();
+        dataset::open(&data, folder.path()).unwrap()
+    }
+
+    fn network(dataset: &Dataset) -> Network {
+        let plan = Plan {
+            model: &Model::default(),
+            input: Input::default(),
+            frozen_norm: FrozenNorm::Inference,
+            image_size: SIZE,
+            classes: dataset.classes.len(),
+            seed: 3,
+        };
+        Network::new(&plan, Device::Cpu)
+    }
+
+    fn judged(split: &Split<'_>, network: &Network, images: &Images<'_>, views: Views) -> Judged {
+        judge(split, network, images, views, &mut |_| {})
+    }
+
+    /// Class probabilities of `x`, gray levels.
+    fn softmax(network: &Network, x: Tensor<4>) -> Vec<f64> {
+        let logits = to_floats(network.infer(network.scale_pixels(x), 0));
+        let classes = logits.len() / SAMPLE.len();
+        let image = |row: &[f32]| {
+            let powers: Vec<f64> = row.iter().map(|it| f64::from(*it).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            powers.into_iter().map(move |it| it / sum).collect::<Vec<_>>()
+        };
+        logits.chunks(classes).flat_map(image).collect()
+    }
+
+    /// Rows that are looked at.
+    const SAMPLE: [u32; 5] = [3, 14, 15, 26, 53];
+
+    #[test]
+    fn probabilities_are_the_mean_over_all_views_and_scores_those_of_the_mean() {
+        let dataset = faces();
+        let network = network(&dataset);
+        let images = Images::new(&dataset, SIZE, Device::Cpu);
+        let split = Split { rows: &SAMPLE, features: None };
+        for views in [Views::Flip, Views::TenCrop(TenCrop { size: 0.75 })] {
+            let mut looks = Vec::new();
+            for window in views.windows() {
+                let x = images.window(&SAMPLE, window);
+                looks.push(softmax(&network, picture::mirror(x.clone())));
+                looks.push(softmax(&network, x));
+            }
+            assert_eq!(looks.len(), views.count());
+            let mean = |at: usize| looks.iter().map(|it| it[at]).sum::<f64>() / looks.len() as f64;
+            let expected: Vec<f64> = (0..looks[0].len()).map(mean).collect();
+            let it = judged(&split, &network, &images, views);
+            assert_eq!(it.probabilities.len(), expected.len());
+            for (a, b) in it.probabilities.iter().zip(&expected) {
+                assert!((f64::from(*a) - b).abs() < 1e-5, "{views}: {a} for {b}");
+            }
+            let classes = dataset.classes.len();
+            let truths = SAMPLE.map(|row| usize::from(dataset.labels[row as usize]));
+            let of_truth = truths.iter().zip(expected.chunks(classes)).map(|(it, row)| row[*it]);
+            let loss = -of_truth.map(f64::ln).sum::<f64>() / SAMPLE.len() as f64;
+            assert!((it.scores.loss - loss).abs() < 1e-4, "{views}: {} for {loss}", it.scores.loss);
+            let viewed = it.viewed.clone().unwrap();
+            assert_eq!((viewed.name, viewed.count), (views.to_string(), looks.len()));
+            assert_eq!(viewed.plain, split.evaluate(&network, &images).0);
+            assert_ne!(viewed.plain, it.scores, "{views} changes nothing");
+            assert_eq!(judged(&split, &network, &images, views), it, "{views}: not the same twice");
+        }
+    }
+
+    #[test]
+    fn windows_of_the_whole_picture_and_features_that_lie_there_change_nothing() {
+        let dataset = faces();
+        let mut network = network(&dataset);
+        network.train(&resolve(&Model::default(), &"head".into()).unwrap());
+        let images = Images::new(&dataset, SIZE, Device::Cpu);
+        let plain = Split { rows: &SAMPLE, features: None };
+        let flip = judged(&plain, &network, &images, Views::Flip);
+        let whole = Views::TenCrop(TenCrop { size: 1.0 });
+        let whole = judged(&plain, &network, &images, whole);
+        for (a, b) in flip.probabilities.iter().zip(&whole.probabilities) {
+            assert!((a - b).abs() < 1e-6, "{a} and {b}");
+        }
+        let blocks = network.frozen_blocks();
+        let bytes = compute_features(&network, &images, &SAMPLE, blocks, &mut |_| true).unwrap();
+        let features = Some(Features::new(&bytes, blocks, Device::Cpu));
+        let cached = Split { rows: &SAMPLE, features };
+        let with_features = judged(&cached, &network, &images, Views::Flip);
+        assert_eq!(with_features.probabilities, flip.probabilities);
+    }
+
+    /// The windows of a 10x10 picture whose pixel in row y, column x is 10 y + x, against those of
+    /// `torchvision.transforms.v2.functional.ten_crop(picture, [6, 6])`, version 0.24: of each crop the
+    /// first two pixels, the last one and the sum.
+    #[test]
+    fn windows_are_those_of_torchvisions_ten_crop() {
+        let pixels: Vec<f32> = (0..100_u8).map(f32::from).collect();
+        let picture_of = || from_floats(&pixels, [1, 1, 10, 10], Device::Cpu);
+        let mut crops = Vec::new();
+        for window in Views::TenCrop(TenCrop { size: 0.6 }).windows() {
+            let map = Change { window, ..Change::NONE }.map();
+            let x = picture::sample_affine(picture_of(), &[map], 6);
+            crops.push(to_floats(x.clone()));
+            crops.push(to_floats(picture::mirror(x)));
+        }
+        let mut told: Vec<[f32; 4]> = crops
+            .iter()
+            .map(|it| [it[0], it[1], it[35], it.iter().sum()].map(f32::round))
+            .collect();
+        told.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        let expected = [
+            [0.0, 1.0, 55.0, 990.0],
+            [4.0, 5.0, 59.0, 1134.0],
+            [5.0, 4.0, 50.0, 990.0],
+            [9.0, 8.0, 54.0, 1134.0],
+            [22.0, 23.0, 77.0, 1782.0],
+            [27.0, 26.0, 72.0, 1782.0],
+            [40.0, 41.0, 95.0, 2430.0],
+            [44.0, 45.0, 99.0, 2574.0],
+            [45.0, 44.0, 90.0, 2430.0],
+            [49.0, 48.0, 94.0, 2574.0],
+        ];
+        assert_eq!(told, expected);
+        for value in crops.iter().flatten() {
+            assert!((value - value.round()).abs() < 1e-3, "{value} is between two pixels");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Every technique of a stage acts: what it changes is measured, and the log tells it.
+
+use ferrite::data::augment::Augment;
+use ferrite::data::dataset;
+use ferrite::data::decode::decode;
+use ferrite::error::Result;
+use ferrite::event::{Acts, Epoch, FINAL, Kind, Sink};
+use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::trainable::{Trainable, resolve};
+use ferrite::model::{FrozenNorm, Head, Input, Model};
+use ferrite::torch;
+use ferrite::torch::Device;
+use ferrite::torch::parameters::Slot;
+use ferrite::train::Stage;
+use ferrite::train::fit::{Job, Outside, Trained, fit};
+use ferrite::train::images::{Images, Split};
+
+use crate::place::Place;
+
+/// Hears nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn emit(&mut self, _: Kind) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a stage of two epochs did, and the weights it left.
+struct Told {
+    trained: Trained,
+    weights: Vec<f32>,
+}
+
+impl Told {
+    fn last(&self) -> &Epoch {
+        self.trained.epochs.last().unwrap()
+    }
+
+    fn acts(&self) -> &Acts {
+        &self.last().acts
+    }
+
+    /// The L2 norm of the weights.
+    fn norm(&self) -> f64 {
+        self.weights.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// How far each weight is from its like in `other`.
+    fn moved(&self, other: &Self) -> Vec<f64> {
+        let pairs = self.weights.iter().zip(&other.weights);
+        pairs.map(|(a, b)| f64::from(a - b).abs()).collect()
+    }
+}
+
+/// Trains a head on faces of which the first class has four times as many as the others.
+fn train(settings: &str) -> Told {
+    torch::start(1);
+    let device = Device::Cpu;
+    let folder = tempfile::tempdir().unwrap();
+    let data = toml::from_str("image_size = 32\nsource.synthetic.faces = 140").unwrap();
+    decode(&data, folder.path(), &|_, _| {}).unwrap();
+    let dataset = dataset::open(&data, folder.path()).unwrap();
+    let images = Images::new(&dataset, 32, device);
+    let mut seen = [0; 7];
+    let common = |row: &&u32| {
+        let class = usize::from(dataset.labels[**row as usize]);
+        seen[class] += 1;
+        class == 0 || seen[class] % 4 == 1
+    };
+    let rows: Vec<u32> = dataset.train.iter().filter(common).copied().collect();
+    let head = Head { layers: vec![8], ..Head::default() };
+    let model = Model { head, ..Model::default() };
+    let plan = Plan {
+        model: &model,
+        input: Input::default(),
+        frozen_norm: FrozenNorm::Inference,
+        image_size: 32,
+        classes: dataset.classes.len(),
+        seed: 0,
+    };
+    let mut network = Network::new(&plan, device);
+    network.train(&resolve(&model, &Trainable::default()).unwrap());
+    let stage: Stage = toml::from_str(&format!("epochs = 2\nbatch_size = 8\n{settings}")).unwrap();
+    assert_eq!(stage.check(), []);
+    let train = Split { rows: &rows, features: None };
+    let valid = Split { rows: &dataset.valid, features: None };
+    let (augment, noise) = (Augment::default(), NoiseStd::default());
+    let job =
+        Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
+    let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
+    let trained = fit(&mut network, &job, None, &mut outside).unwrap();
+    let trains = |slot: &Slot| network.parameters.trains(*slot);
+    let slots = network.parameters.specs().map(|(slot, _)| slot).filter(trains);
+    let weights = slots.flat_map(|it| network.parameters.values(it)).collect();
+    Told { trained, weights }
+}
+
+#[test]
+fn a_stage_without_techniques_says_nothing_of_them() {
+    let told = train("");
+    assert_eq!(*told.acts(), Acts::default());
+    assert_eq!(told.trained.end.checkpoints, []);
+}
+
+#[test]
+fn a_balanced_epoch_sees_every_class_equally_often() {
+    let drawn = train("sampling = 'balanced'").acts().drawn.clone().unwrap();
+    let (least, most) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
+    assert!(drawn.len() == 7 && *least > 0 && most - least <= 1, "{drawn:?}");
+}
+
+#[test]
+fn class_weights_and_label_smoothing_change_the_loss_of_training_and_not_that_of_validation() {
+    let plain = train("optimizer = { sgd = { lr = 1e-12 } }");
+    for loss in ["label_smoothing = 0.5", "class_weights = 'balanced'"] {
+        let told = train(&format!("optimizer = {{ sgd = {{ lr = 1e-12 }} }}\nloss = {{ {loss} }}"));
+        let (a, b) = (plain.last(), told.last());
+        assert!((a.train.loss - b.train.loss).abs() > 1e-4, "{loss}: {a:?} {b:?}");
+        assert!((a.valid.loss - b.valid.loss).abs() < 1e-6, "{loss}: {a:?} {b:?}");
+    }
+}
+
+#[test]
+fn clipping_keeps_the_steps_short_and_says_how_often() {
+    let sgd = "optimizer = { sgd = { lr = 1.0 } }";
+    let start = train("optimizer = { sgd = { lr = 1e-12 } }");
+    let [norm, value, wide] = ["norm = 1e-3", "value = 1e-5", "norm = 1e6"]
+        .map(|it| train(&format!("{sgd}\nclip = {{ {it} }}")));
+    let steps = 2.0 * 5.0;
+    for told in [&norm, &value] {
+        let clipped = told.acts().clipped.unwrap();
+        assert!(clipped.share == 1.0 && clipped.norm > 1e-3, "{clipped:?}");
+    }
+    let moved = norm.moved(&start).iter().map(|it| it * it).sum::<f64>().sqrt();
+    assert!(moved > 0.0 && moved < steps * 1e-3, "{moved}");
+    let most = value.moved(&start).into_iter().fold(0.0, f64::max);
+    assert!(most > 1e-5 && most < steps * 1e-5 * 1.01, "{most}");
+    assert_eq!(wide.acts().clipped.unwrap().share, 0.0);
+    assert_eq!(wide.weights, train(sgd).weights);
+}
+
+#[test]
+fn weight_decay_leaves_smaller_weights() {
+    for (optimizer, decay) in [
+        ("adam", "weight_decay = 1.0"),
+        ("adamw", "weight_decay = 10.0"),
+        ("sgd", "weight_decay = 1.0"),
+        ("rmsprop", "weight_decay = 10.0"),
+        ("radam", "weight_decay = 10.0, decoupled_weight_decay = true"),
+    ] {
+        let norms = ["weight_decay = 0.0", decay].map(|it| {
+            train(&format!("optimizer = {{ {optimizer} = {{ lr = 1e-2, {it} }} }}")).norm()
+        });
+        assert!(norms[1] < 0.97 * norms[0], "{optimizer}: {norms:?}");
+    }
+}
+
+#[test]
+fn mixing_says_how_much_came_from_other_images() {
+    let plain = train("");
+    let mixed = |settings: &str| {
+        let told = train(settings);
+        assert!(told.last().train.loss != plain.last().train.loss, "{settings}");
+        told.acts().mixed.unwrap()
+    };
+    let blended = mixed("mixup = 1.0");
+    assert!(blended.cut == 0.0 && blended.other > 0.2 && blended.other < 0.8, "{blended:?}");
+    let cut = mixed("cutmix = 1.0");
+    assert!(cut.cut == 1.0 && cut.other > 0.05 && cut.other < 0.8, "{cut:?}");
+    let both = mixed("mixup = 1.0\ncutmix = 1.0");
+    assert!(both.cut > 0.0 && both.cut < 1.0, "{both:?}");
+}
+
+#[test]
+fn an_average_that_hardly_moves_is_validated_and_kept() {
+    let lr = "optimizer = { sgd = { lr = 0.1 } }";
+    let (plain, still) = (train(lr), train(&format!("{lr}\nema = 0.999999")));
+    let first = train("optimizer = { sgd = { lr = 1e-12 } }");
+    // What is validated and left behind is almost what the stage began with, though training went on.
+    assert!((still.last().valid.loss - first.last().valid.loss).abs() < 1e-3);
+    assert!((plain.last().valid.loss - first.last().valid.loss).abs() > 1e-3);
+    assert!(still.moved(&first).into_iter().fold(0.0, f64::max) < 1e-4);
+    assert!(plain.moved(&first).into_iter().fold(0.0, f64::max) > 1e-3);
+    assert_eq!(still.last().train, plain.last().train);
+}
+
+#[test]
+fn the_rate_of_a_warm_up_is_in_the_log() {
+    let told = train("warmup = { epochs = 1, from = 0.5 }\noptimizer = { sgd = { lr = 0.1 } }");
+    let rates: Vec<f64> = told.trained.epochs.iter().map(|it| it.lr).collect();
+    assert!(rates[0] > 0.05 && rates[0] < 0.1 && rates[1] == 0.1, "{rates:?}");
+}
+
+/// Without a test split everything is judged on the validation images, so that scores can be compared.
+const KEPT: &str = r#"
+    [data]
+    source = { synthetic = { faces = 120 } }
+    split = { train = 0.6, valid = 0.4 }
+    image_size = 32
+
+    [[stages]]
+    name = "head"
+    epochs = 6
+    batch_size = 16
+    optimizer = { adam = { lr = 0.02 } }
+    ema = 0.5
+    early_stopping = { patience = 6 }
+    checkpoints = ["valid_accuracy", "train_loss"]
+"#;
+
+#[test]
+fn weights_kept_under_a_metric_have_the_scores_of_their_epoch() {
+    let place = Place::with(&[("e", KEPT)]);
+    place.sweep_well();
+    let run = place.run("e");
+    let stage = &run.facts.stages[0];
+    let end = stage.end.as_ref().unwrap();
+    let scores = |epoch: usize| stage.epochs[epoch - 1].valid;
+    let evaluation = run.facts.evaluation.as_ref().unwrap();
+    assert_eq!((evaluation.weights.as_str(), evaluation.split.as_str()), (FINAL, "valid"));
+    assert_eq!(evaluation.scores, scores(end.kept_epoch));
+    let best = stage.epochs.iter().map(|it| it.valid.accuracy).fold(0.0, f64::max);
+    assert_eq!(end.checkpoints[0].value, best);
+    assert_eq!(end.checkpoints[1].epoch, 6, "training loss falls to the end");
+    assert_eq!(run.facts.others.len(), 2);
+    for (kept, other) in end.checkpoints.iter().zip(&run.facts.others) {
+        assert_eq!(kept.monitor, other.weights);
+        assert_eq!(other.scores, scores(kept.epoch), "{}", kept.monitor);
+    }
+    let read = |file: &str| std::fs::read(run.folder.join(file)).unwrap();
+    for name in ["valid_accuracy", "train_loss"] {
+        read(&format!("model.{name}.safetensors"));
+        let rows = String::from_utf8(read(&format!("predictions.{name}.csv"))).unwrap();
+        assert_eq!(rows.lines().count(), 1 + evaluation.images);
+    }
+    assert_ne!(read("model.safetensors"), read("model.train_loss.safetensors"));
+}
+
+#[test]
+fn a_stage_that_mixes_images_reads_no_features_of_them() {
+    let mixes = KEPT.replace("ema = 0.5", "mixup = 0.2");
+    let place = Place::with(&[("e", &mixes)]);
+    place.sweep_well();
+    let run = place.run("e");
+    let stage = &run.facts.stages[0];
+    assert!(!stage.start.prefix_cached);
+    let splits: Vec<&str> = stage.features.iter().map(|it| it.split.as_str()).collect();
+    assert_eq!(splits, ["valid"]);
+    assert!(stage.epochs.iter().all(|it| it.acts.mixed.is_some()));
+}
