@@ -1,5 +1,6 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
+mod data;
 mod interrupt;
 mod new;
 mod plan;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::data::{DataCommand, data_command};
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::predict::{PredictArguments, predict_command};
@@ -55,6 +57,9 @@ enum Command {
     /// Published weights and weight files: list, fetch, import, inspect
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Look at images before training on them
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Print the reference manual of experiment files
     Docs,
 }
@@ -79,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
         Command::Weights(command) => weights_command(&command),
+        Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
     };
     match result {

@@ -78,9 +78,16 @@ impl<'a> Images<'a> {
         self.size
     }
 
-    /// True classes.
+    /// True classes, or where labels are distributions, those.
     pub fn labels(&self, rows: &[u32]) -> Labels {
-        Labels::new(&self.classes_of(rows), self.device)
+        let classes = self.classes_of(rows);
+        let Some(all) = &self.dataset.probabilities else {
+            return Labels::new(&classes, self.device);
+        };
+        let width = self.dataset.classes.len();
+        let of_row = |row: &u32| &all[*row as usize * width..][..width];
+        let probabilities: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
+        Labels::with_probabilities(&classes, &probabilities, self.device)
     }
 }
 
