@@ -20,6 +20,8 @@ mod resume;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod study;
+#[cfg(test)]
 mod techniques;
 #[cfg(test)]
 mod tidy;
