@@ -1,4 +1,4 @@
-//! What techniques of training did in an epoch.
+//! What techniques of training did: in an epoch, and to the weights that are kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,4 +39,15 @@ impl Acts {
     pub(in crate::event) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Weights that a stage keeps because they were the best under one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
+    pub monitor: String,
+    /// The epoch they are from.
+    pub epoch: usize,
+    /// The metric in that epoch.
+    pub value: f64,
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::event::acts::Acts;
+use crate::event::acts::{Acts, Kept};
 
 /// Version of the events' format, written into the first event of every run.
 pub const FORMAT: u32 = 1;
@@ -223,17 +223,6 @@ pub struct StageEnd {
     /// The best weights under other metrics, which were kept as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<Kept>,
-}
-
-/// Weights that a stage keeps because they were the best under one metric.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
-    pub monitor: String,
-    /// The epoch they are from.
-    pub epoch: usize,
-    /// The metric in that epoch.
-    pub value: f64,
 }
 
 /// The test of some weights.
