@@ -119,6 +119,18 @@ pub enum Error {
         help: String,
     },
 
+    /// A file that cannot be downloaded.
+    #[error("cannot download `{url}`: {message}")]
+    #[diagnostic(help("{help}"))]
+    Download {
+        /// What was asked for.
+        url: String,
+        /// Why it did not come.
+        message: String,
+        /// Where to put the file by hand.
+        help: String,
+    },
+
     /// A file or folder that the operating system refused.
     #[error("{action} `{}`: {source}", path.display())]
     #[diagnostic(help("{}", help_for(source)))]
@@ -196,6 +208,7 @@ impl Error {
             Self::Weights { .. } => 4,
             Self::File { .. } | Self::Damaged { .. } => 5,
             Self::Torch { .. } => 6,
+            Self::Download { .. } => 7,
             Self::Diverged { .. } => 10,
             Self::Interrupted => 130,
         }

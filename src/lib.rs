@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod event;
+pub mod mapped;
 pub mod random;
 pub mod warning;
 
@@ -19,6 +20,8 @@ pub mod config;
 
 pub mod plan;
 pub mod store;
+
+pub mod fetch;
 
 pub mod report;
 pub mod run;

@@ -1,11 +1,13 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
 mod interrupt;
+mod new;
 mod plan;
 mod run;
 mod select;
 mod show;
 mod sweep;
+mod weights;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,10 +15,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
+use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
 use crate::error::{Error, Result};
 
@@ -30,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented experiment file to begin with
+    New(NewArguments),
     /// Carry out every trial that is not finished, then write the report
     Sweep(SweepArguments),
     /// Print every trial and step and what is finished; change nothing
@@ -42,6 +48,9 @@ enum Command {
     Report(Place),
     /// Print how far every run is
     Status(Place),
+    /// Published weights and weight files: list, fetch, import, inspect
+    #[command(subcommand)]
+    Weights(WeightsCommand),
     /// Print the reference manual of experiment files
     Docs,
 }
@@ -57,12 +66,14 @@ pub(super) struct Place {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Run(arguments) => run_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
+        Command::Weights(command) => weights_command(&command),
         Command::Docs => print(&manual()),
     };
     match result {

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sha2::{Digest, Sha256};
 
 use crate::cli::Place;
 use crate::config::read::{Written, read};
 use crate::data::Data;
-use crate::data::fingerprint::{fingerprint, hex};
+use crate::data::fingerprint::fingerprint;
 use crate::error::{Error, Result};
+use crate::fetch::digest;
+use crate::model::Input;
+use crate::model::weights::file::TensorFile;
+use crate::model::weights::input_of;
 use crate::plan::Lookup;
 use crate::store::Store;
 use crate::store::read::finished_key;
@@ -38,8 +41,13 @@ impl Lookup for Disk<'_> {
     }
 
     fn file(&self, path: &Path) -> Result<String> {
-        let bytes = fs_err::read(path).map_err(Error::file("cannot read", path))?;
-        Ok(hex(&Sha256::digest(bytes)))
+        digest(path)
+    }
+
+    fn input(&self, path: &Path) -> Result<Input> {
+        // Of a file that cannot be read the run says what is wrong with it, and the others go on.
+        let Ok(file) = TensorFile::open(path) else { return Ok(Input::default()) };
+        Ok(input_of(&file)?.unwrap_or_default())
     }
 
     fn run(&self, name: &str) -> Result<String> {

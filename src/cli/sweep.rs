@@ -9,12 +9,13 @@ use crate::cli::plan::{Detail, show_plan};
 use crate::cli::print;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::show::write_report;
+use crate::cli::weights::prepare;
 use crate::error::{Error, Result};
 use crate::plan;
 use crate::progress::Display;
 use crate::store::Store;
 use crate::sweep;
-use crate::sweep::{Said, Settings};
+use crate::sweep::{Said, Settings, Standing, standing};
 use crate::torch;
 use crate::torch::Device;
 
@@ -55,6 +56,12 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let settings = Settings { jobs, threads, device, retry, fail_fast: arguments.fail_fast };
     let mut display = Display::new(arguments.quiet);
     listen_for_interrupts();
+    let unfinished = trials.iter().filter(|it| match standing(&store, it) {
+        Standing::Finished => false,
+        Standing::Failed(_) => retry,
+        Standing::Interrupted | Standing::New => true,
+    });
+    prepare(unfinished, arguments.quiet)?;
     let started = Instant::now();
     let said = &mut |it: Said<'_>| {
         if let Said::Planned(todo @ 1..) = it {

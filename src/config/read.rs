@@ -12,11 +12,11 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::config::Experiment;
+use crate::config::files::missing_files;
 use crate::config::grid::{self, Choice};
 use crate::config::path::{by_position, merge, set};
 use crate::config::places::{Place, Places, places};
 use crate::config::schema::Schema;
-use crate::data::source::Source;
 use crate::error::{Error, FileProblems, Problem, Result};
 use crate::model::Weights;
 
@@ -367,26 +367,6 @@ fn source(settings: &Experiment) -> Option<&str> {
 /// The file of the experiment `name` beside the one at `path`.
 fn source_path(path: &Path, name: &str) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join(format!("{name}.toml"))
-}
-
-/// Files that the experiment names and that are not there.
-fn missing_files(experiment: &Experiment) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut need = |key: &str, path: &Path, there: fn(&Path) -> bool| {
-        if !path.as_os_str().is_empty() && !there(path) {
-            let message = format!("there is no `{}`", path.display());
-            problems.push(Problem::new(key, message));
-        }
-    };
-    match &experiment.data.source {
-        Source::Fer2013 { csv } => need("data.source.fer2013.csv", csv, Path::is_file),
-        Source::Folder { path, .. } => need("data.source.folder.path", path, Path::is_dir),
-        Source::Synthetic(_) => {}
-    }
-    if let Weights::File(it) = &experiment.model.weights {
-        need("model.weights.file.path", &it.path, Path::is_file);
-    }
-    problems
 }
 
 fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {

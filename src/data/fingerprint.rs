@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 
 use crate::data::folder::list::{List, list};
 use crate::data::source::Source;
-use crate::data::{Data, broken, mapped, prepared};
+use crate::data::{Data, broken, prepared};
 use crate::error::{Error, Result};
+use crate::mapped;
 
 /// Bytes hashed at a time, in parallel. Changing it changes every fingerprint.
 const BLOCK: usize = 8 << 20;

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
-use crate::data::mapped;
 use crate::error::{Error, Result};
+use crate::mapped;
 
 /// Version of the three files together.
 pub const FORMAT: u32 = 1;

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::model::backbone::Backbone;
+use crate::model::backbone::published::Published;
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -41,12 +42,18 @@ pub enum Weights {
     /// Drawn at random from the seed.
     #[default]
     None,
+    /// Trained on ImageNet: the official file of torchvision (`IMAGENET1K_V1`), for Xception timm's. It is
+    /// downloaded once, verified and kept in the user's cache folder; `ferrite weights list` says where.
+    Imagenet,
+    /// As `imagenet`, from torchvision's newer training (`IMAGENET1K_V2`). ResNet50 and MobileNetV2 have it.
+    ImagenetV2,
     /// The weights that another experiment ends with, by its name (the path of its file without
     /// `.toml`, beside this one). It is run first. Of several seeds the equal one is taken, else the first.
     Experiment(String),
     /// The weights of a finished run, by its folder below `runs/`, e.g. `pretrain/seed-0-1a2b3c4d`.
     Run(String),
-    /// A `.safetensors` file with torchvision's tensor names.
+    /// A file of yours with torchvision's tensor names (timm's for Xception): safetensors, or a state dict
+    /// that PyTorch saved. It is read as data; nothing in it is carried out.
     File(WeightFile),
 }
 
@@ -54,10 +61,11 @@ pub enum Weights {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightFile {
-    /// The `.safetensors` file. It must hold every tensor of the backbone; a classifier in it is left out.
+    /// The file. It must hold every tensor of the backbone; a classifier in it is left out.
     pub path: PathBuf,
-    /// How its network wants pixels to be scaled.
-    pub input: Input,
+    /// How its network wants pixels to be scaled. Left out: as the file's header says, which files of
+    /// Ferrite and of `ferrite weights import` have.
+    pub input: Option<Input>,
 }
 
 /// How gray levels 0-255 become the network's input. It belongs to the weights.
@@ -175,11 +183,29 @@ impl Model {
             |key, name: &str| Problem::unless(!name.trim().is_empty(), key, "must name something");
         let weights = match &self.weights {
             Weights::None => None,
+            Weights::Imagenet | Weights::ImagenetV2 => self.check_published(),
             Weights::Experiment(name) => named("weights.experiment", name),
             Weights::Run(name) => named("weights.run", name),
             Weights::File(file) => named("weights.file.path", &file.path.to_string_lossy()),
         };
         weights.into_iter().chain(head).collect()
+    }
+
+    /// The published weights that the backbone begins with, if it is to begin with such.
+    pub fn published(&self) -> Option<Published> {
+        let name = match self.weights {
+            Weights::Imagenet => "imagenet",
+            Weights::ImagenetV2 => "imagenet-v2",
+            _ => return None,
+        };
+        self.backbone.published().iter().find(|it| it.name == name).copied()
+    }
+
+    fn check_published(&self) -> Option<Problem> {
+        let known: Vec<_> =
+            self.backbone.published().iter().map(|it| format!("`{}`", it.name)).collect();
+        let message = format!("this backbone has only {}", known.join(" and "));
+        Problem::unless(self.published().is_some(), "weights", &message)
     }
 }
 

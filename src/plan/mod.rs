@@ -18,7 +18,7 @@ use crate::data::Data;
 use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
 use crate::model::trainable::{Trainable, resolve};
-use crate::model::{Model, Noise, Unit, WeightFile, Weights};
+use crate::model::{Input, Model, Noise, Unit, WeightFile, Weights};
 use crate::train::Stage;
 use crate::train::views::Evaluate;
 
@@ -112,6 +112,12 @@ pub trait Lookup {
     /// If the file cannot be read.
     fn file(&self, path: &Path) -> Result<String>;
 
+    /// How the network that a weight file was saved from wants pixels to be scaled.
+    ///
+    /// # Errors
+    /// If its header does not say so.
+    fn input(&self, path: &Path) -> Result<Input>;
+
     /// The key of a run by its folder below `runs/`.
     ///
     /// # Errors
@@ -189,7 +195,15 @@ impl<'a> Planner<'a> {
         let mut settings = point.settings.clone();
         let (weights_key, needs) = match &point.settings.model.weights {
             Weights::None => (format!("random {}", point.seed), None),
+            Weights::Imagenet | Weights::ImagenetV2 => {
+                let published = settings.model.published().expect("the settings were checked");
+                // The key of the same file under `weights.file`: what is planned needs no file.
+                (format!("{} {:?}", published.sha256, published.input), None)
+            }
             Weights::File(WeightFile { path, input }) => {
+                let input = input.map_or_else(|| self.lookup.input(path), Ok)?;
+                let file = WeightFile { path: path.clone(), input: Some(input) };
+                settings.model.weights = Weights::File(file);
                 (format!("{} {input:?}", self.file(path)?), None)
             }
             Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),

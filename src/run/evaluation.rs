@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::data::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Evaluation, FINAL, Kind as Event, Sink};
 use crate::model::Input;
 use crate::model::network::Network;
@@ -90,8 +90,8 @@ impl Runner<'_> {
         let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
         [
             ("format", "ferrite-1".to_owned()),
-            ("backbone", plain(serde_json::json!(settings.model.backbone))),
-            (INPUT, plain(serde_json::json!(input))),
+            (facts::BACKBONE, plain(serde_json::json!(settings.model.backbone))),
+            (facts::INPUT, plain(serde_json::json!(input))),
             ("image_size", settings.data.image_size.to_string()),
             ("classes", dataset.classes.join(",")),
             ("key", self.trial.key.clone()),
@@ -100,20 +100,6 @@ impl Runner<'_> {
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
-}
-
-/// The header's name for how a model's pixels are scaled.
-const INPUT: &str = "input";
-
-/// How the model of a finished run wants pixels to be scaled.
-pub(super) fn input_of(model: &Path) -> Result<Input> {
-    let header = facts(model)?;
-    let input = header.get(INPUT).cloned().unwrap_or_default();
-    serde_json::from_value(input.into()).map_err(|_| Error::Weights {
-        path: model.to_owned(),
-        message: "its header does not say how pixels are scaled".into(),
-        help: "it is no model of a finished run; use `weights = { file = { … } }` for it".into(),
-    })
 }
 
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {

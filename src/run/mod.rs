@@ -10,7 +10,7 @@ mod failure;
 mod features;
 mod stage;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::dataset;
@@ -21,14 +21,15 @@ use crate::event::{
     Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
     StageStart, Start, Weights as WeightsEvent,
 };
+use crate::fetch::{self, Cache, Remote};
 use crate::model::network::{Network, NoiseStd, Plan};
 use crate::model::summary::summarize;
 use crate::model::trainable::resolve;
+use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
-use crate::run::evaluation::input_of;
 use crate::run::failure::{failure, torch_failure};
 use crate::store::Store;
 use crate::store::folder::{RunFolder, files};
@@ -169,11 +170,12 @@ impl Runner<'_> {
         let settings = &self.trial.settings;
         let file = match &settings.model.weights {
             Weights::None => None,
-            Weights::File(file) => Some((file.path.clone(), file.input)),
+            Weights::Imagenet | Weights::ImagenetV2 => Some(self.published()?),
+            Weights::File(file) => Some((file.path.clone(), file.input.unwrap_or_default())),
             Weights::Run(run) => {
                 let path = self.store.root.join(run).join(files::MODEL);
-                let input = input_of(&path)?;
-                Some((path, input))
+                let input = weights::input_of(&TensorFile::open(&path)?)?;
+                Some((path, input.unwrap_or_default()))
             }
             Weights::Experiment(_) => unreachable!("the plan resolves experiments to runs"),
         };
@@ -197,6 +199,21 @@ impl Runner<'_> {
         };
         self.log.emit(Event::WeightsLoaded(account))?;
         Ok((network, input))
+    }
+
+    /// The file of the published weights that the trial begins with, downloaded if it is not there yet.
+    fn published(&mut self) -> Result<(PathBuf, Input)> {
+        let published = self.trial.settings.model.published();
+        let published = published.expect("the settings were checked");
+        let started = Instant::now();
+        let listener = &mut self.log.listener;
+        let mut say = |it: fetch::Progress| {
+            let of = it.of.unwrap_or(published.bytes);
+            listener(&waiting("weights", it.done as usize, of as usize, started));
+        };
+        let remote = Remote { url: published.url, sha256: published.sha256 };
+        let path = Cache::of_user()?.fetch(remote, &mut say, self.interrupted)?;
+        Ok((path, published.input))
     }
 
     fn stage(

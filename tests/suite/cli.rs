@@ -90,8 +90,11 @@ fn an_image_that_is_none_fails_its_trial_with_3() {
 
 #[test]
 fn weights_of_another_network_or_cut_off_fail_their_trial_with_4() {
-    let weights =
-        |name: &str| format!("{SMALL}\n[model.weights.file]\npath = \"{name}.safetensors\"\n");
+    let weights = |name: &str| {
+        format!(
+            "{SMALL}\n[model.weights.file]\npath = \"{name}.safetensors\"\ninput = \"torchvision\"\n"
+        )
+    };
     let place = Place::with(&[("a", &weights("other")), ("b", &weights("torn")), ("c", SMALL)]);
     let values = [0; 64];
     let tensor = TensorView::new(Dtype::F32, vec![4, 4], &values).unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use ferrite::config::read::read;
 use ferrite::data::Data;
 use ferrite::error::Result;
+use ferrite::model::Input;
 use ferrite::plan::{Kind, Lookup, Trial, trials};
 
 use crate::place::{Place, SMALL};
@@ -19,6 +20,10 @@ impl Lookup for AnyDisk {
 
     fn file(&self, path: &Path) -> Result<String> {
         Ok(path.file_name().unwrap().to_string_lossy().into_owned())
+    }
+
+    fn input(&self, _path: &Path) -> Result<Input> {
+        Ok(Input::PlusMinusOne)
     }
 
     fn run(&self, name: &str) -> Result<String> {
@@ -57,6 +62,8 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "augment.contrast=[0.9, 1.1]",
         "augment.crop=0.9",
         "model.weights=none",
+        "model.weights=imagenet",
+        "model.weights=imagenet-v2",
         "model.weights.file.input=torchvision",
         "model.weights.run=e/other",
         "model.head.pool=flatten",

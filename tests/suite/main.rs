@@ -23,3 +23,5 @@ mod techniques;
 mod tidy;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod weights;

@@ -75,6 +75,10 @@ impl Place {
             .args(arguments)
             .current_dir(self.0.path())
             .env("NO_COLOR", "1")
+            // Nothing of the user's cache, and nothing from a network: nobody listens there.
+            .env("FERRITE_CACHE", self.path("cache"))
+            .env("FERRITE_MIRROR", "http://127.0.0.1:9")
+            .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null())
             .stdout(file(&out))
             .stderr(file(&err))

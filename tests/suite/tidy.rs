@@ -11,30 +11,35 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &["error"]),
     ("warning", &["event"]),
+    ("mapped", &[]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
     ("torch", &["error", "random"]),
     // Layer 2: images; networks. They do not know each other.
-    ("data", &["error", "event", "random", "torch"]),
-    ("model", &["error", "event", "torch"]),
+    ("data", &["error", "event", "mapped", "random", "torch"]),
+    ("model", &["error", "event", "mapped", "torch"]),
     // Layer 3: training.
     ("train", &["error", "event", "random", "torch", "data", "model"]),
     // Layer 4: the tables together.
     ("config", &["error", "data", "model", "train"]),
-    // Layer 5: what is to be done; folders. They do not know each other.
+    // Layer 5: what is to be done; folders and files of others. They do not know each other.
     ("plan", &["error", "data", "model", "train", "config"]),
     ("store", &["error", "event"]),
+    ("fetch", &["error", "mapped", "store"]),
     // Layer 6: one trial; many of them; pages. They do not know each other.
-    ("run", &["error", "event", "random", "torch", "data", "model", "train", "plan", "store"]),
+    (
+        "run",
+        &["error", "event", "random", "torch", "data", "model", "train", "plan", "store", "fetch"],
+    ),
     ("sweep", &["error", "event", "plan", "store"]),
     ("report", &["error", "event", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
-    ("progress", &["event", "warning", "plan", "sweep"]),
+    ("progress", &["event", "warning", "plan", "fetch", "sweep"]),
     (
         "cli",
         &[
-            "error", "event", "torch", "data", "model", "train", "config", "plan", "store", "run",
-            "sweep", "report", "progress",
+            "error", "event", "torch", "data", "model", "train", "config", "plan", "store",
+            "fetch", "run", "sweep", "report", "progress",
         ],
     ),
     ("lib", &[]),

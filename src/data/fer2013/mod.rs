@@ -14,10 +14,10 @@ use rayon::prelude::*;
 use crate::data::broken::{self, Broken};
 use crate::data::fer2013::block::{Block, SIZE};
 use crate::data::fer2013::header::Header;
-use crate::data::mapped;
 use crate::data::prepared::{Item, Writer};
 use crate::data::{OnError, Progress};
 use crate::error::Result;
+use crate::mapped;
 
 /// The classes in label order.
 pub const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];

@@ -1,6 +1,7 @@
 //! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
 //! `mobilenet_v2` in layer names, padding, `ReLU6` and batch-norm constants.
 
+use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
@@ -19,6 +20,22 @@ const ROWS: [[usize; 4]; 7] = [
 
 /// Channels behind the first convolution, and behind the last.
 const ENDS: [usize; 2] = [32, 1280];
+
+/// torchvision's weights, of two ways of training.
+pub(super) const PUBLISHED: &[Published] = &[
+    Published::torchvision(
+        "imagenet",
+        "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+        "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+        14_212_972,
+    ),
+    Published::torchvision(
+        "imagenet-v2",
+        "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
+        "7ebf99e03e254b273379b23edca7ec0da9f48273b23a332b93c1c99d49e86e8f",
+        14_258_573,
+    ),
+];
 
 /// The network without its classifier.
 pub(super) fn build(builder: &mut Builder) -> Described {

@@ -3,6 +3,7 @@
 //! A backbone is one file that builds its blocks, and one line in [`backbones!`].
 
 mod mobilenet_v2;
+pub mod published;
 mod resnet50;
 mod vgg;
 mod xception;
@@ -10,12 +11,13 @@ mod xception;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::backbone::published::Published;
 use crate::model::keras::KerasLayer;
 use crate::model::layer::{Builder, Layer};
 
-/// Names every backbone once: its variant, what a user writes, and what builds it.
+/// Names every backbone once: its variant, what a user writes, what builds it, and its published weights.
 macro_rules! backbones {
-    ($($(#[$meta:meta])* $variant:ident = $name:literal => $build:path),+ $(,)?) => {
+    ($($(#[$meta:meta])* $variant:ident = $name:literal => $build:path, $published:path);+ $(;)?) => {
         /// Which backbone.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
         pub enum Backbone {
@@ -35,26 +37,31 @@ macro_rules! backbones {
             pub fn build(self, builder: &mut Builder) -> Described {
                 match self { $(Self::$variant => $build(builder)),+ }
             }
+
+            /// The weights that are published for it.
+            pub fn published(self) -> &'static [Published] {
+                match self { $(Self::$variant => $published),+ }
+            }
         }
     };
 }
 
 backbones! {
     /// VGG16 as in torchvision: 14.7 million parameters, 512 features, no batch norm.
-    Vgg16 = "vgg16" => vgg::build_16,
+    Vgg16 = "vgg16" => vgg::build_16, vgg::PUBLISHED_16;
     /// VGG16 with a batch norm behind every convolution, as torchvision's `vgg16_bn`.
-    Vgg16Bn = "vgg16_bn" => vgg::build_16_with_norms,
+    Vgg16Bn = "vgg16_bn" => vgg::build_16_with_norms, vgg::PUBLISHED_16_WITH_NORMS;
     /// VGG19 as in torchvision: 20.0 million parameters, 512 features, no batch norm.
-    Vgg19 = "vgg19" => vgg::build_19,
+    Vgg19 = "vgg19" => vgg::build_19, vgg::PUBLISHED_19;
     /// ResNet50 as in torchvision (v1.5: the 3x3 convolution has the stride): 23.5 million parameters,
     /// 2048 features.
-    ResNet50 = "resnet50" => resnet50::build,
+    ResNet50 = "resnet50" => resnet50::build, resnet50::PUBLISHED;
     /// MobileNetV2 as in torchvision: 2.2 million parameters, 1280 features.
     #[default]
-    MobileNetV2 = "mobilenet_v2" => mobilenet_v2::build,
+    MobileNetV2 = "mobilenet_v2" => mobilenet_v2::build, mobilenet_v2::PUBLISHED;
     /// Xception as timm's `legacy_xception`, whose weights are Keras's: 20.8 million parameters, 2048
     /// features.
-    Xception = "xception" => xception::build,
+    Xception = "xception" => xception::build, xception::PUBLISHED;
 }
 
 /// A backbone's blocks, in forward order.

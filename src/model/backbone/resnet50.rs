@@ -4,6 +4,7 @@
 //! Differs from the paper and from Keras's `ResNet50` as torchvision does (v1.5): the stride of a
 //! bottleneck is in its 3x3 convolution, not in the first 1x1, and its convolutions have no biases.
 
+use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
@@ -17,6 +18,22 @@ const EXPANSION: usize = 4;
 
 /// Channels behind the first convolution.
 const STEM: usize = 64;
+
+/// torchvision's weights, of two ways of training.
+pub(super) const PUBLISHED: &[Published] = &[
+    Published::torchvision(
+        "imagenet",
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        102_530_333,
+    ),
+    Published::torchvision(
+        "imagenet-v2",
+        "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+        "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
+        102_540_417,
+    ),
+];
 
 /// The network without its classifier.
 pub(super) fn build(builder: &mut Builder) -> Described {

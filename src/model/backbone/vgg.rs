@@ -3,6 +3,7 @@
 //!
 //! Differs from torchvision: no pooling to 7x7 positions in front of the classifier. Keras has none either.
 
+use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
@@ -21,6 +22,30 @@ const CONV: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 
 
 /// Halves the size.
 const POOL: PoolShape = PoolShape { kernel: 2, stride: 2, padding: 0 };
+
+/// torchvision's weights of `vgg16`.
+pub(super) const PUBLISHED_16: &[Published] = &[Published::torchvision(
+    "imagenet",
+    "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    553_433_881,
+)];
+
+/// torchvision's weights of `vgg16_bn`.
+pub(super) const PUBLISHED_16_WITH_NORMS: &[Published] = &[Published::torchvision(
+    "imagenet",
+    "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
+    "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a",
+    553_507_836,
+)];
+
+/// torchvision's weights of `vgg19`.
+pub(super) const PUBLISHED_19: &[Published] = &[Published::torchvision(
+    "imagenet",
+    "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    574_673_361,
+)];
 
 /// `vgg16` without its classifier.
 pub(super) fn build_16(builder: &mut Builder) -> Described {

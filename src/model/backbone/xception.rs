@@ -5,10 +5,21 @@
 //! Keras as timm does: batch norms add 1e-5 to the variance (Keras 1e-3), and pooling pads both sides,
 //! which is the same where the map has an odd side, as at 71 pixels.
 
+use crate::model::Input;
+use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
 use crate::torch::ops::{ConvShape, PoolShape};
+
+/// timm's weights of `legacy_xception`. Of their digest only what the file's name says is published.
+pub(super) const PUBLISHED: &[Published] = &[Published {
+    name: "imagenet",
+    url: "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
+    sha256: "43020ad28",
+    bytes: 91_674_713,
+    input: Input::PlusMinusOne,
+}];
 
 /// The residual blocks.
 const BLOCKS: [Residual; 12] = {

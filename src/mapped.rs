@@ -1,4 +1,4 @@
-//! Files as memory: the one place of this module that needs `unsafe`.
+//! Files as memory: the one place that maps them, and one of the few with `unsafe`.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -7,7 +7,10 @@ use std::path::Path;
 use memmap2::Mmap;
 
 /// The content of the file at `path`, read as it is looked at.
-pub(super) fn map(path: &Path) -> std::io::Result<Mmap> {
+///
+/// # Errors
+/// What the operating system says; of a folder too, which is no file.
+pub fn map(path: &Path) -> std::io::Result<Mmap> {
     let file = File::open(path)?;
     // Linux opens folders too, and then speaks of devices.
     if file.metadata()?.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { map_file(&file) }

@@ -1,0 +1,303 @@
+//! `ferrite weights`: what is published and what lies here, downloads, imports, and a look into a file.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::cli::interrupt::{interrupted, listen_for_interrupts};
+use crate::cli::print;
+use crate::error::{Error, Result};
+use crate::fetch::{Cache, Remote};
+use crate::model::backbone::Backbone;
+use crate::model::backbone::published::Published;
+use crate::model::weights::file::TensorFile;
+use crate::model::weights::{Account, convert, facts, input_of, tensors_of};
+use crate::plan::Trial;
+use crate::progress::Download;
+use crate::store::write_whole;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WeightsCommand {
+    /// List the published weights and where each lies
+    List(ListArguments),
+    /// Download published weights, so that experiments find them without a network
+    Fetch(FetchArguments),
+    /// Write the backbone's weights from a file of yours as safetensors that knows its input
+    Import(ImportArguments),
+    /// Print what is in a weight file; nothing in it is carried out
+    Inspect(InspectArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FetchArguments {
+    /// Backbones, as `model.backbone` calls them, or `all`
+    #[arg(required = true, value_name = "BACKBONE")]
+    backbones: Vec<String>,
+    /// Which of its weights, as `model.weights` calls them; `all` for each
+    #[arg(long, default_value = "imagenet", value_name = "NAME")]
+    weights: String,
+    /// Say nothing but the files' paths
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArguments {
+    /// The weight file: safetensors, or a state dict that PyTorch saved
+    file: PathBuf,
+    /// The network it belongs to, as `model.backbone` calls it
+    #[arg(long, value_name = "BACKBONE")]
+    backbone: String,
+    /// How the network wants pixels to be scaled: `torchvision`, `plus-minus-one` or `caffe` [default: as
+    /// the file's header says]
+    #[arg(long)]
+    input: Option<String>,
+    /// The file to write [default: the file's name with `.safetensors`]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// The weight file
+    file: PathBuf,
+    /// Also say what this backbone would take from it
+    #[arg(long, value_name = "BACKBONE")]
+    backbone: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn weights_command(command: &WeightsCommand) -> Result<()> {
+    match command {
+        WeightsCommand::List(arguments) => list(arguments),
+        WeightsCommand::Fetch(arguments) => fetch(arguments),
+        WeightsCommand::Import(arguments) => import(arguments),
+        WeightsCommand::Inspect(arguments) => inspect(arguments),
+    }
+}
+
+/// Downloads what `trials` begin with and what is not there yet.
+///
+/// # Errors
+/// The first that cannot be had: what to do about it is the same for every trial.
+pub(super) fn prepare<'a>(trials: impl Iterator<Item = &'a Trial>, quiet: bool) -> Result<()> {
+    let mut known: Vec<Published> = Vec::new();
+    for published in trials.filter_map(|it| it.settings.model.published()) {
+        if !known.contains(&published) {
+            known.push(published);
+            fetch_one(&Cache::of_user()?, published, quiet)?;
+        }
+    }
+    Ok(())
+}
+
+fn fetch_one(cache: &Cache, published: Published, quiet: bool) -> Result<PathBuf> {
+    let remote = remote(published);
+    let mut shown = Download::new(remote.name(), published.bytes, quiet);
+    let path = cache.fetch(remote, &mut |it| shown.show(it), &interrupted);
+    shown.end();
+    path
+}
+
+fn remote(published: Published) -> Remote<'static> {
+    Remote { url: published.url, sha256: published.sha256 }
+}
+
+fn list(arguments: &ListArguments) -> Result<()> {
+    let cache = Cache::of_user()?;
+    let mut rows = Vec::new();
+    for (backbone, published) in all_published() {
+        let state = match cache.find(remote(published)) {
+            Ok(Some(_)) => "there",
+            Ok(None) => "not there",
+            Err(_) => "damaged",
+        };
+        rows.push((backbone.name(), published, state, cache.path(remote(published))));
+    }
+    if arguments.json {
+        let rows = rows.iter().map(|(backbone, it, state, path)| {
+            json!({
+                "backbone": backbone, "weights": it.name, "input": it.input, "bytes": it.bytes,
+                "url": it.url, "sha256": it.sha256, "state": state, "path": path,
+            })
+        });
+        return print_json(&rows.collect());
+    }
+    let mut text = String::new();
+    for (backbone, it, state, path) in rows {
+        let (input, size) = (plain(&json!(it.input)), megabytes(it.bytes));
+        let place = if state == "not there" { String::new() } else { path.display().to_string() };
+        let line = format!("{backbone:13} {:12} {input:15} {size:>9}  {state:9}  {place}", it.name);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    print(&text)
+}
+
+fn fetch(arguments: &FetchArguments) -> Result<()> {
+    let wanted: Vec<Backbone> = match arguments.backbones.as_slice() {
+        [all] if all == "all" => Backbone::ALL.to_vec(),
+        names => names.iter().map(|it| named(it)).collect::<Result<_>>()?,
+    };
+    let name = arguments.weights.as_str();
+    let mut chosen = all_published();
+    chosen.retain(|(backbone, it)| wanted.contains(backbone) && (name == "all" || it.name == name));
+    if chosen.is_empty() {
+        return Err(Error::Usage {
+            message: format!("there are no weights `{name}` of these backbones"),
+            help: "`ferrite weights list` lists what there is".into(),
+        });
+    }
+    listen_for_interrupts();
+    let cache = Cache::of_user()?;
+    for (_, published) in chosen {
+        let path = fetch_one(&cache, published, arguments.quiet)?;
+        print(&format!("{}\n", path.display()))?;
+    }
+    Ok(())
+}
+
+fn import(arguments: &ImportArguments) -> Result<()> {
+    let backbone = named(&arguments.backbone)?;
+    let file = TensorFile::open(&arguments.file)?;
+    let input = match &arguments.input {
+        Some(input) => Some(serde_json::from_value(json!(input)).map_err(|_| Error::Usage {
+            message: format!("there is no input `{input}`"),
+            help: "write `torchvision`, `plus-minus-one` or `caffe`".into(),
+        })?),
+        None => input_of(&file)?,
+    };
+    let input = input.ok_or_else(|| Error::Usage {
+        message: format!("`{}` does not say how pixels are scaled", arguments.file.display()),
+        help: "add `--input torchvision`, `plus-minus-one` or `caffe`".into(),
+    })?;
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("safetensors"));
+    if same_file(&out, &arguments.file) {
+        return Err(Error::Usage {
+            message: format!("`{}` would be written over itself", out.display()),
+            help: "name another file with `--out`".into(),
+        });
+    }
+    let wanted = tensors_of(backbone);
+    let account = Account::new(&file, &wanted);
+    account.complete(&file)?;
+    let header = [
+        (facts::BACKBONE.to_owned(), backbone.name().to_owned()),
+        (facts::INPUT.to_owned(), plain(&json!(input))),
+    ];
+    write_whole(&out, &convert(&file, wanted, header.into())?)?;
+    let (loaded, left) = (account.loaded.len(), account.unexpected.len());
+    print(&format!("{}: {loaded} tensors, {left} left out\n", out.display()))
+}
+
+fn inspect(arguments: &InspectArguments) -> Result<()> {
+    let file = TensorFile::open(&arguments.file)?;
+    let backbone = arguments.backbone.as_deref().map(named).transpose()?;
+    let account = backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it))));
+    if arguments.json {
+        return print_json(&inspection(&file, account.as_ref()));
+    }
+    let mut text = String::new();
+    for it in file.tensors() {
+        let _ = writeln!(text, "{:48} {:9} {:?}", it.name, it.dtype.name(), it.shape);
+    }
+    let (tensors, numbers) = totals(&file);
+    let format = file.format.name();
+    let _ = writeln!(text, "{format}, {tensors} tensors, {numbers} numbers");
+    for (name, value) in &file.facts {
+        let _ = writeln!(text, "header: {name} = {value}");
+    }
+    if let Some((backbone, account)) = account {
+        let _ = write!(text, "{}", said(backbone, &account));
+    }
+    print(&text)
+}
+
+/// What a backbone would take from a file, in words.
+fn said(backbone: &str, account: &Account) -> String {
+    let Account { loaded, missing, reshaped, unexpected } = account;
+    let wanted = loaded.len() + missing.len() + reshaped.len();
+    let mut text = format!("{backbone}: {} of {wanted} tensors fit\n", loaded.len());
+    let mut list = |title: &str, names: &mut dyn Iterator<Item = String>| {
+        for name in names {
+            let _ = writeln!(text, "{title}: {name}");
+        }
+    };
+    list("missing", &mut missing.iter().cloned());
+    let mut shapes = reshaped
+        .iter()
+        .map(|(name, there, wanted)| format!("{name} is {there:?}, should be {wanted:?}"));
+    list("of another shape", &mut shapes);
+    list("left out", &mut unexpected.iter().cloned());
+    text
+}
+
+fn inspection(file: &TensorFile, account: Option<&(&str, Account)>) -> serde_json::Value {
+    let (tensors, numbers) = totals(file);
+    let listed = file
+        .tensors()
+        .map(|it| json!({ "name": it.name, "dtype": it.dtype.name(), "shape": it.shape }));
+    let mut inspection = json!({
+        "format": file.format.name(), "tensors": tensors, "numbers": numbers,
+        "header": file.facts, "list": listed.collect::<Vec<_>>(),
+    });
+    if let Some((backbone, it)) = account {
+        let reshaped = it
+            .reshaped
+            .iter()
+            .map(|(name, there, wanted)| json!({ "name": name, "shape": there, "wanted": wanted }));
+        inspection["account"] = json!({
+            "backbone": backbone, "loaded": it.loaded, "missing": it.missing,
+            "reshaped": reshaped.collect::<Vec<_>>(), "unexpected": it.unexpected,
+        });
+    }
+    inspection
+}
+
+/// How many tensors a file has, and how many numbers in all.
+fn totals(file: &TensorFile) -> (usize, usize) {
+    let numbers = file.tensors().map(|it| it.shape.iter().product::<usize>()).sum();
+    (file.tensors().count(), numbers)
+}
+
+fn all_published() -> Vec<(Backbone, Published)> {
+    let all = Backbone::ALL.iter();
+    all.flat_map(|backbone| backbone.published().iter().map(|it| (*backbone, *it))).collect()
+}
+
+/// The backbone that `model.backbone` calls `name`.
+fn named(name: &str) -> Result<Backbone> {
+    let mut all = Backbone::ALL.iter().copied();
+    let names = Backbone::ALL.iter().map(|it| it.name()).collect::<Vec<_>>();
+    all.find(|it| it.name() == name).ok_or_else(|| Error::Usage {
+        message: format!("there is no backbone `{name}`"),
+        help: format!("there are {}", names.join(", ")),
+    })
+}
+
+/// A JSON string without its quotes.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn print_json(value: &serde_json::Value) -> Result<()> {
+    print(&format!("{value:#}\n"))
+}

@@ -1,0 +1,356 @@
+//! Files of others, downloaded once into the user's cache folder, resumed where they broke off, and verified.
+//!
+//! A file that has its own name there is complete and was verified: its digest lies beside it as
+//! `<name>.sha256`. Whoever puts a file there by hand has it verified the first time it is needed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use sha2::{Digest, Sha256};
+use ureq::http::StatusCode;
+use ureq::http::header::{CONTENT_RANGE, RANGE};
+use ureq::{Agent, Body, Proxy};
+
+use crate::error::{Error, Result};
+use crate::mapped;
+use crate::store::{lock, write_whole};
+
+/// How often in a row a download may break off without a new byte.
+const TRIES: u32 = 3;
+
+/// How long to wait before the first new try; before the next, twice as long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to wait for a connection, and for the next bytes of one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Progress is said at most this often.
+const SAY_EVERY: Duration = Duration::from_millis(100);
+
+/// Bytes that are read at once.
+const CHUNK: usize = 128 << 10;
+
+/// A file of someone else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remote<'a> {
+    /// Where it is published.
+    pub url: &'a str,
+    /// The digest of its content in hexadecimal digits, or the first of them where no more is published.
+    pub sha256: &'a str,
+}
+
+impl Remote<'_> {
+    /// The last part of its address.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or(self.url)
+    }
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are there.
+    pub done: u64,
+    /// Bytes of the whole file, if the server says so.
+    pub of: Option<u64>,
+}
+
+/// The folder of downloaded files.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Where files are fetched instead of from their own addresses.
+    mirror: Option<String>,
+    proxy: Option<Proxy>,
+}
+
+/// Why a download stopped.
+enum Stop {
+    /// Trying again may help.
+    Broken(String),
+    /// Trying again will not help.
+    Refused(String),
+    /// Something else, with its own words.
+    Failed(Error),
+}
+
+impl Cache {
+    /// The user's: `$FERRITE_CACHE`, else `$XDG_CACHE_HOME/ferrite`, else `~/.cache/ferrite`, and in it
+    /// `weights`. `$FERRITE_MIRROR` is an address that is asked for every file instead of its own.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if no variable says where that is.
+    pub fn of_user() -> Result<Self> {
+        let path = |name: &str| {
+            std::env::var_os(name).map(PathBuf::from).filter(|it| !it.as_os_str().is_empty())
+        };
+        let folder = path("FERRITE_CACHE")
+            .or_else(|| path("XDG_CACHE_HOME").map(|it| it.join("ferrite")))
+            .or_else(|| path("HOME").map(|it| it.join(".cache/ferrite")));
+        let folder = folder.ok_or_else(|| Error::Usage {
+            message: "there is no home folder to keep downloaded weights in".into(),
+            help: "set FERRITE_CACHE to a folder".into(),
+        })?;
+        let folder = folder.join("weights");
+        let mirror = std::env::var("FERRITE_MIRROR").ok().filter(|it| !it.is_empty());
+        Ok(Self { folder, mirror, proxy: Proxy::try_from_env() })
+    }
+
+    /// Where `remote` lies once it is there.
+    pub fn path(&self, remote: Remote<'_>) -> PathBuf {
+        self.folder.join(remote.name())
+    }
+
+    /// Where `remote` lies if it is there and is what it should be.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it has another digest; [`Error::File`] if it cannot be read.
+    pub fn find(&self, remote: Remote<'_>) -> Result<Option<PathBuf>> {
+        let path = self.path(remote);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        if known_digest(&path).is_some_and(|it| it.starts_with(remote.sha256)) {
+            return Ok(Some(path));
+        }
+        let digest = digest(&path)?;
+        if !digest.starts_with(remote.sha256) {
+            return Err(Error::Damaged {
+                message: format!("its sha256 is {digest}, but should be {}", remote.sha256),
+                help: "delete it: it is then downloaded again".into(),
+                path,
+            });
+        }
+        remember(&path, &digest);
+        Ok(Some(path))
+    }
+
+    /// `remote` as a file: found, or downloaded by one process at a time. `say` hears how far it is,
+    /// `interrupted` whether the user wants to stop; what is there by then is kept for the next time.
+    ///
+    /// # Errors
+    /// [`Error::Download`] if it cannot be had, with where to put it by hand; [`Error::Interrupted`].
+    pub fn fetch(
+        &self,
+        remote: Remote<'_>,
+        say: &mut dyn FnMut(Progress),
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<PathBuf> {
+        if let Some(found) = self.find(remote)? {
+            return Ok(found);
+        }
+        fs::create_dir_all(&self.folder).map_err(Error::file("cannot create", &self.folder))?;
+        let path = self.path(remote);
+        let lock_path = beside(&path, "lock");
+        let lock = lock(&lock_path)?;
+        // Another process may have fetched it while this one waited.
+        if let Some(found) = self.find(remote)? {
+            return Ok(found);
+        }
+        let part = beside(&path, "part");
+        self.download(remote, &part, say, interrupted)?;
+        let digest = digest(&part)?;
+        if !digest.starts_with(remote.sha256) {
+            fs::remove_file(&part).map_err(Error::file("cannot remove", &part))?;
+            let message = format!(
+                "what came has the sha256 {digest}, but it should be {}; it was thrown away",
+                remote.sha256
+            );
+            return Err(self.cannot(remote, message));
+        }
+        fs::rename(&part, &path).map_err(Error::file("cannot rename", &part))?;
+        remember(&path, &digest);
+        drop(lock);
+        let _ = fs::remove_file(&lock_path);
+        Ok(path)
+    }
+
+    /// Brings all of `remote` into `part`, going on with what is there.
+    fn download(
+        &self,
+        remote: Remote<'_>,
+        part: &Path,
+        say: &mut dyn FnMut(Progress),
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let before = length(part);
+            let message = match self.attempt(remote, part, say, interrupted) {
+                Ok(()) => return Ok(()),
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Refused(message)) => return Err(self.cannot(remote, message)),
+                Err(Stop::Broken(message)) => message,
+            };
+            tries = if length(part) > before { 1 } else { tries + 1 };
+            if tries >= TRIES {
+                return Err(self.cannot(remote, message));
+            }
+            std::thread::sleep(PAUSE * 2_u32.pow(tries - 1));
+        }
+    }
+
+    fn attempt(
+        &self,
+        remote: Remote<'_>,
+        part: &Path,
+        say: &mut dyn FnMut(Progress),
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), Stop> {
+        let there = length(part);
+        let mut request = self.agent().get(self.address(remote));
+        if there > 0 {
+            request = request.header(RANGE, format!("bytes={there}-"));
+        }
+        let answer = request.call().map_err(|it| unreachable(&it))?;
+        let from = match answer.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if range_start(&answer) == Some(there) => there,
+            // Nothing is left to be sent: what is there is the whole file, or is not this file.
+            StatusCode::RANGE_NOT_SATISFIABLE => return Ok(()),
+            status if status.is_server_error() => {
+                return Err(Stop::Broken(format!("the server says {status}")));
+            }
+            status => return Err(Stop::Refused(format!("the server says {status}"))),
+        };
+        let of = answer.body().content_length().map(|it| it + from);
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(part);
+        let mut file = file.map_err(failed(part))?;
+        file.set_len(from).map_err(failed(part))?;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(from)).map_err(failed(part))?;
+        let done = copy(answer.into_body(), (&mut file, part), from, &mut |done| {
+            say(Progress { done, of });
+            interrupted()
+        })?;
+        file.sync_data().map_err(failed(part))?;
+        match of {
+            Some(of) if done < of => {
+                Err(Stop::Broken(format!("the connection ended after {done} of {of} bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn address(&self, remote: Remote<'_>) -> String {
+        match &self.mirror {
+            Some(mirror) => format!("{}/{}", mirror.trim_end_matches('/'), remote.name()),
+            None => remote.url.to_owned(),
+        }
+    }
+
+    fn agent(&self) -> Agent {
+        Agent::config_builder()
+            .proxy(self.proxy.clone())
+            .http_status_as_error(false)
+            .timeout_resolve(Some(PATIENCE))
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE))
+            .user_agent(concat!("ferrite/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into()
+    }
+
+    fn cannot(&self, remote: Remote<'_>, message: String) -> Error {
+        let Remote { url, sha256 } = remote;
+        let path = self.path(remote);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let is = if sha256.len() == 64 { "is" } else { "begins with" };
+        Error::Download {
+            url: self.address(remote),
+            message,
+            help: format!(
+                "without a network, put the file at `{}`; it is published at {url}, and its sha256 {is} \
+                 {sha256}. A proxy is taken from HTTPS_PROXY, another server from FERRITE_MIRROR",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Appends what comes to the file, and tells `heard` every now and then how much is there; true stops it.
+fn copy(
+    body: Body,
+    (file, path): (&mut File, &Path),
+    from: u64,
+    heard: &mut dyn FnMut(u64) -> bool,
+) -> Result<u64, Stop> {
+    let mut reader = body.into_reader();
+    let mut chunk = vec![0; CHUNK];
+    let mut done = from;
+    let mut said: Option<Instant> = None;
+    loop {
+        let count = reader.read(&mut chunk);
+        let count = count.map_err(|it| Stop::Broken(format!("the connection broke off ({it})")))?;
+        file.write_all(&chunk[..count]).map_err(failed(path))?;
+        done += count as u64;
+        if count == 0 || said.is_none_or(|it| it.elapsed() >= SAY_EVERY) {
+            said = Some(Instant::now());
+            if heard(done) {
+                return Err(Stop::Failed(Error::Interrupted));
+            }
+        }
+        if count == 0 {
+            return Ok(done);
+        }
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Stop {
+    let path = path.to_owned();
+    move |error| Stop::Failed(Error::file("cannot write", path)(error))
+}
+
+fn unreachable(error: &ureq::Error) -> Stop {
+    match error {
+        ureq::Error::HostNotFound => Stop::Refused("the server's name is not known here".into()),
+        it => Stop::Broken(it.to_string()),
+    }
+}
+
+/// The first byte that an answer to a request for a range holds.
+fn range_start(answer: &ureq::http::Response<Body>) -> Option<u64> {
+    let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+}
+
+fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |it| it.len())
+}
+
+/// The file `path` with another ending behind its own.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// The digest beside a file, unless the file changed since.
+fn known_digest(path: &Path) -> Option<String> {
+    let beside = beside(path, "sha256");
+    let changed = |it: &Path| it.metadata().and_then(|it| it.modified()).ok();
+    let text = std::fs::read_to_string(&beside).ok()?;
+    (changed(&beside)? >= changed(path)?).then(|| text.trim().to_owned())
+}
+
+fn remember(path: &Path, digest: &str) {
+    // Where it cannot be written, the file is verified again the next time.
+    let _ = write_whole(&beside(path, "sha256"), digest.as_bytes());
+}
+
+/// The sha256 of a file in hexadecimal digits.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be read.
+pub fn digest(path: &Path) -> Result<String> {
+    let bytes = mapped::map(path).map_err(Error::file("cannot read", path))?;
+    Ok(Sha256::digest(&bytes).iter().map(|it| format!("{it:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! Downloads from a server on this machine that answers well, badly, and not at all.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// How the server answers one request.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    /// What is asked for.
+    Well,
+    /// Everything, whatever range is asked for.
+    Whole,
+    /// As `Well`, but the connection ends after so many bytes.
+    Break(usize),
+    /// A status without a body.
+    Status(&'static str),
+}
+
+/// A server that gives its answers in order, the last one for ever, and remembers what it was asked.
+struct Server {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn new(content: &[u8], answers: &[Answer]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (content, answers) = (content.to_vec(), answers.to_vec());
+        let heard = Arc::clone(&asked);
+        // Ends with the process of the tests.
+        std::thread::spawn(move || {
+            for (count, stream) in listener.incoming().enumerate() {
+                let answer = answers[count.min(answers.len() - 1)];
+                // A client that went away has no need of an answer.
+                let _ = respond(&mut stream.unwrap(), answer, &content, &heard);
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// The ranges that were asked for; empty for the whole.
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn respond(
+    stream: &mut TcpStream,
+    answer: Answer,
+    content: &[u8],
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut range = String::new();
+    for line in BufReader::new(&*stream).lines() {
+        let line = line?.to_lowercase();
+        if let Some(said) = line.strip_prefix("range: ") {
+            said.clone_into(&mut range);
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    asked.lock().unwrap().push(range.clone());
+    let from = range.strip_prefix("bytes=").and_then(|it| it.strip_suffix('-'));
+    let from = from.map(|it| it.parse::<usize>().unwrap());
+    let from = if matches!(answer, Answer::Whole) { None } else { from };
+    let end = "connection: close\r\n\r\n";
+    let (head, body) = match (answer, from) {
+        (Answer::Status(status), _) => (format!("{status}\r\ncontent-length: 0\r\n"), &[][..]),
+        (_, Some(from)) if from >= content.len() => {
+            ("416 Range Not Satisfiable\r\ncontent-length: 0\r\n".into(), &[][..])
+        }
+        (_, Some(from)) => {
+            let (last, all) = (content.len() - 1, content.len());
+            let range = format!("content-range: bytes {from}-{last}/{all}");
+            (
+                format!("206 Partial Content\r\n{range}\r\ncontent-length: {}\r\n", all - from),
+                &content[from..],
+            )
+        }
+        (_, None) => (format!("200 OK\r\ncontent-length: {}\r\n", content.len()), content),
+    };
+    write!(stream, "HTTP/1.1 {head}{end}")?;
+    let body =
+        if let Answer::Break(after) = answer { &body[..after.min(body.len())] } else { body };
+    stream.write_all(body)
+}
+
+/// A megabyte that is no repetition.
+fn content() -> Vec<u8> {
+    (0..1_u32 << 18).flat_map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|it| format!("{it:02x}")).collect()
+}
+
+/// A cache that asks `server` for everything.
+fn cache(server: &Server) -> (TempDir, Cache) {
+    let folder = tempfile::tempdir().unwrap();
+    let mirror = Some(server.address.clone());
+    let cache = Cache { folder: folder.path().join("weights"), mirror, proxy: None };
+    (folder, cache)
+}
+
+const URL: &str = "https://example.invalid/models/net-0123.pth";
+
+fn fetch(cache: &Cache, sha256: &str) -> Result<PathBuf> {
+    cache.fetch(Remote { url: URL, sha256 }, &mut |_| {}, &|| false)
+}
+
+/// Names of the files in the cache.
+fn files(cache: &Cache) -> Vec<String> {
+    let entries = cache.folder.read_dir().unwrap().map(|it| it.unwrap().file_name());
+    let mut names: Vec<_> = entries.map(|it| it.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Checks that a fetch from a server with these answers ends well, and which ranges it asked for.
+#[track_caller]
+fn check_fetched(answers: &[Answer], asked: &[&str]) {
+    let content = content();
+    let server = Server::new(&content, answers);
+    let (_folder, cache) = cache(&server);
+    let digest = sha256(&content);
+    let path = fetch(&cache, &digest[..9]).unwrap();
+    assert!(std::fs::read(&path).unwrap() == content);
+    assert_eq!(server.asked(), asked);
+    assert_eq!(files(&cache), ["net-0123.pth", "net-0123.pth.sha256"]);
+    assert_eq!(known_digest(&path), Some(digest.clone()));
+    assert_eq!(fetch(&cache, &digest).unwrap(), path);
+    assert_eq!(server.asked().len(), asked.len(), "what is there is not asked for again");
+}
+
+#[test]
+fn a_file_comes_whole_once() {
+    check_fetched(&[Answer::Well], &[""]);
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_broke_off() {
+    check_fetched(&[Answer::Break(300_000), Answer::Well], &["", "bytes=300000-"]);
+    let asked = ["", "bytes=1000-", "bytes=2000-", "bytes=3000-", "bytes=4000-"];
+    let broken = [Answer::Break(1000); 4];
+    check_fetched(&[&broken[..], &[Answer::Well]].concat(), &asked);
+}
+
+#[test]
+fn a_server_without_ranges_sends_everything_again() {
+    check_fetched(&[Answer::Break(300_000), Answer::Whole], &["", "bytes=300000-"]);
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again() {
+    check_fetched(&[Answer::Status("503 Service Unavailable"), Answer::Well], &["", ""]);
+}
+
+#[test]
+fn a_download_that_was_complete_but_not_yet_verified_is_taken() {
+    let content = content();
+    let server = Server::new(&content, &[Answer::Well]);
+    let (_folder, cache) = cache(&server);
+    std::fs::create_dir_all(&cache.folder).unwrap();
+    std::fs::write(cache.folder.join("net-0123.pth.part"), &content).unwrap();
+    fetch(&cache, &sha256(&content)).unwrap();
+    assert_eq!(server.asked(), ["bytes=1048576-"]);
+}
+
+/// Checks what is said when nothing comes, and what stays in the cache.
+#[track_caller]
+fn check_failure(server: &Server, says: &str, kept: &[&str]) {
+    let (_folder, cache) = cache(server);
+    let error = fetch(&cache, "0123").unwrap_err();
+    assert!(error.to_string().contains(says), "{error}");
+    assert_eq!(error.exit_code(), 7);
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    let path = cache.folder.join("net-0123.pth").display().to_string();
+    assert!([&*path, URL, "0123"].iter().all(|it| help.contains(it)), "{help}");
+    let mut left = files(&cache);
+    left.retain(|it| it != "net-0123.pth.lock");
+    assert_eq!(left, kept);
+}
+
+#[test]
+fn what_has_another_digest_is_thrown_away() {
+    let server = Server::new(b"something else", &[Answer::Well]);
+    check_failure(&server, "but it should be 0123; it was thrown away", &[]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_asked_for_twice() {
+    let server = Server::new(b"", &[Answer::Status("404 Not Found")]);
+    check_failure(&server, "the server says 404 Not Found", &[]);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn what_came_before_a_server_gave_up_is_kept() {
+    let answers = [Answer::Break(1000), Answer::Break(0)];
+    let server = Server::new(&content(), &answers);
+    check_failure(&server, "the connection", &["net-0123.pth.part"]);
+    assert_eq!(server.asked().len(), 1 + TRIES as usize - 1);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    check_failure(&Server { address, asked: Arc::default() }, "refused", &[]);
+}
+
+#[test]
+fn an_interrupted_download_keeps_what_came() {
+    let content = content();
+    let server = Server::new(&content, &[Answer::Well]);
+    let (_folder, cache) = cache(&server);
+    let digest = sha256(&content);
+    let remote = Remote { url: URL, sha256: &digest };
+    let mut said = Vec::new();
+    let error = cache.fetch(remote, &mut |it| said.push(it), &|| true).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error}");
+    assert!(said[0].done > 0 && said[0].of == Some(1 << 20), "{said:?}");
+    assert!(length(&cache.folder.join("net-0123.pth.part")) > 0);
+    fetch(&cache, &digest).unwrap();
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn two_at_once_download_once() {
+    let content = content();
+    let server = Server::new(&content, &[Answer::Well]);
+    let (_folder, cache) = cache(&server);
+    let digest = sha256(&content);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| fetch(&cache, &digest).unwrap());
+        }
+    });
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn a_file_put_there_by_hand_is_verified() {
+    let server = Server::new(b"", &[Answer::Status("404 Not Found")]);
+    let (_folder, cache) = cache(&server);
+    std::fs::create_dir_all(&cache.folder).unwrap();
+    let path = cache.folder.join("net-0123.pth");
+    std::fs::write(&path, b"mine").unwrap();
+    fetch(&cache, &sha256(b"mine")).unwrap();
+    assert_eq!(known_digest(&path), Some(sha256(b"mine")));
+    let error = fetch(&cache, "0123").unwrap_err();
+    let says = format!("its sha256 is {}, but should be 0123", sha256(b"mine"));
+    assert!(error.to_string().contains(&says), "{error}");
+    assert!(path.exists());
+}

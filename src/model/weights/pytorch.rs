@@ -1,0 +1,248 @@
+//! PyTorch's files, `.pth` and `.pt`: the zip format that `torch.save` writes since 1.6, and the one before.
+//!
+//! Both hold a pickle, which [`pickle`] reads as data, and the storages that it refers to.
+
+use std::collections::HashMap;
+use std::io::{Cursor, Read};
+use std::ops::Range;
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::model::weights::dtype::Dtype;
+use crate::model::weights::file::{Bytes, Home, Stored, Tensors};
+use crate::model::weights::pickle::{self, Objects, Tensor, Value};
+
+/// A zip archive in memory.
+pub(super) type Archive = ZipArchive<Cursor<Bytes>>;
+
+/// What both formats begin with: a zip archive, or the pickled number `0x1950a86a20f9469cfc6c`.
+const ZIP: &[u8] = b"PK\x03\x04";
+const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+/// The version of the older format; there is no other.
+const PROTOCOL: i128 = 1001;
+
+/// The names of fifty thousand tensors fit into it. A longer pickle is not read.
+const LONGEST_PICKLE: usize = 8 << 20;
+
+/// PyTorch does not compress; what others compressed must not fill the memory.
+const LARGEST_COMPRESSED: u64 = 1 << 30;
+
+/// Where training scripts put the state dict in what they save.
+const NESTED: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+
+/// How deep.
+const DEEPEST: usize = 4;
+
+pub(super) fn is_zip(bytes: &[u8]) -> bool {
+    bytes.starts_with(ZIP)
+}
+
+pub(super) fn is_legacy(bytes: &[u8]) -> bool {
+    bytes.starts_with(LEGACY)
+}
+
+/// The tensors of a file in the zip format, and its archive.
+///
+/// # Errors
+/// What is wrong with the file, as the end of a sentence.
+pub(super) fn open_zip(bytes: Bytes) -> Result<(Tensors, Archive), String> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|it| broken(&it))?;
+    let root = archive.file_names().find_map(|it| {
+        let name = it.ok()?;
+        let root = name.strip_suffix("/data.pkl")?;
+        (!root.contains('/')).then(|| root.to_owned())
+    });
+    let root = root.ok_or("it is a zip archive, but none that `torch.save` wrote")?;
+    if archive.index_for_name(&format!("{root}/constants.pkl")).is_some() {
+        return Err("it is a TorchScript program, not the weights of one".into());
+    }
+    if archive.index_for_name(&format!("{root}/byteorder")).is_some() {
+        let order = entry(&mut archive, &format!("{root}/byteorder"), 16)?;
+        if order != b"little" {
+            return Err("it was written on a machine with another byte order".into());
+        }
+    }
+    let text = entry(&mut archive, &format!("{root}/data.pkl"), LONGEST_PICKLE)?;
+    let (value, objects, _) = pickle::read(&text)?;
+    let mut tensors = Tensors::new();
+    let mut sizes = HashMap::new();
+    for (name, tensor) in state_dict(value, &objects)? {
+        let storage = objects.storages[tensor.storage];
+        let home = format!("{root}/data/{}", storage.key);
+        let size = match sizes.get(&home) {
+            Some(size) => *size,
+            None => *sizes.entry(home.clone()).or_insert(entry_size(&mut archive, &home)?),
+        };
+        let there = size / storage.dtype.map_or(1, |it| it.size().max(1));
+        if there != storage.elements {
+            return Err(format!(
+                "the storage of `{name}` holds {there} numbers instead of {}",
+                storage.elements
+            ));
+        }
+        tensors.insert(name.to_owned(), stored(name, tensor, Home::Entry(home), (0, size))?);
+    }
+    Ok((tensors, archive))
+}
+
+/// The bytes of an entry of a zip archive, of which there are at most `most`; checked by their sum.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub(super) fn entry(archive: &mut Archive, name: &str, most: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let entry = archive.by_name(name).map_err(|it| broken(&it))?;
+    let read = entry.take(most as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|it| format!("`{name}` in it is damaged ({it})"))?;
+    if bytes.len() > most {
+        return Err(format!("`{name}` in it is larger than it says, or than it may be"));
+    }
+    Ok(bytes)
+}
+
+/// How many bytes an entry of a zip archive says to have.
+///
+/// # Errors
+/// If it is not there, or cannot be so large.
+pub(super) fn entry_size(archive: &mut Archive, name: &str) -> Result<usize, String> {
+    let entry = archive.by_name(name).map_err(|it| match it {
+        ZipError::FileNotFound => format!("`{name}` is not in it"),
+        it => broken(&it),
+    })?;
+    let (packed, size) = (entry.compressed_size(), entry.size());
+    if packed != size && size > LARGEST_COMPRESSED {
+        return Err(format!("`{name}` in it is compressed and too large"));
+    }
+    usize::try_from(size).map_err(|_| format!("`{name}` in it is too large"))
+}
+
+fn broken(error: &ZipError) -> String {
+    format!("it is no complete PyTorch file ({error})")
+}
+
+/// The tensors of a file in the older format: four pickles, then every storage behind its length.
+///
+/// # Errors
+/// What is wrong with the file, as the end of a sentence.
+pub(super) fn open_legacy(bytes: &[u8]) -> Result<Tensors, String> {
+    let mut at = 0;
+    let mut next = || {
+        let end = bytes.len().min(at + LONGEST_PICKLE);
+        let (value, objects, taken) = pickle::read(&bytes[at..end])?;
+        at += taken;
+        Ok::<_, String>((value, objects))
+    };
+    next()?;
+    if next()?.0 != Value::Int(PROTOCOL) {
+        return Err("it has a version that PyTorch never had".into());
+    }
+    let (machine, facts) = next()?;
+    if fact(machine, &facts, "little_endian") != Some(Value::Bool(true)) {
+        return Err("it was written on a machine with another byte order".into());
+    }
+    let (value, objects) = next()?;
+    let (keys, lists) = next()?;
+    let Value::List(keys) = keys else { return Err("it does not list its storages".into()) };
+    let named = state_dict(value, &objects)?;
+    let homes = storages(bytes, at, &objects, &lists.lists[keys])?;
+    let mut tensors = Tensors::new();
+    for (name, tensor) in named {
+        let storage = objects.storages[tensor.storage];
+        let home = homes.get(storage.key);
+        let home = home.ok_or_else(|| format!("the storage of `{name}` is not in it"))?;
+        let available = (storage.start, home.len());
+        tensors
+            .insert(name.to_owned(), stored(name, tensor, Home::Bytes(home.clone()), available)?);
+    }
+    Ok(tensors)
+}
+
+/// Where in `bytes` each storage lies, from `at` on.
+fn storages<'a>(
+    bytes: &[u8],
+    mut at: usize,
+    objects: &Objects<'a>,
+    keys: &[Value<'a>],
+) -> Result<HashMap<&'a str, Range<usize>>, String> {
+    let widths = objects.storages.iter().map(|it| (it.key, it.dtype.map_or(1, Dtype::size)));
+    let widths: HashMap<&str, usize> = widths.collect();
+    let mut homes = HashMap::new();
+    for key in keys {
+        let Value::Text(key) = key else { return Err("a storage has no name".into()) };
+        let (key, width) = widths
+            .get_key_value(key)
+            .ok_or("it lists a storage that none of its tensors refers to")?;
+        let cut = || format!("it is cut off: of {} storages it holds {}", keys.len(), homes.len());
+        let count = bytes.get(at..at + 8).and_then(|it| it.first_chunk()).ok_or_else(cut)?;
+        let length = usize::try_from(u64::from_le_bytes(*count)).ok();
+        let length = length.and_then(|it| it.checked_mul(*width));
+        let end = length.and_then(|it| it.checked_add(at + 8)).filter(|it| *it <= bytes.len());
+        let end = end.ok_or_else(cut)?;
+        homes.insert(*key, at + 8..end);
+        at = end;
+    }
+    Ok(homes)
+}
+
+fn fact<'a>(dict: Value<'a>, objects: &Objects<'a>, key: &str) -> Option<Value<'a>> {
+    let Value::Dict(dict) = dict else { return None };
+    let found = objects.dicts[dict].iter().find(|(it, _)| *it == Value::Text(key));
+    found.map(|(_, value)| *value)
+}
+
+/// The named tensors of what was saved: a state dict, or a dictionary that holds one.
+fn state_dict<'a, 'o>(
+    value: Value<'a>,
+    objects: &'o Objects<'a>,
+) -> Result<Vec<(&'a str, &'o Tensor)>, String> {
+    let mut dict = value;
+    for _ in 0..DEEPEST {
+        let inside = NESTED.iter().filter_map(|key| fact(dict, objects, key));
+        match inside.into_iter().find(|it| matches!(it, Value::Dict(_))) {
+            Some(inside) => dict = inside,
+            None => break,
+        }
+    }
+    let Value::Dict(dict) = dict else {
+        return Err("what it holds is no dictionary of tensors".into());
+    };
+    let named = objects.dicts[dict].iter().filter_map(|it| match it {
+        (Value::Text(name), Value::Tensor(index)) => Some((*name, &objects.tensors[*index])),
+        _ => None,
+    });
+    let named: Vec<_> = named.collect();
+    if named.is_empty() { Err("it holds no tensor by name".into()) } else { Ok(named) }
+}
+
+/// A tensor in its home, of which `size` bytes are there, the first `start` elements not its own.
+fn stored(
+    name: &str,
+    tensor: &Tensor,
+    home: Home,
+    (start, size): (usize, usize),
+) -> Result<Stored, String> {
+    let wrong = || {
+        format!(
+            "`{name}` with shape {:?}, strides {:?} and offset {} does not lie within its storage",
+            tensor.shape, tensor.strides, tensor.offset
+        )
+    };
+    let elements = tensor.shape.iter().try_fold(1_usize, |all, it| all.checked_mul(*it));
+    let elements = elements.ok_or_else(wrong)?;
+    let offset = start.checked_add(tensor.offset).ok_or_else(wrong)?;
+    let steps = tensor.shape.iter().zip(&tensor.strides);
+    let last = steps.clone().try_fold(offset, |last, (size, stride)| {
+        last.checked_add(size.saturating_sub(1).checked_mul(*stride)?)
+    });
+    let there = size / tensor.dtype.size().max(1);
+    // An expanded tensor repeats its elements without having them; saving a network never makes one.
+    let fits = elements == 0 || elements <= there && last.is_some_and(|it| it < there);
+    if !fits {
+        return Err(wrong());
+    }
+    let (shape, strides) = (tensor.shape.clone(), tensor.strides.clone());
+    let offset = if elements == 0 { 0 } else { offset };
+    Ok(Stored { dtype: tensor.dtype, shape, strides, offset, home })
+}

@@ -1,0 +1,110 @@
+//! Weight files from outside: published ones, the user's own, and those that mean harm.
+
+use std::path::Path;
+
+use ferrite::model::weights::file::TensorFile;
+use ferrite::store::record::State;
+
+use crate::place::{Place, SMALL};
+
+/// The published file of MobileNetV2, and its digest.
+const NAME: &str = "mobilenet_v2-b0353104.pth";
+const DIGEST: &str = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889";
+
+/// An experiment that begins with these weights.
+fn from(weights: &str) -> String {
+    format!("model.weights = {weights}\n{SMALL}")
+}
+
+/// A place in which `drawn.safetensors` is a whole MobileNetV2 with random weights.
+fn with_a_network() -> Place {
+    let place = Place::with(&[("a", SMALL)]);
+    place.sweep_well();
+    let model = std::fs::read(place.run("a").folder.join("model.safetensors")).unwrap();
+    place.write("drawn.safetensors", model);
+    place
+}
+
+fn header(path: &Path, fact: &str) -> Option<String> {
+    TensorFile::open(path).unwrap().facts.remove(fact)
+}
+
+#[test]
+fn published_weights_come_from_the_cache_and_their_input_with_them() {
+    let place = with_a_network();
+    let model = std::fs::read(place.path("drawn.safetensors")).unwrap();
+    // A file of which Ferrite has noted that it is the published one.
+    place.write(&format!("cache/weights/{NAME}"), model);
+    place.write(&format!("cache/weights/{NAME}.sha256"), DIGEST);
+    place.write("experiments/b.toml", from("\"imagenet\""));
+    place.sweep_well();
+    let run = place.run("b");
+    let weights = run.facts.weights.unwrap();
+    assert!(weights.from.ends_with(NAME) && weights.loaded == 260, "{weights:?}");
+    assert_eq!(weights.unexpected, ["classifier.1.bias", "classifier.1.weight"]);
+    let model = run.folder.join("model.safetensors");
+    assert_eq!(header(&model, "input").as_deref(), Some("torchvision"));
+    place
+        .ferrite(&["weights", "list"])
+        .ends_with(0)
+        .says(&format!("there {}", place.path("cache").display()));
+}
+
+#[test]
+fn without_a_network_nothing_runs_and_the_file_to_get_is_named() {
+    let place = Place::with(&[("a", &from("\"imagenet\"")), ("b", SMALL)]);
+    place.ferrite(&["plan"]).ends_with(0).says("2 trials, 2 to do");
+    assert!(!place.path("cache").exists(), "planning needs no file");
+    let told = place.sweep();
+    told.ends_with(7).says("cannot download").says(DIGEST);
+    let words = told.words().replace(' ', "");
+    assert!(words.contains(&place.path(&format!("cache/weights/{NAME}")).display().to_string()));
+    assert!(!place.path("runs/b").exists(), "nothing may run");
+    place.ferrite(&["weights", "fetch", "mobilenet_v2", "--quiet"]).ends_with(7);
+    place.ferrite(&["weights", "fetch", "mobilenet_v3"]).ends_with(2).says("there is no backbone");
+}
+
+#[test]
+fn only_some_backbones_have_newer_weights() {
+    let place = Place::with(&[("a", &from("\"imagenet-v2\"\nmodel.backbone = \"vgg16\""))]);
+    place.ferrite(&["plan"]).ends_with(2).says("this backbone has only `imagenet`");
+}
+
+#[test]
+fn a_file_says_its_input_or_the_experiment_does() {
+    let place = with_a_network();
+    let plain = safetensors::serialize(None::<(&str, safetensors::tensor::TensorView<'_>)>, None);
+    place.write("plain.safetensors", plain.unwrap());
+    place.write("experiments/b.toml", from("{ file = { path = \"plain.safetensors\" } }"));
+    place.ferrite(&["plan"]).ends_with(2).says("b.toml").says("its header does not");
+    let import = ["weights", "import", "drawn.safetensors", "--backbone", "mobilenet_v2"];
+    let caffe = [&import[..], &["--input", "caffe", "--out", "mine.safetensors"]].concat();
+    place.ferrite(&caffe).ends_with(0).says("mine.safetensors: 260 tensors, 2 left out");
+    place.ferrite(&import).ends_with(2).says("would be written over itself");
+    place.write("experiments/b.toml", from("{ file = { path = \"mine.safetensors\" } }"));
+    place.sweep_well();
+    let model = place.run("b").folder.join("model.safetensors");
+    assert_eq!(header(&model, "input").as_deref(), Some("caffe"));
+    let told = place.ferrite(&["weights", "inspect", "mine.safetensors", "--backbone", "vgg16"]);
+    told.ends_with(0).says("vgg16: 0 of 26 tensors fit").says("header: input = caffe");
+    let import = ["weights", "import", "mine.safetensors", "--backbone", "vgg16", "--out", "x"];
+    place.ferrite(&import).ends_with(4).says("the first is `features.0.weight`");
+}
+
+#[test]
+fn a_pickle_that_means_harm_is_refused_by_name_and_the_others_finish() {
+    let file = "{ file = { path = \"evil.pth\", input = \"torchvision\" } }";
+    let place = Place::with(&[("a", &from(file)), ("b", SMALL)]);
+    // What `pickle.dumps` makes of an object whose `__reduce__` is `(os.system, ("touch harm",))`, behind
+    // the number that files of old PyTorch begin with.
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    let rest = b"\x80\x02M\xe9\x03.\x80\x02}X\x0d\0\0\0little_endian\x88s.";
+    let harm = b"\x80\x02cposix\nsystem\nX\x0a\0\0\0touch harm\x85R.";
+    place.write("evil.pth", [&magic[..], rest, harm].concat());
+    place.sweep().ends_with(1).says("1 of 2 trials failed: a/");
+    let State::Failed(failure) = place.run("a").state else { panic!("it must fail") };
+    assert!(failure.exit_code == 4 && failure.message.contains("`posix.system`"), "{failure:?}");
+    assert_eq!(place.run("b").state, State::Finished);
+    place.ferrite(&["weights", "inspect", "evil.pth"]).ends_with(4).says("`posix.system`");
+    assert!(!place.path("harm").exists());
+}
