@@ -9,6 +9,7 @@ use crate::config::Experiment;
 use crate::data::photo::{self, Photo};
 use crate::error::{Error, Result};
 use crate::model::network::{Network, Plan};
+use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::store::Store;
 use crate::store::folder::files;
@@ -63,11 +64,12 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
         return Err(usage(message, help.into()));
     }
-    let settings: Experiment = record.settings.clone().try_into().map_err(|it: toml::de::Error| {
-        let path = folder.join(files::TRIAL);
-        let help = "it must be the trial.toml that the run was made from".into();
-        Error::Damaged { path, message: it.message().to_owned(), help }
-    })?;
+    let settings: Experiment =
+        record.settings.clone().try_into().map_err(|it: toml::de::Error| {
+            let path = folder.join(files::TRIAL);
+            let help = "it must be the trial.toml that the run was made from".into();
+            Error::Damaged { path, message: it.message().to_owned(), help }
+        })?;
     let dataset = record.facts.dataset.as_ref().ok_or_else(|| Error::Damaged {
         path: folder.join(files::EVENTS),
         message: "it does not say what the run was trained on".into(),
@@ -75,7 +77,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
     })?;
     let plan = Plan {
         model: &settings.model,
-        input: weights::input_of(&path)?,
+        input: weights::input_of(&TensorFile::open(&path)?)?.unwrap_or_default(),
         frozen_norm: settings.batch_norm.frozen_layers,
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
@@ -96,11 +98,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
 impl Model {
     /// What it says about each of `pictures`, or why one cannot be read. Views are averaged as when the run
     /// was tested. `done` hears how many are done.
-    pub fn guess(
-        &self,
-        pictures: &[PathBuf],
-        done: &mut dyn FnMut(usize),
-    ) -> Vec<Result<Guess>> {
+    pub fn guess(&self, pictures: &[PathBuf], done: &mut dyn FnMut(usize)) -> Vec<Result<Guess>> {
         let mut guesses = Vec::new();
         for paths in pictures.chunks(BATCH) {
             let photos: Vec<Result<Photo>> =
@@ -134,7 +132,7 @@ impl Model {
         let rows: Vec<u32> = (0..paths.len() as u32).collect();
         let probabilities = torch::without_gradients(|| {
             let x = table.images(&rows);
-            loss::probabilities(self.views.infer(&self.network, x, self.image_size))
+            loss::probabilities(self.views.infer(&self.network, &x, self.image_size))
         });
         let rows = probabilities.chunks(self.classes.len());
         let guess = |(path, row): (&&PathBuf, &[f32])| Guess {

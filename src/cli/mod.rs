@@ -1,8 +1,10 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
+mod data;
 mod interrupt;
 mod new;
 mod plan;
+mod predict;
 mod run;
 mod select;
 mod show;
@@ -15,8 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::data::{DataCommand, data_command};
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
+use crate::cli::predict::{PredictArguments, predict_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
@@ -44,6 +48,8 @@ enum Command {
     Retry(SweepArguments),
     /// Carry out one trial in this process, from its `trial.toml`
     Run(RunArguments),
+    /// Print what the model of a finished run says about pictures
+    Predict(PredictArguments),
     /// Write the report of all runs
     Report(Place),
     /// Print how far every run is
@@ -51,6 +57,9 @@ enum Command {
     /// Published weights and weight files: list, fetch, import, inspect
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Look at images before training on them
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Print the reference manual of experiment files
     Docs,
 }
@@ -71,9 +80,11 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Run(arguments) => run_command(&arguments),
+        Command::Predict(arguments) => predict_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
         Command::Weights(command) => weights_command(&command),
+        Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
     };
     match result {

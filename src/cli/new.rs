@@ -78,7 +78,7 @@ fn blocks(backbone: Backbone) -> [String; 2] {
 }
 
 fn text(backbone: Backbone, data: Data) -> String {
-    let least = backbone.build(&mut Builder::default()).least_image_size;
+    let minimum = backbone.build(&mut Builder::default()).least_image_size;
     let source = match data {
         Data::Fer2013 => {
             "source     = { fer2013 = { csv = \"data/fer2013.csv\" } }\n\
@@ -94,15 +94,15 @@ fn text(backbone: Backbone, data: Data) -> String {
              split      = { train = 0.7, valid = 0.15, test = 0.15 }\n"
         }
     };
-    let (name, size) = (backbone.name(), least.max(96));
-    let [last, middle] = blocks(backbone);
+    let (name, size) = (backbone.name(), minimum.max(96));
+    let [late, middle] = blocks(backbone);
     format!(
         r#"# Every setting is described in docs/config.md; `ferrite plan` says what this file means.
 about = "{name}: first a new head, then everything from {middle} on"
 seeds = [0, 1, 2]
 
 [data]
-{source}image_size = {size}                      # pixels a side; {name} takes {least} and more
+{source}image_size = {size}                      # pixels a side; {name} takes {minimum} and more
 # limit    = 2000                    # for a quick look
 
 # [augment]                          # training images only
@@ -135,7 +135,7 @@ optimizer  = {{ adam = {{ lr = 1e-3 }} }}
 
 [[stages]]
 name           = "fine-tune"
-trainable      = "{middle}"          # from here on; or "{last}", "all", {{ last = 6 }} as Keras counts
+trainable      = "{middle}"          # from here on; or "{late}", "all", {{ last = 6 }} as Keras counts
 epochs         = 30
 batch_size     = 64
 optimizer      = {{ adam = {{ lr = 1e-4 }} }}

@@ -33,8 +33,8 @@ pub fn read(path: &Path, channels: usize, side: usize) -> Result<Photo> {
         message,
         help: "name PNG or JPEG files, or folders of them".into(),
     })?;
-    let (pixels, size) = picture.seen(channels, side as u32);
-    Ok(Photo { pixels, size })
+    let (pixels, shape) = picture.seen(channels, side as u32);
+    Ok(Photo { pixels, size: shape })
 }
 
 /// The pictures that `paths` mean: files as they are, folders as the pictures in and below them, by name.

@@ -197,7 +197,8 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
         stage.end.as_mut().unwrap().checkpoints = vec![kept];
         let (weights, split) = ("valid_accuracy".into(), "test".into());
         let scores = Scores { loss: 1.25, accuracy: 0.4321 };
-        record.facts.others = vec![Evaluation { weights, split, images: 70, scores, viewed: None }];
+        record.facts.others =
+            vec![Evaluation { weights, split, images: 70, scores, viewed: None, leak_free: None }];
         record.settings = format!(
             "[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\nsampling = \"balanced\"\n\
              loss = {{ label_smoothing = 0.0, class_weights = \"none\" }}\nclip = {{ norm = 1.0 }}",

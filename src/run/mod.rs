@@ -10,7 +10,7 @@ mod failure;
 mod features;
 mod stage;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::data::dataset;
@@ -32,6 +32,7 @@ use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::failure::{failure, torch_failure};
 use crate::store::Store;
+use crate::store::clear;
 use crate::store::folder::{RunFolder, files};
 use crate::store::read::finished_key;
 use crate::torch::Device;
@@ -158,6 +159,9 @@ impl Runner<'_> {
             classes: dataset.classes.clone(),
             counts: counts.collect(),
             skipped: dataset.skipped.clone(),
+            unlabelled: dataset.unlabelled.clone(),
+            dropped: dataset.dropped,
+            audit: Some(Box::new(dataset.audit())),
             size: dataset.size,
             pixels: dataset.signal(&dataset.train),
             reused,
@@ -310,10 +314,4 @@ fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
         accuracy: f64::NAN,
         images_per_second: done as f64 / started.elapsed().as_secs_f64().max(1e-9),
     })
-}
-
-/// Takes away what an interrupted attempt has left.
-fn clear(folder: &Path) -> Result<()> {
-    fs_err::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
-    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))
 }

@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod configs;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod learning;

@@ -72,9 +72,9 @@ impl Picture {
         } else {
             self.0.resize_exact(side, side, FilterType::Triangle)
         };
-        let size = [image.height() as usize, image.width() as usize, channels];
+        let shape = [image.height() as usize, image.width() as usize, channels];
         let gray = channels == 1;
-        (if gray { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() }, size)
+        (if gray { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() }, shape)
     }
 
     /// The pixels as [`Shape::stored`] says.
