@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Epoch, Kind, Progress, StageEnd, Stop};
+use crate::event::acts::Stop;
+use crate::event::{Epoch, Kind, Progress, StageEnd};
 use crate::fetch;
 use crate::plan::Trial;
 use crate::sweep::{Outcome, Said};

@@ -1,4 +1,4 @@
-//! What techniques of training did in an epoch.
+//! What techniques of training did: in an epoch, to the weights that are kept, and why a stage ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,4 +39,41 @@ impl Acts {
     pub(in crate::event) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Weights that a stage keeps because they were the best under one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
+    pub monitor: String,
+    /// The epoch they are from.
+    pub epoch: usize,
+    /// The metric in that epoch.
+    pub value: f64,
+}
+
+/// Why a stage ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stop {
+    /// All planned epochs were trained.
+    Completed,
+    /// The monitored value did not improve for `patience` epochs.
+    Early {
+        /// What was monitored, e.g. `valid_loss`.
+        monitor: String,
+        /// Epochs without improvement.
+        patience: usize,
+        /// The best value.
+        best: f64,
+        /// Its epoch; 0 in logs that do not say.
+        #[serde(default)]
+        best_epoch: usize,
+        /// The value in the last epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<f64>,
+        /// What the value had to beat, if anything was set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<f64>,
+    },
 }

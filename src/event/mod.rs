@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::event::acts::Acts;
+use crate::event::acts::{Acts, Kept, Stop};
 use crate::event::audit::{Audit, LeakFree};
 
 /// Version of the events' format, written into the first event of every run.
@@ -236,17 +236,6 @@ pub struct StageEnd {
     pub checkpoints: Vec<Kept>,
 }
 
-/// Weights that a stage keeps because they were the best under one metric.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
-    pub monitor: String,
-    /// The epoch they are from.
-    pub epoch: usize,
-    /// The metric in that epoch.
-    pub value: f64,
-}
-
 /// The test of some weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -375,32 +364,6 @@ pub struct Scores {
     pub loss: f64,
     /// Share of right answers, 0-1.
     pub accuracy: f64,
-}
-
-/// Why a stage ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stop {
-    /// All planned epochs were trained.
-    Completed,
-    /// The monitored value did not improve for `patience` epochs.
-    Early {
-        /// What was monitored, e.g. `valid_loss`.
-        monitor: String,
-        /// Epochs without improvement.
-        patience: usize,
-        /// The best value.
-        best: f64,
-        /// Its epoch; 0 in logs that do not say.
-        #[serde(default)]
-        best_epoch: usize,
-        /// The value in the last epoch.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        last: Option<f64>,
-        /// What the value had to beat, if anything was set.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        baseline: Option<f64>,
-    },
 }
 
 /// Whoever listens to a run.

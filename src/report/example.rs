@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::event::acts::Acts;
+use crate::event::acts::{Acts, Stop};
 use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
 use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, FINAL, Failure, Layer, Network, Noise, Scores,
-    Signal, StageEnd, StageStart, Start, Stop, Weights,
+    Signal, StageEnd, StageStart, Start, Weights,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};
 

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use toml::{Table, Value};
 
-use crate::event::acts::{Clipped, Mixed};
-use crate::event::{Evaluation, FINAL, Kept, Scores};
+use crate::event::acts::{Clipped, Kept, Mixed};
+use crate::event::{Evaluation, FINAL, Scores};
 use crate::report::format;
 use crate::store::record::{Record, Stage};
 

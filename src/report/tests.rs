@@ -8,8 +8,8 @@ use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
 use crate::error::Error;
-use crate::event::acts::{Acts, Clipped, Mixed};
-use crate::event::{Evaluation, Kept, Scores};
+use crate::event::acts::{Acts, Clipped, Kept, Mixed};
+use crate::event::{Evaluation, Scores};
 use crate::store::record::{Record, State};
 
 /// Five runs of four configurations, one of them failed.

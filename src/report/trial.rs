@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::event::{
-    Augmentation, Dataset, Epoch, Layer, Network, Noise, StageStart, Stop, Weights,
-};
+use crate::event::acts::Stop;
+use crate::event::{Augmentation, Dataset, Epoch, Layer, Network, Noise, StageStart, Weights};
 use crate::report::audit;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
 use crate::report::format::{self, counted};
