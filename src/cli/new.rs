@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::print;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
+use crate::model::trainable::resolve;
 
 #[derive(Debug, Args)]
 pub(super) struct NewArguments {
@@ -70,11 +72,17 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     }
 }
 
-/// The names in weight files of the last and of a middle block.
+/// The names in weight files of the last block, and of the first in the last third that Keras does not call
+/// another one by.
 fn blocks(backbone: Backbone) -> [String; 2] {
-    let blocks = backbone.build(&mut Builder::default()).blocks;
-    let name = |index: usize| blocks[index].name.clone();
-    [name(blocks.len() - 1), name(blocks.len() * 2 / 3)]
+    let model = Model { backbone, ..Model::default() };
+    let mut names: Vec<String> =
+        backbone.build(&mut Builder::default()).blocks.into_iter().map(|it| it.name).collect();
+    let names = names.split_off(names.len() * 2 / 3);
+    let last = names.last().cloned().unwrap_or_default();
+    let clear = |it: &String| resolve(&model, &it.as_str().into()).is_ok();
+    let middle = names.into_iter().find(clear).unwrap_or_else(|| last.clone());
+    [last, middle]
 }
 
 fn text(backbone: Backbone, data: Data) -> String {
