@@ -279,7 +279,8 @@ impl Runner<'_> {
         if let Some(noise) = settings.input {
             std.input = network.input_noise(noise, images.pixels.std);
             let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
-            let signal = images.pixels.std * mean(network.pixel_scale());
+            let pixels = images.pixels.std;
+            let signal = pixels * mean(network.gray_level(pixels));
             self.say_noise("input", mean(std.input), signal)?;
         }
         if let Some(noise) = settings.features {
