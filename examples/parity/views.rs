@@ -4,10 +4,10 @@ use std::path::Path;
 
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
-use ferrite::data::{Data, source::Source};
+use ferrite::data::{Data, part::Part, source::Source, split::Split};
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch::{self, Device};
-use ferrite::train::images::{Images, Split};
+use ferrite::train::images::{Images, Split as Rows};
 use ferrite::train::views::{Views, judge};
 
 use crate::exchange::{Output, Result};
@@ -20,7 +20,9 @@ pub(crate) fn judge_all(
     (csv, name): (&Path, &str),
     views: Views,
 ) -> Result<Output> {
-    let data = Data { source: Source::Fer2013 { csv: folder.join(csv) }, ..Data::default() };
+    let [train, valid] = ["Training", "PublicTest"].map(|it| Part::Name(it.into()));
+    let split = Split { train, valid, test: None, seed: 0 };
+    let data = Data { source: Source::Fer2013 { csv: folder.join(csv) }, split, ..Data::default() };
     let decoded = folder.join(format!("{name}.faces"));
     fs_err::create_dir_all(&decoded)?;
     decode(&data, &decoded, &|_, _| {})?;
@@ -29,7 +31,7 @@ pub(crate) fn judge_all(
     let sizes = [image_size, faces.classes.len()];
     let network = load(&folder.join(weights), &Model::default(), how, sizes)?;
     let images = Images::new(&faces, image_size, Device::Cpu);
-    let split = Split { rows: &faces.valid, features: None };
+    let split = Rows { rows: &faces.valid, features: None };
     let judged = torch::without_gradients(|| judge(&split, &network, &images, views, &mut |_| ()));
     let mut output = Output::default();
     let shape = [faces.valid.len(), faces.classes.len()];

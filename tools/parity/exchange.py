@@ -45,7 +45,7 @@ def run_ferrite(folder: Path, program: Path, tasks: List[List[Task]]) -> List[Li
     cases = []
     for name, task in zip(sum(names, []), sum(tasks, [])):
         tensors = task.tensors or {"none": torch.zeros(1)}
-        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"{name}.in.safetensors")
+        save_file({key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}, folder / f"{name}.in.safetensors")
         cases.append({"name": name, "work": task.work})
     (folder / "job.json").write_text(json.dumps(cases, indent=1))
     print(f"Ferrite computes {len(cases)} cases", file=sys.stderr)

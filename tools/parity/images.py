@@ -29,8 +29,12 @@ def levels(images: Tensor) -> Tensor:
 
 
 def scaled(images: Tensor, size: Optional[int] = None) -> Tensor:
-    """Images as a network reads them: within -1..1, three channels, at `size`."""
-    x = levels(images) / 127.5 - 1
+    """Images as a network reads them: within -1..1, three channels, at `size`.
+
+    Multiplied and not divided, which rounds as Ferrite does: the last bit of a pixel can decide between two nearly
+    equal values of a max pooling, and with it where a gradient goes.
+    """
+    x = levels(images) * (1 / 127.5) - 1
     if size is not None:
         x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
     return x.expand(-1, 3, -1, -1)

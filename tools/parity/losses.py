@@ -1,13 +1,12 @@
 """The loss and its gradient against PyTorch's cross_entropy: smoothing, class weights, soft and mixed labels."""
 
-import copy
 import itertools
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
-from exchange import Claim, Comparison, Task, absolute, relative, relative_values
+from exchange import Claim, Comparison, relative, relative_values
 from images import CLASSES, labels
 from networks import natural, network_task, save_tensors, stage
 from torch import Tensor
@@ -20,10 +19,6 @@ class Case(NamedTuple):
     smoothing: float
     weights: object
     labels: str
-
-    def title(self) -> str:
-        weights = self.weights if isinstance(self.weights, str) else "given"
-        return f"cross_entropy, label smoothing {self.smoothing}, class weights {weights}, {self.labels} labels"
 
 
 def cross_entropy(folder: Path) -> Comparison:
@@ -47,14 +42,21 @@ def cross_entropy(folder: Path) -> Comparison:
         mix = {"partners": partners.tolist(), "own": own} if "mixed" in it.labels else None
         tasks.append(network_task(file, inputs, 48, stage=stage({"sgd": {"lr": 0.1}}, "head", IMAGES, loss=table), mix=mix))
     outputs = yield tasks
-    claims = []
+    values: Dict[str, List[float]] = {kind: [] for kind in kinds}
+    gradients: Dict[str, List[float]] = {kind: [] for kind in kinds}
     for it, output in zip(cases, outputs):
         x = logits.clone().requires_grad_()
         loss = expected_loss(x, it, shares, partners, own)
         loss.backward()
         gradient = output["gradient.classifier.1.weight"][:, :IMAGES].T
-        claims.append(Claim(f"{it.title()}: value, relative", relative_values(output["losses"][0], loss.detach().double()), 1e-6))
-        claims.append(Claim(f"{it.title()}: gradient of the logits, relative", relative(gradient, x.grad), 1e-5))
+        values[it.labels].append(relative_values(output["losses"][0], loss.detach().double()))
+        gradients[it.labels].append(relative(gradient, x.grad))
+    settings = "with and without smoothing, class weights none, given and balanced"
+    claims = []
+    for kind in kinds:
+        title = f"cross_entropy, {kind} labels, {settings}"
+        claims.append(Claim(f"{title}: value, relative", max(values[kind]), 1e-6))
+        claims.append(Claim(f"{title}: gradient of the logits, relative", max(gradients[kind]), 1e-5))
     return claims
 
 

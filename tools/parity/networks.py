@@ -39,7 +39,11 @@ def plain(backbone: str, classes: int = CLASSES) -> nn.Module:
     with torch.device("meta"):
         model = getattr(torchvision.models, backbone)(init_weights=False)
     model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.Dropout(0.0), nn.Linear(512, classes))
-    return model.to_empty(device="cpu")
+    model = model.to_empty(device="cpu")
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear, *NORMS)):
+            layer.reset_parameters()
+    return model
 
 
 def classifier_of(model: nn.Module) -> nn.Linear:
@@ -61,7 +65,7 @@ def natural(backbone: str) -> nn.Module:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias, std=0.2)
     take_statistics(model, scaled(sample()))
-    return model.eval()
+    return with_small_logits(model.eval())
 
 
 @functools.cache
@@ -85,7 +89,16 @@ def steady(backbone: str) -> nn.Module:
         take_statistics(model, scaled(sample()))
     else:
         settle_convolutions(model, scaled(sample()), random)
-    return model.eval()
+    return with_small_logits(model.eval())
+
+
+def with_small_logits(model: nn.Module) -> nn.Module:
+    """Scales the classifier so that no logit is above 4, as after training: their rounding is then of one size."""
+    with torch.no_grad():
+        largest = model(scaled(sample())).abs().max()
+        classifier_of(model).weight *= 4 / largest
+        classifier_of(model).bias *= 4 / largest
+    return model
 
 
 def steady_shifts(count: int, bounded: bool, random: torch.Generator) -> Tensor:

@@ -127,7 +127,7 @@ def rates_in_keras(lr: float, settings: Dict[str, object], scores: History) -> L
 
 def gaussian_noise(folder: Path) -> Comparison:
     """On pixels in every scaling and on features, whose head is made to show them as they are."""
-    channels, gray = 1280, 12.0
+    channels, gray = 1280, 0.75
     model = natural("mobilenet_v2")
     tensors = {**model.state_dict(), "classifier.1.weight": torch.eye(channels), "classifier.1.bias": torch.zeros(channels)}
     weights = save_tensors(tensors, folder / "noise.safetensors")
@@ -144,7 +144,7 @@ def gaussian_noise(folder: Path) -> Comparison:
     claims = []
     for (unit, scaling), output in zip(cases, outputs):
         scale = SCALINGS[scaling]
-        # In gray levels, Keras's layer stands in front of the scaling.
+        # In gray levels, Keras's layer stands in front of the scaling. It takes no more than 1.
         noisy = scale(x) + in_training(NOISE, scale(x) * 0) if unit == "layer" else scale(x + in_training(gray, x * 0))
         claims += noise_claims(f"pixels `{scaling}`, std in units of {unit}", output["pixels"], noisy - scale(x))
     flat = features.flatten(1)
