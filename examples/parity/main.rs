@@ -31,6 +31,14 @@ use crate::pictures::{Geometry, Light};
 use crate::scores::Counts;
 use crate::stage::{Cached, History};
 
+/// Everything to compute.
+#[derive(Deserialize)]
+struct Job {
+    /// Threads of LibTorch.
+    threads: usize,
+    cases: Vec<Case>,
+}
+
 /// One thing to compute.
 #[derive(Deserialize)]
 struct Case {
@@ -73,9 +81,9 @@ enum Work {
 
 fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: parity FOLDER")?);
-    torch::start(std::thread::available_parallelism()?.get());
-    let cases: Vec<Case> = serde_json::from_slice(&fs_err::read(folder.join("job.json"))?)?;
-    for Case { name, work } in cases {
+    let job: Job = serde_json::from_slice(&fs_err::read(folder.join("job.json"))?)?;
+    torch::start(job.threads);
+    for Case { name, work } in job.cases {
         let bytes = fs_err::read(folder.join(format!("{name}.in.safetensors")))?;
         let input = SafeTensors::deserialize(&bytes)?;
         let output = match work {

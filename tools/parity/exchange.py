@@ -47,7 +47,9 @@ def run_ferrite(folder: Path, program: Path, tasks: List[List[Task]]) -> List[Li
         tensors = task.tensors or {"none": torch.zeros(1)}
         save_file({key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}, folder / f"{name}.in.safetensors")
         cases.append({"name": name, "work": task.work})
-    (folder / "job.json").write_text(json.dumps(cases, indent=1))
+    # As many threads on both sides: how sums are split among them decides how they are rounded.
+    job = {"threads": torch.get_num_threads(), "cases": cases}
+    (folder / "job.json").write_text(json.dumps(job, indent=1))
     print(f"Ferrite computes {len(cases)} cases", file=sys.stderr)
     done = subprocess.run([str(program), str(folder)], check=False)
     if done.returncode != 0:

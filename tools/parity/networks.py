@@ -61,9 +61,12 @@ def natural(backbone: str) -> nn.Module:
             nn.init.normal_(conv.bias, std=0.1)
     nn.init.normal_(classifier_of(model).weight, std=0.02)
     nn.init.normal_(classifier_of(model).bias)
-    for norm in norms_of(model):
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.normal_(norm.bias, std=0.2)
+    for name, norm in model.named_modules():
+        if isinstance(norm, NORMS):
+            # The last norm of a ResNet's block is weak, as after training: with strong ones PyTorch's logits
+            # in 32 bits are 1e-4 from those in 64 bits.
+            nn.init.uniform_(norm.weight, *((0.2, 0.6) if name.endswith("bn3") and backbone == "resnet50" else (0.5, 1.5)))
+            nn.init.normal_(norm.bias, std=0.2)
     take_statistics(model, scaled(sample()))
     return with_small_logits(model.eval())
 
@@ -75,7 +78,10 @@ def steady(backbone: str) -> nn.Module:
     There the gradient jumps between 0 and 1, and rounding decides: with natural weights PyTorch differs from
     PyTorch by several per cent if only its memory layout or its precision changes. Here one channel in ten lies
     below 0, in MobileNetV2 one in ten above 6, the others between. In VGG without batch norms the convolutions
-    themselves are scaled and shifted, so that their channels lie where a batch norm would put them.
+    themselves are scaled and shifted, so that their channels lie where a batch norm would put them. ResNet50 and
+    MobileNetV2 then agree with themselves in 64 bits to 1e-4. The others still have max poolings, in which a few
+    pairs of values are equal but for rounding: 64 bits move 2e-3 to 1e-2 of a gradient, so that only the same
+    rounding gives the same. Ferrite rounds as PyTorch does, being on the same library.
     """
     model = copy.deepcopy(natural(backbone))
     random = torch.Generator().manual_seed(9)
