@@ -23,6 +23,7 @@ pub mod store;
 
 pub mod fetch;
 
+pub mod predict;
 pub mod report;
 pub mod run;
 pub mod sweep;

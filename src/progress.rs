@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Epoch, Kind, Progress, StageEnd, Stop};
+use crate::event::acts::Stop;
+use crate::event::{Epoch, Kind, Progress, StageEnd};
 use crate::fetch;
 use crate::plan::Trial;
 use crate::sweep::{Outcome, Said};
@@ -217,6 +218,15 @@ impl Download {
             drop(writeln!(std::io::stderr(), "{name}: {seconds:.1} s"));
         }
     }
+}
+
+/// A bar that counts to `total` on a terminal, and is nothing elsewhere.
+pub fn counting(what: &str, total: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64);
+    let style = ProgressStyle::with_template("  {bar:24.cyan/238} {pos}/{len} {prefix}  {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(what.to_owned());
+    bar
 }
 
 fn download_bar(name: &str, done: u64) -> ProgressBar {

@@ -1,7 +1,10 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
+mod data;
 mod interrupt;
+mod new;
 mod plan;
+mod predict;
 mod run;
 mod select;
 mod show;
@@ -14,7 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::data::{DataCommand, data_command};
+use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
+use crate::cli::predict::{PredictArguments, predict_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
@@ -32,6 +38,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented experiment file to begin with
+    New(NewArguments),
     /// Carry out every trial that is not finished, then write the report
     Sweep(SweepArguments),
     /// Print every trial and step and what is finished; change nothing
@@ -40,6 +48,8 @@ enum Command {
     Retry(SweepArguments),
     /// Carry out one trial in this process, from its `trial.toml`
     Run(RunArguments),
+    /// Print what the model of a finished run says about pictures
+    Predict(PredictArguments),
     /// Write the report of all runs
     Report(Place),
     /// Print how far every run is
@@ -47,6 +57,9 @@ enum Command {
     /// Published weights and weight files: list, fetch, import, inspect
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Look at images before training on them
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Print the reference manual of experiment files
     Docs,
 }
@@ -62,13 +75,16 @@ pub(super) struct Place {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Run(arguments) => run_command(&arguments),
+        Command::Predict(arguments) => predict_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
         Command::Weights(command) => weights_command(&command),
+        Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
     };
     match result {

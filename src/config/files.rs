@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::Experiment;
+use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::error::Problem;
 use crate::model::Weights;
@@ -22,6 +23,9 @@ pub(super) fn missing_files(experiment: &Experiment) -> Vec<Problem> {
         Source::Fer2013 { csv } => need("data.source.fer2013.csv", csv, Path::is_file),
         Source::Folder { path, .. } => need("data.source.folder.path", path, Path::is_dir),
         Source::Synthetic(_) => {}
+    }
+    if let Labels::Ferplus(it) = &experiment.data.labels {
+        need("data.labels.ferplus.votes", &it.votes, Path::is_file);
     }
     if let Weights::File(it) = &experiment.model.weights {
         need("model.weights.file.path", &it.path, Path::is_file);

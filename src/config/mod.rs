@@ -113,7 +113,7 @@ impl Experiment {
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stages.{index}");
             problems.extend(stage.check().into_iter().map(|it| it.within(&place)));
-            let classes = self.data.source.classes().len();
+            let classes = self.data.classes().len();
             if let ClassWeights::Each(weights) = &stage.loss.class_weights
                 && weights.len() != classes
             {

@@ -215,6 +215,20 @@ impl Window {
     /// The whole picture.
     pub const WHOLE: Self = Self { left: 0.0, top: 0.0, side: 1.0 };
 
+    /// This part of each picture of `x`, at `size` pixels a side; the whole is resized as images are that
+    /// do not change.
+    ///
+    /// - input: `[batch, channels, h, w]`
+    /// - output: `[batch, channels, size, size]`
+    pub fn of(self, x: Tensor<4>, size: usize) -> Tensor<4> {
+        if self == Self::WHOLE {
+            return picture::resize(x, size);
+        }
+        let [batch, ..] = x.dims();
+        let map = Change { window: self, ..Change::NONE }.map();
+        picture::sample_affine(x, &vec![map; batch], size)
+    }
+
     /// Its centre in -1..1 across the picture.
     fn centre(self) -> [f64; 2] {
         [self.left, self.top].map(|edge| 2.0 * edge + self.side - 1.0)

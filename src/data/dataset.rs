@@ -1,16 +1,20 @@
 //! A decoded source, split: what training and evaluation see of the data.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use crate::data::Data;
+use crate::data::audit::{Subject, audit};
+use crate::data::findings::{Findings, Pixels};
+use crate::data::labelled::{Labelled, Wanted};
 use crate::data::part::Part;
 use crate::data::prepared::{self, Prepared};
-use crate::data::rows;
+use crate::data::{Data, Leakage, rows};
 use crate::error::{Error, Result};
 use crate::event::Signal;
+use crate::event::audit::Audit;
 
 /// Decoded images with their labels, and which rows train, validate and test.
 #[derive(Debug)]
@@ -19,8 +23,10 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// Height, width and channels of the stored images.
     pub size: [usize; 3],
-    /// Label of each image.
+    /// Label of each image; means nothing where an image is in no part.
     pub labels: Vec<u8>,
+    /// Labels as distributions, `[images, classes]` row by row, where they are any.
+    pub probabilities: Option<Vec<f32>>,
     /// What identifies each image in its source.
     pub ids: Vec<String>,
     /// Rows to learn from, ascending.
@@ -31,28 +37,70 @@ pub struct Dataset {
     pub test: Vec<u32>,
     /// Rows or files of the source that were left out, with the reason.
     pub skipped: Vec<String>,
+    /// Images that have no label under `data.labels`, by the reason.
+    pub unlabelled: BTreeMap<String, usize>,
+    /// Training images taken out since they are exact twins of validation or test images.
+    pub dropped: usize,
+    /// Equal and constant images of the source.
+    pub findings: Findings,
     images: Mmap,
 }
 
-/// Opens the decoded `folder` and splits it as `data` says.
+/// Opens the decoded `folder`, labels its images and splits them as `data` says.
+///
+/// Images without a label go first, then leaks, and `limit` is applied to what is left.
 ///
 /// # Errors
 /// [`Error::Damaged`] if the folder does not hold what it should; [`Error::Data`] if a named split
-/// does not occur, or a part or a class of the training images is empty.
+/// does not occur, votes do not belong to the images, or a part or a class of the training images is
+/// empty.
 pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
     let prepared = prepared::read(folder)?;
-    let mut parts = parts(data, &prepared)?;
+    let pixels = Pixels::new(&prepared.images, prepared.manifest.size);
+    let findings = Findings::remembered(folder, pixels);
+    let labelled = Labelled::of(data, &prepared)?;
+    let mut unlabelled = BTreeMap::new();
+    let mut parts = parts(data, &prepared, &labelled, &mut unlabelled)?;
+    let dropped = match data.leakage {
+        Leakage::Report => 0,
+        Leakage::DropFromTrain => drop_leaks(&mut parts, &findings.originals()),
+    };
     if let Some(limit) = data.limit {
-        parts = rows::limited(&prepared.labels, parts, limit, data.split.seed);
+        parts = rows::limited(&labelled.labels, parts, limit, data.split.seed);
     }
     let mut parts = parts.into_iter();
     let mut next = || parts.next().unwrap_or_default();
     let (train, valid, test) = (next(), next(), next());
-    let Prepared { manifest, images, labels, ids, .. } = prepared;
-    let (classes, size, skipped) = (manifest.classes, manifest.size, manifest.skipped);
-    let dataset = Dataset { classes, size, labels, ids, train, valid, test, skipped, images };
+    let probabilities = labelled.probabilities(&train);
+    let Labelled { classes, labels, .. } = labelled;
+    let Prepared { manifest, images, ids, .. } = prepared;
+    let (size, skipped) = (manifest.size, manifest.skipped);
+    let dataset = Dataset {
+        classes,
+        size,
+        labels,
+        probabilities,
+        ids,
+        train,
+        valid,
+        test,
+        skipped,
+        unlabelled,
+        dropped,
+        findings,
+        images,
+    };
     refuse_empty(data, &dataset)?;
     Ok(dataset)
+}
+
+/// Takes out of the first part what has a twin in another, and says how many that were.
+fn drop_leaks(parts: &mut [Vec<u32>], originals: &[u32]) -> usize {
+    let Some((train, others)) = parts.split_first_mut() else { return 0 };
+    let judged: HashSet<u32> = others.iter().flatten().map(|it| originals[*it as usize]).collect();
+    let before = train.len();
+    train.retain(|it| !judged.contains(&originals[*it as usize]));
+    before - train.len()
 }
 
 impl Dataset {
@@ -65,6 +113,27 @@ impl Dataset {
     pub fn image(&self, index: u32) -> &[u8] {
         let length: usize = self.size.iter().product();
         &self.images[index as usize * length..][..length]
+    }
+
+    /// What is wrong with the images of the parts; near twins are not looked for.
+    pub fn audit(&self) -> Audit {
+        let parts = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
+        let splits: Vec<_> = parts.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
+        let splits: Vec<_> = splits.into_iter().filter(|it| !it.1.is_empty()).collect();
+        audit(Subject {
+            splits: &splits,
+            labels: &self.labels,
+            classes: self.classes.len(),
+            findings: &self.findings,
+        })
+    }
+
+    /// Which of `rows` have an exact twin among the training images.
+    pub fn leaks(&self, rows: &[u32]) -> Vec<bool> {
+        let originals = self.findings.originals();
+        let original = |row: &u32| originals[*row as usize];
+        let trained: HashSet<u32> = self.train.iter().map(original).collect();
+        rows.iter().map(|it| trained.contains(&original(it))).collect()
     }
 
     /// How many of `rows` are of each class.
@@ -103,19 +172,32 @@ impl Dataset {
 }
 
 /// The rows of each part of `data.split`, in its order.
-fn parts(data: &Data, prepared: &Prepared) -> Result<Vec<Vec<u32>>> {
-    if !data.split.is_named() {
+pub(super) fn parts(
+    data: &Data,
+    prepared: &Prepared,
+    labelled: &Labelled,
+    unlabelled: &mut BTreeMap<String, usize>,
+) -> Result<Vec<Vec<u32>>> {
+    let all = || 0..prepared.labels.len() as u32;
+    let mut parts = if data.split.is_named() {
+        let rows = |(key, part): (_, &Part)| {
+            let name = part.name().unwrap_or_default();
+            let split = prepared.split_names.iter().position(|it| it == name);
+            let split = split.ok_or_else(|| no_such_split(data, prepared, key, name))?;
+            let is_in = |it: &u32| usize::from(prepared.splits[*it as usize]) == split;
+            Ok(all().filter(is_in).collect())
+        };
+        data.split.parts().map(rows).collect::<Result<Vec<_>>>()?
+    } else {
+        let rows = labelled.fit(all().collect(), Wanted::Training, unlabelled);
         let fractions: Vec<f64> = data.split.parts().filter_map(|it| it.1.fraction()).collect();
-        return Ok(rows::by_fractions(&prepared.labels, &fractions, data.split.seed));
-    }
-    let rows = |(key, part): (_, &Part)| {
-        let name = part.name().unwrap_or_default();
-        let split = prepared.split_names.iter().position(|it| it == name);
-        let split = split.ok_or_else(|| no_such_split(data, prepared, key, name))?;
-        let is_in = |it: &u32| usize::from(prepared.splits[*it as usize]) == split;
-        Ok((0..prepared.labels.len() as u32).filter(is_in).collect())
+        rows::by_fractions(&labelled.labels, rows, &fractions, data.split.seed)
     };
-    data.split.parts().map(rows).collect()
+    for (position, rows) in parts.iter_mut().enumerate() {
+        let wanted = Wanted::of_part(position);
+        *rows = labelled.fit(std::mem::take(rows), wanted, unlabelled);
+    }
+    Ok(parts)
 }
 
 fn no_such_split(data: &Data, prepared: &Prepared, key: &str, name: &str) -> Error {
@@ -169,6 +251,7 @@ mod tests {
     use super::*;
     use crate::data::prepared::{Item, Writer};
     use crate::data::trial::Trial;
+    use crate::event::audit::Shared;
 
     /// A decoded folder of 400 small images, most of them of the first class.
     fn decoded() -> Trial {
@@ -223,6 +306,63 @@ mod tests {
         let signal = dataset.signal(&[3, 9]);
         assert!((signal.mean - mean).abs() < 1e-9 && (signal.std - variance.sqrt()).abs() < 1e-9);
         assert_eq!(dataset.signal(&[]), Signal { mean: 0.0, std: 0.0 });
+    }
+
+    /// 60 images of two classes in named splits; every fifth test image has its twin in training, and
+    /// so has one validation image, under another label.
+    fn leaking() -> (Trial, &'static str) {
+        let trial = Trial::new();
+        trial.write("decoded/images.bin", "");
+        let mut writer = Writer::create(&trial.path("decoded"), [1, 2, 1]).unwrap();
+        for row in 0..60_u8 {
+            let split = ["a", "b", "c"][usize::from(row / 20)];
+            let shown = match row {
+                40.. if row % 5 == 0 => row - 40,
+                21 => 1,
+                _ => row,
+            };
+            let label = u8::from(row == 21) ^ (row % 2);
+            writer.push(Item { id: &row.to_string(), split, label }, &[shown, 7]).unwrap();
+        }
+        writer.finish("folder", vec!["x".into(), "y".into()], Vec::new()).unwrap();
+        let settings = "source.folder = { path = 'f', classes = ['x', 'y'] }\n\
+                        split = { train = 'a', valid = 'b', test = 'c' }\n";
+        (trial, settings)
+    }
+
+    #[test]
+    fn leaks_are_counted_and_taken_out_of_training_only_if_asked() {
+        let (trial, settings) = leaking();
+        let open = |more: &str| opened(&trial, &format!("{settings}{more}"));
+        let told = open("");
+        assert_eq!((told.train.len(), told.dropped), (20, 0));
+        let leaks = told.leaks(&told.test);
+        assert_eq!(leaks.iter().filter(|it| **it).count(), 4);
+        assert!(leaks[0] && leaks[5] && !leaks[1]);
+        let shared = |split: &str, with: &str, images, same_label| {
+            let (split, with) = (split.to_owned(), with.to_owned());
+            Shared { split, with, images, same_label }
+        };
+        let all = [
+            shared("valid", "train", 1, 0),
+            shared("test", "train", 4, 4),
+            shared("train", "valid", 1, 0),
+            shared("train", "test", 4, 4),
+        ];
+        assert_eq!(told.audit().shared, all);
+        assert_eq!(told.audit().exact.conflicting_groups, 1);
+
+        let clean = open("leakage = 'drop-from-train'");
+        assert_eq!((clean.dropped, clean.train.len()), (5, 15));
+        assert_eq!((&clean.valid, &clean.test), (&told.valid, &told.test));
+        assert!(clean.train.iter().all(|it| ![0, 1, 5, 10, 15].contains(it)));
+        assert_eq!(clean.leaks(&clean.test), [false; 20]);
+        assert_eq!(clean.audit().shared, []);
+
+        // The limit counts what is left, so it is still reached.
+        let few = open("leakage = 'drop-from-train'\nlimit = 12");
+        assert_eq!((few.train.len(), few.dropped), (12, 5));
+        assert!(few.train.iter().all(|it| clean.train.contains(it)));
     }
 
     #[test]

@@ -2,19 +2,27 @@
 //!
 //! A source ([`source`]) is told apart by its settings and its content ([`fingerprint`]), decoded
 //! once into a folder of plain files ([`decode`], [`prepared`]) and opened from there many times ([`dataset`]).
-//! Splits and limits are drawn while opening, so experiments that differ only in them share one
-//! decoded folder.
+//! Splits and limits are drawn, labels chosen and leaks taken out while opening, so experiments that
+//! differ only in them share one decoded folder.
 //!
 //! **Invariant:** no image is lost in silence: a broken one is an error that names it, or is listed.
 
+pub mod audit;
 pub mod augment;
 mod broken;
 pub mod dataset;
 pub mod decode;
 pub mod fer2013;
+mod ferplus;
+pub mod findings;
 pub mod fingerprint;
 mod folder;
+pub mod inspect;
+mod labelled;
+pub mod labels;
+pub mod near;
 pub mod part;
+pub mod photo;
 pub mod prepared;
 mod rows;
 pub mod source;
@@ -26,6 +34,7 @@ mod trial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::data::split::Split;
 use crate::error::Problem;
@@ -49,8 +58,27 @@ pub struct Data {
     /// least one image. Validation and test images are cut by the same factor. Which ones is drawn
     /// with `split.seed`. Left out: all images.
     pub limit: Option<usize>,
+    /// Whose labels the images have: the source's own, or for FER2013
+    /// `{ ferplus = { votes = "data/fer2013new.csv" } }`.
+    pub labels: Labels,
+    /// What to do about training images that have an exact twin, pixel by pixel, among the
+    /// validation or test images. The report counts them, and shows accuracy on all test images and
+    /// on those without a twin, whatever this says.
+    pub leakage: Leakage,
     /// What to do about a broken row or image file.
     pub on_error: OnError,
+}
+
+/// What to do about training images that have an exact twin among the validation or test images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leakage {
+    /// Train on them, and count them in the report.
+    #[default]
+    Report,
+    /// Take them out of the training images, before `limit` is applied. Validation and test images
+    /// stay as they are, so scores can be compared with those of others.
+    DropFromTrain,
 }
 
 /// What to do about a broken row or image file.
@@ -71,6 +99,8 @@ impl Default for Data {
             split: Split::default(),
             image_size: 48,
             limit: None,
+            labels: Labels::default(),
+            leakage: Leakage::default(),
             on_error: OnError::default(),
         }
     }
@@ -79,7 +109,7 @@ impl Default for Data {
 impl Data {
     /// Class names in label order.
     pub fn classes(&self) -> Vec<String> {
-        self.source.classes()
+        self.labels.classes(&self.source)
     }
 
     /// What cannot be right in this table alone.
@@ -87,7 +117,8 @@ impl Data {
         let source = self.source.check().into_iter().map(|it| it.within("source"));
         let split = self.split.check().into_iter().map(|it| it.within("split"));
         let fits = (32..=512).contains(&self.image_size);
-        let classes = self.source.classes().len();
+        let classes = self.classes().len();
+        let labels = self.labels.check(&self.source).map(|it| it.within("labels"));
         let too_few = self.limit.filter(|it| *it < classes).map(|_| {
             let message = format!("must be at least {classes}, one training image for each class");
             Problem::new("limit", message)
@@ -100,7 +131,7 @@ impl Data {
             "must be fractions, like `{ train = 0.7, valid = 0.15, test = 0.15 }`: \
              synthetic faces have no named splits",
         );
-        source.chain(split).chain([size, too_few, names].into_iter().flatten()).collect()
+        source.chain(split).chain([size, too_few, labels, names].into_iter().flatten()).collect()
     }
 }
 

@@ -11,14 +11,18 @@ enum Draw {
     Limit = 1,
 }
 
-/// Draws `fractions` of all rows, each class by itself, one list for each fraction.
+/// Draws `fractions` of `rows`, each class by itself, one list for each fraction.
 ///
 /// The order within a class depends on `seed` alone, so a larger first fraction keeps the rows of
 /// a smaller one.
-pub(super) fn by_fractions(labels: &[u8], fractions: &[f64], seed: u64) -> Vec<Vec<u32>> {
+pub(super) fn by_fractions(
+    labels: &[u8],
+    rows: Vec<u32>,
+    fractions: &[f64],
+    seed: u64,
+) -> Vec<Vec<u32>> {
     let mut parts = vec![Vec::new(); fractions.len()];
-    let all = (0..labels.len() as u32).collect();
-    for (class, mut rows) in by_class(labels, all).into_iter().enumerate() {
+    for (class, mut rows) in by_class(labels, rows).into_iter().enumerate() {
         shuffle(&mut rows, seed, Draw::Fractions, class);
         let (mut from, mut until) = (0, 0.0);
         for (part, fraction) in parts.iter_mut().zip(fractions) {
@@ -101,6 +105,10 @@ mod tests {
         (0..1000).map(|it| if it % 100 == 7 { 2 } else { u8::from(it % 10 >= 7) }).collect()
     }
 
+    fn every() -> Vec<u32> {
+        (0..1000).collect()
+    }
+
     fn counts(labels: &[u8], rows: &[u32]) -> Vec<usize> {
         by_class(labels, rows.to_vec()).iter().map(Vec::len).collect()
     }
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn fractions_keep_the_proportions_of_the_classes_and_share_no_row() {
         let labels = labels();
-        let parts = by_fractions(&labels, &[0.7, 0.2, 0.1], 5);
+        let parts = by_fractions(&labels, every(), &[0.7, 0.2, 0.1], 5);
         assert_eq!(counts(&labels, &parts[0]), [490, 203, 7]);
         assert_eq!(counts(&labels, &parts[1]), [140, 58, 2]);
         assert_eq!(counts(&labels, &parts[2]), [70, 29, 1]);
@@ -116,13 +124,17 @@ mod tests {
         let mut all = parts.concat();
         all.sort_unstable();
         assert_eq!(all, (0..1000).collect::<Vec<_>>());
-        assert_eq!(by_fractions(&labels, &[0.5], 5)[0].len(), 500);
+        assert_eq!(by_fractions(&labels, every(), &[0.5], 5)[0].len(), 500);
+        let first = by_fractions(&labels, (0..100).collect(), &[0.5], 5).swap_remove(0);
+        assert_eq!(counts(&labels, &first), [35, 15, 1]);
+        assert!(first.iter().all(|it| *it < 100));
     }
 
     #[test]
     fn the_seed_decides_and_a_larger_fraction_keeps_the_smaller() {
         let labels = labels();
-        let train = |fraction, seed| by_fractions(&labels, &[fraction, 0.1], seed).swap_remove(0);
+        let train =
+            |fraction, seed| by_fractions(&labels, every(), &[fraction, 0.1], seed).swap_remove(0);
         assert_eq!(train(0.5, 1), train(0.5, 1));
         assert_ne!(train(0.5, 1), train(0.5, 2));
         let larger = train(0.6, 1);
@@ -132,7 +144,7 @@ mod tests {
     #[test]
     fn a_limit_cuts_every_part_alike_and_keeps_every_class() {
         let labels = labels();
-        let parts = by_fractions(&labels, &[0.7, 0.3], 0);
+        let parts = by_fractions(&labels, every(), &[0.7, 0.3], 0);
         let cut = limited(&labels, parts.clone(), 70, 0);
         assert_eq!(counts(&labels, &cut[0]), [49, 20, 1]);
         assert_eq!(counts(&labels, &cut[1]), [21, 8, 1]);

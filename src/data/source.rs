@@ -68,7 +68,7 @@ impl Source {
     }
 
     /// The file or folder, for messages.
-    pub(super) fn place(&self) -> PathBuf {
+    pub fn place(&self) -> PathBuf {
         match self {
             Self::Fer2013 { csv } => csv.clone(),
             Self::Folder { path, .. } => path.clone(),

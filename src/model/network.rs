@@ -119,15 +119,18 @@ impl Network {
         index >= self.head_from
     }
 
-    /// What a gray level is worth in each channel of the scaled pixels.
-    pub fn pixel_scale(&self) -> [f64; 3] {
-        self.input.scaling().0.map(f64::from)
+    /// How much a gray level counts in each channel where noise is added to the input: the scaling of the
+    /// weights, or behind a batch norm, which brings pixels of standard deviation `pixels` to 1, its inverse.
+    pub fn gray_level(&self, pixels: f64) -> [f64; 3] {
+        match self.input_norm {
+            Some(_) => [1.0 / pixels.max(f64::MIN_POSITIVE); 3],
+            None => self.input.scaling().0.map(f64::from),
+        }
     }
 
-    /// The strength of `noise` on each channel of the scaled pixels; `pixels` is the standard deviation of
-    /// the training pixels in gray levels.
+    /// Standard deviation of `noise` in each channel of the input; that of the pixels is `pixels` gray levels.
     pub fn input_noise(&self, noise: GaussianNoise, pixels: f64) -> [f64; 3] {
-        self.pixel_scale().map(|gray| noise.in_layer_units(pixels * gray, gray))
+        self.gray_level(pixels).map(|gray| noise.in_layer_units(pixels * gray, gray))
     }
 
     /// Scales gray levels 0-255 to what the weights were trained with; one channel becomes three.

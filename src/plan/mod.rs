@@ -6,25 +6,17 @@
 //!
 //! **Invariant:** pure. What must be asked of the disk is asked through [`Lookup`].
 
-use std::path::{Path, PathBuf};
+pub mod keys;
 
-use serde::Serialize;
-use serde_json::{Map, Value as Json};
-use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
 
 use crate::config::Experiment;
 use crate::config::read::{Point, Written};
 use crate::data::Data;
-use crate::data::fingerprint::hex;
+use crate::data::labels::Labels;
 use crate::error::{Error, Result};
-use crate::model::trainable::{Trainable, resolve};
-use crate::model::{Input, Model, Noise, Unit, WeightFile, Weights};
-use crate::train::Stage;
-use crate::train::views::Evaluate;
-
-/// Versions of the steps' code: raised when a step would give other results for the same settings.
-const VERSIONS: [(Kind, u32); 4] =
-    [(Kind::Dataset, 1), (Kind::Features, 1), (Kind::Stage, 1), (Kind::Evaluate, 1)];
+use crate::model::{Input, WeightFile, Weights};
+use crate::plan::keys::{Inputs, steps};
 
 /// The kinds of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -213,7 +205,12 @@ impl<'a> Planner<'a> {
                 (source.key.clone(), Some(source.name()))
             }
         };
-        let steps = steps(&settings, &self.images(&settings.data)?, &weights_key);
+        let inputs = Inputs {
+            images: self.images(&settings.data)?,
+            votes: self.votes(&settings.data.labels)?,
+            weights: weights_key,
+        };
+        let steps = steps(&settings, inputs);
         let key = steps.last().expect("a trial ends with its evaluation").key.clone();
         let id = format!("{}-{}", readable(point), &key[..8]);
         let (experiment, seed) = (written.name.clone(), point.seed);
@@ -222,6 +219,14 @@ impl<'a> Planner<'a> {
 
     fn images(&mut self, data: &Data) -> Result<String> {
         once(&mut self.images, data, |it| self.lookup.images(it))
+    }
+
+    /// What identifies the votes that labels come from, if they do.
+    fn votes(&mut self, labels: &Labels) -> Result<Option<String>> {
+        match labels {
+            Labels::Source => Ok(None),
+            Labels::Ferplus(it) => self.file(&it.votes).map(Some),
+        }
     }
 
     fn file(&mut self, path: &Path) -> Result<String> {
@@ -284,103 +289,4 @@ fn readable(point: &Point) -> String {
     let all: Vec<String> = varies.chain([format!("seed-{}", point.seed)]).collect();
     let plain = |it: char| if it.is_ascii_alphanumeric() || "-._".contains(it) { it } else { '-' };
     all.join("_").chars().map(plain).take(120).collect()
-}
-
-/// The steps of a trial with their keys.
-fn steps(settings: &Experiment, images: &str, weights: &str) -> Vec<Step> {
-    let step = |kind, stage: &str, settings: Json, inputs: &[&str]| Step {
-        kind,
-        stage: stage.to_owned(),
-        key: key(kind, &settings, inputs),
-    };
-    let dataset = step(Kind::Dataset, "", Json::Null, &[images]);
-    let dataset_key = dataset.key.clone();
-    let mut steps = vec![dataset];
-    let mut weights = weights.to_owned();
-    for stage in &settings.stages {
-        let name = stage.name.as_str();
-        if frozen_blocks(&settings.model, &stage.trainable) > 0 {
-            let what = features_settings(settings, &stage.trainable);
-            steps.push(step(Kind::Features, name, what, &[&dataset_key, &weights]));
-        }
-        let what = stage_settings(settings, stage);
-        let stage = step(Kind::Stage, name, what, &[&dataset_key, &weights]);
-        weights.clone_from(&stage.key);
-        steps.push(stage);
-    }
-    let what = evaluate_settings(settings);
-    steps.push(step(Kind::Evaluate, "", what, &[&dataset_key, &weights]));
-    steps
-}
-
-/// What decides the test of the final weights, besides these and the images.
-fn evaluate_settings(settings: &Experiment) -> Json {
-    let split = different(&settings.data.split);
-    if settings.evaluate == Evaluate::default() {
-        return split;
-    }
-    serde_json::json!({ "split": split, "evaluate": different(&settings.evaluate) })
-}
-
-/// How many blocks lie wholly before what trains.
-fn frozen_blocks(model: &Model, trainable: &Trainable) -> usize {
-    resolve(model, trainable).map_or(0, |it| it.frozen_blocks)
-}
-
-/// What decides a frozen prefix's output, besides images and weights.
-fn features_settings(settings: &Experiment, trainable: &Trainable) -> Json {
-    serde_json::json!({
-        "backbone": settings.model.backbone,
-        "blocks": frozen_blocks(&settings.model, trainable),
-        "pool": settings.model.head.pool,
-        "image_size": settings.data.image_size,
-        "split": different(&settings.data.split),
-        "limit": settings.data.limit,
-    })
-}
-
-/// What decides a stage's result, besides images and first weights.
-fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
-    let mut what = serde_json::json!({
-        "seed": settings.seeds,
-        "split": different(&settings.data.split),
-        "limit": settings.data.limit,
-        "image_size": settings.data.image_size,
-        "augment": different(&settings.augment),
-        "backbone": settings.model.backbone,
-        "head": different(&settings.model.head),
-        "noise": noise_settings(&settings.noise),
-        "batch_norm": different(&settings.batch_norm),
-        "stage": different(stage),
-    });
-    if settings.model.input_norm {
-        what["input_norm"] = true.into();
-    }
-    what
-}
-
-/// What decides the noise. On the input, in units that the channel decides, it had once one strength for all
-/// three channels; the mark tells the results apart.
-fn noise_settings(noise: &Noise) -> Json {
-    let mut settings = different(noise);
-    if noise.input.is_some_and(|it| it.unit != Unit::Layer) {
-        settings["input_by_channel"] = true.into();
-    }
-    settings
-}
-
-/// The fields of `value` that differ from their default.
-fn different<T: Serialize + Default>(value: &T) -> Json {
-    let json = |it: &T| serde_json::to_value(it).expect("settings are plain JSON");
-    let (value, default) = (json(value), json(&T::default()));
-    let (Json::Object(fields), Json::Object(defaults)) = (&value, &default) else { return value };
-    let fields = fields.iter().filter(|(name, value)| defaults.get(*name) != Some(value));
-    Json::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>())
-}
-
-fn key(kind: Kind, settings: &Json, inputs: &[&str]) -> String {
-    let version = VERSIONS.iter().find(|(it, _)| *it == kind).map_or(0, |(_, version)| *version);
-    // serde_json keeps the keys of objects sorted, so equal settings are equal text.
-    let text = serde_json::json!([kind.name(), version, settings, inputs]).to_string();
-    hex(&Sha256::digest(text))
 }

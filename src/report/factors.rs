@@ -170,7 +170,16 @@ impl<'a> Techniques<'a> {
             from: from.map(plain),
             to: to.map(plain),
         };
-        all.map(change).collect()
+        let changes: Vec<_> = all.map(change).collect();
+        // An empty table that gets settings is told by these.
+        let told = |it: &Change<'_>| {
+            let filled = |other: &Change<'_>| {
+                other.key.strip_prefix(it.key).is_some_and(|rest| rest.starts_with('.'))
+            };
+            let empty = it.from.or(it.to) == Some("{}");
+            empty && (it.from.is_none() || it.to.is_none()) && changes.iter().any(filled)
+        };
+        changes.iter().filter(|it| !told(it)).cloned().collect()
     }
 
     /// How plain each configuration is in each technique, the plainest least: by how many of its
@@ -240,7 +249,8 @@ fn follows_backbone(key: &Key<'_>, from: Option<&str>, to: Option<&str>) -> bool
 
 /// Whether `value` turns a setting off.
 fn is_off(value: &str) -> bool {
-    ["0", "0.0", "false", "[]", "\"\"", "\"none\"", "\"head\"", "\"constant\""].contains(&value)
+    ["0", "0.0", "false", "[]", "{}", "\"\"", "\"none\"", "\"head\"", "\"constant\""]
+        .contains(&value)
 }
 
 /// What a setting outside the stages belongs to.
@@ -329,6 +339,16 @@ mod tests {
     fn what_is_set_in_one_only_is_a_change() {
         let found = effects(&study(&[&[("[model]", "[noise]\nfeatures = 0.1\n[model]")]]));
         assert_eq!(found, ["noise: 0 > 1"]);
+    }
+
+    #[test]
+    fn an_empty_table_that_gets_settings_is_told_by_these() {
+        let flat = ["[noise]", "[noise.input]\nstd = 0.1"];
+        let flat = flat.map(|it| flatten(&it.parse().unwrap()));
+        let techniques = Techniques::of(&flat.iter().collect::<Vec<_>>());
+        let expected = Change { key: "noise.input.std", from: None, to: Some("0.1") };
+        assert_eq!(techniques.changes(0, 1), [expected]);
+        assert_eq!(techniques.effects().len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use maud::{Markup, html};
 use rayon::prelude::*;
 
+use crate::report::audit;
 use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
@@ -43,6 +44,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("confusion", "Confusion", confusion(&drawn)?);
     add("classes", "Classes", classes(study, &drawn)?);
+    add("leaks", "Leak-free", audit::leak_free(study));
     add("data", "Data", sections::data(study, &drawn.data)?);
     add("failures", "Failures", sections::failures(study));
     add("runs", "All runs", sections::runs(study));

@@ -7,6 +7,7 @@
 //! **Invariant:** every file is made from the records and the runs' own folders alone, and twice the
 //! same from the same: no clock, no random number, no network.
 
+pub mod audit;
 mod comparison;
 mod curves;
 mod diff;

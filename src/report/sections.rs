@@ -8,6 +8,7 @@ use miette::Diagnostic;
 
 use crate::error::Error;
 use crate::event::Dataset;
+use crate::report::audit;
 use crate::report::diff::{self, plain};
 use crate::report::figures::{Figure, class_shares};
 use crate::report::format::{self, counted};
@@ -73,9 +74,10 @@ pub(super) fn data_figures(study: &Study<'_>) -> Vec<Figure> {
 
 /// The datasets of the study with the number of runs on each, the most used first.
 fn datasets<'a>(study: &Study<'a>) -> Vec<(&'a Dataset, usize)> {
-    let mut found = BTreeMap::<&str, (&Dataset, usize)>::new();
+    // One decoded source can be split and labelled in many ways.
+    let mut found = BTreeMap::<_, (&Dataset, usize)>::new();
     for it in study.runs().filter_map(|it| it.record.facts.dataset.as_ref()) {
-        found.entry(&it.key).or_insert((it, 0)).1 += 1;
+        found.entry((&it.key, &it.classes, &it.counts)).or_insert((it, 0)).1 += 1;
     }
     let mut all: Vec<_> = found.into_values().collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.1));
@@ -93,7 +95,13 @@ pub(super) fn data(study: &Study<'_>, drawn: &[Figure]) -> io::Result<Option<Mar
         drawn.iter().map(|it| cards(std::slice::from_ref(it))).collect::<io::Result<_>>()?;
     Ok(Some(html! {
         @for ((it, runs), figure) in all.into_iter().zip(cards) {
-            div .figures.lopsided { (figure) (data_card(it, &counted(runs, "run"))) }
+            div .figures.lopsided {
+                (figure)
+                div .stack {
+                    (data_card(it, &counted(runs, "run")))
+                    @if let Some(card) = audit::card(it) { (card) }
+                }
+            }
         }
     }))
 }

@@ -241,14 +241,22 @@ fn seed(settings: &toml::Table) -> String {
     settings.get("seed").or_else(|| settings.get("seeds")).map_or_else(String::new, one)
 }
 
-/// Marks the configurations that are judged on the same images as most others: same source, split and
-/// limit. Scores on other images, as of a source task, say nothing against these.
+/// Marks the configurations that are judged on the same images as most others: same source, split,
+/// limit and labels. A limit cuts validation images by the same factor as training images, so with one
+/// even what decides only about these must be the same. Scores on other images, as of a source task, say nothing against these.
 fn mark_comparable(configurations: &mut [Configuration<'_>]) {
     let judged_on = |it: &Configuration<'_>| -> Flat {
-        let decides = |key: &str| {
-            ["data.source", "data.split", "data.limit"].iter().any(|it| key.starts_with(it))
+        let limited = it.settings.contains_key("data.limit");
+        // Older runs do not name what was then the only choice.
+        let decides = |key: &str, value: &str| match key {
+            "data.labels" => false,
+            "data.leakage" => limited && plain(value) != "report",
+            "data.labels.ferplus.rule" => limited,
+            key => ["data.source", "data.split", "data.limit", "data.labels"]
+                .iter()
+                .any(|it| key.starts_with(it)),
         };
-        let settings = it.settings.iter().filter(|(key, _)| decides(key));
+        let settings = it.settings.iter().filter(|(key, value)| decides(key, value));
         settings.map(|(key, value)| (key.clone(), value.clone())).collect()
     };
     let all: Vec<Flat> = configurations.iter().map(judged_on).collect();

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 use toml::{Table, Value};
 
-use crate::event::{Clipped, Evaluation, FINAL, Kept, Mixed, Scores};
+use crate::event::acts::{Clipped, Kept, Mixed};
+use crate::event::{Evaluation, FINAL, Scores};
 use crate::report::format;
 use crate::store::record::{Record, Stage};
 

@@ -8,7 +8,8 @@ use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
 use crate::error::Error;
-use crate::event::{Acts, Clipped, Evaluation, Kept, Mixed, Scores};
+use crate::event::acts::{Acts, Clipped, Kept, Mixed};
+use crate::event::{Evaluation, Scores};
 use crate::store::record::{Record, State};
 
 /// Five runs of four configurations, one of them failed.
@@ -196,7 +197,8 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
         stage.end.as_mut().unwrap().checkpoints = vec![kept];
         let (weights, split) = ("valid_accuracy".into(), "test".into());
         let scores = Scores { loss: 1.25, accuracy: 0.4321 };
-        record.facts.others = vec![Evaluation { weights, split, images: 70, scores, viewed: None }];
+        record.facts.others =
+            vec![Evaluation { weights, split, images: 70, scores, viewed: None, leak_free: None }];
         record.settings = format!(
             "[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\nsampling = \"balanced\"\n\
              loss = {{ label_smoothing = 0.0, class_weights = \"none\" }}\nclip = {{ norm = 1.0 }}",

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::event::{Augmentation, Epoch, Layer, Network, Noise, StageStart, Stop, Weights};
+use crate::event::acts::Stop;
+use crate::event::{Augmentation, Dataset, Epoch, Layer, Network, Noise, StageStart, Weights};
+use crate::report::audit;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
 use crate::report::format::{self, counted};
 use crate::report::metrics::{Confusion, calibration_error};
@@ -43,7 +45,7 @@ pub(super) fn page(
     add("evidence", "What it did", evidence(record, files));
     add("curves", "Learning curves", learned(record, &curves)?);
     add("classes", "Classes", told_apart(run, &classes)?);
-    add("data", "Data", record.facts.dataset.as_ref().map(|it| data_card(it, prepared(it.reused))));
+    add("data", "Data", record.facts.dataset.as_ref().map(data));
     add("settings", "Settings", Some(settings(record)));
     add("environment", "Environment", environment(record, files));
     let up: PathBuf = run.place.iter().map(|_| "..").collect();
@@ -113,6 +115,13 @@ fn epochs(record: &Record) -> Markup {
     }
 }
 
+fn data(it: &Dataset) -> Markup {
+    html! { div .cards {
+        (data_card(it, prepared(it.reused)))
+        @if let Some(card) = audit::card(it) { (card) }
+    } }
+}
+
 fn prepared(reused: bool) -> &'static str {
     if reused { "prepared by an earlier run" } else { "prepared by this run" }
 }
@@ -160,6 +169,10 @@ fn tiles(run: &Run<'_>) -> Markup {
             @if let Some(it) = run.valid_accuracy() { (tile("Validation accuracy", share(it), &kept)) }
             @if let Some(it) = run.test_accuracy() {
                 (tile(&format!("{} accuracy", capital(split)), share(it), &notes.join(" · ")))
+            }
+            @if let Some(it) = audit::differs(run) {
+                @let note = format!("{} images without a twin in train", format::count(it.images));
+                (tile("Leak-free accuracy", share(it.accuracy), &note))
             }
             @if let Some(it) = run.macro_f1() { (tile("Macro-F1", share(it), &loss)) }
             @if let Some(it) = run.roc_auc() { (tile("ROC-AUC", share(it), "one class against the rest, mean")) }

@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use crate::data::dataset::Dataset;
 use crate::error::Result;
+use crate::event::audit::LeakFree;
 use crate::event::{Evaluation, FINAL, Kind as Event, Sink};
 use crate::model::Input;
 use crate::model::network::Network;
 use crate::model::trainable::resolve;
 use crate::model::weights::{facts, serialize};
 use crate::plan::Kind;
-use crate::run::{Runner, load_stage, waiting};
+use crate::run::stage::load_stage;
+use crate::run::{Runner, waiting};
 use crate::store::folder::files;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
@@ -77,9 +79,10 @@ impl Runner<'_> {
         let model = serialize(network, self.model_facts(dataset, input))?;
         self.log.folder.write(&files::of_weights(files::MODEL, weights), &model)?;
         let name = if dataset.test.is_empty() { "valid" } else { "test" };
+        let leak_free = Some(leak_free(dataset, split.rows, &predictions));
         let (weights, images) = (weights.to_owned(), split.rows.len());
         let (split, scores, viewed) = (name.to_owned(), judged.scores, judged.viewed);
-        let evaluation = Evaluation { weights, split, images, scores, viewed };
+        let evaluation = Evaluation { weights, split, images, scores, leak_free, viewed };
         self.log.emit(Event::Evaluated(evaluation))?;
         Ok((file, table))
     }
@@ -99,6 +102,15 @@ impl Runner<'_> {
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
+}
+
+/// The accuracy on `rows` that no training image has an exact twin of.
+fn leak_free(dataset: &Dataset, rows: &[u32], predictions: &[Prediction]) -> LeakFree {
+    let leaks = dataset.leaks(rows);
+    let clean = predictions.iter().zip(&leaks).filter(|(_, leaks)| !**leaks).map(|(it, _)| it);
+    let right = clean.clone().filter(|it| it.truth == it.predicted).count();
+    let images = clean.count();
+    LeakFree { images, accuracy: right as f64 / images.max(1) as f64 }
 }
 
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {

@@ -8,8 +8,8 @@ use crate::event::{Features as FeaturesEvent, Kind as Event, Sink};
 use crate::model::FrozenNorm;
 use crate::model::network::Network;
 use crate::plan::Kind;
-use crate::run::{Runner, clear, waiting};
-use crate::store::write_whole;
+use crate::run::{Runner, waiting};
+use crate::store::{clear, write_whole};
 use crate::train::Stage;
 use crate::train::images::{FeatureBytes, Features, Images, compute_features};
 

@@ -8,9 +8,9 @@ mod evaluation;
 mod evidence;
 mod failure;
 mod features;
+mod stage;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::data::dataset;
@@ -18,8 +18,8 @@ use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
 use crate::event::{
-    Dataset as DatasetEvent, Epoch, FINAL, FORMAT, Kind as Event, Noise as NoiseEvent, Progress,
-    Sink, StageEnd, StageStart, Start, Weights as WeightsEvent,
+    Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
+    StageStart, Start, Weights as WeightsEvent,
 };
 use crate::fetch::{self, Cache, Remote};
 use crate::model::network::{Network, NoiseStd, Plan};
@@ -31,13 +31,13 @@ use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::failure::{failure, torch_failure};
+use crate::store::Store;
+use crate::store::clear;
 use crate::store::folder::{RunFolder, files};
 use crate::store::read::finished_key;
-use crate::store::{Store, write_whole};
 use crate::torch::Device;
 use crate::train::Stage;
-use crate::train::checkpoint::Checkpoint;
-use crate::train::fit::{Job, Outside, Trained, fit};
+use crate::train::fit::Job;
 use crate::train::images::{Images, Split};
 use crate::train::order::steps_per_epoch;
 
@@ -159,6 +159,9 @@ impl Runner<'_> {
             classes: dataset.classes.clone(),
             counts: counts.collect(),
             skipped: dataset.skipped.clone(),
+            unlabelled: dataset.unlabelled.clone(),
+            dropped: dataset.dropped,
+            audit: Some(Box::new(dataset.audit())),
             size: dataset.size,
             pixels: dataset.signal(&dataset.train),
             reused,
@@ -264,45 +267,6 @@ impl Runner<'_> {
         self.train(&key, network, &job)
     }
 
-    /// Trains a stage, or takes the result that lies under its key.
-    fn train(&mut self, key: &str, network: &mut Network, job: &Job<'_>) -> Result<()> {
-        let Self { store, log, interrupted, .. } = self;
-        let (folder, found) = store.step(Kind::Stage.name(), key, |folder| {
-            let path = folder.join("checkpoint.safetensors");
-            let checkpoint = match std::fs::read(&path) {
-                Ok(bytes) => Some(Checkpoint::from_bytes(&bytes, &path)?),
-                Err(_) => None,
-            };
-            let mut save = |it: &Checkpoint| write_whole(&path, &it.to_bytes()?);
-            let mut outside = Outside { sink: log, save: &mut save, interrupted: *interrupted };
-            let trained = fit(network, job, checkpoint, &mut outside)?;
-            write_stage(folder, network, &trained)?;
-            let _ = std::fs::remove_file(&path);
-            Ok(())
-        })?;
-        if found {
-            self.take_stage(&folder, network)?;
-        }
-        Ok(())
-    }
-
-    /// Says what a finished stage did, and gives `network` its weights.
-    fn take_stage(&mut self, folder: &Path, network: &mut Network) -> Result<()> {
-        let path = folder.join("history.json");
-        let text = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-        let (epochs, end): (Vec<Epoch>, StageEnd) =
-            serde_json::from_slice(&text).map_err(|error| Error::Damaged {
-                path: path.clone(),
-                message: error.to_string(),
-                help: "delete its folder; the stage is then trained again".into(),
-            })?;
-        for epoch in epochs {
-            self.log.emit(Event::EpochEnded(epoch))?;
-        }
-        self.log.emit(Event::StageEnded(end))?;
-        load_stage(network, folder, FINAL)
-    }
-
     /// The noise layers in the units of what they are added to.
     fn noise(
         &mut self,
@@ -315,7 +279,8 @@ impl Runner<'_> {
         if let Some(noise) = settings.input {
             std.input = network.input_noise(noise, images.pixels.std);
             let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
-            let signal = images.pixels.std * mean(network.pixel_scale());
+            let pixels = images.pixels.std;
+            let signal = pixels * mean(network.gray_level(pixels));
             self.say_noise("input", mean(std.input), signal)?;
         }
         if let Some(noise) = settings.features {
@@ -338,44 +303,6 @@ impl Runner<'_> {
     }
 }
 
-/// The name of a stage's weights in its folder.
-fn stage_weights(weights: &str) -> String {
-    files::of_weights("weights.safetensors", weights)
-}
-
-/// Writes the result of a stage into its folder: the weights that go on, those kept under other
-/// metrics, and what happened.
-fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Result<()> {
-    let write = |network: &Network, name: &str| {
-        let bytes = weights::serialize(network, BTreeMap::new())?;
-        write_whole(&folder.join(stage_weights(name)), &bytes)
-    };
-    write(network, FINAL)?;
-    if !trained.named.is_empty() {
-        let last = network.parameters.snapshot();
-        for (name, snapshot) in &trained.named {
-            network.parameters.restore(snapshot);
-            write(network, name)?;
-        }
-        network.parameters.restore(&last);
-    }
-    let history = serde_json::to_vec_pretty(&(&trained.epochs, &trained.end)).expect("plain JSON");
-    write_whole(&folder.join("history.json"), &history)
-}
-
-/// Gives `network` the weights of this name that a finished stage left in `folder`. Nothing of it trains
-/// afterwards.
-fn load_stage(network: &mut Network, folder: &Path, name: &str) -> Result<()> {
-    network.rest();
-    let path = folder.join(stage_weights(name));
-    let loaded = weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
-        message: error.to_string(),
-        help: format!("delete `{}`; the stage is then trained again", folder.display()),
-        path,
-    });
-    loaded.map(|_| ())
-}
-
 /// Progress of work that is not training.
 fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
     Event::StepEnded(Progress {
@@ -388,10 +315,4 @@ fn waiting(what: &str, done: usize, of: usize, started: Instant) -> Event {
         accuracy: f64::NAN,
         images_per_second: done as f64 / started.elapsed().as_secs_f64().max(1e-9),
     })
-}
-
-/// Takes away what an interrupted attempt has left.
-fn clear(folder: &Path) -> Result<()> {
-    fs_err::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
-    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))
 }

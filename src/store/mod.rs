@@ -99,6 +99,15 @@ impl Store {
     }
 }
 
+/// Takes away what an interrupted attempt at a step has left in its `folder`.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written.
+pub fn clear(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
+    fs::create_dir_all(folder).map_err(Error::file("cannot create", folder))
+}
+
 /// Waits until no other process holds the lock file at `path`, then holds it.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
-use crate::event::{Acts, Clipped, Epoch, Kind, Mixed, Progress, Scores, Sink};
+use crate::event::acts::{Acts, Clipped, Mixed};
+use crate::event::{Epoch, Kind, Progress, Scores, Sink};
 use crate::model::network::Network;
 use crate::random::{Random, Use};
 use crate::torch;

@@ -5,7 +5,8 @@
 
 use crate::data::augment::Augment;
 use crate::error::{Error, Result};
-use crate::event::{Epoch, Kind, Sink, StageEnd, Stop};
+use crate::event::acts::Stop;
+use crate::event::{Epoch, Kind, Sink, StageEnd};
 use crate::model::network::{Network, NoiseStd};
 use crate::torch::parameters::Snapshot;
 use crate::train::Stage;

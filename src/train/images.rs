@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::data::augment::{Augment, Change, Window};
+use crate::data::augment::{Augment, Change};
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Scores, Signal};
@@ -66,20 +66,28 @@ impl<'a> Images<'a> {
         self.dataset.counts(rows)
     }
 
-    /// A part of each image, at the network's size; the whole is what [`Images::plain`] gives.
+    /// Images as they lie on disk, gray levels 0-255.
     ///
-    /// - output: `[rows, channels, size, size]`
-    pub fn window(&self, rows: &[u32], window: Window) -> Tensor<4> {
-        if window == Window::WHOLE {
-            return self.plain(rows);
-        }
-        let map = Change { window, ..Change::NONE }.map();
-        picture::sample_affine(self.table.images(rows), &vec![map; rows.len()], self.size)
+    /// - output: `[rows, channels, h, w]`
+    pub fn stored(&self, rows: &[u32]) -> Tensor<4> {
+        self.table.images(rows)
     }
 
-    /// True classes.
+    /// Pixels a side of the network's input.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// True classes, or where labels are distributions, those.
     pub fn labels(&self, rows: &[u32]) -> Labels {
-        Labels::new(&self.classes_of(rows), self.device)
+        let classes = self.classes_of(rows);
+        let Some(all) = &self.dataset.probabilities else {
+            return Labels::new(&classes, self.device);
+        };
+        let width = self.dataset.classes.len();
+        let of_row = |row: &u32| &all[*row as usize * width..][..width];
+        let probabilities: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
+        Labels::with_probabilities(&classes, &probabilities, self.device)
     }
 }
 

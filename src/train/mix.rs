@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::event::Mixed;
+use crate::event::acts::Mixed;
 use crate::random::{Random, Use};
 use crate::torch::Device;
 use crate::torch::ops;

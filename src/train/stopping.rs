@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::event::{Epoch, Kept, Stop};
+use crate::event::Epoch;
+use crate::event::acts::{Kept, Stop};
 use crate::train::is_default;
 
 /// The `early_stopping` table of a stage. The semantics are those of Keras 3.
@@ -217,7 +218,8 @@ impl EarlyStopping {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::event::{Acts, Scores};
+    use crate::event::Scores;
+    use crate::event::acts::Acts;
 
     /// Epochs with these validation losses.
     pub(in crate::train) fn epochs(losses: &[f64]) -> Vec<Epoch> {

@@ -107,11 +107,12 @@ impl Views {
 
     /// Logarithms of the class probabilities of images, averaged over the views.
     ///
+    /// - input: `[rows, channels, h, w]`, gray levels 0-255
     /// - output: `[rows, classes]`
-    fn infer(self, network: &Network, images: &Images<'_>, rows: &[u32]) -> Tensor<2> {
+    pub fn infer(self, network: &Network, x: &Tensor<4>, size: usize) -> Tensor<2> {
         let infer = |x| network.infer(network.scale_pixels(x), 0);
         let views = self.windows().into_iter().flat_map(|window| {
-            let x = images.window(rows, window);
+            let x = window.of(x.clone(), size);
             let mirrored = (self != Self::Plain).then(|| picture::mirror(x.clone()));
             std::iter::once(x).chain(mirrored)
         });
@@ -134,7 +135,7 @@ pub fn judge(
     let mut done = 0;
     let (scores, probabilities) = split.score(images, &mut |positions| {
         done += positions.len();
-        let logits = views.infer(network, images, &split.at(positions));
+        let logits = views.infer(network, &images.stored(&split.at(positions)), images.size());
         progress(done);
         logits
     });
@@ -205,7 +206,7 @@ mod tests {
         for views in [Views::Flip, Views::TenCrop(TenCrop { size: 0.75 })] {
             let mut looks = Vec::new();
             for window in views.windows() {
-                let x = images.window(&SAMPLE, window);
+                let x = window.of(images.stored(&SAMPLE), SIZE);
                 looks.push(softmax(&network, picture::mirror(x.clone())));
                 looks.push(softmax(&network, x));
             }

@@ -55,6 +55,7 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "data.split.seed=1",
         "data.image_size=48",
         "data.limit=20",
+        "data.leakage=drop-from-train",
         "augment.flip=0.5",
         "augment.brightness=[0.9, 1.1]",
         "augment.shear=5",
@@ -100,6 +101,40 @@ fn every_setting_that_decides_a_result_decides_its_key() {
 }
 
 #[test]
+fn labels_decide_what_is_learnt_but_not_how_images_are_decoded() {
+    let place = Place::with(&[("e", SMALL)]);
+    place.write("fer.csv", "");
+    place.write("one.csv", "");
+    place.write("two.csv", "");
+    let trial = |labels: Option<(&str, &str)>| {
+        let at = |it: &str| place.path(it).display().to_string();
+        let mut changes =
+            vec![format!("data.source={{ fer2013 = {{ csv = '{}' }} }}", at("fer.csv"))];
+        changes.extend(labels.map(|(votes, rule)| {
+            format!("data.labels={{ ferplus = {{ votes = '{}', rule = '{rule}' }} }}", at(votes))
+        }));
+        let written = read(&[place.path("experiments/e.toml")], &changes).unwrap();
+        trials(&written, &AnyDisk).unwrap().remove(0)
+    };
+    let all: Vec<Trial> = [
+        None,
+        Some(("one.csv", "majority")),
+        Some(("one.csv", "probabilistic")),
+        Some(("two.csv", "majority")),
+    ]
+    .map(trial)
+    .into();
+    for (at, one) in all.iter().enumerate() {
+        for other in &all[..at] {
+            assert_eq!(one.steps[0], other.steps[0]);
+            for (step, its) in one.steps.iter().zip(&other.steps).skip(1) {
+                assert_ne!(step.key, its.key, "{:?}", step.kind);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_decides_no_result_decides_no_key() {
     let plain = trial(SMALL, &[]);
     for change in
@@ -112,6 +147,8 @@ fn what_decides_no_result_decides_no_key() {
             "stages.head.checkpoints=[]",
             "augment.zoom_axes=independent",
             "evaluate.views=plain",
+            "data.leakage=report",
+            "data.labels=source",
         ])
     {
         assert_eq!(trial(SMALL, &[change]).steps, plain.steps, "{change}");
@@ -128,6 +165,8 @@ fn what_a_step_does_not_read_is_not_in_its_key() {
     assert_eq!(stage("evaluate.views=flip"), stage("about=x"));
     assert_eq!(dataset("stages.head.epochs=3"), dataset("about=x"));
     assert_eq!(dataset("data.image_size=48"), dataset("about=x"));
+    assert_eq!(dataset("data.leakage=drop-from-train"), dataset("about=x"));
+    assert_ne!(features("data.leakage=drop-from-train"), features("about=x"));
     assert_eq!(features("stages.head.epochs=3"), features("about=x"));
     assert_eq!(features("model.head.layers=[8]"), features("about=x"));
     assert_ne!(features("data.image_size=48"), features("about=x"));

@@ -55,7 +55,7 @@ fn every_backbone_keeps_its_shape_promise() {
     for &backbone in Backbone::ALL {
         let described = backbone.build(&mut Builder::default());
         let least = described.least_image_size;
-        for size in [least, least + 1, 2 * least - 1, 2 * least] {
+        for size in [least, 2 * least - 1] {
             let network = network(backbone, Pool::Flatten, size);
             let x = waves(2, size);
             let [batch, channels, height, width] =
@@ -100,7 +100,7 @@ impl Sink for Deaf {
 /// right.
 fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let place = Place::with(&[]);
-    for index in 0..48_u32 {
+    for index in 0..36_u32 {
         for (class, from_left) in [("left", true), ("right", false)] {
             let picture = image::GrayImage::from_fn(size as u32, size as u32, |x, y| {
                 let along = x * 160 / size as u32;
@@ -131,7 +131,7 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let sgd = Sgd { lr: 0.02, momentum: 0.9, ..Sgd::default() };
     let optimizer = Optimizer::Sgd(sgd);
     let stage =
-        Stage { trainable, epochs: 8, batch_size: 8, optimizer, schedule, ..Stage::default() };
+        Stage { trainable, epochs: 6, batch_size: 8, optimizer, schedule, ..Stage::default() };
     let train = Split { rows: &dataset.train, features: None };
     let valid = Split { rows: &dataset.valid, features: None };
     let job =

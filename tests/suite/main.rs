@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod configs;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod learning;
@@ -17,6 +19,8 @@ mod place;
 mod resume;
 #[cfg(test)]
 mod sharing;
+#[cfg(test)]
+mod study;
 #[cfg(test)]
 mod techniques;
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn keras_tenth_is_much_within_one_and_nothing_within_255() {
     let tenth = GaussianNoise { std: 0.1, unit: Unit::Layer };
     let share = |input| {
         let network = network(input);
-        network.input_noise(tenth, pixels)[0] / (pixels * network.pixel_scale()[0])
+        network.input_noise(tenth, pixels)[0] / (pixels * network.gray_level(pixels)[0])
     };
     assert!(share(Input::PlusMinusOne) > 0.2);
     assert!(share(Input::Torchvision) > 0.05);
@@ -106,7 +106,7 @@ fn noise_acts_in_training_and_not_in_inference() {
             let difference = plain.iter().zip(&trained).map(|(a, b)| (a - b).abs());
             difference.fold(0.0, f32::max)
         };
-        let signal = 60.0 * network.pixel_scale()[0];
+        let signal = 60.0 * network.gray_level(60.0)[0];
         let (input_noise, features) = ([signal; 3], 1.0);
         let without = differs(NoiseStd::default());
         for noise in
@@ -147,4 +147,33 @@ fn noise_too_weak_to_matter_is_warned_of_on_the_terminal_and_on_the_pages() {
         let warns = page.contains("class=\"warning warnings\"");
         assert_eq!(warns, record.experiment == "weak", "{}", record.experiment);
     }
+}
+
+#[test]
+fn behind_a_batch_norm_on_the_input_noise_is_counted_in_what_the_norm_gives() {
+    let model = Model { input_norm: true, ..Model::default() };
+    let plan = Plan {
+        model: &model,
+        input: Input::Caffe,
+        frozen_norm: FrozenNorm::Inference,
+        image_size: SIZE,
+        classes: 7,
+        seed: 1,
+    };
+    let mut network = Network::new(&plan, Device::Cpu);
+    let [_, pixels] = moments(&to_floats(faces(8)));
+    let of = |std, unit| network.input_noise(GaussianNoise { std, unit }, pixels)[0];
+    assert_eq!(of(0.1, Unit::Layer), 0.1);
+    assert!((of(0.1, Unit::InputStd) - 0.1).abs() < 1e-12);
+    assert!((of(pixels, Unit::Gray) - 1.0).abs() < 1e-12);
+    // The norm trains, so nothing of the backbone is a frozen prefix, and its statistics follow the pixels.
+    network.train(&resolve(&model, &"head".into()).unwrap());
+    assert_eq!(network.frozen_blocks(), 0);
+    let norm = |network: &Network, name: &str| {
+        let (slot, _) = network.parameters.specs().find(|(_, it)| it.name == name).unwrap();
+        network.parameters.values(slot)
+    };
+    let before = norm(&network, "input_norm.running_mean");
+    network.train_on_pixels(network.scale_pixels(faces(8)), NoiseStd::default());
+    assert_ne!(norm(&network, "input_norm.running_mean"), before);
 }

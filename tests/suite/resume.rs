@@ -116,7 +116,7 @@ fn killed_in_the_second_stage_the_next_sweep_gives_the_same_predictions() {
 /// A stage in which every technique that draws or remembers something acts.
 const TECHNIQUES: &str = r#"
     [data]
-    source = { synthetic = { faces = 80 } }
+    source = { synthetic = { faces = 60 } }
     image_size = 32
 
     [augment]
@@ -125,7 +125,7 @@ const TECHNIQUES: &str = r#"
     [[stages]]
     name = "tail"
     trainable = "features.17"
-    epochs = 6
+    epochs = 5
     batch_size = 8
     optimizer = { radam = { lr = 0.01, betas = [0.9, 0.99] } }
     schedule = { plateau = { patience = 1, factor = 0.5 } }

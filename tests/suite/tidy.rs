@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "run",
         &["error", "event", "random", "torch", "data", "model", "train", "plan", "store", "fetch"],
     ),
+    ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
     ("sweep", &["error", "event", "plan", "store"]),
     ("report", &["error", "event", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
@@ -39,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "error", "event", "torch", "data", "model", "train", "config", "plan", "store",
-            "fetch", "run", "sweep", "report", "progress",
+            "fetch", "run", "predict", "sweep", "report", "progress",
         ],
     ),
     ("lib", &[]),

@@ -5,7 +5,7 @@
 //! fit widens the guess, and writing starts over. In practice that happens early or never.
 
 pub(super) mod list;
-mod picture;
+pub(super) mod picture;
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader};
 
 /// A decoded image: 8-bit gray if all its pixels are, else 8-bit RGB.
-pub(super) struct Picture(DynamicImage);
+pub(in crate::data) struct Picture(DynamicImage);
 
 /// What images have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Shape {
 }
 
 /// Decodes the file at `path`, upright, without transparency; or says why it cannot be.
-pub(super) fn read(path: &Path) -> Result<Picture, String> {
+pub(in crate::data) fn read(path: &Path) -> Result<Picture, String> {
     let cannot = |why: &dyn ToString| format!("it cannot be decoded: {}", why.to_string());
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let reader = reader.map_err(|it| cannot(&it))?;
@@ -61,6 +61,20 @@ impl Picture {
     pub(super) fn shape(&self) -> Shape {
         let size = Some((self.0.width(), self.0.height()));
         Shape { size, gray: !self.0.color().has_color() }
+    }
+
+    /// The pixels with so many channels and their height, width and channels: as they are if square and no
+    /// larger than `side`, else scaled to it.
+    pub(in crate::data) fn seen(self, channels: usize, side: u32) -> (Vec<u8>, [usize; 3]) {
+        let (width, height) = (self.0.width(), self.0.height());
+        let image = if width == height && width <= side {
+            self.0
+        } else {
+            self.0.resize_exact(side, side, FilterType::Triangle)
+        };
+        let shape = [image.height() as usize, image.width() as usize, channels];
+        let gray = channels == 1;
+        (if gray { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() }, shape)
     }
 
     /// The pixels as [`Shape::stored`] says.

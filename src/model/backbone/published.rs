@@ -28,3 +28,30 @@ impl Published {
         Self { name, url, sha256, bytes, input: Input::Torchvision }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::model::backbone::Backbone;
+
+    /// Every line of the registry. The digits in the files' names are PyTorch's own check, `torch.hub` uses
+    /// them: a digest that was copied wrongly would not begin with them.
+    #[test]
+    fn every_backbone_has_published_weights_whose_digest_is_in_their_name() {
+        let mut urls = BTreeSet::new();
+        for backbone in Backbone::ALL {
+            let published = backbone.published();
+            assert_eq!(published[0].name, "imagenet", "{backbone:?}");
+            for it in published {
+                let digits = it.url.rsplit_once('-').and_then(|(_, it)| it.strip_suffix(".pth"));
+                let digits = digits.unwrap();
+                assert!(digits.len() >= 8 && it.sha256.starts_with(digits), "{it:?}");
+                assert!([digits.len(), 64].contains(&it.sha256.len()), "{it:?}");
+                let hexadecimal = it.sha256.chars().all(|it| it.is_ascii_hexdigit());
+                assert!(hexadecimal && it.url.starts_with("https://"), "{it:?}");
+                assert!(urls.insert(it.url), "{it:?} is published twice");
+            }
+        }
+    }
+}

@@ -5,11 +5,16 @@
 //!
 //! **Invariant:** no presentation here, only names, counts, seconds and scores.
 
+pub mod acts;
+pub mod audit;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::event::acts::{Acts, Kept, Stop};
+use crate::event::audit::{Audit, LeakFree};
 
 /// Version of the events' format, written into the first event of every run.
 pub const FORMAT: u32 = 1;
@@ -91,6 +96,15 @@ pub struct Dataset {
     pub counts: BTreeMap<String, Vec<usize>>,
     /// Rows or files left out under `on_error = "skip"`, with the reason.
     pub skipped: Vec<String>,
+    /// Images of these splits that have no label under `data.labels`, by the reason.
+    #[serde(default)]
+    pub unlabelled: BTreeMap<String, usize>,
+    /// Training images taken out under `leakage = "drop-from-train"`.
+    #[serde(default)]
+    pub dropped: usize,
+    /// What is wrong with the images as they are used.
+    #[serde(default)]
+    pub audit: Option<Box<Audit>>,
     /// Height, width and channels of the stored images.
     pub size: [usize; 3],
     /// Mean and standard deviation of the training pixels in gray levels, 0-255.
@@ -222,17 +236,6 @@ pub struct StageEnd {
     pub checkpoints: Vec<Kept>,
 }
 
-/// Weights that a stage keeps because they were the best under one metric.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
-    pub monitor: String,
-    /// The epoch they are from.
-    pub epoch: usize,
-    /// The metric in that epoch.
-    pub value: f64,
-}
-
 /// The test of some weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -245,6 +248,9 @@ pub struct Evaluation {
     pub images: usize,
     /// Loss and accuracy.
     pub scores: Scores,
+    /// The score on images without an exact twin among the training images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leak_free: Option<LeakFree>,
     /// What was averaged over several views of each image; none if it was looked at as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub viewed: Option<Viewed>,
@@ -351,45 +357,6 @@ pub struct Epoch {
     pub acts: Acts,
 }
 
-/// What techniques of training did in an epoch; each part is absent where its technique is off.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Acts {
-    /// Gradient clipping.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clipped: Option<Clipped>,
-    /// Mixup and cutmix.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mixed: Option<Mixed>,
-    /// Images of each class that the epoch saw, where they were drawn by class.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub drawn: Option<Vec<usize>>,
-}
-
-/// What gradient clipping did in an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Clipped {
-    /// Share of steps whose gradient was changed.
-    pub share: f64,
-    /// Mean L2 norm of the gradients before.
-    pub norm: f64,
-}
-
-/// How much of the images of an epoch came from other images of their batch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Mixed {
-    /// Mean share of the other image's pixels, 0-1.
-    pub other: f64,
-    /// Share of the batches in which a rectangle was taken (cutmix); the others were blended (mixup).
-    pub cut: f64,
-}
-
-impl Acts {
-    fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Mean loss and accuracy over some images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -397,32 +364,6 @@ pub struct Scores {
     pub loss: f64,
     /// Share of right answers, 0-1.
     pub accuracy: f64,
-}
-
-/// Why a stage ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stop {
-    /// All planned epochs were trained.
-    Completed,
-    /// The monitored value did not improve for `patience` epochs.
-    Early {
-        /// What was monitored, e.g. `valid_loss`.
-        monitor: String,
-        /// Epochs without improvement.
-        patience: usize,
-        /// The best value.
-        best: f64,
-        /// Its epoch; 0 in logs that do not say.
-        #[serde(default)]
-        best_epoch: usize,
-        /// The value in the last epoch.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        last: Option<f64>,
-        /// What the value had to beat, if anything was set.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        baseline: Option<f64>,
-    },
 }
 
 /// Whoever listens to a run.
@@ -442,7 +383,9 @@ mod tests {
     fn an_event_is_one_flat_json_object_and_comes_back_equal() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
         let (weights, split) = (FINAL.to_owned(), "test".to_owned());
-        let kind = Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed: None });
+        let (viewed, leak_free) = (None, None);
+        let kind =
+            Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed, leak_free });
         let event = Event { at_ms: 7, kind };
         let line = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
@@ -454,7 +397,9 @@ mod tests {
     fn weights_kept_under_a_metric_say_so() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
         let [weights, split] = ["valid_accuracy", "test"].map(str::to_owned);
-        let kind = Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed: None });
+        let (viewed, leak_free) = (None, None);
+        let kind =
+            Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed, leak_free });
         let line = serde_json::to_string(&kind).unwrap();
         assert!(line.contains(r#""weights":"valid_accuracy""#), "{line}");
         assert_eq!(serde_json::from_str::<Kind>(&line).unwrap(), kind);

@@ -1,0 +1,79 @@
+//! What techniques of training did: in an epoch, to the weights that are kept, and why a stage ended.
+
+use serde::{Deserialize, Serialize};
+
+/// What techniques of training did in an epoch; each part is absent where its technique is off.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Acts {
+    /// Gradient clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<Clipped>,
+    /// Mixup and cutmix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Mixed>,
+    /// Images of each class that the epoch saw, where they were drawn by class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Vec<usize>>,
+}
+
+/// What gradient clipping did in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Clipped {
+    /// Share of steps whose gradient was changed.
+    pub share: f64,
+    /// Mean L2 norm of the gradients before.
+    pub norm: f64,
+}
+
+/// How much of the images of an epoch came from other images of their batch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mixed {
+    /// Mean share of the other image's pixels, 0-1.
+    pub other: f64,
+    /// Share of the batches in which a rectangle was taken (cutmix); the others were blended (mixup).
+    pub cut: f64,
+}
+
+impl Acts {
+    pub(in crate::event) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Weights that a stage keeps because they were the best under one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The metric, e.g. `valid_accuracy`; the weights' name in files.
+    pub monitor: String,
+    /// The epoch they are from.
+    pub epoch: usize,
+    /// The metric in that epoch.
+    pub value: f64,
+}
+
+/// Why a stage ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stop {
+    /// All planned epochs were trained.
+    Completed,
+    /// The monitored value did not improve for `patience` epochs.
+    Early {
+        /// What was monitored, e.g. `valid_loss`.
+        monitor: String,
+        /// Epochs without improvement.
+        patience: usize,
+        /// The best value.
+        best: f64,
+        /// Its epoch; 0 in logs that do not say.
+        #[serde(default)]
+        best_epoch: usize,
+        /// The value in the last epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<f64>,
+        /// What the value had to beat, if anything was set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<f64>,
+    },
+}

@@ -1,0 +1,235 @@
+//! Duplicates and leaks: a card for each data set, scores without leaks, and the page of an audit.
+
+use maud::{Markup, PreEscaped, html};
+
+use crate::event::Dataset;
+use crate::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
+use crate::report::format::{self, counted};
+use crate::report::page::{Page, Section, lead, share_cell, swatch};
+use crate::report::study::{Run, Study};
+
+/// One image of an example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// The image.
+    pub png: Vec<u8>,
+    /// What identifies it in its source.
+    pub id: String,
+    /// Its split.
+    pub split: String,
+    /// Its class.
+    pub class: String,
+}
+
+/// Images that have something in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examples {
+    /// What that is.
+    pub title: String,
+    /// Images side by side.
+    pub groups: Vec<Vec<Picture>>,
+    /// How many groups there are in all.
+    pub of: usize,
+}
+
+/// A page of its own about the images of `source`.
+pub fn page(source: &str, audit: &Audit, classes: &[String], examples: &[Examples]) -> String {
+    let mut sections = vec![
+        Section { id: "classes", title: "Classes", body: class_counts(audit, classes) },
+        Section { id: "findings", title: "Findings", body: whole(audit) },
+    ];
+    if !examples.is_empty() {
+        let body = html! {
+            (lead("Under each image: its row or file, its split and its label."))
+            @for it in examples { (example(it)) }
+        };
+        sections.push(Section { id: "examples", title: "Examples", body });
+    }
+    let images: usize = audit.splits.iter().map(|it| it.images).sum();
+    let page = Page {
+        title: format!("Audit of {source} · Ferrite"),
+        home: None,
+        inputs: String::new(),
+        plots: Vec::new(),
+        header: html! {
+            h1 id="top" { "Audit of " (source) }
+            p .states { (counted(images, "image")) " in " (counted(audit.splits.len(), "split")) }
+        },
+        sections,
+        footer: html! { p { "This page needs no network: images and styles are all in this file." } },
+    };
+    page.render()
+}
+
+fn class_counts(audit: &Audit, classes: &[String]) -> Markup {
+    html! {
+        div .scroll { table .compact {
+            thead { tr { th { "Class" } @for it in &audit.splits { th .num { (it.name) } } } }
+            tbody { @for (at, class) in classes.iter().enumerate() { tr {
+                th scope="row" { (class) }
+                @for it in &audit.splits {
+                    td .num { (format::count(it.classes.get(at).copied().unwrap_or_default())) }
+                }
+            } } }
+            tfoot { tr {
+                th scope="row" { "all" }
+                @for it in &audit.splits { td .num { (format::count(it.images)) } }
+            } }
+        } }
+    }
+}
+
+fn whole(audit: &Audit) -> Markup {
+    html! {
+        div .cards {
+            div .card { h3 { "Equal images" } (split_table(&audit.splits)) (exact(audit)) }
+            @if let Some(near) = &audit.near { div .card {
+                h3 { "Nearly equal images" }
+                p .note {
+                    "Other brightness, compression, watermarks, small moves, mirrored; judged by the \
+                    correlation of thumbnails and of all pixels. Equal images are not counted as near."
+                }
+                dl {
+                    dt { "Pairs of pictures" }
+                    dd { (format::count(near.pairs)) ", " (format::count(near.mirrored)) " of them mirrored" }
+                    (groups(&near.groups))
+                    @for it in &near.shared { (leak(it, &audit.splits, " nearly")) }
+                }
+            } }
+        }
+    }
+}
+
+fn example(it: &Examples) -> Markup {
+    html! {
+        h3 { (it.title) span .tag {
+            @if it.of > it.groups.len() { (it.groups.len()) " of " }
+            (format::count(it.of))
+        } }
+        div .twins { @for group in &it.groups { div .group { @for it in group { div .picture {
+            img alt={ "image " (it.id) }
+                src={ "data:image/png;base64," (PreEscaped(format::base64(&it.png))) };
+            (it.id) span { (it.split) } strong { (it.class) }
+        } } } } }
+    }
+}
+
+/// What is wrong with the images of a data set; nothing where nobody looked.
+pub(super) fn card(it: &Dataset) -> Option<Markup> {
+    let audit = it.audit.as_ref()?;
+    Some(html! {
+        div .card {
+            h3 { "Duplicates and leaks" }
+            (split_table(&audit.splits))
+            (exact(audit))
+            @if it.dropped > 0 || !it.unlabelled.is_empty() { dl {
+                @if it.dropped > 0 {
+                    dt { "Taken out" }
+                    dd { (counted(it.dropped, "training image")) " with a twin in another split" }
+                }
+                @for (why, n) in &it.unlabelled {
+                    dt { "Without a label" } dd { (counted(*n, "image")) ": " (why) }
+                }
+            } }
+        }
+    })
+}
+
+fn split_table(splits: &[Split]) -> Markup {
+    html! {
+        div .scroll { table .compact {
+            thead { tr {
+                th { "Split" } th .num { "Images" }
+                th .num title="images minus different images" { "Redundant" }
+                th .num { "Constant" } th .num title="standard deviation below 8 of 255" { "Nearly so" }
+            } }
+            tbody { @for it in splits { tr {
+                th scope="row" { (it.name) } td .num { (format::count(it.images)) }
+                td .num { (format::count(it.redundant)) } td .num { (format::count(it.constant)) }
+                td .num { (format::count(it.nearly_constant)) }
+            } } }
+        } }
+    }
+}
+
+fn exact(audit: &Audit) -> Markup {
+    html! { dl {
+        (groups(&audit.exact))
+        @for it in &audit.shared { (leak(it, &audit.splits, "")) }
+        @if audit.shared.is_empty() { dt { "In two splits" } dd { "none" } }
+    } }
+}
+
+fn groups(it: &Duplicates) -> Markup {
+    html! {
+        dt { "Groups" }
+        dd {
+            (format::count(it.groups)) " with " (counted(it.images, "image"))
+            @if it.groups > 0 { ", the largest has " (it.largest) }
+        }
+        dt { "Labels at odds" }
+        dd { (counted(it.conflicting_groups, "group")) " with " (counted(it.conflicting_images, "image")) }
+    }
+}
+
+fn leak(it: &Shared, splits: &[Split], nearly: &str) -> Markup {
+    let all = splits.iter().find(|split| split.name == it.split).map_or(0, |it| it.images);
+    html! {
+        dt { (it.split) " in " (it.with) }
+        dd {
+            (format::count(it.images)) " of " (format::count(all)) " "
+            (counted_only(all, "image")) " (" (format::small_percent(it.images as f64 / all as f64))
+            ")" (nearly) ", " (format::count(it.same_label)) " with the same label"
+        }
+    }
+}
+
+fn counted_only(n: usize, noun: &str) -> String {
+    if n == 1 { noun.to_owned() } else { format!("{noun}s") }
+}
+
+/// The score of `run` on images without a twin among its training images, where those are not all.
+pub(super) fn differs(run: &Run<'_>) -> Option<LeakFree> {
+    let evaluation = run.record.facts.evaluation.as_ref()?;
+    evaluation.leak_free.filter(|it| it.images > 0 && it.images < evaluation.images)
+}
+
+/// Accuracy with and without leaked images, where there are any.
+pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
+    let clean = |run: &Run<'_>| differs(run).map(|it| it.accuracy);
+    let leaked = |run: &Run<'_>| {
+        let images = run.record.facts.evaluation.as_ref()?.images;
+        differs(run).map(|it| (images - it.images, images))
+    };
+    let rows: Vec<_> = study
+        .configurations
+        .iter()
+        .filter_map(|it| Some((it, it.stat(clean)?, it.finished().find_map(leaked)?)))
+        .collect();
+    (!rows.is_empty()).then(|| {
+        html! {
+            p .lead {
+                "Some images by which the final weights were judged have an exact twin among the training \
+                images, pixel by pixel; a network can know them by heart. Accuracy on all of them and on \
+                those without a twin, in percent."
+            }
+            div .scroll { table .sortable {
+                thead { tr {
+                    th { "Configuration" } th .num { "Judged by" } th .num { "Leaked" }
+                    th .num { "Accuracy, all" } th .num { "Accuracy, leak-free" }
+                    th .num { "Difference" }
+                } }
+                tbody { @for (it, clean_stat, (leaked, images)) in rows {
+                    @let difference = it.stat(|run| Some(clean(run)? - run.test_accuracy()?));
+                    tr {
+                        th scope="row" { div .label { (swatch(it.style)) span { (it.label) } } }
+                        td .num { (format::count(images)) } td .num { (format::count(leaked)) }
+                        (share_cell(it.stat(Run::test_accuracy), "", None))
+                        (share_cell(Some(clean_stat), "", None))
+                        (share_cell(difference, "", None))
+                    }
+                } }
+            } }
+        }
+    })
+}
