@@ -36,7 +36,7 @@ check: libtorch fresh-bindings ## Formatting, lints and tests: what a change mus
 parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch on this machine
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --example parity
-	@CUDA_VISIBLE_DEVICES= PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity.py $(ARGS)
+	@CUDA_VISIBLE_DEVICES= PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity $(ARGS)
 
 docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
 	@$(CARGO) build --quiet --bins

@@ -1,0 +1,117 @@
+"""Metrics against scikit-learn, statistics against SciPy."""
+
+from pathlib import Path
+from typing import List
+
+import numpy
+import scipy.stats
+import torch
+from exchange import Claim, Comparison, Task, absolute, numbers, relative_values
+from images import CLASSES
+from sklearn import metrics
+
+
+def classification(_: Path) -> Comparison:
+    """Random predictions, some right; a class that nobody has or guesses, and one that is never guessed."""
+    random = numpy.random.default_rng(7)
+    truths = random.integers(0, 6, 500)
+    guesses = numpy.where(random.random(500) < 0.6, truths, random.integers(0, 6, 500))
+    guesses[guesses == 5] = 4
+    probabilities = coarse_probabilities(random, truths)
+    tensors = {"truths": torch.from_numpy(truths).byte(), "guesses": torch.from_numpy(guesses).byte(), "probabilities": torch.from_numpy(probabilities)}
+    [output] = yield [Task({"scores": {"classes": CLASSES}}, tensors)]
+    expected = {
+        "accuracy": [metrics.accuracy_score(truths, guesses)],
+        "macro_f1": [metrics.f1_score(truths, guesses, average="macro", zero_division=0)],
+        "balanced_accuracy": [metrics.balanced_accuracy_score(truths, guesses)],
+        "classes": numpy.stack(
+            metrics.precision_recall_fscore_support(truths, guesses, labels=range(CLASSES), zero_division=0)[:3], axis=1
+        ).flatten(),
+        # scikit-learn refuses truths that lack a class, so it gets those of six classes one by one.
+        "roc_auc": [numpy.mean([metrics.roc_auc_score(truths == it, probabilities[:, it]) for it in range(6)])],
+    }
+    titles = {
+        "macro_f1": "macro F1",
+        "balanced_accuracy": "balanced accuracy",
+        "classes": "precision, recall and F1 of each class",
+        "roc_auc": "ROC-AUC with ties, mean of the classes that occur,",
+    }
+    return [
+        Claim(f"{titles.get(name, name)} against scikit-learn", absolute(output[name], numbers(it)), 1e-12)
+        for name, it in expected.items()
+    ]
+
+
+def areas(_: Path) -> Comparison:
+    """Truths of all seven classes, and probabilities of which many are equal."""
+    random = numpy.random.default_rng(13)
+    truths = random.integers(0, CLASSES, 800)
+    probabilities = coarse_probabilities(random, truths)
+    guesses = probabilities.argmax(1)
+    tensors = {"truths": torch.from_numpy(truths).byte(), "guesses": torch.from_numpy(guesses).byte(), "probabilities": torch.from_numpy(probabilities)}
+    [output] = yield [Task({"scores": {"classes": CLASSES}}, tensors)]
+    area = metrics.roc_auc_score(truths, probabilities, multi_class="ovr", average="macro")
+    confidence, right = probabilities.max(1).astype(float), truths == guesses
+    bins = numpy.minimum((confidence * 10).astype(int), 9)
+    gap = sum(abs((confidence - right)[bins == it].sum()) for it in range(10)) / len(truths)
+    return [
+        Claim("macro ROC-AUC, one class against the rest, against scikit-learn", absolute(output["roc_auc"], numbers([area])), 1e-12),
+        Claim("expected calibration error against a few lines of NumPy", absolute(output["calibration_error"], numbers([gap])), 1e-12),
+    ]
+
+
+def coarse_probabilities(random: numpy.random.Generator, truths: numpy.ndarray) -> numpy.ndarray:
+    """A row for each image that favours its class, in 32nds: exact in binary, so that a sum of 1 is one."""
+    rows = numpy.stack([random.multinomial(32, numpy.where(numpy.arange(CLASSES) == it, 0.28, 0.12)) for it in truths])
+    return (rows / 32).astype(numpy.float32)
+
+
+COUNTS = [(0, 0, 50), (3, 0, 50), (7, 7, 100), (12, 5, 100), (40, 61, 700), (120, 80, 1000), (300, 231, 3589), (900, 0, 3589)]
+RESAMPLES = 9999
+
+
+def verdicts(_: Path) -> Comparison:
+    random = numpy.random.default_rng(14)
+    lists = [random.beta(0.3, 2, size).tolist() for size in (1, 2, 5, 17, 40)] + [[0.01, 0.01, 0.2, 0.01]]
+    counts = [{"gained": gained, "lost": lost, "images": images} for gained, lost, images in COUNTS]
+    [output] = yield [Task({"statistics": {"counts": counts, "p": lists}})]
+    tests = [scipy.stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0 for gained, lost, _ in COUNTS]
+    intervals = [scipy.stats.binomtest(gained, images).proportion_ci(method="wilson") for gained, _, images in COUNTS]
+    wilson = [edge for it in intervals for edge in it]
+    adjusted = [value for it in lists for value in holm(it)]
+    return [
+        Claim("McNemar's exact test against scipy.stats.binomtest, relative", relative_values(output["mcnemar"], numbers(tests)), 1e-9),
+        Claim("Wilson's interval against scipy.stats.binomtest", absolute(output["wilson"], numbers(wilson)), 1e-12),
+        Claim("Holm's adjustment against a few lines of NumPy", absolute(output["holm"], numbers(adjusted)), 1e-12),
+        *bootstrap_claims(output["bootstrap"].numpy().reshape(-1, 2)),
+    ]
+
+
+def holm(p: List[float]) -> numpy.ndarray:
+    order = numpy.argsort(p, kind="stable")
+    steps = numpy.maximum.accumulate(numpy.array(p)[order] * numpy.arange(len(p), 0, -1)).clip(max=1.0)
+    return steps[numpy.argsort(order, kind="stable")]
+
+
+def bootstrap_claims(ours: numpy.ndarray) -> List[Claim]:
+    """SciPy draws resamples, Ferrite computes their distribution: they differ by SciPy's sampling error.
+
+    A quantile at 2.5 % of 9999 draws has a standard error of 0.027 of their standard deviation; four of these, and
+    one step between two possible values, are allowed.
+    """
+    claims = []
+    for (gained, lost, images), interval in zip(COUNTS, ours):
+        if not 30 < gained + lost < images:
+            continue
+        gains = numpy.repeat([1, -1, 0], [gained, lost, images - gained - lost])
+        theirs = scipy.stats.bootstrap(
+            (gains,), numpy.mean, n_resamples=RESAMPLES, method="percentile", vectorized=True, batch=500, rng=numpy.random.default_rng(15)
+        )
+        deviation = theirs.bootstrap_distribution.std()
+        difference = numpy.abs(interval - numpy.array(theirs.confidence_interval)).max() / deviation
+        what = f"bootstrap interval, {gained} gained and {lost} lost of {images}, against SciPy's, in its deviations"
+        claims.append(Claim(what, difference, 4 * 0.027 + 1 / images / deviation))
+    return claims
+
+
+COMPARISONS = {"classification": classification, "areas": areas, "verdicts": verdicts}
