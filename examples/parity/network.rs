@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use ferrite::event::{Acts, Epoch, Scores};
+use ferrite::event::acts::Acts;
+use ferrite::event::{Epoch, Scores};
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::weights::{self, Part};
