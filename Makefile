@@ -33,7 +33,7 @@ check: libtorch fresh-bindings ## Formatting, lints and tests: what a change mus
 	@$(CARGO) test
 	@$(PYTHON) -m unittest discover --quiet --start-directory tools --pattern 'test_*.py'
 
-parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch on this machine
+parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch and Keras: make parity [ARGS='--only NAME']
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --example parity
 	@CUDA_VISIBLE_DEVICES= PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity $(ARGS)
