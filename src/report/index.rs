@@ -171,7 +171,9 @@ fn leaderboard(study: &Study<'_>) -> Markup {
         div .scroll { table .sortable .board {
             thead { tr {
                 th .num { "#" } th { "Configuration" } th { "Seeds" }
-                th .num { "Valid accuracy" } th .num { (held_out) " accuracy" } th .num { "Macro-F1" }
+                // Without a test split both would be the same number.
+                @if split != Some(VALID) { th .num { "Valid accuracy" } }
+                th .num { (held_out) " accuracy" } th .num { "Macro-F1" }
                 th .num { "ROC-AUC" }
                 th .num { (held_out) " loss" } th .num { "Trainable" } th .num { "Epochs" }
                 th .num { "Time" }
@@ -186,6 +188,9 @@ fn best_of<'a>(study: &Study<'a>, score: impl Fn(&Run<'a>) -> Option<f64>) -> f6
     let means = study.ranked().filter_map(|it| it.stat(&score)).map(|it| it.mean);
     means.filter(|it| it.is_finite()).fold(f64::MIN, f64::max)
 }
+
+/// The split that judges where there is no other.
+const VALID: &str = "valid";
 
 fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Markup {
     let scores = [Run::valid_accuracy, Run::test_accuracy, Run::macro_f1, Run::roc_auc];
@@ -205,7 +210,8 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Ma
                 }
             } }
             td .seeds data-v=(it.runs.len()) { (seeds(it)) }
-            @for (column, (stat, best)) in stats.into_iter().zip(bests).enumerate() {
+            @let first = usize::from(split == Some(VALID));
+            @for (column, (stat, best)) in stats.into_iter().zip(bests).enumerate().skip(first) {
                 @let class = if stat.is_some_and(|it| it.mean == best) { "best" } else { "" };
                 @let interval = if column == 1 { accuracy_interval(it) } else { None };
                 (share_cell(stat, class, interval))

@@ -166,7 +166,9 @@ fn tiles(run: &Run<'_>) -> Markup {
         .map_or_else(String::new, |it| format!("{split} loss {}", format::score(it)));
     html! {
         div .tiles {
-            @if let Some(it) = run.valid_accuracy() { (tile("Validation accuracy", share(it), &kept)) }
+            @if let Some(it) = run.valid_accuracy().filter(|_| run.split() != Some("valid")) {
+                (tile("Validation accuracy", share(it), &kept))
+            }
             @if let Some(it) = run.test_accuracy() {
                 (tile(&format!("{} accuracy", capital(split)), share(it), &notes.join(" · ")))
             }
