@@ -159,8 +159,11 @@ fn leaderboard(study: &Study<'_>) -> Markup {
     ];
     html! {
         p .lead {
-            "Ranked by mean validation accuracy of the kept epoch, so that the " (held_out.to_lowercase())
-            " split chooses nothing. Mean ± sample standard deviation over the seeds, in percent; bold is \
+            "Ranked by mean validation accuracy of the kept epoch"
+            @if split != Some(VALID) {
+                ", so that the " (held_out.to_lowercase()) " split chooses nothing"
+            }
+            ". Mean ± sample standard deviation over the seeds, in percent; bold is \
             the highest of a column, small the 95 % interval of the accuracy, over seeds and images, or over \
             images only where there is one seed."
             " ROC-AUC is that of each class against the others, averaged. Trainable counts the parameters of the last stage."
