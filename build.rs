@@ -19,12 +19,32 @@ fn main() {
         root.display()
     );
     println!("cargo:rustc-env=LIBTORCH_VERSION={}", version(&root));
+    compile(&root);
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     if lib.join("libtorch_cuda.so").exists() {
         println!("cargo:rustc-link-arg=-L{}", lib.display());
         println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
         println!("cargo:rustc-link-arg=-ltorch_cuda");
     }
+}
+
+/// Compiles what is written against LibTorch in C++ (src/torch/native).
+fn compile(root: &Path) {
+    const SOURCES: [&str; 2] = ["src/torch/native/convolution.cpp", "src/torch/native/norm.cpp"];
+    println!("cargo:rerun-if-changed=src/torch/native");
+    let include = root.join("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(3)
+        .flag("-ffp-contract=off")
+        .flag("-isystem")
+        .flag(&include)
+        .flag("-isystem")
+        .flag(include.join("torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .files(SOURCES)
+        .compile("ferrite_native");
 }
 
 /// What LibTorch's own header says.

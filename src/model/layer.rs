@@ -8,7 +8,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::torch::ops::{self, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape};
+use crate::torch::ops::{self, Activation, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape};
 use crate::torch::parameters::{Init, Parameters, Slot, Spec};
 
 /// One layer, or several as one.
@@ -63,6 +63,11 @@ impl Pass<'_> {
         let trains = self.frozen_norms_see_batch || self.parameters.trains(norm.slots.weight);
         if self.training && trains { NormMode::Batch } else { NormMode::Running }
     }
+
+    /// Whether `norm` can be a part of the convolution before it.
+    fn folds(&self, norm: &Norm) -> bool {
+        !self.records && self.mode(norm) == NormMode::Running
+    }
 }
 
 impl Layer {
@@ -71,7 +76,7 @@ impl Layer {
     pub fn forward(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
         match self {
             Self::Conv(slots, shape) => ops::conv2d(x, pass.parameters, *slots, *shape),
-            Self::Norm(norm) => normalize(x, norm, pass),
+            Self::Norm(norm) => norm.forward((x, None), Activation::None, pass),
             Self::Relu => ops::relu(x),
             Self::Relu6 => ops::relu6(x),
             Self::MaxPool(shape) => ops::max_pool(x, *shape),
@@ -117,22 +122,55 @@ impl Layer {
     }
 }
 
-/// Runs `layers` one after the other; where no gradient is recorded, a convolution and the batch norm
-/// behind it are one convolution.
+/// Runs `layers` one after the other, several as one operation where there is one for them: a batch norm
+/// and the activation behind it; a residual that ends with a batch norm, its sum and the activation behind
+/// it; where no gradient is recorded, a convolution and the batch norm behind it.
 pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
     let mut rest = layers;
     while let [layer, behind @ ..] = rest {
         (x, rest) = match (layer, behind) {
-            (Layer::Conv(slots, shape), [Layer::Norm(norm), others @ ..])
-                if !pass.records && pass.mode(norm) == NormMode::Running =>
-            {
+            (Layer::Conv(slots, shape), [Layer::Norm(norm), others @ ..]) if pass.folds(norm) => {
                 let norm = (norm.slots, norm.eps);
                 (ops::conv2d_with_norm(x, pass.parameters, *slots, *shape, norm), others)
             }
+            (Layer::Norm(norm), _) => {
+                let (activation, others) = activation(behind);
+                (norm.forward((x, None), activation, pass), others)
+            }
+            (Layer::Residual { body, shortcut }, _) => match body.split_last() {
+                Some((Layer::Norm(norm), body)) if !pass.folds(norm) => {
+                    let (activation, others) = activation(behind);
+                    let learned = forward_all(body, x.clone(), pass);
+                    let other = forward_all(shortcut, x, pass);
+                    (norm.forward((learned, Some(other)), activation, pass), others)
+                }
+                _ => (layer.forward(x, pass), behind),
+            },
             _ => (layer.forward(x, pass), behind),
         };
     }
     x
+}
+
+/// The activation that `layers` begin with, and the others.
+fn activation(layers: &[Layer]) -> (Activation, &[Layer]) {
+    match layers {
+        [Layer::Relu, others @ ..] => (Activation::Relu, others),
+        [Layer::Relu6, others @ ..] => (Activation::Relu6, others),
+        _ => (Activation::None, layers),
+    }
+}
+
+impl Norm {
+    fn forward(
+        &self,
+        x: (Tensor<4>, Option<Tensor<4>>),
+        activation: Activation,
+        pass: Pass<'_>,
+    ) -> Tensor<4> {
+        let how = ((self.momentum, self.eps), activation);
+        ops::norm_and_activate(x, pass.parameters, self.slots, pass.mode(self), how)
+    }
 }
 
 /// Batch norm in the mode that `pass` asks for.

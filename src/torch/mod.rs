@@ -8,6 +8,7 @@
 pub mod average;
 pub mod clip;
 pub mod loss;
+mod native;
 pub mod ops;
 pub mod parameters;
 pub mod picture;

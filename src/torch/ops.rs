@@ -3,6 +3,9 @@
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::torch::Device;
+use crate::torch::native;
+use crate::torch::native::NormTensors;
 use crate::torch::parameters::{Parameters, Slot};
 use crate::torch::tensor::{close, map, map_in_place, open};
 
@@ -74,8 +77,13 @@ pub fn conv2d(
     slots: ConvSlots,
     shape: ConvShape,
 ) -> Tensor<4> {
+    let weight = parameters.view(slots.weight);
     let bias = slots.bias.map(|it| parameters.view(it));
-    map(x, |x| convolve(x, parameters.view(slots.weight), bias, shape))
+    let geometry = [shape.stride, shape.padding, shape.groups].map(|it| it as i64);
+    map(x, |x| match parameters.device() {
+        Device::Cpu => native::convolution(x, weight, bias, geometry),
+        Device::Cuda(_) => convolve(x, weight, bias, shape),
+    })
 }
 
 /// A convolution and the batch norm behind it as one convolution; without gradients only.
@@ -131,6 +139,55 @@ pub fn batch_norm<const D: usize>(
             true,
         )
     })
+}
+
+/// What bounds an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+/// Batch norm over the channels, then the sum with `other` if there is one, then the activation.
+///
+/// - x, other and output: `[batch, channels, h, w]`
+pub fn norm_and_activate(
+    (x, other): (Tensor<4>, Option<Tensor<4>>),
+    parameters: &Parameters,
+    slots: NormSlots,
+    mode: NormMode,
+    (constants, activation): ((f64, f64), Activation),
+) -> Tensor<4> {
+    if parameters.device() == Device::Cpu {
+        let bounds = match activation {
+            Activation::None => [f64::NEG_INFINITY, f64::INFINITY],
+            Activation::Relu => [0.0, f64::INFINITY],
+            Activation::Relu6 => [0.0, 6.0],
+        };
+        let tensors = NormTensors {
+            weight: parameters.view(slots.weight),
+            bias: parameters.view(slots.bias),
+            mean: parameters.view(slots.mean),
+            variance: parameters.view(slots.variance),
+        };
+        let other = other.map(open);
+        let batch = mode == NormMode::Batch;
+        return map(x, |x| native::norm((x, other.as_ref()), tensors, batch, constants, bounds));
+    }
+    let normed = batch_norm(x, parameters, slots, mode, constants);
+    let sum = match other {
+        Some(other) => add(other, normed),
+        None => normed,
+    };
+    match activation {
+        Activation::None => sum,
+        Activation::Relu => relu(sum),
+        Activation::Relu6 => relu6(sum),
+    }
 }
 
 /// - input: `[batch, in]`

@@ -1,11 +1,11 @@
-//! The numbers of a network: all that train in one flat leaf, the others as they are.
+//! The numbers of a network: all that train in one flat tensor, the others as they are.
 //!
-//! A stage gathers what it trains into one 1-D tensor that requires gradients; every layer sees its part
-//! as a view. One backward pass gives one flat gradient, the optimizer steps over one tensor, and a
-//! checkpoint is one blob. Convolution kernels are stored `[out, h, w, in]`, so that their views have the
-//! channels-last strides LibTorch's convolutions are fastest with.
+//! A stage gathers what it trains into one 1-D tensor; every layer sees its part as a view, which is a leaf
+//! for gradients. The optimizer steps over the flat tensor, and a checkpoint is one blob. Convolution kernels
+//! are stored `[out, h, w, in]`, so that their views have the channels-last strides LibTorch's convolutions
+//! are fastest with.
 //!
-//! **Invariant:** after [`Parameters::step`] every view shows the new values.
+//! **Invariant:** the views of what trains share the flat tensor's memory, which is only changed in place.
 
 use burn::tensor::Tensor;
 use tch::Kind;
@@ -71,7 +71,8 @@ impl Spec {
 #[derive(Debug)]
 pub struct Parameters {
     specs: Vec<Spec>,
-    /// What layers read: views into `flat` for what trains, tensors of their own for the rest.
+    /// What layers read: views into `flat` that require gradients for what trains, tensors of their own for
+    /// the rest.
     views: Vec<tch::Tensor>,
     trainable: Vec<Slot>,
     flat: tch::Tensor,
@@ -131,14 +132,19 @@ impl Parameters {
         for view in &mut self.views {
             *view = view.detach().copy();
         }
-        let parts: Vec<_> = slots.iter().map(|it| stored(self.view(*it)).reshape([-1])).collect();
-        self.flat = if parts.is_empty() {
-            tch::Tensor::zeros([0], (Kind::Float, self.device.torch()))
-        } else {
-            tch::Tensor::cat(&parts, 0).set_requires_grad(true)
-        };
         self.trainable = slots;
-        self.refresh();
+        let sizes: Vec<i64> =
+            self.trainable.iter().map(|it| self.specs[it.0].len() as i64).collect();
+        self.flat =
+            tch::Tensor::zeros([sizes.iter().sum::<i64>()], (Kind::Float, self.device.torch()));
+        if sizes.is_empty() {
+            return;
+        }
+        for (slot, mut part) in self.trainable.iter().zip(self.flat.split_with_sizes(&sizes, 0)) {
+            let view = &mut self.views[slot.0];
+            part.copy_(&stored(view).reshape([-1]));
+            *view = shown(&part, &self.specs[slot.0].shape).detach().set_requires_grad(true);
+        }
     }
 
     /// How many values train.
@@ -146,29 +152,20 @@ impl Parameters {
         self.flat.numel()
     }
 
-    /// Cuts the flat leaf into fresh views, which start a fresh graph.
-    fn refresh(&mut self) {
-        let sizes: Vec<i64> =
-            self.trainable.iter().map(|it| self.specs[it.0].len() as i64).collect();
-        if sizes.is_empty() {
-            return;
-        }
-        let parts = self.flat.split_with_sizes(&sizes, 0);
-        for (slot, part) in self.trainable.iter().zip(parts) {
-            self.views[slot.0] = shown(&part, &self.specs[slot.0].shape);
-        }
-    }
-
-    /// The flat gradient of `loss`. The graph behind `loss` is gone afterwards.
+    /// The gradient of `loss`. The graph behind `loss` is gone afterwards.
     pub fn gradient(&self, loss: Tensor<1>) -> Gradient {
-        let mut gradients = tch::Tensor::run_backward(&[open(loss)], &[&self.flat], false, false);
-        Gradient { flat: gradients.remove(0) }
+        let leaves: Vec<&tch::Tensor> = self.trainable.iter().map(|it| self.view(*it)).collect();
+        let parts = tch::Tensor::run_backward(&[open(loss)], &leaves, false, false);
+        let parts = parts.iter().map(|it| stored(it).reshape([-1]));
+        // A GPU is asked for few large operations; a processor needs no copy in one piece.
+        let whole = self.device != Device::Cpu;
+        let parts: Vec<_> = parts.collect();
+        Gradient { parts: if whole { vec![tch::Tensor::cat(&parts, 0)] } else { parts } }
     }
 
-    /// Lets `update` change the flat values in place, without recording it, then shows them everywhere.
+    /// Lets `update` change the flat values in place, without recording it.
     pub(super) fn step(&mut self, update: impl FnOnce(&mut tch::Tensor)) {
         tch::no_grad(|| update(&mut self.flat));
-        self.refresh();
     }
 
     /// The part of `gradient` that belongs to `slot`, in PyTorch's order; for tests and diagnosis.
@@ -176,8 +173,8 @@ impl Parameters {
         let before = self.trainable.iter().take_while(|it| **it != slot);
         let start: usize = before.map(|it| self.specs[it.0].len()).sum();
         let spec = &self.specs[slot.0];
-        let part = gradient.flat.narrow(0, start as i64, spec.len() as i64);
-        read_floats(&shown(&part, &spec.shape))
+        let flat = tch::Tensor::cat(&gradient.parts, 0);
+        read_floats(&shown(&flat.narrow(0, start as i64, spec.len() as i64), &spec.shape))
     }
 
     /// All values that training changes: what trains, then the running statistics, on the host.
@@ -204,10 +201,11 @@ impl Parameters {
     }
 }
 
-/// The gradient of everything that trains, as one flat tensor.
+/// The gradient of everything that trains.
 #[derive(Debug)]
 pub struct Gradient {
-    pub(super) flat: tch::Tensor,
+    /// One-dimensional pieces that follow one another as in the flat tensor.
+    pub(super) parts: Vec<tch::Tensor>,
 }
 
 /// Everything that training changes, on the host.

@@ -1,4 +1,4 @@
-//! One optimizer step over the flat leaf, in place.
+//! One optimizer step over everything that trains, in place.
 //!
 //! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `RAdam`, `RMSprop`, `SGD`), so that fifty
 //! steps of either give the same weights.
@@ -82,20 +82,25 @@ struct AdamStep {
 const CHUNK: usize = 1 << 14;
 
 impl AdamStep {
-    fn pass(&self, changed: [&mut tch::Tensor; 3], gradient: &tch::Tensor) {
-        let gradient = gradient.contiguous();
-        let [values, first, second] = changed.map(floats_mut);
-        let gradient = floats(&gradient).par_chunks(CHUNK);
-        let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-        values.par_chunks_mut(CHUNK).zip(moments).zip(gradient).for_each(
-            |((values, (first, second)), gradient)| {
-                self.chunk([values, first, second], gradient);
-            },
-        );
+    /// One pass over values and moments, in parallel. `gradients` follow one another as the values do.
+    fn pass(&self, changed: [&mut tch::Tensor; 3], gradients: &[tch::Tensor]) {
+        let gradients: Vec<_> = gradients.iter().map(tch::Tensor::contiguous).collect();
+        let mut rest = changed.map(floats_mut);
+        let mut pieces = Vec::new();
+        for gradient in gradients.iter().flat_map(|it| floats(it).chunks(CHUNK)) {
+            let heads = rest.map(|it| it.split_at_mut(gradient.len()));
+            let [first, second, third] = heads;
+            pieces.push(([first.0, second.0, third.0], gradient));
+            rest = [first.1, second.1, third.1];
+        }
+        let step = |(changed, gradient)| self.chunk(changed, gradient);
+        pieces.into_par_iter().with_min_len(4).for_each(step);
     }
 
-    fn operations(&self, changed: [&mut tch::Tensor; 3], gradient: &tch::Tensor) {
+    /// The same as LibTorch's operations.
+    fn operations(&self, changed: [&mut tch::Tensor; 3], gradients: &[tch::Tensor]) {
         let [values, first, second] = changed;
+        let gradient = &tch::Tensor::cat(gradients, 0);
         let [share1, share2] = self.shares.map(f64::from);
         let gradient = &penalized(gradient, values, f64::from(self.penalty));
         let _ = first.lerp_(gradient, share1);
@@ -161,18 +166,36 @@ impl Optimizer {
     /// Changes `parameters` along `gradient` at learning rate `lr`.
     pub fn step(&mut self, parameters: &mut Parameters, gradient: Gradient, lr: f64) {
         self.steps += 1;
-        let gradient = gradient.flat;
-        match self.rule {
-            Rule::Adam { .. } => self.adam(parameters, &gradient, lr),
-            Rule::RmsProp { .. } => parameters.step(|it| self.rms_prop(it, &gradient, lr)),
-            Rule::Sgd { .. } => parameters.step(|it| self.sgd(it, &gradient, lr)),
+        let gradients = gradient.parts;
+        if let Rule::Adam { .. } = self.rule {
+            return self.adam(parameters, &gradients, lr);
         }
+        parameters.step(|values| {
+            let mut start = 0;
+            for gradient in gradients {
+                let length = gradient.size()[0];
+                let part = |it: &tch::Tensor| it.narrow(0, start, length);
+                let moments = &mut self.moments.iter().map(part).collect::<Vec<_>>()[..];
+                let values = &mut part(values);
+                match self.rule {
+                    Rule::RmsProp { .. } => self.rms_prop(values, moments, &gradient, lr),
+                    _ => self.sgd(values, moments, &gradient, lr),
+                }
+                start += length;
+            }
+        });
     }
 
-    fn sgd(&mut self, values: &mut tch::Tensor, gradient: &tch::Tensor, lr: f64) {
+    fn sgd(
+        &self,
+        values: &mut tch::Tensor,
+        moments: &mut [tch::Tensor],
+        gradient: &tch::Tensor,
+        lr: f64,
+    ) {
         let Rule::Sgd { momentum, nesterov, weight_decay } = self.rule else { return };
         let mut gradient = penalized(gradient, values, weight_decay);
-        if let Some(velocity) = self.moments.first_mut() {
+        if let Some(velocity) = moments.first_mut() {
             let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
             gradient =
                 if nesterov { gradient + &*velocity * momentum } else { velocity.shallow_clone() };
@@ -180,10 +203,16 @@ impl Optimizer {
         let _ = values.g_add_(&(gradient * -lr));
     }
 
-    fn rms_prop(&mut self, values: &mut tch::Tensor, gradient: &tch::Tensor, lr: f64) {
+    fn rms_prop(
+        &self,
+        values: &mut tch::Tensor,
+        moments: &mut [tch::Tensor],
+        gradient: &tch::Tensor,
+        lr: f64,
+    ) {
         let Rule::RmsProp { alpha, eps, momentum, weight_decay, .. } = self.rule else { return };
         let gradient = penalized(gradient, values, weight_decay);
-        let mut moments = self.moments.iter_mut();
+        let mut moments = moments.iter_mut();
         let square = moments.next().expect("RMSprop has a mean of squares");
         let _ = square.lerp_(&gradient.square(), 1.0 - alpha);
         let velocity = if momentum > 0.0 { moments.next() } else { None };
@@ -202,7 +231,7 @@ impl Optimizer {
         let _ = values.g_add_(&(change * -lr));
     }
 
-    fn adam(&mut self, parameters: &mut Parameters, gradient: &tch::Tensor, lr: f64) {
+    fn adam(&mut self, parameters: &mut Parameters, gradients: &[tch::Tensor], lr: f64) {
         let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else { return };
         let [first, second] = &mut self.moments[..] else { unreachable!("Adam has two moments") };
         let steps = self.steps as i32;
@@ -231,9 +260,9 @@ impl Optimizer {
         parameters.step(|values| {
             let changed = [values, first, second];
             if on_processor {
-                step.pass(changed, gradient);
+                step.pass(changed, gradients);
             } else {
-                step.operations(changed, gradient);
+                step.operations(changed, gradients);
             }
         });
     }
@@ -257,7 +286,7 @@ mod tests {
     use super::*;
     use crate::torch::parameters::{Init, Slot, Spec};
 
-    type Way = fn(&AdamStep, [&mut tch::Tensor; 3], &tch::Tensor);
+    type Way = fn(&AdamStep, [&mut tch::Tensor; 3], &[tch::Tensor]);
 
     #[test]
     fn adam_is_what_the_formula_says_on_a_processor_and_by_operations() {
@@ -273,7 +302,8 @@ mod tests {
         let gradient = tensor(&[0.5, -0.25, 0.0]);
         let (shares, eps, penalty, shrink) = ([0.1, 0.01], 1e-3, 0.2, 0.9);
         let step = AdamStep { shares, eps, penalty, shrink, rate: 0.1, scale: 2.0 };
-        way(&step, [&mut value, &mut first, &mut second], &gradient);
+        let gradients = [gradient.narrow(0, 0, 1), gradient.narrow(0, 1, 2)];
+        way(&step, [&mut value, &mut first, &mut second], &gradients);
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
             let g = g + 0.2 * before;
@@ -308,8 +338,9 @@ mod tests {
                 .map(|(it, (a, b, k))| a * (f64::from(*it) - b) + 0.3 * (k * f64::from(step)).sin())
                 .map(|it| it as f32)
                 .collect();
-            let flat = tch::Tensor::from_slice(&gradient);
-            optimizer.step(&mut parameters, Gradient { flat }, 0.05);
+            let (first, rest) = gradient.split_at(1);
+            let parts = [first, rest].map(tch::Tensor::from_slice).into();
+            optimizer.step(&mut parameters, Gradient { parts }, 0.05);
             if [0, 9, 49].contains(&step) {
                 found.push(parameters.values(Slot::nth(0)));
             }

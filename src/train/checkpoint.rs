@@ -36,6 +36,13 @@ const EPOCHS: &str = "epochs";
 const STEPS: &str = "steps";
 
 impl Checkpoint {
+    /// Frees what the network and the optimizer hold as well.
+    pub(super) fn forget_current(&mut self) {
+        self.current = Snapshot::default();
+        self.moments = Vec::new();
+        self.average = Vec::new();
+    }
+
     /// The file's bytes.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ pub fn fit(
         if ends(job.stage, &state.epochs).is_none() {
             trainer.save(network, &mut state);
             (outside.save)(&state)?;
+            state.forget_current();
         }
         outside.sink.emit(Kind::EpochEnded(epoch))?;
     };

@@ -1,0 +1,127 @@
+//! Steps and evaluation of a network.
+
+use std::time::Instant;
+
+use ferrite::data::augment::Augment;
+use ferrite::data::dataset::{self, Dataset};
+use ferrite::data::decode::decode;
+use ferrite::data::{Data, source::Source, synthetic::Synthetic};
+use ferrite::event::{Kind, Sink};
+use ferrite::model::backbone::Backbone;
+use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::trainable::{Trainable, resolve};
+use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::torch::{self, Device};
+use ferrite::train::Stage;
+use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::images::{Images, Split};
+use ferrite::train::optimizer::{Adam, Optimizer};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{Result, done, ready};
+
+/// A network and what it is to do.
+#[derive(Deserialize)]
+pub(crate) struct Setup {
+    backbone: Backbone,
+    /// Pixels a side.
+    size: usize,
+    batch: usize,
+    /// Batches a round.
+    batches: usize,
+    #[serde(default)]
+    trainable: Trainable,
+    threads: usize,
+}
+
+/// Rounds of training, each an epoch of as many steps as asked for.
+pub(crate) fn train(setup: &Setup) -> Result<()> {
+    torch::start(setup.threads);
+    let faces = faces(setup)?;
+    ready();
+    let mut network = network(setup, &faces);
+    let model = Model { backbone: setup.backbone, ..Model::default() };
+    network.train(&resolve(&model, &setup.trainable).map_err(|problem| problem.message)?);
+    let images = Images::new(&faces, setup.size, Device::Cpu);
+    let optimizer = Optimizer::Adam(Adam { lr: 1e-4, ..Adam::default() });
+    let (epochs, batch_size) = (usize::MAX >> 32, setup.batch);
+    let trainable = setup.trainable.clone();
+    let stage = Stage { epochs, batch_size, optimizer, trainable, ..Stage::default() };
+    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
+    let split = |rows| Split { rows, features: None };
+    let job = Job {
+        stage: &stage,
+        seed: 0,
+        images: &images,
+        train: split(&rows),
+        valid: split(&rows[..2]),
+        augment: &Augment::default(),
+        noise: NoiseStd::default(),
+    };
+    let ended = std::cell::Cell::new(false);
+    let mut rounds = Rounds { ended: &ended };
+    let interrupted = || ended.get();
+    let outside =
+        &mut Outside { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
+    match fit(&mut network, &job, None, outside) {
+        Err(ferrite::error::Error::Interrupted) => Ok(()),
+        other => Err(format!("training ended by itself: {:?}", other.map(|it| it.end)).into()),
+    }
+}
+
+/// Tells of every epoch and waits until the next may begin.
+struct Rounds<'a> {
+    ended: &'a std::cell::Cell<bool>,
+}
+
+impl Sink for Rounds<'_> {
+    fn emit(&mut self, kind: Kind) -> ferrite::error::Result<()> {
+        if let Kind::EpochEnded(it) = kind {
+            let figures =
+                json!({ "images_per_second": it.images_per_second, "loss": it.train.loss });
+            self.ended.set(!done(figures));
+        }
+        Ok(())
+    }
+}
+
+/// Rounds of evaluation.
+pub(crate) fn infer(setup: &Setup) -> Result<()> {
+    torch::start(setup.threads);
+    let faces = faces(setup)?;
+    ready();
+    let network = network(setup, &faces);
+    let images = Images::new(&faces, setup.size, Device::Cpu);
+    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
+    let split = Split { rows: &rows, features: None };
+    loop {
+        let began = Instant::now();
+        let (scores, _) = split.evaluate(&network, &images);
+        let images_per_second = rows.len() as f64 / began.elapsed().as_secs_f64();
+        if !done(json!({ "images_per_second": images_per_second, "loss": scores.loss })) {
+            return Ok(());
+        }
+    }
+}
+
+/// As many synthetic faces as a round needs.
+fn faces(setup: &Setup) -> Result<Dataset> {
+    let synthetic = Synthetic { faces: setup.batch * setup.batches, ..Synthetic::default() };
+    let data = Data { source: Source::Synthetic(synthetic), ..Data::default() };
+    let folder = tempfile::tempdir()?;
+    decode(&data, folder.path(), &|_, _| {})?;
+    Ok(dataset::open(&data, folder.path())?)
+}
+
+fn network(setup: &Setup, faces: &Dataset) -> Network {
+    let plan = Plan {
+        model: &Model { backbone: setup.backbone, ..Model::default() },
+        input: Input::default(),
+        frozen_norm: FrozenNorm::Inference,
+        image_size: setup.size,
+        classes: faces.classes.len(),
+        seed: 0,
+    };
+    Network::new(&plan, Device::Cpu)
+}
