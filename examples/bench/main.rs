@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** goes the way a run goes; nothing is written for the sake of a figure.
 
+mod data;
 mod network;
 
 use std::io::{BufRead, Write};
@@ -23,6 +24,12 @@ enum Work {
     Step(network::Setup),
     /// Evaluation without gradients.
     Inference(network::Setup),
+    /// A stage that trains the head alone, from fresh images on: a stage a round.
+    FrozenStage(network::Setup),
+    /// Batches of augmented images, without a network.
+    Pipeline(network::Setup),
+    /// A FER2013 table, read and opened again.
+    Csv(data::Csv),
 }
 
 /// Says that all is prepared, and waits for the first turn.
@@ -60,5 +67,8 @@ fn main() -> Result<()> {
     match serde_json::from_str(&work)? {
         Work::Step(setup) => network::train(&setup),
         Work::Inference(setup) => network::infer(&setup),
+        Work::FrozenStage(setup) => network::frozen_stage(&setup),
+        Work::Pipeline(setup) => network::pipeline(&setup),
+        Work::Csv(csv) => data::read(&csv),
     }
 }

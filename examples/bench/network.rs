@@ -14,7 +14,7 @@ use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch::{self, Device};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
-use ferrite::train::images::{Images, Split};
+use ferrite::train::images::{Features, Images, Split, compute_features};
 use ferrite::train::optimizer::{Adam, Optimizer};
 use serde::Deserialize;
 use serde_json::json;
@@ -103,6 +103,80 @@ pub(crate) fn infer(setup: &Setup) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Rounds of a whole stage of twenty epochs that trains the head, the frozen network's part included.
+pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
+    const EPOCHS: usize = 20;
+    torch::start(setup.threads);
+    let faces = faces(setup)?;
+    ready();
+    let images = Images::new(&faces, setup.size, Device::Cpu);
+    let optimizer = Optimizer::Adam(Adam { lr: 1e-4, ..Adam::default() });
+    let stage = Stage { epochs: EPOCHS, batch_size: setup.batch, optimizer, ..Stage::default() };
+    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
+    let model = Model { backbone: setup.backbone, ..Model::default() };
+    loop {
+        let mut network = network(setup, &faces);
+        network.train(&resolve(&model, &stage.trainable).map_err(|problem| problem.message)?);
+        let began = Instant::now();
+        let blocks = network.frozen_blocks();
+        let bytes = compute_features(&network, &images, &rows, blocks, &mut |_| true)?;
+        let features = || Some(Features::new(&bytes, blocks, Device::Cpu));
+        let job = Job {
+            stage: &stage,
+            seed: 0,
+            images: &images,
+            train: Split { rows: &rows, features: features() },
+            valid: Split { rows: &rows[..2], features: None },
+            augment: &Augment::default(),
+            noise: NoiseStd::default(),
+        };
+        let outside =
+            &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
+        let epochs = fit(&mut network, &job, None, outside)?.epochs;
+        let images_per_second = (EPOCHS * rows.len()) as f64 / began.elapsed().as_secs_f64();
+        let loss = epochs.last().map(|it| it.train.loss);
+        if !done(json!({ "images_per_second": images_per_second, "loss": loss })) {
+            return Ok(());
+        }
+    }
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn emit(&mut self, _: Kind) -> ferrite::error::Result<()> {
+        Ok(())
+    }
+}
+
+/// Rounds of batches as a stage with the study's augmentation makes them.
+pub(crate) fn pipeline(setup: &Setup) -> Result<()> {
+    torch::start(setup.threads);
+    let faces = faces(setup)?;
+    ready();
+    let network = network(setup, &faces);
+    let images = Images::new(&faces, setup.size, Device::Cpu);
+    let augment: Augment = toml::from_str(
+        "flip = 0.5\nrotation = 10\nshift = 0.1\nzoom = 0.1\nbrightness = [0.8, 1.2]",
+    )?;
+    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
+    for round in 0.. {
+        let began = Instant::now();
+        for batch in rows.chunks(setup.batch) {
+            let changes: Vec<_> = batch.iter().map(|row| augment.draw(0, round, *row)).collect();
+            torch::without_gradients(|| {
+                network.scale_pixels(images.changed(batch, &augment, &changes))
+            });
+        }
+        let images_per_second = rows.len() as f64 / began.elapsed().as_secs_f64();
+        if !done(json!({ "images_per_second": images_per_second })) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// As many synthetic faces as a round needs.

@@ -10,7 +10,7 @@ that `mode` names, nothing else in the loop.
 import json
 import sys
 import time
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, List
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ def main() -> None:
     kind, setup = next(iter(json.loads(sys.argv[1]).items()))
     torch.set_num_threads(setup["threads"])
     torch.manual_seed(0)
-    {"step": train, "inference": infer}[kind](setup)
+    {"step": train, "inference": infer, "frozen_stage": frozen_stage}[kind](setup)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -145,6 +145,28 @@ def infer(setup: Dict) -> None:
             scores = [forward(x).float().softmax(1) for x in images]
             if not done(setup["batch"] * len(images), time.perf_counter() - began, float(scores[-1].max())):
                 return
+
+
+def frozen_stage(setup: Dict) -> None:
+    """The usual loop: in every one of twenty epochs each image goes through the frozen network."""
+    epochs = 20
+    ready()
+    images = batches(setup)
+    labels = [torch.randint(0, CLASSES, (setup["batch"],)) for _ in images]
+    while True:
+        model = network(setup["backbone"]).train()
+        freeze(model, setup["trained"])
+        forward = prepared(model, setup["mode"])
+        optimizer = torch.optim.Adam([it for it in model.parameters() if it.requires_grad], lr=1e-4)
+        began = time.perf_counter()
+        for _ in range(epochs):
+            for x, y in zip(images, labels):
+                optimizer.zero_grad(set_to_none=True)
+                loss = F.cross_entropy(forward(x).float(), y)
+                loss.backward()
+                optimizer.step()
+        if not done(epochs * setup["batch"] * len(images), time.perf_counter() - began, float(loss)):
+            return
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple
 
 HERE = Path(__file__).parent
 OURS = "ferrite"

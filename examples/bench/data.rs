@@ -1,0 +1,37 @@
+//! The FER2013 table: read once, opened many times.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ferrite::data::dataset;
+use ferrite::data::decode::decode;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{Result, done, ready};
+
+/// A table.
+#[derive(Deserialize)]
+pub(crate) struct Csv {
+    path: PathBuf,
+}
+
+/// Rounds of reading the table into a fresh folder and opening that.
+pub(crate) fn read(csv: &Csv) -> Result<()> {
+    let path = csv.path.to_string_lossy();
+    let data = toml::from_str(&format!("source.fer2013.csv = {path:?}"))?;
+    ready();
+    loop {
+        let folder = tempfile::tempdir()?;
+        let began = Instant::now();
+        decode(&data, folder.path(), &|_, _| {})?;
+        let parse = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        let faces = dataset::open(&data, folder.path())?;
+        let reopen = began.elapsed().as_secs_f64();
+        let images = faces.labels.len();
+        if !done(json!({ "parse_s": parse, "reopen_s": reopen, "images": images })) {
+            return Ok(());
+        }
+    }
+}

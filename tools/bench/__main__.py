@@ -1,0 +1,223 @@
+"""Measure Ferrite and PyTorch on the same work, alternately, on this machine: `make bench`.
+
+Both sides do the same steps on as many images of the same size, with the same batch and threads. PyTorch does them in
+each of several modes, and the fastest one is what Ferrite is held against. Ferrite's rounds include making the
+batches; PyTorch's are handed finished ones. Every figure is the median over rounds; memory is the peak of the process
+above what its libraries take. Everything runs on the CPU.
+
+The figures go to `target/bench.json`; parts that were not measured keep what stands there.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple
+
+import sides
+
+PROGRAM = Path("target/release/examples/bench")
+FERRITE = Path("target/release/ferrite")
+RESULT = Path("target/bench.json")
+BATCH = 64
+
+
+class Backbone(NamedTuple):
+    """The study's input size, and what trains in its last block: to Ferrite and to PyTorch."""
+
+    size: int
+    last: str
+    trained: List[str]
+
+
+BACKBONES = {
+    "vgg16": Backbone(48, "block5", ["features.24", "features.26", "features.28", "classifier"]),
+    "vgg16_bn": Backbone(48, "block5", ["features.34", "features.37", "features.40", "features.35", "features.38", "features.41", "classifier"]),
+    "vgg19": Backbone(48, "block5", ["features.28", "features.30", "features.32", "features.34", "classifier"]),
+    "resnet50": Backbone(48, "layer4", ["layer4", "fc"]),
+    "mobilenet_v2": Backbone(96, "features.17", ["features.17", "features.18", "classifier"]),
+    "xception": Backbone(71, "block13", ["block12", "conv3", "bn3", "conv4", "bn4", "fc"]),
+}
+STUDY = ["vgg16", "resnet50", "mobilenet_v2", "xception"]
+MODES = ["float32", "channels_last", "bfloat16", "compiled", "compiled_bfloat16"]
+WORKS = ["step", "last", "frozen", "inference"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="PART", action="append", choices=list(PARTS), help=f"only this part; may be repeated: {', '.join(PARTS)}")
+    parser.add_argument("--backbone", action="append", choices=list(BACKBONES), help="only this backbone; may be repeated (default: the study's four)")
+    parser.add_argument("--size", type=int, help="pixels a side (default: the study's)")
+    parser.add_argument("--work", action="append", choices=WORKS, help="only this kind of step; may be repeated (default: step and inference)")
+    parser.add_argument("--mode", action="append", choices=MODES, help="only this mode of PyTorch; may be repeated (default: all that this processor has)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: 5)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each side (default: all cores)")
+    arguments = parser.parse_args()
+    arguments.mode = arguments.mode or modes_of_processor()
+    arguments.backbone = arguments.backbone or STUDY
+    arguments.work = arguments.work or ["step", "inference"]
+    figures = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    figures["machine"] = {"processor": processor(), "threads": arguments.threads, "date": time.strftime("%Y-%m-%d")}
+    for part in arguments.only or list(PARTS):
+        PARTS[part](arguments, figures)
+        RESULT.parent.mkdir(exist_ok=True)
+        RESULT.write_text(json.dumps(figures, indent=2) + "\n")
+    print(RESULT)
+    return 0
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((it.split(":")[1].strip() for it in lines if it.startswith("model name")), "unknown")
+
+
+def modes_of_processor() -> List[str]:
+    """Without instructions for bfloat16, PyTorch emulates it and is ten times slower."""
+    flags = Path("/proc/cpuinfo").read_text()
+    has_bfloat16 = "avx512_bf16" in flags or "amx_bf16" in flags
+    return [it for it in MODES if has_bfloat16 or not it.endswith("bfloat16")]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Networks
+
+
+def networks(arguments: argparse.Namespace, figures: Dict) -> None:
+    for work in arguments.work:
+        print(f"\n{work:10} {'':4} {'Ferrite':>9} {'best PyTorch':>24} {'ratio':>6}   memory of a step, MB")
+        for name in arguments.backbone:
+            size = arguments.size or BACKBONES[name].size
+            measured = measure(work, name, size, arguments)
+            ours = measured.pop(sides.OURS)
+            best = max(measured, key=lambda it: measured[it].images_per_second)
+            theirs = measured[best]
+            ratio = ours.images_per_second / theirs.images_per_second
+            memory = f"{ours.step_mb:5.0f} {theirs.step_mb:5.0f}"
+            print(f"{name:12} {size:3} {ours.images_per_second:8.1f}  {best:>15} {theirs.images_per_second:8.1f} {ratio:6.2f}   {memory}", flush=True)
+            row = figures.setdefault(work if size == BACKBONES[name].size else f"{work}.{size}", {})
+            row[name] = {
+                "ours_img_s": ours.images_per_second,
+                "pytorch_best_img_s": theirs.images_per_second,
+                "pytorch_best_mode": best,
+                "ratio": ratio,
+                "ours_peak_mb": ours.step_mb,
+                "pytorch_peak_mb": theirs.step_mb,
+                "ours_process_mb": ours.peak_mb,
+                "pytorch_process_mb": theirs.peak_mb,
+                "pytorch_img_s": {mode: it.images_per_second for mode, it in measured.items()},
+            }
+
+
+def measure(work: str, name: str, size: int, arguments: argparse.Namespace) -> Dict[str, sides.Measured]:
+    backbone = BACKBONES[name]
+    kind = "inference" if work == "inference" else "step"
+    head = [backbone.trained[-1]]
+    trainable, trained = {"last": (backbone.last, backbone.trained), "frozen": ("head", head)}.get(work, ("all", None))
+    # A round takes some seconds.
+    setup = {"backbone": name, "size": size, "batch": BATCH, "batches": 2 if work == "step" else 6, "threads": arguments.threads}
+    both = [sides.ferrite(PROGRAM, {kind: {**setup, "trainable": trainable}}, arguments.threads)]
+    both += [sides.pytorch(kind, {**setup, "trained": trained}, mode, arguments.threads) for mode in arguments.mode]
+    return sides.take_turns(both, arguments.rounds)
+
+
+def frozen_stage(arguments: argparse.Namespace, figures: Dict) -> None:
+    """Twenty epochs of a head on the study's frozen MobileNetV2, from the images on."""
+    backbone = BACKBONES["mobilenet_v2"]
+    setup = {"backbone": "mobilenet_v2", "size": backbone.size, "batch": BATCH, "batches": 16, "threads": arguments.threads}
+    ours = sides.ferrite(PROGRAM, {"frozen_stage": setup}, arguments.threads)
+    theirs = sides.pytorch("frozen_stage", {**setup, "trained": ["classifier"]}, "channels_last", arguments.threads)
+    speeds: Dict[str, List[float]] = {ours.name: [], theirs.name: []}
+    for _ in range(2):
+        for side in (ours, theirs):
+            speeds[side.name].append(side.go()["images_per_second"])
+    ratio = statistics.median(speeds[ours.name]) / statistics.median(speeds[theirs.name])
+    for side in (ours, theirs):
+        side.rounds = [side.go()] if side is ours else [{"images_per_second": 0, "peak_mb": 0}]
+        side.end()
+    print(f"\nfrozen stage of 20 epochs: {ratio:.1f} times as fast as the usual loop")
+    figures["frozen_stage"] = {"ratio": ratio, **{f"{name}_img_s": statistics.median(it) for name, it in speeds.items()}}
+
+
+def pipeline(arguments: argparse.Namespace, figures: Dict) -> None:
+    """What making batches with the study's augmentation takes of a training step, for the fastest network."""
+    name = "mobilenet_v2"
+    setup = {"backbone": name, "size": BACKBONES[name].size, "batch": BATCH, "batches": 4, "threads": arguments.threads}
+    both = [
+        sides.ferrite(PROGRAM, {"pipeline": setup}, arguments.threads),
+        sides.ferrite(PROGRAM, {"step": {**setup, "trainable": "all"}}, arguments.threads),
+    ]
+    both[0].name, both[1].name = "batches", "step"
+    speeds = {name: it.images_per_second for name, it in sides.take_turns(both, arguments.rounds).items()}
+    figures["augment_share"] = speeds["step"] / speeds["batches"]
+    print(f"\naugmentation and batches: {100 * figures['augment_share']:.1f} % of a step of {name}")
+
+
+# ---------------------------------------------------------------------------------------------------
+# Data and sweeps
+
+
+def csv(arguments: argparse.Namespace, figures: Dict) -> None:
+    """A table of FER2013's shape and size, read and opened again."""
+    import numpy
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fer2013.csv"
+        numbers = numpy.array([str(it) for it in range(256)])
+        random = numpy.random.default_rng(0)
+        with path.open("w") as file:
+            file.write("emotion,pixels,Usage\n")
+            for row in range(35_887):
+                usage = "Training" if row < 28_709 else "PublicTest" if row < 32_298 else "PrivateTest"
+                file.write(f"{row % 7},{' '.join(numbers[random.integers(0, 256, 2304)])},{usage}\n")
+        side = sides.ferrite(PROGRAM, {"csv": {"path": str(path)}}, arguments.threads)
+        rounds = [side.go() for _ in range(arguments.rounds)]
+        side.rounds = [{"images_per_second": 0, **rounds[-1]}]
+        side.end()
+        megabytes = path.stat().st_size / 1e6
+    figures["csv_parse_s"] = statistics.median(it["parse_s"] for it in rounds)
+    figures["csv_reopen_s"] = statistics.median(it["reopen_s"] for it in rounds)
+    print(f"\ntable of {megabytes:.0f} MB: read in {figures['csv_parse_s']:.2f} s, opened again in {1000 * figures['csv_reopen_s']:.1f} ms")
+
+
+TINY = """seeds = [{seeds}]
+[data]
+source = {{ synthetic = {{ faces = 60 }} }}
+image_size = 32
+[[stages]]
+trainable = "head"
+epochs = 1
+"""
+
+
+def noop(arguments: argparse.Namespace, figures: Dict) -> None:
+    """A sweep of a hundred trials that are all finished."""
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = Path(folder) / "tiny.toml"
+        experiment.write_text(TINY.format(seeds=", ".join(map(str, range(100)))))
+        command = [str(FERRITE.resolve()), "sweep", str(experiment), "--runs", str(Path(folder) / "runs"), "--quiet"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds = []
+        for _ in range(max(arguments.rounds, 5)):
+            began = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - began)
+    figures["noop_sweep_s"] = statistics.median(seconds)
+    print(f"\nsweep of 100 finished trials: {figures['noop_sweep_s']:.2f} s")
+
+
+PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
+    "networks": networks,
+    "frozen_stage": frozen_stage,
+    "pipeline": pipeline,
+    "csv": csv,
+    "noop": noop,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
