@@ -23,9 +23,10 @@ use crate::torch::Device;
 pub(super) struct SweepArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Trials at once; the processor's threads are divided among them
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) jobs: u16,
+    /// Trials at once; the processor's threads are divided among them [default: on a processor one for each
+    /// core while its memory lasts, on a GPU 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: Option<u16>,
     /// CPU threads of each trial [default: all cores, divided by the jobs]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) threads: Option<u16>,
@@ -47,13 +48,10 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     if arguments.dry_run {
         return show_plan(&arguments.selection, Detail::Steps);
     }
-    let device = Device::named(&arguments.device)?.to_string();
+    let device = Device::named(&arguments.device)?;
     let written = experiments(&arguments.selection)?;
     let store = Store::open(&arguments.selection.place.runs)?;
     let trials = plan::trials(&written, &Disk { store: &store })?;
-    let jobs = usize::from(arguments.jobs);
-    let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
-    let settings = Settings { jobs, threads, device, retry, fail_fast: arguments.fail_fast };
     let mut display = Display::new(arguments.quiet);
     listen_for_interrupts();
     let unfinished = trials.iter().filter(|it| match standing(&store, it) {
@@ -61,7 +59,12 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         Standing::Failed(_) => retry,
         Standing::Interrupted | Standing::New => true,
     });
-    prepare(unfinished, arguments.quiet)?;
+    let unfinished: Vec<_> = unfinished.collect();
+    let jobs = arguments.jobs.map_or_else(|| best_jobs(device, unfinished.len()), usize::from);
+    let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
+    prepare(unfinished.into_iter(), arguments.quiet)?;
+    let device = device.to_string();
+    let settings = Settings { jobs, threads, device, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();
     let said = &mut |it: Said<'_>| {
         if let Said::Planned(todo @ 1..) = it {
@@ -82,4 +85,21 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     }
     let (failed, names) = (summary.failed.len(), summary.failed.join(", "));
     Err(Error::TrialsFailed { failed, total: trials.len(), names })
+}
+
+/// How many trials at once carry out the most in an hour, of `todo`.
+///
+/// On a processor one thread a trial loses nothing to threads that wait for each other: two trials on a core
+/// each train 1.1 to 1.5 times as many images as one on two cores (docs/benchmarks.md). On a GPU, which one
+/// training fills better, nothing of the kind is known.
+fn best_jobs(device: Device, todo: usize) -> usize {
+    /// What a trial may need beside the data set: the largest networks at the study's batch and image size.
+    const BYTES_PER_TRIAL: u64 = 2 << 30;
+    match device {
+        Device::Cpu => {
+            let fitting = torch::available_memory().map_or(1, |it| it / BYTES_PER_TRIAL) as usize;
+            torch::cores().min(fitting).min(todo).max(1)
+        }
+        Device::Cuda(_) => 1,
+    }
 }

@@ -208,7 +208,7 @@ fn a_worker_that_is_killed_fails_its_trial_and_the_next_sweep_goes_on_with_it() 
 #[test]
 fn a_worker_that_is_stopped_by_itself_stops_the_sweep_with_130() {
     let place = Place::with(&[("e", LONG), ("other", SMALL)]);
-    let sweep = place.start(&["sweep", "--threads", "1"]);
+    let sweep = place.start(&["sweep", "--threads", "1", "--jobs", "1"]);
     place.wait_until(ended("tail", 2));
     let worker = children(sweep.id())[0].to_string();
     assert!(
