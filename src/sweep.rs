@@ -332,9 +332,10 @@ fn died(status: ExitStatus, complaints: &str) -> Failure {
     let last = last.into_iter().rev().collect::<Vec<_>>().join(" ");
     Failure {
         message: format!("its process died ({status}) {last}").trim().to_owned(),
-        help: "sweep again: it goes on from its last epoch. If it was killed for memory, lower \
+        help:
+            "sweep again: it goes on from its last checkpoint. If it was killed for memory, lower \
                `--jobs` or `batch_size`"
-            .into(),
+                .into(),
         exit_code: 70,
     }
 }

