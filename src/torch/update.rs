@@ -78,37 +78,47 @@ struct AdamStep {
     scale: f32,
 }
 
+const TWO_MOMENTS: &str = "Adam has two moments";
+
+/// What belongs together of the values, of each moment and of the gradient, in one dimension.
+struct Piece {
+    values: tch::Tensor,
+    moments: Vec<tch::Tensor>,
+    gradient: tch::Tensor,
+}
+
 /// Values that one thread steps over at a time; a few of them fit its cache.
 const CHUNK: usize = 1 << 14;
 
 impl AdamStep {
-    /// One pass over values and moments, in parallel. `gradients` follow one another as the values do.
-    fn pass(&self, changed: [&mut tch::Tensor; 3], gradients: &[tch::Tensor]) {
-        let gradients: Vec<_> = gradients.iter().map(tch::Tensor::contiguous).collect();
-        let mut rest = changed.map(floats_mut);
-        let mut pieces = Vec::new();
-        for gradient in gradients.iter().flat_map(|it| floats(it).chunks(CHUNK)) {
-            let heads = rest.map(|it| it.split_at_mut(gradient.len()));
-            let [first, second, third] = heads;
-            pieces.push(([first.0, second.0, third.0], gradient));
-            rest = [first.1, second.1, third.1];
+    /// One pass over values and moments, in parallel.
+    fn pass(&self, pieces: &mut [Piece]) {
+        let mut chunks = Vec::new();
+        for piece in pieces {
+            let [first, second] = &mut piece.moments[..] else { unreachable!("{TWO_MOMENTS}") };
+            let [values, first, second] =
+                [&mut piece.values, first, second].map(|it| floats_mut(it).chunks_mut(CHUNK));
+            let gradient = floats(&piece.gradient).chunks(CHUNK);
+            chunks.extend(values.zip(first.zip(second)).zip(gradient));
         }
-        let step = |(changed, gradient)| self.chunk(changed, gradient);
-        pieces.into_par_iter().with_min_len(4).for_each(step);
+        chunks.into_par_iter().with_min_len(4).for_each(|((values, (first, second)), gradient)| {
+            self.chunk([values, first, second], gradient);
+        });
     }
 
     /// The same as LibTorch's operations.
-    fn operations(&self, changed: [&mut tch::Tensor; 3], gradients: &[tch::Tensor]) {
-        let [values, first, second] = changed;
-        let gradient = &tch::Tensor::cat(gradients, 0);
+    fn operations(&self, pieces: &mut [Piece]) {
         let [share1, share2] = self.shares.map(f64::from);
-        let gradient = &penalized(gradient, values, f64::from(self.penalty));
-        let _ = first.lerp_(gradient, share1);
-        let _ = second.lerp_(&gradient.square(), share2);
-        let mut change = second.sqrt();
-        let _ = change.g_mul_scalar_(f64::from(self.scale)).g_add_scalar_(f64::from(self.eps));
-        let _ = change.reciprocal_().g_mul_(first).g_mul_scalar_(f64::from(-self.rate));
-        let _ = values.g_mul_scalar_(f64::from(self.shrink)).g_add_(&change);
+        for Piece { values, moments, gradient } in pieces {
+            let [first, second] = &mut moments[..] else { unreachable!("{TWO_MOMENTS}") };
+            let gradient = &penalized(gradient, values, f64::from(self.penalty));
+            let _ = first.lerp_(gradient, share1);
+            let _ = second.lerp_(&gradient.square(), share2);
+            let mut change = second.sqrt();
+            let _ = change.g_mul_scalar_(f64::from(self.scale)).g_add_scalar_(f64::from(self.eps));
+            let _ = change.reciprocal_().g_mul_(first).g_mul_scalar_(f64::from(-self.rate));
+            let _ = values.g_mul_scalar_(f64::from(self.shrink)).g_add_(&change);
+        }
     }
 
     fn chunk(&self, [values, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
@@ -166,33 +176,33 @@ impl Optimizer {
     /// Changes `parameters` along `gradient` at learning rate `lr`.
     pub fn step(&mut self, parameters: &mut Parameters, gradient: Gradient, lr: f64) {
         self.steps += 1;
-        let gradients = gradient.parts;
-        if let Rule::Adam { .. } = self.rule {
-            return self.adam(parameters, &gradients, lr);
-        }
+        let on_processor = parameters.device() == Device::Cpu;
         parameters.step(|values| {
-            let mut start = 0;
-            for gradient in gradients {
-                let length = gradient.size()[0];
-                let part = |it: &tch::Tensor| it.narrow(0, start, length);
-                let moments = &mut self.moments.iter().map(part).collect::<Vec<_>>()[..];
-                let values = &mut part(values);
-                match self.rule {
-                    Rule::RmsProp { .. } => self.rms_prop(values, moments, &gradient, lr),
-                    _ => self.sgd(values, moments, &gradient, lr),
-                }
-                start += length;
+            let pieces = &mut self.pieces(values, gradient)[..];
+            match self.rule {
+                Rule::Adam { .. } if on_processor => self.adam(lr).pass(pieces),
+                Rule::Adam { .. } => self.adam(lr).operations(pieces),
+                Rule::RmsProp { .. } => pieces.iter_mut().for_each(|it| self.rms_prop(it, lr)),
+                Rule::Sgd { .. } => pieces.iter_mut().for_each(|it| self.sgd(it, lr)),
             }
         });
     }
 
-    fn sgd(
-        &self,
-        values: &mut tch::Tensor,
-        moments: &mut [tch::Tensor],
-        gradient: &tch::Tensor,
-        lr: f64,
-    ) {
+    /// The parts of `values` and of the moments that belong to each part of `gradient`.
+    fn pieces(&self, values: &tch::Tensor, gradient: Gradient) -> Vec<Piece> {
+        let mut start = 0;
+        let parts = gradient.parts.into_iter().map(|gradient| {
+            let length = gradient.size()[0];
+            let part = |it: &tch::Tensor| it.narrow(0, start, length);
+            let moments = self.moments.iter().map(part).collect();
+            let piece = Piece { values: part(values), moments, gradient: gradient.contiguous() };
+            start += length;
+            piece
+        });
+        parts.collect()
+    }
+
+    fn sgd(&self, Piece { values, moments, gradient }: &mut Piece, lr: f64) {
         let Rule::Sgd { momentum, nesterov, weight_decay } = self.rule else { return };
         let mut gradient = penalized(gradient, values, weight_decay);
         if let Some(velocity) = moments.first_mut() {
@@ -203,13 +213,7 @@ impl Optimizer {
         let _ = values.g_add_(&(gradient * -lr));
     }
 
-    fn rms_prop(
-        &self,
-        values: &mut tch::Tensor,
-        moments: &mut [tch::Tensor],
-        gradient: &tch::Tensor,
-        lr: f64,
-    ) {
+    fn rms_prop(&self, Piece { values, moments, gradient }: &mut Piece, lr: f64) {
         let Rule::RmsProp { alpha, eps, momentum, weight_decay, .. } = self.rule else { return };
         let gradient = penalized(gradient, values, weight_decay);
         let mut moments = moments.iter_mut();
@@ -231,9 +235,11 @@ impl Optimizer {
         let _ = values.g_add_(&(change * -lr));
     }
 
-    fn adam(&mut self, parameters: &mut Parameters, gradients: &[tch::Tensor], lr: f64) {
-        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else { return };
-        let [first, second] = &mut self.moments[..] else { unreachable!("Adam has two moments") };
+    /// The numbers of the step that is next.
+    fn adam(&self, lr: f64) -> AdamStep {
+        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else {
+            unreachable!("only Adam steps as Adam")
+        };
         let steps = self.steps as i32;
         let [correction1, correction2] = betas.map(|it| 1.0 - it.powi(steps));
         let (factor, trusted) = if rectifies { rectified(steps, betas[1]) } else { (1.0, true) };
@@ -248,23 +254,14 @@ impl Optimizer {
             Decay::L2(decay) => (decay, 0.0),
             Decay::Decoupled(decay) => (0.0, decay),
         };
-        let step = AdamStep {
+        AdamStep {
             shares: betas.map(|it| (1.0 - it) as f32),
             eps: eps as f32,
             penalty: penalty as f32,
             shrink: (1.0 - lr * decoupled) as f32,
             rate: (lr * factor / correction1) as f32,
             scale: scale as f32,
-        };
-        let on_processor = parameters.device() == Device::Cpu;
-        parameters.step(|values| {
-            let changed = [values, first, second];
-            if on_processor {
-                step.pass(changed, gradients);
-            } else {
-                step.operations(changed, gradients);
-            }
-        });
+        }
     }
 
     /// Everything it remembers: the number of steps and each moment.
@@ -286,7 +283,7 @@ mod tests {
     use super::*;
     use crate::torch::parameters::{Init, Slot, Spec};
 
-    type Way = fn(&AdamStep, [&mut tch::Tensor; 3], &[tch::Tensor]);
+    type Way = fn(&AdamStep, &mut [Piece]);
 
     #[test]
     fn adam_is_what_the_formula_says_on_a_processor_and_by_operations() {
@@ -297,13 +294,17 @@ mod tests {
 
     fn check(way: Way) {
         let tensor = |values: &[f32]| tch::Tensor::from_slice(values);
-        let mut value = tensor(&[1.0, -2.0, 0.5]);
-        let (mut first, mut second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
+        let value = tensor(&[1.0, -2.0, 0.5]);
+        let (first, second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
         let gradient = tensor(&[0.5, -0.25, 0.0]);
         let (shares, eps, penalty, shrink) = ([0.1, 0.01], 1e-3, 0.2, 0.9);
         let step = AdamStep { shares, eps, penalty, shrink, rate: 0.1, scale: 2.0 };
-        let gradients = [gradient.narrow(0, 0, 1), gradient.narrow(0, 1, 2)];
-        way(&step, [&mut value, &mut first, &mut second], &gradients);
+        let piece = |[start, length]: [i64; 2]| {
+            let [values, first, second, gradient] =
+                [&value, &first, &second, &gradient].map(|it| it.narrow(0, start, length));
+            Piece { values, moments: vec![first, second], gradient }
+        };
+        way(&step, &mut [[0, 1], [1, 2]].map(piece));
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
             let g = g + 0.2 * before;
