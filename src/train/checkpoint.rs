@@ -37,7 +37,7 @@ const STEPS: &str = "steps";
 
 impl Checkpoint {
     /// Frees what the network and the optimizer hold as well.
-    pub(super) fn forget_current(&mut self) {
+    pub(in crate::train) fn forget_current(&mut self) {
         self.current = Snapshot::default();
         self.moments = Vec::new();
         self.average = Vec::new();

@@ -52,13 +52,14 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Goes on from `state`.
+    /// Goes on from `state`, which forgets what is taken from it.
     pub(in crate::train) fn restore(&mut self, network: &mut Network, state: &mut Checkpoint) {
         network.parameters.restore(&state.current);
         self.optimizer.restore((state.steps, std::mem::take(&mut state.moments)));
         if let Some(average) = &mut self.average {
             average.restore(&state.average);
         }
+        state.forget_current();
     }
 
     /// Writes into `state` what [`Trainer::restore`] reads.

@@ -72,7 +72,6 @@ pub fn fit(
     let mut state = checkpoint.unwrap_or_default();
     if !state.epochs.is_empty() {
         trainer.restore(network, &mut state);
-        state.forget_current();
         for epoch in &state.epochs {
             outside.sink.emit(Kind::EpochEnded(epoch.clone()))?;
         }
@@ -83,14 +82,14 @@ pub fn fit(
             break why;
         }
         if (outside.interrupted)() {
-            saves.now(&mut trainer, network, &mut state, outside)?;
+            saves.keep(&trainer, network, &mut state, outside)?;
             return Err(Error::Interrupted);
         }
         let epoch = trainer.epoch(network, &state.epochs, outside.sink)?;
         state.epochs.push(epoch.clone());
         trainer.with_shown_weights(network, |network| keep_best(network, job, &mut state));
-        if ends(job.stage, &state.epochs).is_none() {
-            saves.when_due(&mut trainer, network, &mut state, outside)?;
+        if ends(job.stage, &state.epochs).is_none() && saves.are_due() {
+            saves.keep(&trainer, network, &mut state, outside)?;
         }
         outside.sink.emit(Kind::EpochEnded(epoch))?;
     };
@@ -121,22 +120,16 @@ struct Saves {
 }
 
 impl Saves {
-    fn when_due(
-        &mut self,
-        trainer: &mut Trainer<'_>,
-        network: &Network,
-        state: &mut Checkpoint,
-        outside: &mut Outside<'_>,
-    ) -> Result<()> {
+    fn are_due(&self) -> bool {
         /// Time spent on training for each time spent on keeping a checkpoint.
         const PATIENCE: u32 = 100;
-        let due = self.last.is_none_or(|(_, at, took)| at.elapsed() >= took * PATIENCE);
-        if due { self.now(trainer, network, state, outside) } else { Ok(()) }
+        self.last.is_none_or(|(_, at, took)| at.elapsed() >= took * PATIENCE)
     }
 
-    fn now(
+    /// Keeps a checkpoint, unless the last one is of this epoch.
+    fn keep(
         &mut self,
-        trainer: &mut Trainer<'_>,
+        trainer: &Trainer<'_>,
         network: &Network,
         state: &mut Checkpoint,
         outside: &mut Outside<'_>,
