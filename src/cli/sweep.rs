@@ -90,7 +90,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
 /// How many trials at once carry out the most in an hour, of `todo`.
 ///
 /// On a processor one thread a trial loses nothing to threads that wait for each other: two trials on a core
-/// each train 1.1 to 1.5 times as many images as one on two cores (docs/benchmarks.md). On a GPU, which one
+/// each train 1.1 to 1.4 times as many images as one on two cores (docs/benchmarks.md). On a GPU, which one
 /// training fills better, nothing of the kind is known.
 fn best_jobs(device: Device, todo: usize) -> usize {
     /// What a trial may need beside the data set: the largest networks at the study's batch and image size.

@@ -7,7 +7,6 @@
 
 #include "shared.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
@@ -17,8 +16,6 @@
 
 namespace ferrite {
 namespace {
-
-constexpr auto kLast = at::MemoryFormat::ChannelsLast;
 
 // Bytes of windows that are written before they are multiplied: they stay in the cache.
 constexpr int64_t kWindowBytes = 4 << 20;

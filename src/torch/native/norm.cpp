@@ -7,7 +7,6 @@
 
 #include "shared.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -17,8 +16,6 @@
 
 namespace ferrite {
 namespace {
-
-constexpr auto kLast = at::MemoryFormat::ChannelsLast;
 
 // Values that a thread gets at least; fewer are not worth waking it up.
 constexpr int64_t kGrain = 1 << 15;

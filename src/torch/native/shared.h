@@ -3,6 +3,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <ATen/Parallel.h>
+
 #include <cstring>
 #include <exception>
 #include <optional>
@@ -16,6 +18,9 @@
 #endif
 
 namespace ferrite {
+
+// Where the channels of an activation lie in memory.
+constexpr auto kLast = at::MemoryFormat::ChannelsLast;
 
 // Runs `work` and gives its result as a new tensor. No exception may reach Rust: of a failure only its
 // message leaves, in `error`, which the caller frees.
