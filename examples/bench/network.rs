@@ -6,7 +6,7 @@ use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
-use ferrite::event::{Kind, Sink};
+use ferrite::event::{Deaf, Kind, Sink};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::{Trainable, resolve};
@@ -35,30 +35,44 @@ pub(crate) struct Setup {
     threads: usize,
 }
 
+impl Setup {
+    /// The images of a round.
+    fn rows(&self) -> Vec<u32> {
+        (0..(self.batch * self.batches) as u32).collect()
+    }
+
+    fn stage(&self, epochs: usize) -> Stage {
+        let optimizer = Optimizer::Adam(Adam { lr: 1e-4, ..Adam::default() });
+        let trainable = self.trainable.clone();
+        Stage { epochs, batch_size: self.batch, optimizer, trainable, ..Stage::default() }
+    }
+
+    fn model(&self) -> Model {
+        Model { backbone: self.backbone, ..Model::default() }
+    }
+}
+
+/// A stage on `rows`, which barely validates.
+fn job<'a>(
+    stage: &'a Stage,
+    (images, augment): (&'a Images<'a>, &'a Augment),
+    (rows, features): (&'a [u32], Option<Features>),
+) -> Job<'a> {
+    let train = Split { rows, features };
+    let valid = Split { rows: &rows[..2], features: None };
+    Job { stage, seed: 0, images, train, valid, augment, noise: NoiseStd::default() }
+}
+
 /// Rounds of training, each an epoch of as many steps as asked for.
 pub(crate) fn train(setup: &Setup) -> Result<()> {
     torch::start(setup.threads);
     let faces = faces(setup)?;
     ready();
-    let mut network = network(setup, &faces);
-    let model = Model { backbone: setup.backbone, ..Model::default() };
-    network.train(&resolve(&model, &setup.trainable).map_err(|problem| problem.message)?);
+    let mut network = trainable_network(setup, &faces)?;
     let images = Images::new(&faces, setup.size, Device::Cpu);
-    let optimizer = Optimizer::Adam(Adam { lr: 1e-4, ..Adam::default() });
-    let (epochs, batch_size) = (usize::MAX >> 32, setup.batch);
-    let trainable = setup.trainable.clone();
-    let stage = Stage { epochs, batch_size, optimizer, trainable, ..Stage::default() };
-    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
-    let split = |rows| Split { rows, features: None };
-    let job = Job {
-        stage: &stage,
-        seed: 0,
-        images: &images,
-        train: split(&rows),
-        valid: split(&rows[..2]),
-        augment: &Augment::default(),
-        noise: NoiseStd::default(),
-    };
+    let stage = setup.stage(usize::MAX >> 32);
+    let (rows, augment) = (setup.rows(), Augment::default());
+    let job = job(&stage, (&images, &augment), (&rows, None));
     let ended = std::cell::Cell::new(false);
     let mut rounds = Rounds { ended: &ended };
     let interrupted = || ended.get();
@@ -93,7 +107,7 @@ pub(crate) fn infer(setup: &Setup) -> Result<()> {
     ready();
     let network = network(setup, &faces);
     let images = Images::new(&faces, setup.size, Device::Cpu);
-    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
+    let rows = setup.rows();
     let split = Split { rows: &rows, features: None };
     loop {
         let began = Instant::now();
@@ -112,26 +126,15 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
     let faces = faces(setup)?;
     ready();
     let images = Images::new(&faces, setup.size, Device::Cpu);
-    let optimizer = Optimizer::Adam(Adam { lr: 1e-4, ..Adam::default() });
-    let stage = Stage { epochs: EPOCHS, batch_size: setup.batch, optimizer, ..Stage::default() };
-    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
-    let model = Model { backbone: setup.backbone, ..Model::default() };
+    let stage = setup.stage(EPOCHS);
+    let (rows, augment) = (setup.rows(), Augment::default());
     loop {
-        let mut network = network(setup, &faces);
-        network.train(&resolve(&model, &stage.trainable).map_err(|problem| problem.message)?);
+        let mut network = trainable_network(setup, &faces)?;
         let began = Instant::now();
         let blocks = network.frozen_blocks();
         let bytes = compute_features(&network, &images, &rows, blocks, &mut |_| true)?;
-        let features = || Some(Features::new(&bytes, blocks, Device::Cpu));
-        let job = Job {
-            stage: &stage,
-            seed: 0,
-            images: &images,
-            train: Split { rows: &rows, features: features() },
-            valid: Split { rows: &rows[..2], features: None },
-            augment: &Augment::default(),
-            noise: NoiseStd::default(),
-        };
+        let features = Features::new(&bytes, blocks, Device::Cpu);
+        let job = job(&stage, (&images, &augment), (&rows, Some(features)));
         let outside =
             &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
         let epochs = fit(&mut network, &job, None, outside)?.epochs;
@@ -140,15 +143,6 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         if !done(json!({ "images_per_second": images_per_second, "loss": loss })) {
             return Ok(());
         }
-    }
-}
-
-/// Hears nothing.
-struct Deaf;
-
-impl Sink for Deaf {
-    fn emit(&mut self, _: Kind) -> ferrite::error::Result<()> {
-        Ok(())
     }
 }
 
@@ -162,7 +156,7 @@ pub(crate) fn pipeline(setup: &Setup) -> Result<()> {
     let augment: Augment = toml::from_str(
         "flip = 0.5\nrotation = 10\nshift = 0.1\nzoom = 0.1\nbrightness = [0.8, 1.2]",
     )?;
-    let rows: Vec<u32> = (0..(setup.batch * setup.batches) as u32).collect();
+    let rows = setup.rows();
     for round in 0.. {
         let began = Instant::now();
         for batch in rows.chunks(setup.batch) {
@@ -190,7 +184,7 @@ fn faces(setup: &Setup) -> Result<Dataset> {
 
 fn network(setup: &Setup, faces: &Dataset) -> Network {
     let plan = Plan {
-        model: &Model { backbone: setup.backbone, ..Model::default() },
+        model: &setup.model(),
         input: Input::default(),
         frozen_norm: FrozenNorm::Inference,
         image_size: setup.size,
@@ -198,4 +192,11 @@ fn network(setup: &Setup, faces: &Dataset) -> Network {
         seed: 0,
     };
     Network::new(&plan, Device::Cpu)
+}
+
+fn trainable_network(setup: &Setup, faces: &Dataset) -> Result<Network> {
+    let mut network = network(setup, faces);
+    let trained = resolve(&setup.model(), &setup.trainable);
+    network.train(&trained.map_err(|problem| problem.message)?);
+    Ok(network)
 }

@@ -6,7 +6,7 @@ use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
-use ferrite::event::{Epoch, Kind, Sink};
+use ferrite::event::{Deaf, Epoch};
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, GaussianNoise, Head, Input, Model};
@@ -133,17 +133,8 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
         augment: &Augment::default(),
         noise: NoiseStd::default(),
     };
-    let outside = &mut Outside { sink: &mut Nobody, save: &mut |_| Ok(()), interrupted: &|| false };
+    let outside = &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
     let epochs = fit(&mut network, &job, None, outside)?.epochs;
     let losses = |it: &Epoch| [it.train.loss, it.valid.loss];
     Ok(epochs.iter().flat_map(losses).collect())
-}
-
-/// A listener that keeps nothing.
-struct Nobody;
-
-impl Sink for Nobody {
-    fn emit(&mut self, _: Kind) -> ferrite::error::Result<()> {
-        Ok(())
-    }
 }

@@ -3,8 +3,7 @@
 use ferrite::data::augment::Augment;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
-use ferrite::error::Result;
-use ferrite::event::{Epoch, Kind, Sink};
+use ferrite::event::{Deaf, Epoch};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::layer::Builder;
 use ferrite::model::network::{Network, NoiseStd, Plan};
@@ -87,15 +86,6 @@ fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
     }
 }
 
-/// Hears nothing.
-struct Deaf;
-
-impl Sink for Deaf {
-    fn emit(&mut self, _: Kind) -> Result<()> {
-        Ok(())
-    }
-}
-
 /// Trains all of a fresh network to tell images with light from the left from those with light from the
 /// right.
 fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
@@ -152,8 +142,6 @@ fn every_backbone_learns_to_tell_light_from_the_left_and_from_the_right() {
         let seen: Vec<_> = epochs.iter().map(|it| (it.train, it.valid.accuracy)).collect();
         assert!(last.train.accuracy >= 0.9, "{backbone:?} learns nothing: {seen:#?}");
         assert!(last.train.loss < 0.5 * first.train.loss, "{backbone:?}: {seen:#?}");
-        // In few steps the running statistics of batch norms can be behind the weights at any one epoch.
-        let best = epochs.iter().map(|it| it.valid.accuracy).fold(0.0, f64::max);
-        assert!(best >= 0.9, "{backbone:?} learns by heart: {seen:#?}");
+        assert!(last.valid.accuracy >= 0.8, "{backbone:?} learns by heart: {seen:#?}");
     }
 }

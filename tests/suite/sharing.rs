@@ -3,8 +3,7 @@
 use ferrite::data::augment::Augment;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
-use ferrite::error::Result;
-use ferrite::event::{Epoch, Kind, Sink};
+use ferrite::event::{Deaf, Epoch};
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Input, Model};
@@ -30,15 +29,6 @@ fn a_stage_that_two_experiments_share_is_trained_once() {
     assert_eq!(a.facts.stages[0].epochs, longer.facts.stages[0].epochs);
     assert_eq!(a.predictions, b.predictions);
     assert_ne!(a.predictions, longer.predictions);
-}
-
-/// Hears nothing.
-struct Deaf;
-
-impl Sink for Deaf {
-    fn emit(&mut self, _: Kind) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// Trains a small network from the layer `trainable` on, with the frozen layers' output computed once or

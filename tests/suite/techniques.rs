@@ -3,9 +3,8 @@
 use ferrite::data::augment::Augment;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
-use ferrite::error::Result;
 use ferrite::event::acts::Acts;
-use ferrite::event::{Epoch, FINAL, Kind, Sink};
+use ferrite::event::{Deaf, Epoch, FINAL};
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, Head, Input, Model};
@@ -17,15 +16,6 @@ use ferrite::train::fit::{Job, Outside, Trained, fit};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::Place;
-
-/// Hears nothing.
-struct Deaf;
-
-impl Sink for Deaf {
-    fn emit(&mut self, _: Kind) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// What a stage of two epochs did, and the weights it left.
 struct Told {
