@@ -10,13 +10,16 @@ that `mode` names, nothing else in the loop.
 import json
 import sys
 import time
-from typing import Callable, Dict, List
+from pathlib import Path
+from typing import Callable, Dict, Iterable, List, Tuple
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 
 import torch
 import torch.nn.functional as F
+from images import CLASSES
+from networks import plain
 from torch import Tensor, nn
-
-CLASSES = 7
 
 
 def main() -> None:
@@ -54,26 +57,6 @@ def done(images: int, seconds: float, loss: float) -> bool:
 # Networks
 
 
-def network(backbone: str) -> nn.Module:
-    """The backbone, global average pooling, and one linear layer."""
-    import torchvision
-
-    if backbone == "xception":
-        import timm
-
-        return timm.create_model("legacy_xception", num_classes=CLASSES)
-    if backbone == "mobilenet_v2":
-        return torchvision.models.mobilenet_v2(num_classes=CLASSES, dropout=0.0)
-    if backbone == "resnet50":
-        return torchvision.models.resnet50(num_classes=CLASSES)
-    model = getattr(torchvision.models, backbone)(weights=None, init_weights=False)
-    model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, CLASSES)
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    return model
-
-
 def freeze(model: nn.Module, trained: List[str]) -> None:
     """Only what begins with one of these names trains; norms that do not train are in inference mode."""
     for name, parameter in model.named_parameters():
@@ -108,35 +91,63 @@ def prepared(model: nn.Module, mode: str) -> Callable[[Tensor], Tensor]:
     return forward
 
 
+class Trainer:
+    """A network and its optimizer, in the mode that is asked for."""
+
+    def __init__(self, setup: Dict):
+        model = plain(setup["backbone"]).train()
+        if setup["trained"] is not None:
+            freeze(model, setup["trained"])
+        self.forward = prepared(model, setup["mode"])
+        self.optimizer = torch.optim.Adam([it for it in model.parameters() if it.requires_grad], lr=1e-4)
+
+    def epoch(self, data: Iterable[Tuple[Tensor, Tensor]]) -> float:
+        """Steps over all of `data`; the mean loss."""
+        losses = []
+        for x, y in data:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(self.forward(x).float(), y)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return float(torch.stack(losses).mean())
+
+
+def labelled(setup: Dict) -> List[Tuple[Tensor, Tensor]]:
+    return [(x, torch.randint(0, CLASSES, (len(x),))) for x in batches(setup)]
+
+
 # ---------------------------------------------------------------------------------------------------
 # Work
 
 
 def train(setup: Dict) -> None:
     ready()
-    model = network(setup["backbone"]).train()
-    if setup["trained"] is not None:
-        freeze(model, setup["trained"])
-    forward = prepared(model, setup["mode"])
-    optimizer = torch.optim.Adam([it for it in model.parameters() if it.requires_grad], lr=1e-4)
-    images = batches(setup)
-    labels = [torch.randint(0, CLASSES, (setup["batch"],)) for _ in images]
+    trainer, data = Trainer(setup), labelled(setup)
     while True:
-        began, total = time.perf_counter(), torch.zeros(())
-        for x, y in zip(images, labels):
-            optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(forward(x).float(), y)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-        loss = float(total) / len(images)
-        if not done(setup["batch"] * len(images), time.perf_counter() - began, loss):
+        began = time.perf_counter()
+        loss = trainer.epoch(data)
+        if not done(setup["batch"] * len(data), time.perf_counter() - began, loss):
+            return
+
+
+def frozen_stage(setup: Dict) -> None:
+    """The usual loop: in every one of twenty epochs each image goes through the frozen network."""
+    epochs = 20
+    ready()
+    data = labelled(setup)
+    while True:
+        trainer = Trainer(setup)
+        began = time.perf_counter()
+        for _ in range(epochs):
+            loss = trainer.epoch(data)
+        if not done(epochs * setup["batch"] * len(data), time.perf_counter() - began, loss):
             return
 
 
 def infer(setup: Dict) -> None:
     ready()
-    model = network(setup["backbone"]).eval()
+    model = plain(setup["backbone"]).eval()
     forward = prepared(model, setup["mode"])
     images = batches(setup)
     with torch.inference_mode():
@@ -145,28 +156,6 @@ def infer(setup: Dict) -> None:
             scores = [forward(x).float().softmax(1) for x in images]
             if not done(setup["batch"] * len(images), time.perf_counter() - began, float(scores[-1].max())):
                 return
-
-
-def frozen_stage(setup: Dict) -> None:
-    """The usual loop: in every one of twenty epochs each image goes through the frozen network."""
-    epochs = 20
-    ready()
-    images = batches(setup)
-    labels = [torch.randint(0, CLASSES, (setup["batch"],)) for _ in images]
-    while True:
-        model = network(setup["backbone"]).train()
-        freeze(model, setup["trained"])
-        forward = prepared(model, setup["mode"])
-        optimizer = torch.optim.Adam([it for it in model.parameters() if it.requires_grad], lr=1e-4)
-        began = time.perf_counter()
-        for _ in range(epochs):
-            for x, y in zip(images, labels):
-                optimizer.zero_grad(set_to_none=True)
-                loss = F.cross_entropy(forward(x).float(), y)
-                loss.backward()
-                optimizer.step()
-        if not done(epochs * setup["batch"] * len(images), time.perf_counter() - began, float(loss)):
-            return
 
 
 if __name__ == "__main__":

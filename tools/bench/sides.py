@@ -50,9 +50,12 @@ class Side:
     def round(self) -> None:
         self.rounds.append(self.go())
 
-    def end(self) -> Measured:
+    def close(self) -> None:
         self.process.stdin.close()
         self.process.wait()
+
+    def end(self) -> Measured:
+        self.close()
         speeds = [it["images_per_second"] for it in self.rounds]
         peak = self.rounds[-1]["peak_mb"]
         return Measured(statistics.median(speeds), peak - self.loaded_mb, peak)
@@ -68,10 +71,11 @@ def pytorch(kind: str, setup: Dict, mode: str, threads: int) -> Side:
     return Side(mode, [sys.executable, str(HERE / "pytorch.py")], work, {"OMP_NUM_THREADS": str(threads)})
 
 
-def take_turns(sides: List[Side], rounds: int) -> Dict[str, Measured]:
+def take_turns(sides: List[Side], rounds: int, warm_up: bool = True) -> Dict[str, Measured]:
     """Does a round of each side to warm up, then `rounds` of each, alternately."""
-    for side in sides:
-        side.go()
+    if warm_up:
+        for side in sides:
+            side.go()
     for _ in range(rounds):
         for side in sides:
             side.round()
