@@ -30,7 +30,7 @@ fn main() {
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
 fn compile(root: &Path) {
-    const SOURCES: [&str; 2] = ["src/torch/native/convolution.cpp", "src/torch/native/norm.cpp"];
+    const SOURCES: [&str; 3] = ["convolution.cpp", "hardware.cpp", "norm.cpp"];
     println!("cargo:rerun-if-changed=src/torch/native");
     let include = root.join("include");
     cc::Build::new()
@@ -43,7 +43,7 @@ fn compile(root: &Path) {
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .files(SOURCES)
+        .files(SOURCES.map(|it| format!("src/torch/native/{it}")))
         .compile("ferrite_native");
 }
 

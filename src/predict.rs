@@ -82,6 +82,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
         seed: 0,
+        precision: settings.model.precision(device),
     };
     let mut network = Network::new(&plan, device);
     weights::load(&mut network, &path, Part::Whole)?;

@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** sentences without layout; what stands between backticks is a setting.
 
-use crate::event::{Augmentation, Kind, Noise};
+use crate::event::{Augmentation, Kind, Noise, Start};
 
 /// Noise below this share of what it is added to has no effect to speak of.
 const LEAST_NOISE: f64 = 0.01;
@@ -24,10 +24,23 @@ pub struct Warning {
 /// What `kind` warns of.
 pub fn of(kind: &Kind) -> Option<Warning> {
     match kind {
+        Kind::RunStarted(it) => precision(it),
         Kind::NoiseMeasured(it) => noise(it),
         Kind::AugmentationMeasured(it) => augmentation(it),
         _ => None,
     }
+}
+
+/// Warns of a precision that the device imitates.
+pub fn precision(it: &Start) -> Option<Warning> {
+    it.imitated.then(|| {
+        let Start { precision, device, .. } = it;
+        let message = format!(
+            "this {device} has no instructions for {precision} and imitates them, which takes many times as \
+             long; leave out `model.precision`, or say `\"f32\"`"
+        );
+        Warning { about: "precision".into(), message }
+    })
 }
 
 /// Warns of noise that is too weak to matter.
@@ -66,6 +79,23 @@ mod tests {
 
     fn noise_of(std: f64) -> Kind {
         Kind::NoiseMeasured(Noise { layer: "input".into(), std, signal_std: 64.9 })
+    }
+
+    #[test]
+    fn a_precision_that_is_imitated_is_warned_of() {
+        let start = |imitated| Start {
+            format: 1,
+            ferrite: String::new(),
+            key: String::new(),
+            device: "cpu".into(),
+            threads: 1,
+            precision: "bf16".into(),
+            imitated,
+            resumed: false,
+        };
+        let warning = of(&Kind::RunStarted(start(true))).unwrap();
+        assert!(warning.message.contains("this cpu has no instructions for bf16"));
+        assert_eq!(of(&Kind::RunStarted(start(false))), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ferrite::event::{Deaf, Kind, Sink};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::{Trainable, resolve};
-use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
 use ferrite::torch::{self, Device};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     batches: usize,
     #[serde(default)]
     trainable: Trainable,
+    #[serde(default)]
+    precision: PrecisionSetting,
     threads: usize,
 }
 
@@ -48,7 +50,7 @@ impl Setup {
     }
 
     fn model(&self) -> Model {
-        Model { backbone: self.backbone, ..Model::default() }
+        Model { backbone: self.backbone, precision: self.precision, ..Model::default() }
     }
 }
 
@@ -132,7 +134,7 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         let mut network = trainable_network(setup, &faces)?;
         let began = Instant::now();
         let blocks = network.frozen_blocks();
-        let bytes = compute_features(&network, &images, &rows, blocks, &mut |_| true)?;
+        let bytes = compute_features(&network, &images, (&rows, None), blocks, &mut |_| true)?;
         let features = Features::new(&bytes, blocks, Device::Cpu);
         let job = job(&stage, (&images, &augment), (&rows, Some(features)));
         let outside =
@@ -183,13 +185,15 @@ fn faces(setup: &Setup) -> Result<Dataset> {
 }
 
 fn network(setup: &Setup, faces: &Dataset) -> Network {
+    let model = setup.model();
     let plan = Plan {
-        model: &setup.model(),
+        model: &model,
         input: Input::default(),
         frozen_norm: FrozenNorm::Inference,
         image_size: setup.size,
         classes: faces.classes.len(),
         seed: 0,
+        precision: model.precision(Device::Cpu),
     };
     Network::new(&plan, Device::Cpu)
 }

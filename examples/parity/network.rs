@@ -9,7 +9,7 @@ use ferrite::event::{Epoch, Scores};
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::weights::{self, Part};
-use ferrite::model::{FrozenNorm, Head, Input, Model, backbone::Backbone};
+use ferrite::model::{FrozenNorm, Head, Input, Model, PrecisionSetting, backbone::Backbone};
 use ferrite::torch::average::Average;
 use ferrite::torch::clip::{Clipper, Limit};
 use ferrite::torch::loss::{Labels, Objective};
@@ -33,6 +33,7 @@ pub(crate) struct Setup {
     image_size: usize,
     classes: usize,
     frozen_layers: FrozenNorm,
+    precision: PrecisionSetting,
     /// Trained on all images in their order, epoch by epoch.
     stage: Option<Stage>,
     /// How the labels of each step are mixed.
@@ -54,7 +55,8 @@ pub(crate) fn load(
     (input, frozen_norm): (Input, FrozenNorm),
     [image_size, classes]: [usize; 2],
 ) -> Result<Network> {
-    let plan = Plan { model, input, frozen_norm, image_size, classes, seed: 0 };
+    let precision = model.precision(Device::Cpu);
+    let plan = Plan { model, input, frozen_norm, image_size, classes, seed: 0, precision };
     let mut network = Network::new(&plan, Device::Cpu);
     weights::load(&mut network, weights, Part::Whole)?;
     Ok(network)
@@ -103,7 +105,9 @@ impl Rows {
 /// Logits of `images` (or `features`) as `logits`, after training if there is a stage. Logits of other images,
 /// `images.N` at N pixels a side, come before it, as `logits.N`.
 pub(crate) fn run(folder: &Path, setup: &Setup, input: &SafeTensors<'_>) -> Result<Output> {
-    let model = Model { backbone: setup.backbone, head: setup.head.clone(), ..Model::default() };
+    let Setup { backbone, head, precision, .. } = setup;
+    let head = head.clone();
+    let model = Model { backbone: *backbone, head, precision: *precision, ..Model::default() };
     let sizes = [setup.image_size, setup.classes];
     let scaling = (Input::PlusMinusOne, setup.frozen_layers);
     let mut network = load(&folder.join(&setup.weights), &model, scaling, sizes)?;

@@ -3,6 +3,7 @@
 use ferrite::data::augment::{Augment, Change, Window};
 use ferrite::model::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::torch::precision::Precision;
 use ferrite::torch::{Device, picture};
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
@@ -95,7 +96,15 @@ pub(crate) fn resize(input: &SafeTensors<'_>, size: usize) -> Result<Output> {
 pub(crate) fn scale(images: &SafeTensors<'_>, input: Input) -> Result<Output> {
     let model = Model::default();
     let frozen_norm = FrozenNorm::Inference;
-    let plan = Plan { model: &model, input, frozen_norm, image_size: 32, classes: 2, seed: 0 };
+    let plan = Plan {
+        model: &model,
+        input,
+        frozen_norm,
+        image_size: 32,
+        classes: 2,
+        seed: 0,
+        precision: Precision::F32,
+    };
     let network = Network::new(&plan, Device::Cpu);
     let mut output = Output::default();
     output.tensor("images", network.scale_pixels(all_images(images)?));

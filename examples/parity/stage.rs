@@ -119,7 +119,7 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
     let images = Images::new(dataset, cached.image_size, Device::Cpu);
     let split = |rows| -> Result<Split<'_>> {
         let blocks = network.frozen_blocks();
-        let features = || compute_features(&network, &images, rows, blocks, &mut |_| true);
+        let features = || compute_features(&network, &images, (rows, None), blocks, &mut |_| true);
         let bytes = (prefix == Prefix::Once).then(features).transpose()?;
         let features = bytes.map(|it| Features::new(&it, blocks, Device::Cpu));
         Ok(Split { rows, features })

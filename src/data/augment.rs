@@ -46,6 +46,11 @@ pub struct Augment {
     /// Probability of erasing a rectangle of 2 to 33 % of the area, filled with the mean gray level
     /// (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>, with torchvision's ranges).
     pub erase: f64,
+    /// How many augmented views of each image are kept where a stage's frozen layers can be computed once: the
+    /// epochs take them in turn, and each goes through the frozen layers a single time, as with images that do not
+    /// change. 0 draws new changes in every epoch, and the frozen layers run in every step. Without effect in
+    /// stages without frozen layers, or with noise on the input, mixup or cutmix: these always see new changes.
+    pub cached_views: usize,
 }
 
 /// How the factors of the two axes belong together.
@@ -126,6 +131,11 @@ impl Augment {
             Problem::unless(self.brightness.is_none_or(range), "brightness", factors),
             Problem::unless(self.contrast.is_none_or(range), "contrast", factors),
             Problem::unless((0.0..=1.0).contains(&self.erase), "erase", probability),
+            Problem::unless(
+                self.cached_views == 0 || self.acts(),
+                "cached_views",
+                "has no views to keep: set what changes images, such as `flip`, or leave it out",
+            ),
         ]
         .into_iter()
         .flatten()
@@ -134,7 +144,7 @@ impl Augment {
 
     /// Whether any image can change.
     pub fn acts(&self) -> bool {
-        *self != Self::default()
+        *self != Self { cached_views: self.cached_views, ..Self::default() }
     }
 
     /// What happens to image `item` in `epoch`.

@@ -81,8 +81,18 @@ pub struct Start {
     pub device: String,
     /// CPU threads of LibTorch.
     pub threads: usize,
+    /// What the backbone computes in: `f32`, which old logs do not say, or `bf16`.
+    #[serde(default = "full_precision")]
+    pub precision: String,
+    /// Whether the device has no instructions for that and imitates them.
+    #[serde(default)]
+    pub imitated: bool,
     /// Whether an earlier process had begun this run.
     pub resumed: bool,
+}
+
+fn full_precision() -> String {
+    "f32".into()
 }
 
 /// The images of a run, decoded and split.
@@ -175,6 +185,9 @@ pub struct StageStart {
     pub prefix_until: Option<String>,
     /// Whether the prefix ran once per image (true) or runs in every step (false).
     pub prefix_cached: bool,
+    /// How many views of each image it was computed for.
+    #[serde(default)]
+    pub prefix_views: usize,
 }
 
 /// The output of a frozen prefix for one split.
@@ -368,10 +381,10 @@ pub struct Scores {
 
 /// Whoever listens to a run.
 pub trait Sink {
-    /// Takes note of `kind`.
+    /// Takes note of `kind`. Where it cannot be recorded, the run must not go on as if it were.
     ///
     /// # Errors
-    /// If it cannot be recorded; the run must not go on as if it were.
+    /// Whatever kept it from that.
     fn emit(&mut self, kind: Kind) -> Result<()>;
 }
 

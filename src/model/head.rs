@@ -11,6 +11,7 @@ use crate::model::layer::{Builder, Norm, Pass, normalize};
 use crate::model::{Head as Settings, Pool};
 use crate::torch::ops;
 use crate::torch::parameters::{Init, Slot};
+use crate::torch::precision::Precision;
 
 /// The layers of a head.
 #[derive(Debug, Clone)]
@@ -71,11 +72,11 @@ impl Head {
     }
 
     /// - input: `[batch, channels, h, w]`
-    /// - output: `[batch, features]`
+    /// - output: `[batch, features]` of 32-bit floats
     pub fn pool(&self, x: Tensor<4>) -> Tensor<2> {
         match self.pool {
             Pool::Avg => ops::average_pool(x),
-            Pool::Flatten => x.flatten(1, 3),
+            Pool::Flatten => Precision::F32.of(x.flatten(1, 3)),
         }
     }
 

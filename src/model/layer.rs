@@ -124,14 +124,19 @@ impl Layer {
 
 /// Runs `layers` one after the other, several as one operation where there is one for them: a batch norm
 /// and the activation behind it; a residual that ends with a batch norm, its sum and the activation behind
-/// it; where no gradient is recorded, a convolution and the batch norm behind it.
+/// it; where no gradient is recorded, a convolution, the batch norm behind it and the activation.
 pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
     let mut rest = layers;
     while let [layer, behind @ ..] = rest {
         (x, rest) = match (layer, behind) {
-            (Layer::Conv(slots, shape), [Layer::Norm(norm), others @ ..]) if pass.folds(norm) => {
-                let norm = (norm.slots, norm.eps);
-                (ops::conv2d_with_norm(x, pass.parameters, *slots, *shape, norm), others)
+            (Layer::Conv(slots, shape), _) if !pass.records => {
+                let (norm, others) = match behind {
+                    [Layer::Norm(norm), others @ ..] if pass.folds(norm) => (Some(norm), others),
+                    _ => (None, behind),
+                };
+                let (activation, others) = activation(others);
+                let how = (norm.map(|it| (it.slots, it.eps)), activation);
+                (ops::conv2d_and_activate(x, pass.parameters, *slots, *shape, how), others)
             }
             (Layer::Norm(norm), _) => {
                 let (activation, others) = activation(behind);

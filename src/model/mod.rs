@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
+use crate::torch::Device;
+use crate::torch::precision::{Precision, has_bfloat16};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -31,8 +33,26 @@ pub struct Model {
     /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
     /// noise. It trains like the head, so no part of the backbone can be computed once.
     pub input_norm: bool,
+    /// What the backbone computes in. Parameters, batch statistics, head and loss are 32-bit floats always.
+    pub precision: PrecisionSetting,
     /// What is put on top of the backbone.
     pub head: Head,
+}
+
+/// What the backbone computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecisionSetting {
+    /// bfloat16 where this backbone is faster with it: on GPUs that have it, and on processors with
+    /// AVX512-BF16. 32-bit floats elsewhere. Finished work stays finished on a machine that would
+    /// choose otherwise.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    F32,
+    /// bfloat16 (mixed precision): activations and products with 8 significant bits, half the memory.
+    /// Where the hardware has no instructions for it, it is imitated and slow.
+    Bf16,
 }
 
 /// Where the backbone's first weights come from.
@@ -189,6 +209,18 @@ impl Model {
             Weights::File(file) => named("weights.file.path", &file.path.to_string_lossy()),
         };
         weights.into_iter().chain(head).collect()
+    }
+
+    /// What the backbone computes in on `device`.
+    pub fn precision(&self, device: Device) -> Precision {
+        match self.precision {
+            PrecisionSetting::Bf16 => Precision::Bf16,
+            PrecisionSetting::Auto if has_bfloat16(device) => match device {
+                Device::Cpu => self.backbone.best_precision_with_bfloat16(),
+                Device::Cuda(_) => Precision::Bf16,
+            },
+            PrecisionSetting::F32 | PrecisionSetting::Auto => Precision::F32,
+        }
     }
 
     /// The published weights that the backbone begins with, if it is to begin with such.

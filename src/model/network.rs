@@ -14,6 +14,7 @@ use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
 use crate::torch::Device;
 use crate::torch::ops;
 use crate::torch::parameters::{Parameters, Slot};
+use crate::torch::precision::Precision;
 use crate::torch::tensor::from_floats;
 
 /// Everything that decides a network's shape and first values.
@@ -31,6 +32,8 @@ pub struct Plan<'a> {
     pub classes: usize,
     /// Decides the first values of what is not loaded.
     pub seed: u64,
+    /// What the backbone computes in.
+    pub precision: Precision,
 }
 
 /// A network with its numbers.
@@ -41,6 +44,7 @@ pub struct Network {
     input_norm: Option<Norm>,
     input: Input,
     frozen_norm: FrozenNorm,
+    precision: Precision,
     /// The numbers.
     pub parameters: Parameters,
     /// Where the head's slots begin.
@@ -74,6 +78,7 @@ impl Network {
             input_norm,
             input: plan.input,
             frozen_norm: plan.frozen_norm,
+            precision: plan.precision,
             parameters: Parameters::new(builder.specs, plan.seed, device),
             head_from,
         }
@@ -206,6 +211,8 @@ impl Network {
 
     fn run_blocks(&self, x: Tensor<4>, range: std::ops::Range<usize>, pass: Pass<'_>) -> Tensor<4> {
         let blocks = &self.backbone.blocks[range];
+        // Pooled features, which no block follows, stay as they are.
+        let x = if blocks.is_empty() { x } else { self.precision.of(x) };
         blocks.iter().fold(x, |x, block| forward_all(&block.layers, x, pass))
     }
 

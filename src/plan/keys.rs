@@ -9,7 +9,7 @@ use crate::data::fingerprint::hex;
 use crate::data::labels::Labels;
 use crate::data::{Data, Leakage};
 use crate::model::trainable::{Trainable, resolve};
-use crate::model::{Model, Noise, Unit};
+use crate::model::{Model, Noise, PrecisionSetting, Unit};
 use crate::plan::{Kind, Step};
 use crate::train::Stage;
 use crate::train::views::Evaluate;
@@ -93,14 +93,22 @@ fn frozen_blocks(model: &Model, trainable: &Trainable) -> usize {
 
 /// What decides a frozen prefix's output, besides images and weights.
 fn features_settings(settings: &Experiment, trainable: &Trainable) -> Json {
-    serde_json::json!({
+    let what = serde_json::json!({
         "backbone": settings.model.backbone,
         "blocks": frozen_blocks(&settings.model, trainable),
         "pool": settings.model.head.pool,
         "image_size": settings.data.image_size,
         "split": different(&settings.data.split),
         "limit": settings.data.limit,
-    })
+    });
+    with(what, &precision_settings(&settings.model))
+}
+
+/// The precision where one is asked for. What `auto` means differs from machine to machine, and finished work
+/// stays finished.
+fn precision_settings(model: &Model) -> Map<String, Json> {
+    let asked = model.precision != PrecisionSetting::Auto;
+    asked.then(|| ("precision".into(), serde_json::json!(model.precision))).into_iter().collect()
 }
 
 /// What decides a stage's result, besides images and first weights.
@@ -120,7 +128,7 @@ fn stage_settings(settings: &Experiment, stage: &Stage) -> Json {
     if settings.model.input_norm {
         what["input_norm"] = true.into();
     }
-    what
+    with(what, &precision_settings(&settings.model))
 }
 
 /// What decides the noise. On the input, in units that the channel decides, it had once one strength for all

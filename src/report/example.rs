@@ -148,7 +148,16 @@ fn settings(shape: &Shape, seed: usize) -> String {
 
 fn start(key: &str) -> Start {
     let (ferrite, device) = ("0.1.0".into(), "cpu".into());
-    Start { format: 1, ferrite, key: key.into(), device, threads: 2, resumed: false }
+    Start {
+        format: 1,
+        ferrite,
+        key: key.into(),
+        device,
+        threads: 2,
+        precision: "f32".into(),
+        imitated: false,
+        resumed: false,
+    }
 }
 
 fn dataset() -> Dataset {
@@ -280,6 +289,7 @@ fn stage(
             frozen: vec![layer("block1.conv1", 1_792), layer("block4.conv3", fixed - 1_792)],
             prefix_until: Some("block5.conv1".into()),
             prefix_cached: name == "head",
+            prefix_views: 1,
             keras_parameters: None,
         },
         features: vec![],

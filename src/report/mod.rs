@@ -11,6 +11,7 @@ pub mod audit;
 mod comparison;
 mod curves;
 mod diff;
+mod evidence;
 #[cfg(test)]
 mod example;
 mod factors;

@@ -239,7 +239,8 @@ pub(super) fn footer(study: &Study<'_>) -> Markup {
     let line = |it: &Run<'_>| {
         let start = it.record.facts.start.as_ref()?;
         let threads = counted(start.threads, "thread");
-        Some(format!("Ferrite {} on {}, {threads}", start.ferrite, start.device))
+        let (version, device, precision) = (&start.ferrite, &start.device, &start.precision);
+        Some(format!("Ferrite {version} on {device}, {threads}, {precision}"))
     };
     let places: BTreeSet<_> = study.runs().filter_map(line).collect();
     let began: BTreeSet<_> = study.runs().map(|it| it.record.began_ms).collect();

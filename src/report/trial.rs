@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use crate::event::acts::Stop;
-use crate::event::{Augmentation, Dataset, Epoch, Layer, Network, Noise, StageStart, Weights};
+use crate::event::{Dataset, Epoch};
 use crate::report::audit;
+use crate::report::evidence::evidence;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
 use crate::report::format::{self, counted};
 use crate::report::metrics::{Confusion, calibration_error};
@@ -15,9 +15,8 @@ use crate::report::page::{Page, Section, class_table, figure, lead, prose, state
 use crate::report::sections::data_card;
 use crate::report::statistics::wilson;
 use crate::report::study::{Run, majority};
-use crate::report::techniques::{self, kept_weights};
 use crate::report::warnings;
-use crate::store::record::{Record, Stage, State};
+use crate::store::record::{Record, State};
 use crate::warning;
 
 /// What lies in a run's folder beside its record.
@@ -186,194 +185,6 @@ fn tiles(run: &Run<'_>) -> Markup {
     }
 }
 
-fn evidence(record: &Record, files: &Files) -> Option<Markup> {
-    let facts = &record.facts;
-    let some = facts.weights.is_some() || !facts.stages.is_empty() || !facts.noise.is_empty();
-    some.then(|| {
-        html! {
-            div .cards {
-                @if let Some(it) = &facts.network { (network(it)) }
-                @if let Some(it) = &facts.weights { (weights(it)) }
-                @for it in &facts.noise { (noise(it)) }
-                @for it in &facts.stages { (stage(record, it, sheet(files, &it.start.stage))) }
-                @if let Some(it) = kept_weights(record) { (it) }
-            }
-        }
-    })
-}
-
-fn network(it: &Network) -> Markup {
-    let [channels, height, width] = it.feature_map;
-    let part = |learns: usize, statistics: usize| {
-        html! {
-            (format::count(learns))
-            @if statistics > 0 { " and " (format::count(statistics)) " running statistics" }
-        }
-    };
-    html! {
-        div .card {
-            h3 { "Network" }
-            dl {
-                dt { "Backbone" } dd { code { (it.backbone) } " at " (it.image_size) " px" }
-                dt { "Feature maps" } dd { (channels) " × " (height) " × " (width) }
-                dt { "Parameters" } dd { strong { (format::count(it.total())) } }
-                dt { "In the backbone" } dd { (part(it.backbone_parameters, it.backbone_statistics)) }
-                dt { "In the head" } dd { (part(it.head_parameters, it.head_statistics)) }
-            }
-        }
-    }
-}
-
-fn weights(it: &Weights) -> Markup {
-    let names = |title: &str, all: &[String]| {
-        html! { @if !all.is_empty() { dt { (title) } dd { details {
-            summary { (counted(all.len(), "tensor")) }
-            ul { @for it in all { li { code { (it) } } } }
-        } } } }
-    };
-    html! {
-        div .card {
-            h3 { "First weights" }
-            dl {
-                dt { "From" } dd { code { (it.from) } }
-                dt { "Loaded" } dd { (counted(it.loaded, "tensor")) }
-                (names("Not in it, drawn at random", &it.missing))
-                (names("Without a place here", &it.unexpected))
-                @if it.missing.is_empty() && it.loaded > 0 { dt { "Missing" } dd { "nothing" } }
-            }
-        }
-    }
-}
-
-fn noise(it: &Noise) -> Markup {
-    let share = it.std / it.signal_std;
-    html! {
-        div .card {
-            h3 { "Noise on the " (it.layer) }
-            dl {
-                dt { "Standard deviation" } dd { (format!("{:.3}", it.std)) }
-                dt { "Of the signal" } dd { (format!("{:.3}", it.signal_std)) }
-                dt { "Share" } dd { (format::small_percent(share)) }
-            }
-            @if let Some(it) = warning::noise(it) { p .warning { (prose(&it.message)) } }
-        }
-    }
-}
-
-fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
-    let start = &it.start;
-    let speed = it.epochs.last().map(|it| format!("{:.0} images/s", it.images_per_second));
-    let mean: f64 = it.epochs.iter().map(|it| it.seconds).sum::<f64>() / it.epochs.len() as f64;
-    html! {
-        div .card .wide {
-            h3 { "Stage " span .stage { (start.stage) } }
-            div .columns {
-                dl {
-                    dt { "Ended" } dd { (ending(it)) }
-                    dt { "Epochs" } dd {
-                        (it.epochs.len()) " of " (start.epochs) " planned, "
-                        (counted(start.steps_per_epoch, "step")) " each"
-                        @if mean.is_finite() { ", " (format::duration(mean)) }
-                        @if let Some(speed) = speed { ", " (speed) }
-                    }
-                    dt { "Trainable" } dd { (layers(&start.trainable)) }
-                    @if let Some(keras) = start.keras_parameters {
-                        dt { "In Keras" } dd { (format::count(keras)) " parameters of the backbone" }
-                    }
-                    dt { "Frozen" } dd { (layers(&start.frozen)) }
-                    dt { "Frozen prefix" } dd { (prefix(start)) }
-                    @if !it.features.is_empty() { dt { "Its output" } dd { (features(it)) } }
-                    (techniques::rows(record, it))
-                }
-                @if let Some(augmentation) = &it.augmentation { (augmented(augmentation)) }
-            }
-            @if let Some(png) = sheet {
-                figure .sheet {
-                    img alt={ "Augmented images of stage " (start.stage) }
-                        src={ "data:image/png;base64," (PreEscaped(format::base64(png))) };
-                    figcaption { "First row: images as they are. Below: the same images as the network was fed with them, epoch by epoch." }
-                }
-            }
-        }
-    }
-}
-
-fn sheet<'a>(files: &'a Files, stage: &str) -> Option<&'a [u8]> {
-    files.sheets.iter().find(|it| it.0 == stage).map(|it| it.1.as_slice())
-}
-
-fn ending(it: &Stage) -> Markup {
-    let Some(end) = &it.end else { return html! { "not yet" } };
-    html! {
-        @match &end.why {
-            Stop::Completed => { "all planned epochs were trained" }
-            Stop::Early { monitor, patience, best, best_epoch, baseline, .. } => {
-                "early: " code { (monitor) } " did not get better than " (format::score(*best))
-                @if *best_epoch > 0 { " of epoch " (best_epoch) }
-                " for " (counted(*patience, "epoch"))
-                @if let Some(it) = baseline { ", with " (format::score(*it)) " to beat" }
-            }
-        }
-        "; the weights of " strong { "epoch " (end.kept_epoch) } " went on"
-    }
-}
-
-fn layers(all: &[Layer]) -> Markup {
-    let total: usize = all.iter().map(|it| it.parameters).sum();
-    html! {
-        @if all.is_empty() { "nothing" } @else {
-            details {
-                summary { strong { (format::count(total)) } " parameters in " (counted(all.len(), "layer")) }
-                div .scroll { table .compact { tbody { @for it in all { tr {
-                    th scope="row" { code { (it.name) } }
-                    td .num { (format::count(it.parameters)) }
-                } } } } }
-            }
-        }
-    }
-}
-
-fn prefix(start: &StageStart) -> Markup {
-    let Some(until) = &start.prefix_until else {
-        return html! { "none: every layer is in the graph" };
-    };
-    html! {
-        "up to " code { (until) }
-        @if start.prefix_cached { ", computed once per image and reused in every epoch" }
-        @else { ", run without a graph in every step, since its input changes" }
-    }
-}
-
-fn features(it: &Stage) -> Markup {
-    html! { @for (at, it) in it.features.iter().enumerate() {
-        @let shape = it.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ");
-        @if at > 0 { br; }
-        (it.split) ": " (counted(it.images, "image")) " of " (shape)
-        @if it.reused { ", reused" } @else { ", " (format::duration(it.seconds)) }
-    } }
-}
-
-fn augmented(it: &Augmentation) -> Markup {
-    html! {
-        div {
-            dl .shares {
-                @for (name, share) in &it.changed {
-                    dt { (name) }
-                    dd {
-                        span .meter { i style={ "width:" (format!("{:.1}", share.clamp(0.0, 1.0) * 100.0)) "%" } {} }
-                        (format::small_percent(*share)) " of images"
-                    }
-                }
-            }
-            p .note {
-                "Measured on the " (counted(it.images, "image")) " of the first epoch; on average a pixel moved by "
-                (format!("{:.1}", it.mean_difference)) " of 255 gray levels."
-            }
-            @if let Some(it) = warning::augmentation(it) { p .warning { (prose(&it.message)) } }
-        }
-    }
-}
-
 fn settings(record: &Record) -> Markup {
     let text = toml::to_string_pretty(&record.settings).unwrap_or_else(|it| it.to_string());
     html! {
@@ -389,7 +200,8 @@ fn environment(record: &Record, files: &Files) -> Option<Markup> {
             div .card { dl {
                 @if let Some(it) = start {
                     dt { "Ferrite" } dd { (it.ferrite) }
-                    dt { "Device" } dd { (it.device) ", " (counted(it.threads, "thread")) }
+                    dt { "Device" } dd { (it.device) ", " (counted(it.threads, "thread")) ", " (it.precision) }
+                    @if let Some(it) = warning::precision(it) { dd .warning { (prose(&it.message)) } }
                     dt { "Key" } dd { code { (it.key) } }
                     @if it.resumed { dt { "Resumed" } dd { "yes, from the last finished epoch" } }
                 }

@@ -12,9 +12,10 @@ const SHOWN: usize = 5;
 
 /// Everything that `record` warns of. Whoever has a new reason to doubt adds it here and in [`warning::of`].
 fn of(record: &Record) -> Vec<Warning> {
+    let precision = record.facts.start.iter().filter_map(warning::precision);
     let noise = record.facts.noise.iter().filter_map(warning::noise);
     let augmented = record.facts.stages.iter().filter_map(|it| it.augmentation.as_ref());
-    noise.chain(augmented.filter_map(warning::augmentation)).collect()
+    precision.chain(noise).chain(augmented.filter_map(warning::augmentation)).collect()
 }
 
 /// The warnings of one run.

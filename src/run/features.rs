@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
+use sha2::{Digest, Sha256};
+
+use crate::data::augment::Augment;
+use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
 use crate::event::{Features as FeaturesEvent, Kind as Event, Sink};
 use crate::model::FrozenNorm;
@@ -11,7 +15,7 @@ use crate::plan::Kind;
 use crate::run::{Runner, waiting};
 use crate::store::{clear, write_whole};
 use crate::train::Stage;
-use crate::train::images::{FeatureBytes, Features, Images, compute_features};
+use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_features};
 
 impl Runner<'_> {
     /// Whether the frozen prefix's output is a function of the image alone.
@@ -28,16 +32,56 @@ impl Runner<'_> {
         images: &Images<'_>,
         (split, rows): (&str, &[u32]),
     ) -> Result<Features> {
+        let bytes = self.feature_bytes(stage, network, images, (split, rows, None))?;
+        Ok(Features::new(&bytes, network.frozen_blocks(), self.device))
+    }
+
+    /// The same for the training images: as they are, or as many augmented `views` of them, which are those of
+    /// the first epochs.
+    pub(super) fn train_features(
+        &mut self,
+        stage: &Stage,
+        network: &Network,
+        images: &Images<'_>,
+        (rows, views): (&[u32], usize),
+    ) -> Result<Features> {
+        let augment = &self.trial.settings.augment;
+        if !augment.acts() {
+            return self.features(stage, network, images, ("train", rows));
+        }
+        let seed = self.seed_of(stage);
+        let mut features: Option<Features> = None;
+        for epoch in 1..=views {
+            let changes = Augmented { augment, seed, epoch };
+            let split = format!("train-{}", view_key(changes));
+            let bytes =
+                self.feature_bytes(stage, network, images, (&split, rows, Some(changes)))?;
+            features = Some(match features {
+                Some(others) => others.with_view(&bytes, self.device),
+                None => Features::new(&bytes, network.frozen_blocks(), self.device),
+            });
+        }
+        Ok(features.expect("there is at least one view"))
+    }
+
+    fn feature_bytes(
+        &mut self,
+        stage: &Stage,
+        network: &Network,
+        images: &Images<'_>,
+        (split, rows, changes): (&str, &[u32], Option<Augmented<'_>>),
+    ) -> Result<FeatureBytes> {
         let started = Instant::now();
         let blocks = network.frozen_blocks();
         let key = format!("{}-{split}", self.key(Kind::Features, &stage.name));
         let Self { store, log, interrupted, .. } = self;
         let (folder, reused) = store.step(Kind::Features.name(), &key, |folder| {
             clear(folder)?;
-            let features = compute_features(network, images, rows, blocks, &mut |done| {
-                (log.listener)(&waiting("features", done, rows.len(), started));
-                !interrupted()
-            })?;
+            let features =
+                compute_features(network, images, (rows, changes), blocks, &mut |done| {
+                    (log.listener)(&waiting("features", done, rows.len(), started));
+                    !interrupted()
+                })?;
             write_whole(&folder.join("shape.json"), format!("{:?}", features.shape).as_bytes())?;
             write_whole(&folder.join("features.bin"), &features.bytes)
         })?;
@@ -52,8 +96,15 @@ impl Runner<'_> {
             reused,
             seconds: started.elapsed().as_secs_f64(),
         }))?;
-        Ok(Features::new(&features, blocks, self.device))
+        Ok(features)
     }
+}
+
+/// What tells a view of the training images from others: the changes that are drawn.
+fn view_key(Augmented { augment, seed, epoch }: Augmented<'_>) -> String {
+    let drawn = Augment { cached_views: 0, ..augment.clone() };
+    let text = serde_json::json!([drawn, seed, epoch]).to_string();
+    hex(&Sha256::digest(text))[..16].to_owned()
 }
 
 fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {

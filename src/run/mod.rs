@@ -36,6 +36,7 @@ use crate::store::clear;
 use crate::store::folder::{RunFolder, files};
 use crate::store::read::finished_key;
 use crate::torch::Device;
+use crate::torch::precision::{Precision, has_bfloat16};
 use crate::train::Stage;
 use crate::train::fit::Job;
 use crate::train::images::{Images, Split};
@@ -87,12 +88,15 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let environment = environment::describe(context.device, context.threads);
     folder.write(files::ENVIRONMENT, environment.as_bytes())?;
     let mut log = Log { folder, listener: context.listener };
+    let precision = trial.settings.model.precision(context.device);
     log.emit(Event::RunStarted(Start {
         format: FORMAT,
         ferrite: env!("CARGO_PKG_VERSION").into(),
         key: trial.key.clone(),
         device: context.device.to_string(),
         threads: context.threads,
+        precision: precision.name().into(),
+        imitated: precision == Precision::Bf16 && !has_bfloat16(context.device),
         resumed,
     }))?;
     let (store, device) = (context.store, context.device);
@@ -191,6 +195,7 @@ impl Runner<'_> {
             image_size: settings.data.image_size,
             classes: dataset.classes.len(),
             seed: self.trial.seed,
+            precision: settings.model.precision(self.device),
         };
         let mut network = Network::new(&plan, self.device);
         let summary = summarize(&settings.model, plan.image_size, plan.classes);
@@ -232,8 +237,9 @@ impl Runner<'_> {
         network.train(&trained);
         let augment = &self.trial.settings.augment;
         let noise = self.trial.settings.noise.input.is_some();
-        let random = augment.acts() || noise || stage.mixes();
         let caches = self.caches_features(network);
+        let views = if augment.acts() { augment.cached_views.min(stage.epochs) } else { 1 };
+        let reads = caches && views > 0 && !noise && !stage.mixes();
         let (trainable, frozen) = network.layers();
         let prefix = network.frozen_blocks();
         self.log.emit(Event::StageStarted(StageStart {
@@ -244,12 +250,13 @@ impl Runner<'_> {
             frozen,
             keras_parameters: Some(trained.keras_parameters),
             prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
-            prefix_cached: caches && !random,
+            prefix_cached: reads,
+            prefix_views: views,
         }))?;
         let key = self.key(Kind::Stage, &stage.name).to_owned();
         let valid_name = "valid";
-        let train_features = (caches && !random)
-            .then(|| self.features(stage, network, images, ("train", &dataset.train)));
+        let train_features =
+            reads.then(|| self.train_features(stage, network, images, (&dataset.train, views)));
         let valid_features =
             caches.then(|| self.features(stage, network, images, (valid_name, &dataset.valid)));
         let train = Split { rows: &dataset.train, features: train_features.transpose()? };

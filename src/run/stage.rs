@@ -10,7 +10,7 @@ use crate::model::weights::{self, Part};
 use crate::plan::Kind;
 use crate::run::Runner;
 use crate::store::folder::files;
-use crate::store::write_whole;
+use crate::store::{write_whole, write_whole_by};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::{Job, Outside, Trained, fit};
 
@@ -24,7 +24,7 @@ impl Runner<'_> {
                 Ok(bytes) => Some(Checkpoint::from_bytes(&bytes, &path)?),
                 Err(_) => None,
             };
-            let mut save = |it: &Checkpoint| write_whole(&path, &it.to_bytes()?);
+            let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
             let mut outside = Outside { sink: log, save: &mut save, interrupted: *interrupted };
             let trained = fit(network, job, checkpoint, &mut outside)?;
             write_stage(folder, network, &trained)?;

@@ -16,7 +16,6 @@ pub mod read;
 pub mod record;
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -128,18 +127,28 @@ pub fn is_locked(path: &Path) -> bool {
 /// # Errors
 /// [`Error::File`], e.g. when the disk is full; the old file is then still there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |temporary| {
+        fs_err::write(temporary, bytes).map_err(Error::file("cannot write", path))
+    })
+}
+
+/// As [`write_whole`], where `write` writes the file that it is given.
+///
+/// # Errors
+/// As there.
+pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
+    let finish = || {
+        File::open(&temporary)?.sync_data()?;
         std::fs::rename(&temporary, path)
     };
-    write().map_err(|source| {
+    let written =
+        write(&temporary).and_then(|()| finish().map_err(Error::file("cannot write", path)));
+    if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
-        Error::file("cannot write", path)(source)
-    })
+    }
+    written
 }
 
 #[cfg(test)]

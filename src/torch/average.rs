@@ -1,7 +1,7 @@
 //! The exponential moving average of everything that trains.
 
+use crate::torch::numbers::Numbers;
 use crate::torch::parameters::Parameters;
-use crate::torch::tensor::read_floats;
 
 /// A moving average of the flat leaf: `average = decay * average + (1 - decay) * weights` after each
 /// step, beginning with the first weights.
@@ -35,14 +35,14 @@ impl Average {
         });
     }
 
-    /// The average.
-    pub fn snapshot(&self) -> Vec<f32> {
-        read_floats(&self.flat)
+    /// The average, which is not copied, so to be used before the next step.
+    pub fn shared_snapshot(&self) -> Numbers {
+        Numbers::shared(&self.flat)
     }
 
     /// Goes on from `snapshot`, taken from an average of the same size.
-    pub fn restore(&mut self, snapshot: &[f32]) {
-        self.flat.copy_(&tch::Tensor::from_slice(snapshot));
+    pub fn restore(&mut self, snapshot: &Numbers) {
+        self.flat.copy_(snapshot.tensor());
     }
 }
 
@@ -66,11 +66,11 @@ mod tests {
             average.update(&parameters);
         }
         // 0.75 (0.75 * 1 + 0.25 * 3) + 0.25 * 5
-        assert_eq!(average.snapshot(), [2.375; 2]);
+        assert_eq!(average.shared_snapshot().to_vec(), [2.375; 2]);
         average.swap(&mut parameters);
         assert_eq!(parameters.values(Slot::nth(0)), [2.375; 2]);
         average.swap(&mut parameters);
         assert_eq!(parameters.values(Slot::nth(0)), [5.0; 2]);
-        assert_eq!(average.snapshot(), [2.375; 2]);
+        assert_eq!(average.shared_snapshot().to_vec(), [2.375; 2]);
     }
 }

@@ -9,9 +9,11 @@ pub mod average;
 pub mod clip;
 pub mod loss;
 mod native;
+pub mod numbers;
 pub mod ops;
 pub mod parameters;
 pub mod picture;
+pub mod precision;
 pub mod tensor;
 pub mod update;
 

@@ -86,34 +86,68 @@ pub fn conv2d(
     })
 }
 
-/// A convolution and the batch norm behind it as one convolution; without gradients only.
+/// A convolution, the batch norm behind it if there is one, and the activation, as one operation; without
+/// gradients only.
 ///
 /// `norm(conv(x)) = conv'(x)` with the norm's scale multiplied into the weight and its shift as bias.
-pub fn conv2d_with_norm(
+pub fn conv2d_and_activate(
     x: Tensor<4>,
     parameters: &Parameters,
     slots: ConvSlots,
     shape: ConvShape,
-    (norm, eps): (NormSlots, f64),
+    (norm, activation): (Option<(NormSlots, f64)>, Activation),
 ) -> Tensor<4> {
-    let scale = parameters.view(norm.weight) / (parameters.view(norm.variance) + eps).sqrt();
-    let mean = match slots.bias {
-        Some(bias) => parameters.view(norm.mean) - parameters.view(bias),
-        None => parameters.view(norm.mean).shallow_clone(),
-    };
-    let shift = parameters.view(norm.bias) - mean * &scale;
-    let weight = parameters.view(slots.weight) * scale.reshape([-1, 1, 1, 1]);
-    map(x, |x| convolve(x, &weight, Some(&shift), shape))
+    let (weight, bias) = folded(parameters, slots, norm);
+    let geometry = [shape.stride, shape.padding, shape.groups].map(|it| it as i64);
+    map(x, |x| match parameters.device() {
+        Device::Cpu => {
+            native::convolution_and_activation(x, (&weight, &bias), geometry, activation.bounds())
+        }
+        Device::Cuda(_) => {
+            let mut out = convolve(x, &weight, Some(&bias), shape);
+            match activation {
+                Activation::None => out,
+                Activation::Relu => out.relu_(),
+                Activation::Relu6 => out.relu6_(),
+            }
+        }
+    })
 }
 
+/// Weight and bias of a convolution and the batch norm behind it.
+fn folded(
+    parameters: &Parameters,
+    slots: ConvSlots,
+    norm: Option<(NormSlots, f64)>,
+) -> (tch::Tensor, tch::Tensor) {
+    let weight = parameters.view(slots.weight).detach();
+    let bias = match slots.bias {
+        Some(bias) => parameters.view(bias).detach(),
+        None => weight.new_zeros([weight.size()[0]], (Kind::Float, weight.device())),
+    };
+    let Some((norm, eps)) = norm else { return (weight, bias) };
+    let scale = parameters.view(norm.weight) / (parameters.view(norm.variance) + eps).sqrt();
+    let shift = parameters.view(norm.bias) - (parameters.view(norm.mean) - bias) * &scale;
+    (weight * scale.reshape([-1, 1, 1, 1]), shift)
+}
+
+/// LibTorch's convolution, in the type of `x`.
 fn convolve(
     x: &tch::Tensor,
     weight: &tch::Tensor,
     bias: Option<&tch::Tensor>,
     shape: ConvShape,
 ) -> tch::Tensor {
+    let (weight, bias) = (weight.to_kind(x.kind()), bias.map(|it| it.to_kind(x.kind())));
     let (stride, padding) = (shape.stride as i64, shape.padding as i64);
-    x.conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], shape.groups as i64)
+    x.conv2d(
+        &weight,
+        bias.as_ref(),
+        [stride, stride],
+        [padding, padding],
+        [1, 1],
+        shape.groups as i64,
+    )
 }
 
 /// Batch norm over the channels, the second dimension, in one LibTorch call.
@@ -152,6 +186,17 @@ pub enum Activation {
     Relu6,
 }
 
+impl Activation {
+    /// Smallest and largest value.
+    fn bounds(self) -> [f64; 2] {
+        match self {
+            Self::None => [f64::NEG_INFINITY, f64::INFINITY],
+            Self::Relu => [0.0, f64::INFINITY],
+            Self::Relu6 => [0.0, 6.0],
+        }
+    }
+}
+
 /// Batch norm over the channels, then the sum with `other` if there is one, then the activation.
 ///
 /// - x, other and output: `[batch, channels, h, w]`
@@ -163,11 +208,7 @@ pub fn norm_and_activate(
     (constants, activation): ((f64, f64), Activation),
 ) -> Tensor<4> {
     if parameters.device() == Device::Cpu {
-        let bounds = match activation {
-            Activation::None => [f64::NEG_INFINITY, f64::INFINITY],
-            Activation::Relu => [0.0, f64::INFINITY],
-            Activation::Relu6 => [0.0, 6.0],
-        };
+        let bounds = activation.bounds();
         let tensors = NormTensors {
             weight: parameters.view(slots.weight),
             bias: parameters.view(slots.bias),
@@ -227,12 +268,12 @@ pub fn max_pool(x: Tensor<4>, shape: PoolShape) -> Tensor<4> {
     close(open(x).max_pool2d(kernel, stride, padding, [1, 1], false))
 }
 
-/// The mean over height and width.
+/// The mean over height and width, as 32-bit floats.
 ///
 /// - input: `[batch, channels, h, w]`
 /// - output: `[batch, channels]`
 pub fn average_pool(x: Tensor<4>) -> Tensor<2> {
-    close(open(x).mean_dim([2, 3].as_slice(), false, None::<Kind>))
+    close(open(x).mean_dim([2, 3].as_slice(), false, Kind::Float))
 }
 
 /// Zeroes each value with probability `p` and scales the others by `1 / (1 - p)`.

@@ -7,11 +7,14 @@
 //!
 //! **Invariant:** the views of what trains share the flat tensor's memory, which is only changed in place.
 
+use std::cell::OnceCell;
+
 use burn::tensor::Tensor;
 use tch::Kind;
 
 use crate::random::{Random, Use};
 use crate::torch::Device;
+use crate::torch::numbers::Numbers;
 use crate::torch::tensor::{open, read_floats};
 
 /// The place of one tensor in a network's parameters.
@@ -72,8 +75,10 @@ impl Spec {
 pub struct Parameters {
     specs: Vec<Spec>,
     /// What layers read: views into `flat` that require gradients for what trains, tensors of their own for
-    /// the rest.
-    views: Vec<tch::Tensor>,
+    /// the rest. First values are drawn when they are first asked for, since those of a backbone are mostly
+    /// replaced by loaded weights before.
+    views: Vec<OnceCell<tch::Tensor>>,
+    seed: u64,
     trainable: Vec<Slot>,
     flat: tch::Tensor,
     device: Device,
@@ -82,12 +87,9 @@ pub struct Parameters {
 impl Parameters {
     /// Fresh parameters; each tensor's values follow from (`seed`, its slot).
     pub fn new(specs: Vec<Spec>, seed: u64, device: Device) -> Self {
-        let views = specs.iter().enumerate().map(|(slot, spec)| {
-            let random = Random::at(seed, Use::Init, 0, slot as u64);
-            from_torch_order(&draw(spec, random), &spec.shape, device)
-        });
         let flat = tch::Tensor::zeros([0], (Kind::Float, device.torch()));
-        Self { views: views.collect(), specs, trainable: Vec::new(), flat, device }
+        let views = specs.iter().map(|_| OnceCell::new()).collect();
+        Self { views, seed, specs, trainable: Vec::new(), flat, device }
     }
 
     /// Where they are.
@@ -106,7 +108,11 @@ impl Parameters {
     }
 
     pub(super) fn view(&self, slot: Slot) -> &tch::Tensor {
-        &self.views[slot.0]
+        self.views[slot.0].get_or_init(|| {
+            let random = Random::at(self.seed, Use::Init, 0, slot.0 as u64);
+            let spec = &self.specs[slot.0];
+            from_torch_order(&draw(spec, random), &spec.shape, self.device)
+        })
     }
 
     /// Whether gradients reach `slot` now.
@@ -123,13 +129,14 @@ impl Parameters {
     ///
     /// To be called while nothing trains: before [`Parameters::train`].
     pub fn set(&mut self, slot: Slot, values: &[f32]) {
-        self.views[slot.0] = from_torch_order(values, &self.specs[slot.0].shape, self.device);
+        let values = from_torch_order(values, &self.specs[slot.0].shape, self.device);
+        self.views[slot.0] = values.into();
     }
 
     /// From now on `slots` train, in this order, and nothing else.
     pub fn train(&mut self, mut slots: Vec<Slot>) {
         slots.sort_unstable();
-        for view in &mut self.views {
+        for view in self.views.iter_mut().filter_map(OnceCell::get_mut) {
             *view = view.detach().copy();
         }
         self.trainable = slots;
@@ -141,9 +148,9 @@ impl Parameters {
             return;
         }
         for (slot, mut part) in self.trainable.iter().zip(self.flat.split_with_sizes(&sizes, 0)) {
-            let view = &mut self.views[slot.0];
-            part.copy_(&stored(view).reshape([-1]));
-            *view = shown(&part, &self.specs[slot.0].shape).detach().set_requires_grad(true);
+            part.copy_(&stored(self.view(*slot)).reshape([-1]));
+            let view = shown(&part, &self.specs[slot.0].shape);
+            self.views[slot.0] = view.detach().set_requires_grad(true).into();
         }
     }
 
@@ -177,22 +184,31 @@ impl Parameters {
         read_floats(&shown(&flat.narrow(0, start as i64, spec.len() as i64), &spec.shape))
     }
 
-    /// All values that training changes: what trains, then the running statistics, on the host.
+    /// A copy of all values that training changes: what trains, then the running statistics, on the host.
     pub fn snapshot(&self) -> Snapshot {
-        let buffers = self.buffers().map(|slot| read_floats(self.view(slot)));
-        Snapshot { flat: read_floats(&self.flat), buffers: buffers.flatten().collect() }
+        Snapshot { flat: Numbers::copied(&self.flat), buffers: self.statistics() }
+    }
+
+    /// The same without a copy of what trains: to be used before the next step.
+    pub fn shared_snapshot(&self) -> Snapshot {
+        Snapshot { flat: Numbers::shared(&self.flat), buffers: self.statistics() }
+    }
+
+    fn statistics(&self) -> Numbers {
+        let values = self.buffers().flat_map(|slot| read_floats(self.view(slot)));
+        Numbers::of(&values.collect::<Vec<_>>())
     }
 
     /// Goes back to `snapshot`, taken from the same network with the same trainable slots.
     pub fn restore(&mut self, snapshot: &Snapshot) {
-        let flat = tch::Tensor::from_slice(&snapshot.flat).to(self.device.torch());
-        let mut rest = snapshot.buffers.as_slice();
+        let buffers = snapshot.buffers.to_vec();
+        let mut rest = buffers.as_slice();
         for slot in self.buffers().collect::<Vec<_>>() {
             let (values, others) = rest.split_at(self.specs[slot.0].len());
             rest = others;
             self.set(slot, values);
         }
-        self.step(|it| it.copy_(&flat));
+        self.step(|it| it.copy_(snapshot.flat.tensor()));
     }
 
     fn buffers(&self) -> impl Iterator<Item = Slot> {
@@ -208,13 +224,13 @@ pub struct Gradient {
     pub(super) parts: Vec<tch::Tensor>,
 }
 
-/// Everything that training changes, on the host.
+/// Everything that training changes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// What trains, in the flat order.
-    pub flat: Vec<f32>,
+    pub flat: Numbers,
     /// Running statistics, slot by slot.
-    pub buffers: Vec<f32>,
+    pub buffers: Numbers,
 }
 
 fn draw(spec: &Spec, mut random: Random) -> Vec<f32> {

@@ -132,7 +132,11 @@ pub fn to_channels_last_bytes(x: Tensor<4>) -> Vec<u8> {
 
 /// Values as little-endian bytes, as files hold them.
 pub fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|it| it.to_le_bytes()).collect()
+    let mut bytes = vec![0; 4 * values.len()];
+    for (four, value) in bytes.chunks_exact_mut(4).zip(values) {
+        four.copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
 }
 
 /// Values from little-endian bytes.

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use tch::Kind;
 
 use crate::torch::Device;
+use crate::torch::numbers::Numbers;
 use crate::torch::parameters::{Gradient, Parameters};
-use crate::torch::tensor::{floats, floats_mut, read_floats};
+use crate::torch::tensor::{floats, floats_mut};
 
 /// How a gradient changes the parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -264,16 +265,17 @@ impl Optimizer {
         }
     }
 
-    /// Everything it remembers: the number of steps and each moment.
-    pub fn snapshot(&self) -> (u64, Vec<Vec<f32>>) {
-        (self.steps, self.moments.iter().map(read_floats).collect())
+    /// Everything it remembers: the number of steps and each moment, which is not copied, so to be used before
+    /// the next step.
+    pub fn shared_snapshot(&self) -> (u64, Vec<Numbers>) {
+        (self.steps, self.moments.iter().map(Numbers::shared).collect())
     }
 
     /// Goes on from `snapshot`, taken from an optimizer of the same rule and size.
-    pub fn restore(&mut self, (steps, moments): (u64, Vec<Vec<f32>>)) {
+    pub fn restore(&mut self, (steps, moments): (u64, Vec<Numbers>)) {
         self.steps = steps;
         for (moment, values) in self.moments.iter_mut().zip(moments) {
-            moment.copy_(&tch::Tensor::from_slice(&values));
+            moment.copy_(values.tensor());
         }
     }
 }
@@ -328,7 +330,8 @@ mod tests {
         let mut found = Vec::new();
         for step in 0..50 {
             // As if nothing but a snapshot were left after every step.
-            let snapshot = optimizer.snapshot();
+            let (steps, moments) = optimizer.shared_snapshot();
+            let snapshot = (steps, moments.clone());
             optimizer = Optimizer::new(rule, &parameters);
             optimizer.restore(snapshot);
             let values = parameters.values(Slot::nth(0));

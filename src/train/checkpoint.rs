@@ -1,14 +1,15 @@
 //! All that a stage needs to go on after its last epoch, as one safetensors file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
 
 use crate::error::{Error, Result};
 use crate::event::Epoch;
+use crate::torch::numbers::Numbers;
 use crate::torch::parameters::Snapshot;
-use crate::torch::tensor::{bytes_of, floats_of};
 
 /// A stage after some epochs.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,11 +23,11 @@ pub struct Checkpoint {
     /// The best weights under other metrics, by the metric's name.
     pub named: BTreeMap<String, Snapshot>,
     /// The moving average of what trains; empty where there is none.
-    pub average: Vec<f32>,
+    pub average: Numbers,
     /// Steps of the optimizer.
     pub steps: u64,
     /// What the optimizer remembers.
-    pub moments: Vec<Vec<f32>>,
+    pub moments: Vec<Numbers>,
 }
 
 /// Before the names of [`Checkpoint::named`].
@@ -40,44 +41,40 @@ impl Checkpoint {
     pub(in crate::train) fn forget_current(&mut self) {
         self.current = Snapshot::default();
         self.moments = Vec::new();
-        self.average = Vec::new();
+        self.average = Numbers::default();
     }
 
-    /// The file's bytes.
+    /// Writes the file, number by number as they lie in memory.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the format refuses them, which it has no reason to.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    /// [`Error::File`], e.g. where the disk is full.
+    pub fn write(&self, path: &Path) -> Result<()> {
         let named = self.named.iter().map(|(name, it)| (format!("{NAMED}{name}"), it));
         let best = self.best.iter().map(|it| ("best".to_owned(), it));
         let snapshots = [("current".to_owned(), &self.current)].into_iter().chain(best);
-        let mut blobs: Vec<(String, Vec<u8>)> = snapshots
+        let mut blobs: Vec<(String, Blob<'_>)> = snapshots
             .chain(named)
             .flat_map(|(name, Snapshot { flat, buffers })| {
-                let flat = (format!("{name}.flat"), bytes_of(flat));
-                [flat, (format!("{name}.buffers"), bytes_of(buffers))]
+                let flat = (format!("{name}.flat"), Blob::new(flat));
+                [flat, (format!("{name}.buffers"), Blob::new(buffers))]
             })
             .collect();
-        blobs.push((AVERAGE.to_owned(), bytes_of(&self.average)));
+        blobs.push((AVERAGE.to_owned(), Blob::new(&self.average)));
         let moments = self.moments.iter().enumerate();
-        blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), bytes_of(it))));
+        blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), Blob::new(it))));
         let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
         let facts: HashMap<String, String> =
             [(EPOCHS.to_owned(), epochs), (STEPS.to_owned(), self.steps.to_string())].into();
-        let refused = |error: safetensors::SafeTensorError| {
-            damaged(Path::new("checkpoint"), &error.to_string())
-        };
-        let views: Vec<(&str, TensorView<'_>)> = blobs
-            .iter()
-            .map(|(name, bytes)| {
-                let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
-                Ok((name.as_str(), view.map_err(refused)?))
-            })
-            .collect::<Result<_>>()?;
-        safetensors::serialize(views, Some(facts)).map_err(refused)
+        safetensors::serialize_to_file(blobs, Some(facts), path).map_err(|error| {
+            let source = match error {
+                SafeTensorError::IoError(source) => source,
+                other => std::io::Error::other(other),
+            };
+            Error::file("cannot write", path)(source)
+        })
     }
 
-    /// Reads back what [`Checkpoint::to_bytes`] wrote; `path` is for messages.
+    /// Reads back what [`Checkpoint::write`] wrote; `path` is for messages.
     ///
     /// # Errors
     /// [`Error::Damaged`] if the bytes are no complete checkpoint.
@@ -90,7 +87,7 @@ impl Checkpoint {
         let file = SafeTensors::deserialize(bytes).map_err(|it| broken(&it.to_string()))?;
         let floats = |name: &str| {
             let tensor = file.tensor(name).map_err(|it| broken(&it.to_string()))?;
-            Ok(floats_of(tensor.data()))
+            Ok(Numbers::from_bytes(tensor.data()))
         };
         let snapshot = |name: &str| {
             let flat = floats(&format!("{name}.flat"))?;
@@ -107,10 +104,40 @@ impl Checkpoint {
             current: snapshot("current")?,
             best: has("best.flat").then(|| snapshot("best")).transpose()?,
             named: named.collect::<Result<_>>()?,
-            average: if has(AVERAGE) { floats(AVERAGE)? } else { Vec::new() },
+            average: if has(AVERAGE) { floats(AVERAGE)? } else { Numbers::default() },
             steps: fact(STEPS)?.parse().map_err(|_| broken("its number of steps is unreadable"))?,
             moments: moments.iter().map(|it| floats(it)).collect::<Result<_>>()?,
         })
+    }
+}
+
+/// Numbers as a tensor of the file.
+struct Blob<'a> {
+    numbers: &'a Numbers,
+    shape: [usize; 1],
+}
+
+impl<'a> Blob<'a> {
+    fn new(numbers: &'a Numbers) -> Self {
+        Self { numbers, shape: [numbers.len()] }
+    }
+}
+
+impl View for Blob<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.numbers.bytes()
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.numbers.len()
     }
 }
 
@@ -128,27 +155,42 @@ mod tests {
     use crate::train::stopping::tests::epochs;
 
     fn example() -> Checkpoint {
-        let snapshot = |it: f32| Snapshot { flat: vec![it; 3], buffers: vec![-it; 2] };
+        let numbers = |it: f32, count| Numbers::of(&vec![it; count]);
+        let snapshot = |it: f32| Snapshot { flat: numbers(it, 3), buffers: numbers(-it, 2) };
         Checkpoint {
             epochs: epochs(&[0.5, 0.25]),
             current: snapshot(1.0),
             best: Some(snapshot(2.0)),
             named: [("valid_accuracy".to_owned(), snapshot(3.0))].into(),
-            average: vec![4.0; 3],
+            average: numbers(4.0, 3),
             steps: 7,
-            moments: vec![vec![0.5; 3], vec![0.25; 3]],
+            moments: vec![numbers(0.5, 3), numbers(0.25, 3)],
         }
+    }
+
+    /// The bytes of `checkpoint`'s file.
+    fn written(checkpoint: &Checkpoint) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        checkpoint.write(&path).unwrap();
+        std::fs::read(path).unwrap()
     }
 
     #[test]
     fn a_checkpoint_comes_back_equal() {
-        let there = example().to_bytes().unwrap();
+        let there = written(&example());
         assert_eq!(Checkpoint::from_bytes(&there, Path::new("c")).unwrap(), example());
     }
 
     #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let error = example().write(Path::new("/no/such/folder/checkpoint")).unwrap_err();
+        assert!(error.to_string().contains("/no/such/folder/checkpoint"), "{error}");
+    }
+
+    #[test]
     fn a_truncated_checkpoint_is_named_and_never_believed() {
-        let bytes = example().to_bytes().unwrap();
+        let bytes = written(&example());
         for length in [0, 4, 9, bytes.len() / 2, bytes.len() - 1] {
             let error = Checkpoint::from_bytes(&bytes[..length], Path::new("c")).unwrap_err();
             assert!(error.to_string().starts_with("`c` is damaged"), "{error}");

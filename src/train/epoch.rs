@@ -17,6 +17,7 @@ use crate::torch::update::Optimizer;
 use crate::train::Clip;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::Job;
+use crate::train::images::Augmented;
 use crate::train::mix::Mix;
 use crate::train::order::batches;
 
@@ -62,11 +63,11 @@ impl<'a> Trainer<'a> {
         state.forget_current();
     }
 
-    /// Writes into `state` what [`Trainer::restore`] reads.
+    /// Puts into `state` what [`Trainer::restore`] reads, without a copy: to be written before the next step.
     pub(in crate::train) fn save(&self, network: &Network, state: &mut Checkpoint) {
-        state.current = network.parameters.snapshot();
-        (state.steps, state.moments) = self.optimizer.snapshot();
-        state.average = self.average.as_ref().map(Average::snapshot).unwrap_or_default();
+        state.current = network.parameters.shared_snapshot();
+        (state.steps, state.moments) = self.optimizer.shared_snapshot();
+        state.average = self.average.as_ref().map(Average::shared_snapshot).unwrap_or_default();
     }
 
     /// Gives `network` the weights that are validated and kept, for as long as `look` takes.
@@ -142,7 +143,7 @@ impl<'a> Trainer<'a> {
         let rows = job.train.at(positions);
         let mut labels = job.images.labels(&rows);
         let logits = if let Some(features) = &job.train.features {
-            network.train_on_features(features.at(positions), job.noise)
+            network.train_on_features(features.in_epoch(epoch, positions), job.noise)
         } else {
             let mut x = pixels(network, job, epoch, &rows);
             if let Some(mix) = job.mix((epoch, step), [rows.len(), x.dims()[2]]) {
@@ -241,13 +242,8 @@ impl Job<'_> {
 /// Training images, changed and scaled.
 fn pixels(network: &Network, job: &Job<'_>, epoch: usize, rows: &[u32]) -> Tensor<4> {
     torch::without_gradients(|| {
-        let x = if job.augment.acts() {
-            let draw = |row: &u32| job.augment.draw(job.seed, epoch, *row);
-            let changes: Vec<_> = rows.iter().map(draw).collect();
-            job.images.changed(rows, job.augment, &changes)
-        } else {
-            job.images.plain(rows)
-        };
-        network.scale_pixels(x)
+        let Job { augment, seed, .. } = *job;
+        let changes = augment.acts().then_some(Augmented { augment, seed, epoch });
+        network.scale_pixels(job.images.seen(rows, changes))
     })
 }

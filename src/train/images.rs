@@ -37,6 +37,15 @@ impl<'a> Images<'a> {
         Self { dataset, table, size, device, pixels: dataset.signal(&dataset.train) }
     }
 
+    /// Images at the network's size, gray levels 0-255: as they are, or as an epoch changes them.
+    ///
+    /// - output: `[rows, channels, size, size]`
+    pub fn seen(&self, rows: &[u32], changes: Option<Augmented<'_>>) -> Tensor<4> {
+        let Some(Augmented { augment, seed, epoch }) = changes else { return self.plain(rows) };
+        let changes: Vec<_> = rows.iter().map(|row| augment.draw(seed, epoch, *row)).collect();
+        self.changed(rows, augment, &changes)
+    }
+
     /// Images as they are, at the network's size, gray levels 0-255.
     ///
     /// - output: `[rows, channels, size, size]`
@@ -91,10 +100,21 @@ impl<'a> Images<'a> {
     }
 }
 
-/// The output of a frozen prefix for each image of a split, in the split's order.
+/// The random changes that an epoch draws.
+#[derive(Debug, Clone, Copy)]
+pub struct Augmented<'a> {
+    /// What is drawn.
+    pub augment: &'a Augment,
+    /// Decides it, with the epoch.
+    pub seed: u64,
+    /// The epoch, from 1 on.
+    pub epoch: usize,
+}
+
+/// The output of a frozen prefix for each image of a split, in the split's order, or for several views of each.
 #[derive(Debug)]
 pub struct Features {
-    table: Table,
+    views: Vec<Table>,
     /// Blocks that are behind it.
     pub blocks: usize,
 }
@@ -111,23 +131,44 @@ pub struct FeatureBytes {
 impl Features {
     /// Features behind `blocks` blocks, from their bytes.
     pub fn new(features: &FeatureBytes, blocks: usize, device: Device) -> Self {
-        Self { table: Table::of_float_bytes(&features.bytes, &features.shape, device), blocks }
+        Self { views: vec![features.table(device)], blocks }
     }
 
+    /// The same with another view of each image, which the epochs take in turn.
+    pub fn with_view(mut self, features: &FeatureBytes, device: Device) -> Self {
+        self.views.push(features.table(device));
+        self
+    }
+
+    /// The first view.
+    ///
     /// - output: `[positions, channels, h, w]`
     pub fn at(&self, positions: &[u32]) -> Tensor<4> {
-        self.table.features(positions)
+        self.in_epoch(1, positions)
+    }
+
+    /// The view whose turn it is in `epoch`, from 1 on.
+    ///
+    /// - output: `[positions, channels, h, w]`
+    pub fn in_epoch(&self, epoch: usize, positions: &[u32]) -> Tensor<4> {
+        self.views[(epoch - 1) % self.views.len()].features(positions)
     }
 }
 
-/// Runs the first `blocks` blocks over `rows`. `go_on` hears how many images are done and says whether to.
+impl FeatureBytes {
+    fn table(&self, device: Device) -> Table {
+        Table::of_float_bytes(&self.bytes, &self.shape, device)
+    }
+}
+
+/// Runs the first `blocks` blocks over `rows`, as they are or changed. `go_on` hears how many images are done and says whether to.
 ///
 /// # Errors
 /// [`Error::Interrupted`] if `go_on` says no.
 pub fn compute_features(
     network: &Network,
     images: &Images<'_>,
-    rows: &[u32],
+    (rows, changes): (&[u32], Option<Augmented<'_>>),
     blocks: usize,
     go_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<FeatureBytes> {
@@ -135,7 +176,7 @@ pub fn compute_features(
     let mut position = [1, 1, 1];
     for (index, batch) in rows.chunks(INFERENCE_BATCH).enumerate() {
         torch::without_gradients(|| {
-            let x = network.scale_pixels(images.plain(batch));
+            let x = network.scale_pixels(images.seen(batch, changes));
             let x = network.frozen_prefix(x, blocks);
             let [_, channels, height, width] = x.dims();
             position = [height, width, channels];

@@ -153,6 +153,7 @@ mod tests {
     use crate::model::trainable::resolve;
     use crate::model::{FrozenNorm, Input, Model};
     use crate::torch::Device;
+    use crate::torch::precision::Precision;
     use crate::torch::tensor::{from_floats, to_floats};
     use crate::train::images::{Features, compute_features};
 
@@ -174,6 +175,7 @@ mod tests {
             image_size: SIZE,
             classes: dataset.classes.len(),
             seed: 3,
+            precision: Precision::F32,
         };
         Network::new(&plan, Device::Cpu)
     }
@@ -245,7 +247,8 @@ mod tests {
             assert!((a - b).abs() < 1e-6, "{a} and {b}");
         }
         let blocks = network.frozen_blocks();
-        let bytes = compute_features(&network, &images, &SAMPLE, blocks, &mut |_| true).unwrap();
+        let bytes =
+            compute_features(&network, &images, (&SAMPLE, None), blocks, &mut |_| true).unwrap();
         let features = Some(Features::new(&bytes, blocks, Device::Cpu));
         let cached = Split { rows: &SAMPLE, features };
         let with_features = judged(&cached, &network, &images, Views::Flip);

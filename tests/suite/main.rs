@@ -16,6 +16,8 @@ mod noise;
 #[cfg(test)]
 mod place;
 #[cfg(test)]
+mod precision;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod sharing;

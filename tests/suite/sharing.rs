@@ -9,6 +9,7 @@ use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
+use ferrite::torch::precision::Precision;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
@@ -49,6 +50,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
         image_size: data.image_size,
         classes: dataset.classes.len(),
         seed: 0,
+        precision: Precision::F32,
     };
     let mut network = Network::new(&plan, device);
     network.train(&resolve(&model, &trainable.into()).unwrap());
@@ -56,7 +58,8 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     assert!(blocks > 10, "{trainable} leaves {blocks} blocks frozen");
     let split = |rows| {
         let features = || {
-            let bytes = compute_features(&network, &images, rows, blocks, &mut |_| true).unwrap();
+            let bytes =
+                compute_features(&network, &images, (rows, None), blocks, &mut |_| true).unwrap();
             Features::new(&bytes, blocks, device)
         };
         Split { rows, features: cached.then(features) }
@@ -82,4 +85,30 @@ fn frozen_layers_that_run_once_give_the_losses_of_those_that_run_in_every_step()
             }
         }
     }
+}
+
+#[test]
+fn views_that_are_kept_are_those_of_the_first_epochs_and_return_in_turn() {
+    let with = |views: usize, epochs: usize| {
+        let changes = "flip = 0.5\nrotation = 20\nbrightness = [0.6, 1.4]";
+        let small = SMALL.replace("epochs = 2", &format!("epochs = {epochs}"));
+        format!("{small}\n[augment]\n{changes}\ncached_views = {views}\n")
+    };
+    let [fresh, kept, one] = [with(0, 3), with(3, 3), with(1, 2)];
+    let place = Place::with(&[("fresh", &fresh), ("kept", &kept), ("one", &one)]);
+    place.sweep_well();
+    let [fresh, kept, one] = ["fresh", "kept", "one"].map(|it| place.run(it).facts);
+    let losses = |epochs: &[Epoch]| epochs.iter().map(|it| it.train.loss).collect::<Vec<_>>();
+    let all = [&fresh, &kept, &one].map(|it| losses(&it.stages[0].epochs));
+    for (a, b) in all[0].iter().zip(&all[1]) {
+        assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "{a} and {b}");
+    }
+    // Its second epoch sees the first one's images again.
+    assert!((all[0][1] - all[2][1]).abs() > 1e-4, "{all:?}");
+    let start = |it: &ferrite::store::record::Facts| {
+        (it.stages[0].start.prefix_cached, it.stages[0].start.prefix_views)
+    };
+    assert_eq!([&fresh, &kept, &one].map(start), [(false, 0), (true, 3), (true, 1)]);
+    let views = kept.stages[0].features.iter().filter(|it| it.split.starts_with("train-"));
+    assert_eq!(views.count(), 3);
 }

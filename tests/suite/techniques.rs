@@ -11,6 +11,7 @@ use ferrite::model::{FrozenNorm, Head, Input, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::parameters::Slot;
+use ferrite::torch::precision::Precision;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, Trained, fit};
 use ferrite::train::images::{Images, Split};
@@ -69,6 +70,7 @@ fn train(settings: &str) -> Told {
         image_size: 32,
         classes: dataset.classes.len(),
         seed: 0,
+        precision: Precision::F32,
     };
     let mut network = Network::new(&plan, device);
     network.train(&resolve(&model, &Trainable::default()).unwrap());

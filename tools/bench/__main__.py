@@ -205,12 +205,39 @@ def noop(arguments: argparse.Namespace, figures: Dict) -> None:
     print(f"\nsweep of 100 finished trials: {figures['noop_sweep_s']:.2f} s")
 
 
+LONGER = """[data]
+source = { synthetic = { faces = 1200 } }
+image_size = 48
+[[stages]]
+trainable = "all"
+epochs = 8
+"""
+
+
+def bookkeeping(arguments: argparse.Namespace, figures: Dict) -> None:
+    """What a run's events and checkpoints take of its training: the time between the epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        experiment, runs = Path(folder) / "longer.toml", Path(folder) / "runs"
+        experiment.write_text(LONGER)
+        command = [str(FERRITE.resolve()), "sweep", str(experiment), "--runs", str(runs), "--quiet"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        lines = next(runs.glob("longer/*/events.jsonl")).read_text().splitlines()
+    events = [json.loads(it) for it in lines]
+    epochs = [it for it in events if it["event"] == "epoch-ended"]
+    trained = sum(it["seconds"] for it in epochs)
+    ended = next(it for it in events if it["event"] == "stage-ended")
+    passed = (ended["at_ms"] - epochs[0]["at_ms"]) / 1000 + epochs[0]["seconds"]
+    figures["bookkeeping_share"] = (passed - trained) / passed
+    print(f"\nevents and checkpoints: {100 * figures['bookkeeping_share']:.1f} % of {passed:.0f} s of training")
+
+
 PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
     "networks": networks,
     "frozen_stage": frozen_stage,
     "pipeline": pipeline,
     "csv": csv,
     "noop": noop,
+    "bookkeeping": bookkeeping,
 }
 
 

@@ -24,6 +24,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 
 import augmentation
 import backbones
+import bfloat16
 import keras_layers
 import losses
 import network
@@ -32,7 +33,7 @@ import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, keras_layers, optimizers, losses, stopping, augmentation, scores]
+MODULES = [network, backbones, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, scores]
 
 
 def main() -> int:

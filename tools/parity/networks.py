@@ -171,6 +171,7 @@ def network_task(
     save: Optional[str] = None,
     backbone: str = "mobilenet_v2",
     mix: Optional[Dict[str, object]] = None,
+    precision: str = "f32",
 ) -> Task:
     """A network from the file `weights`: trained if `stage` says how, and then its logits."""
     count = len(inputs["features"] if "features" in inputs else inputs["images"])
@@ -181,6 +182,7 @@ def network_task(
         "image_size": size,
         "classes": CLASSES,
         "frozen_layers": norms,
+        "precision": precision,
         "stage": stage,
         "mix": mix,
         "save": save,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::backbone::published::Published;
 use crate::model::keras::KerasLayer;
 use crate::model::layer::{Builder, Layer};
+use crate::torch::precision::Precision;
 
 /// Names every backbone once: its variant, what a user writes, what builds it, and its published weights.
 macro_rules! backbones {
@@ -36,6 +37,15 @@ macro_rules! backbones {
             /// The network's blocks; their tensors go into `builder`.
             pub fn build(self, builder: &mut Builder) -> Described {
                 match self { $(Self::$variant => $build(builder)),+ }
+            }
+
+            /// What it is faster in on a processor with instructions for bfloat16 (docs/benchmarks.md).
+            pub fn best_precision_with_bfloat16(self) -> Precision {
+                match self {
+                    // Its depthwise convolutions gain nothing from them.
+                    Self::MobileNetV2 => Precision::F32,
+                    _ => Precision::Bf16,
+                }
             }
 
             /// The weights that are published for it.

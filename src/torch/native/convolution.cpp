@@ -1,18 +1,22 @@
-// Convolution on a processor whose weight gradient is a product of matrices where that is faster.
+// Convolution on a processor, in the type of its input, whose weight gradient is a product of matrices where
+// that is faster.
 //
 // Forward pass and input gradient are LibTorch's. For the weight gradient oneDNN has no good kernel on
-// processors without AVX-512: it reaches a tenth to a half of what a matrix product does there
-// (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of the output's
-// gradient and the windows of the input.
+// processors without AVX-512, and with it none for small images: it reaches a tenth to a half of what a matrix
+// product does there (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of
+// the output's gradient and the windows of the input.
 
 #include "shared.h"
 
 #include <ATen/Version.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace ferrite {
 namespace {
@@ -20,21 +24,33 @@ namespace {
 // Bytes of windows that are written before they are multiplied: they stay in the cache.
 constexpr int64_t kWindowBytes = 4 << 20;
 
-// Input channels from which on the product wins over oneDNN's kernel.
+// Positions that a product of bfloat16 has at least: its sums are rounded once for so many.
+constexpr int64_t kFewestPositions = 2048;
+
+// Input channels from which on the product wins over oneDNN's kernel: on AVX2, and with AVX-512 for windows of
+// one position.
 constexpr int64_t kFewestChannels = 16;
+constexpr int64_t kFewestChannelsOfAvx512 = 128;
+
+// Positions of an output image up to which it wins with AVX-512, whatever the window.
+constexpr int64_t kSmallImage = 64;
 
 struct Geometry {
   int64_t stride, padding, groups;
 };
 
-bool has_slow_weight_gradients() {
-  static const bool slow = at::get_cpu_capability() == "AVX2";
-  return slow;
-}
-
-bool multiplies(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return has_slow_weight_gradients() && x.scalar_type() == at::kFloat && geometry.groups == 1 &&
-         weight.size(1) >= kFewestChannels;
+bool multiplies(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& gradient, Geometry geometry) {
+  static const bool avx2 = at::get_cpu_capability() == "AVX2";
+  static const bool avx512 = at::get_cpu_capability() == "AVX512";
+  const int64_t channels = weight.size(1);
+  if (geometry.groups != 1 || channels < kFewestChannels) {
+    return false;
+  }
+  if (avx512) {
+    const bool points = weight.size(2) == 1 && channels >= kFewestChannelsOfAvx512;
+    return points || gradient.size(2) * gradient.size(3) <= kSmallImage;
+  }
+  return avx2 && x.scalar_type() == at::kFloat;
 }
 
 // The channels of each position of `x`, `[positions, channels]`, without a copy.
@@ -43,34 +59,35 @@ at::Tensor rows_of(const at::Tensor& x) {
 }
 
 // Writes the windows of the images `first` to `last` into `windows`, `[positions, kernel * kernel * channels]`.
+template <typename Value>
 void write_windows(const at::Tensor& x, int64_t first, int64_t last, int64_t kernel, Geometry geometry,
-                   int64_t out_height, int64_t out_width, float* windows) {
+                   int64_t out_height, int64_t out_width, Value* windows) {
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   const int64_t window = kernel * kernel * channels;
-  const float* images = x.const_data_ptr<float>();
+  const Value* images = values_of<Value>(x);
   at::parallel_for(first * out_height, last * out_height, 1, [&](int64_t from, int64_t to) {
     for (int64_t line = from; line < to; ++line) {
       const int64_t image = line / out_height, top = line % out_height * geometry.stride - geometry.padding;
-      float* out = windows + (line - first * out_height) * out_width * window;
+      Value* out = windows + (line - first * out_height) * out_width * window;
       for (int64_t column = 0; column < out_width; ++column) {
         const int64_t left = column * geometry.stride - geometry.padding;
         const int64_t begin = std::max<int64_t>(left, 0), end = std::min(left + kernel, width);
         for (int64_t row = top; row < top + kernel; ++row, out += kernel * channels) {
           if (row < 0 || row >= height || begin >= end) {
-            std::memset(out, 0, kernel * channels * sizeof(float));
+            std::memset(out, 0, kernel * channels * sizeof(Value));
             continue;
           }
-          const float* in = images + ((image * height + row) * width + begin) * channels;
-          std::memset(out, 0, (begin - left) * channels * sizeof(float));
-          std::memcpy(out + (begin - left) * channels, in, (end - begin) * channels * sizeof(float));
-          std::memset(out + (end - left) * channels, 0, (left + kernel - end) * channels * sizeof(float));
+          const Value* in = images + ((image * height + row) * width + begin) * channels;
+          std::memset(out, 0, (begin - left) * channels * sizeof(Value));
+          std::memcpy(out + (begin - left) * channels, in, (end - begin) * channels * sizeof(Value));
+          std::memset(out + (end - left) * channels, 0, (left + kernel - end) * channels * sizeof(Value));
         }
       }
     }
   });
 }
 
-// The gradient of the weights, `[out, in, kernel, kernel]`, channels last.
+// The gradient of the weights, `[out, in, kernel, kernel]`, channels last, as 32-bit floats.
 at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int64_t kernel, Geometry geometry) {
   const int64_t images = x.size(0), channels = x.size(1), out = gradient.size(1);
   const at::Tensor rows = rows_of(gradient);
@@ -82,26 +99,32 @@ at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int6
     product = rows.t().mm(rows_of(seen));
   } else {
     const int64_t height = gradient.size(2), width = gradient.size(3), window = kernel * kernel * channels;
-    const int64_t bytes = height * width * window * sizeof(float);
-    const int64_t at_once = std::min(images, std::max<int64_t>(1, kWindowBytes / bytes));
+    const int64_t bytes = height * width * window * x.element_size();
+    const bool exact = x.scalar_type() == at::kFloat;
+    const int64_t fewest = exact ? 1 : (kFewestPositions + height * width - 1) / (height * width);
+    const int64_t at_once = std::min(images, std::max(fewest, kWindowBytes / bytes));
     at::Tensor windows = at::empty({at_once * height * width, window}, x.options());
-    product = at::empty({out, window}, x.options());
+    product = at::zeros({out, window}, x.options().dtype(at::kFloat));
     for (int64_t first = 0; first < images; first += at_once) {
       const int64_t last = std::min(images, first + at_once), count = (last - first) * height * width;
-      write_windows(x, first, last, kernel, geometry, height, width, windows.data_ptr<float>());
-      const auto part = rows.narrow(0, first * height * width, count).t();
-      product.addmm_(part, windows.narrow(0, 0, count), first == 0 ? 0 : 1);
+      for_type_of(x, [&](auto value) {
+        write_windows(x, first, last, kernel, geometry, height, width, changed<decltype(value)>(windows));
+      });
+      const at::Tensor part = rows.narrow(0, first * height * width, count).t(), seen = windows.narrow(0, 0, count);
+      exact ? product.addmm_(part, seen) : product.add_(part.mm(seen));
     }
   }
-  return product.view({out, kernel, kernel, channels}).permute({0, 3, 1, 2});
+  return product.to(at::kFloat).view({out, kernel, kernel, channels}).permute({0, 3, 1, 2});
 }
 
 struct Convolution : torch::autograd::Function<Convolution> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups) {
-    context->save_for_backward({x, weight});
+    const at::Tensor kernels = weight.to(x.scalar_type());
+    const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
+    context->save_for_backward({x, kernels});
     context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value()};
-    return at::convolution(x, weight, bias, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, groups);
+    return at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, groups);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -111,7 +134,7 @@ struct Convolution : torch::autograd::Function<Convolution> {
     const auto numbers = context->saved_data["numbers"].toIntVector();
     const Geometry geometry{numbers[0], numbers[1], numbers[2]};
     const at::Tensor gradient = gradients[0].contiguous(kLast);
-    const bool product = context->needs_input_grad(1) && multiplies(x, weight, geometry);
+    const bool product = context->needs_input_grad(1) && multiplies(x, weight, gradient, geometry);
     const bool of_biases = numbers[3] && context->needs_input_grad(2);
     // Asked for the bias's gradient, oneDNN takes the weights' as well.
     const std::array<bool, 3> rest{context->needs_input_grad(0), context->needs_input_grad(1) && !product,
@@ -126,14 +149,55 @@ struct Convolution : torch::autograd::Function<Convolution> {
     }
     if (product) {
       of_weight = weight_gradient(gradient, x.contiguous(kLast), weight.size(2), geometry);
-      of_bias = of_biases ? rows_of(gradient).sum(0) : of_bias;
+      of_bias = of_biases ? rows_of(gradient).sum(0, false, at::kFloat) : of_bias;
     }
-    return {of_x, of_weight, of_bias, at::Tensor(), at::Tensor(), at::Tensor()};
+    const auto full = [](const at::Tensor& it) { return it.defined() ? it.to(at::kFloat) : it; };
+    return {of_x, full(of_weight), full(of_bias), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
+// oneDNN's convolution with an activation at its end, which PyTorch's compiler calls; nothing where LibTorch was
+// built without oneDNN.
+using WithActivation = at::Tensor(const at::Tensor&, const at::Tensor&, const MaybeTensor&, at::IntArrayRef padding,
+                                  at::IntArrayRef stride, at::IntArrayRef dilation, int64_t groups,
+                                  std::string_view activation, c10::List<std::optional<at::Scalar>> bounds,
+                                  std::optional<std::string_view> algorithm);
+
+std::optional<c10::TypedOperatorHandle<WithActivation>> with_activation() {
+  const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_convolution_pointwise", ""});
+  return found ? std::optional(found->typed<WithActivation>()) : std::nullopt;
+}
+
+at::Tensor convolve_and_bound(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                              Geometry geometry, double low, double high) {
+  static const auto operation = with_activation();
+  const at::Tensor kernels = weight.to(x.scalar_type()), shift = bias.to(x.scalar_type());
+  const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
+  if (!operation) {
+    const at::Tensor out = at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false,
+                                           {0, 0}, groups);
+    return out.clamp_(low, high);
+  }
+  const bool from_below = std::isfinite(low), from_above = std::isfinite(high);
+  c10::List<std::optional<at::Scalar>> bounds;
+  if (from_above) {
+    bounds.push_back(at::Scalar(low));
+    bounds.push_back(at::Scalar(high));
+  }
+  return operation->call(x, kernels, shift, {padding, padding}, {stride, stride}, {1, 1}, groups,
+                         from_above ? "hardtanh" : from_below ? "relu" : "none", bounds, "");
+}
+
 }  // namespace
 }  // namespace ferrite
+
+extern "C" at::Tensor* ferrite_convolution_and_activation(const at::Tensor* x, const at::Tensor* weight,
+                                                          const at::Tensor* bias, int64_t stride, int64_t padding,
+                                                          int64_t groups, double low, double high, char** error) {
+  return ferrite::caught(error, [&] {
+    return ferrite::convolve_and_bound(*x, *weight, *bias, {stride, padding, groups}, low, high);
+  });
+}
 
 extern "C" at::Tensor* ferrite_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
                                            int64_t stride, int64_t padding, int64_t groups, char** error) {

@@ -40,94 +40,12 @@ struct Bounds {
 // ---------------------------------------------------------------------------------------------------
 // Loops over positions and channels
 
-FERRITE_FOR_ALL_PROCESSORS
-void add_moments(const float* __restrict x, int64_t positions, int64_t channels, const float* __restrict shift, float* __restrict sum, float* __restrict square) {
-  int64_t position = 0;
-  for (; position + 4 <= positions; position += 4, x += 4 * channels) {
-    const float *b = x + channels, *c = b + channels, *d = c + channels;
-    for (int64_t i = 0; i < channels; ++i) {
-      const float p = x[i] - shift[i], q = b[i] - shift[i], r = c[i] - shift[i], s = d[i] - shift[i];
-      sum[i] += (p + q) + (r + s);
-      square[i] += (p * p + q * q) + (r * r + s * s);
-    }
-  }
-  for (; position < positions; ++position, x += channels) {
-    for (int64_t i = 0; i < channels; ++i) {
-      const float p = x[i] - shift[i];
-      sum[i] += p;
-      square[i] += p * p;
-    }
-  }
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void scale(const float* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor, const float* __restrict summand,
-           Bounds bounds, float* __restrict out) {
-  for (int64_t position = 0; position < positions; ++position, x += channels, out += channels) {
-    for (int64_t i = 0; i < channels; ++i) {
-      float z = x[i] * factor[i] + summand[i];
-      z = z < bounds.low ? bounds.low : z;
-      out[i] = z > bounds.high ? bounds.high : z;
-    }
-  }
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void scale_and_add(const float* __restrict x, const float* __restrict other, int64_t positions, int64_t channels, const float* __restrict factor,
-                   const float* __restrict summand, Bounds bounds, float* __restrict out) {
-  for (int64_t position = 0; position < positions; ++position, x += channels, other += channels, out += channels) {
-    for (int64_t i = 0; i < channels; ++i) {
-      float z = x[i] * factor[i] + summand[i] + other[i];
-      z = z < bounds.low ? bounds.low : z;
-      out[i] = z > bounds.high ? bounds.high : z;
-    }
-  }
-}
-
-// Sums of the gradient behind the activation, and of its products with what was normalised. The activation's
-// input is computed again from `x`.
-FERRITE_FOR_ALL_PROCESSORS
-void add_gradients(const float* __restrict gradient, const float* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
-                   const float* __restrict summand, Bounds bounds, const float* __restrict mean, float* __restrict sum, float* __restrict product) {
-  for (int64_t position = 0; position < positions; ++position, gradient += channels, x += channels) {
-    for (int64_t i = 0; i < channels; ++i) {
-      const float z = x[i] * factor[i] + summand[i];
-      const float g = (z <= bounds.low) | (z >= bounds.high) ? 0.0f : gradient[i];
-      sum[i] += g;
-      product[i] += g * (x[i] - mean[i]);
-    }
-  }
-}
-
-// The same where the activation's output is at hand. The gradient behind the activation goes to `passed`.
-FERRITE_FOR_ALL_PROCESSORS
-void add_kept_gradients(const float* __restrict gradient, const float* __restrict x, const float* __restrict kept, int64_t positions, int64_t channels,
-                        Bounds bounds, const float* __restrict mean, float* __restrict sum, float* __restrict product, float* __restrict passed) {
-  for (int64_t position = 0; position < positions;
-       ++position, gradient += channels, x += channels, kept += channels, passed += channels) {
-    for (int64_t i = 0; i < channels; ++i) {
-      const float g = (kept[i] <= bounds.low) | (kept[i] >= bounds.high) ? 0.0f : gradient[i];
-      passed[i] = g;
-      sum[i] += g;
-      product[i] += g * (x[i] - mean[i]);
-    }
-  }
-}
-
-// `first * gradient + second * (x - mean) + third`
-FERRITE_FOR_ALL_PROCESSORS
-void combine(const float* __restrict gradient, const float* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
-             const float* __restrict summand, Bounds bounds, const float* __restrict mean, const float* __restrict first, const float* __restrict second,
-             const float* __restrict third, float* __restrict out) {
-  for (int64_t position = 0; position < positions;
-       ++position, gradient += channels, x += channels, out += channels) {
-    for (int64_t i = 0; i < channels; ++i) {
-      const float z = x[i] * factor[i] + summand[i];
-      const float g = (z <= bounds.low) | (z >= bounds.high) ? 0.0f : gradient[i];
-      out[i] = first[i] * g + second[i] * (x[i] - mean[i]) + third[i];
-    }
-  }
-}
+#define Value float
+#include "passes.h"
+#undef Value
+#define Value Bfloat16
+#include "passes.h"
+#undef Value
 
 // ---------------------------------------------------------------------------------------------------
 // Sums over all positions
@@ -167,25 +85,28 @@ struct Options {
 };
 
 // Mean, reciprocal deviation, factor and summand of each channel; moves the running statistics.
+template <typename Value>
 at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
                       const at::Tensor& variance, Shape shape, const Options& options) {
   const int64_t channels = shape.channels;
   const auto count = static_cast<double>(shape.positions);
   const at::Tensor table = at::empty({kRows, channels}, weight.options().requires_grad(false));
   float *rows = table.data_ptr<float>(), *running_mean = mean.data_ptr<float>(), *running = variance.data_ptr<float>();
-  const float *values = x.const_data_ptr<float>(), *gamma = weight.const_data_ptr<float>(),
-              *beta = bias.const_data_ptr<float>();
+  const float *gamma = weight.const_data_ptr<float>(), *beta = bias.const_data_ptr<float>();
+  const Value* values = values_of<Value>(x);
+  std::vector<float> first(channels);
   std::vector<double> sums;
   if (options.batch) {
+    std::transform(values, values + channels, first.begin(), [](Value it) { return widen(it); });
     sums = sum_up(shape, [&](int64_t from, int64_t positions, float* sum, float* square) {
-      add_moments(values + from * channels, positions, channels, values, sum, square);
+      add_moments(values + from * channels, positions, channels, first.data(), sum, square);
     });
   }
   for (int64_t i = 0; i < channels; ++i) {
     double middle = running_mean[i], spread = running[i];
     if (options.batch) {
       const double shifted = sums[i] / count;
-      middle = values[i] + shifted;
+      middle = first[i] + shifted;
       spread = std::max(0.0, sums[channels + i] / count - shifted * shifted);
       const double unbiased = spread * count / std::max(1.0, count - 1);
       running_mean[i] = static_cast<float>((1 - options.momentum) * running_mean[i] + options.momentum * middle);
@@ -200,13 +121,14 @@ at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::T
   return table;
 }
 
+template <typename Value>
 at::Tensor normalized(const at::Tensor& x, const at::Tensor& other, const at::Tensor& table, Shape shape,
                       Bounds bounds) {
   const int64_t channels = shape.channels;
   at::Tensor out = at::empty_like(x, x.options().requires_grad(false), kLast);
-  const float *rows = table.const_data_ptr<float>(), *in = x.const_data_ptr<float>();
-  const float* added = other.defined() ? other.const_data_ptr<float>() : nullptr;
-  float* result = out.data_ptr<float>();
+  const float* rows = table.const_data_ptr<float>();
+  const Value *in = values_of<Value>(x), *added = other.defined() ? values_of<Value>(other) : nullptr;
+  Value* result = changed<Value>(out);
   at::parallel_for(0, shape.positions, shape.grain(), [&](int64_t begin, int64_t end) {
     const int64_t at = begin * channels, count = end - begin;
     const float *factor = rows + kFactor * channels, *summand = rows + kSummand * channels;
@@ -226,6 +148,65 @@ Shape shape_of(const at::Tensor& x) {
 // ---------------------------------------------------------------------------------------------------
 // The operation
 
+template <typename Value>
+torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* context, const at::Tensor& gradient) {
+  const auto saved = context->get_saved_variables();
+  const at::Tensor &x = saved[0], &weight = saved[1], &table = saved[2], &kept = saved[3];
+  const auto numbers = context->saved_data["numbers"].toDoubleVector();
+  const auto switches = context->saved_data["switches"].toIntVector();
+  const bool batch = switches[0], keeps = switches[1];
+  Bounds bounds{static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
+  const Shape shape = shape_of(x);
+  const int64_t channels = shape.channels;
+  const float* rows = table.const_data_ptr<float>();
+  const float *mean = rows + kMean * channels, *deviation = rows + kDeviation * channels,
+              *factor = rows + kFactor * channels, *summand = rows + kSummand * channels;
+
+  const Value *in = values_of<Value>(x), *arriving = values_of<Value>(gradient);
+  at::Tensor passed = keeps ? at::empty_like(gradient, gradient.options(), kLast) : gradient;
+  const std::vector<double> sums = sum_up(shape, [&](int64_t from, int64_t positions, float* sum, float* product) {
+    const int64_t at = from * channels;
+    if (keeps) {
+      add_kept_gradients(arriving + at, in + at, values_of<Value>(kept) + at, positions, channels, bounds, mean, sum,
+                         product, changed<Value>(passed) + at);
+    } else {
+      add_gradients(arriving + at, in + at, positions, channels, factor, summand, bounds, mean, sum, product);
+    }
+  });
+  if (keeps) {
+    // What passed has gone through the activation already.
+    bounds = {-INFINITY, INFINITY};
+  }
+
+  at::Tensor of_weight = at::empty_like(weight), of_bias = at::empty_like(weight);
+  std::vector<float> terms(3 * channels, 0.0f);
+  const auto count = static_cast<double>(shape.positions);
+  for (int64_t i = 0; i < channels; ++i) {
+    of_weight.data_ptr<float>()[i] = static_cast<float>(sums[channels + i] * deviation[i]);
+    of_bias.data_ptr<float>()[i] = static_cast<float>(sums[i]);
+    terms[i] = factor[i];
+    if (batch) {
+      const double squared = static_cast<double>(deviation[i]) * deviation[i];
+      terms[channels + i] = static_cast<float>(-factor[i] * squared * sums[channels + i] / count);
+      terms[2 * channels + i] = static_cast<float>(-factor[i] * sums[i] / count);
+    }
+  }
+  at::Tensor of_x;
+  if (context->needs_input_grad(0)) {
+    of_x = at::empty_like(x, x.options(), kLast);
+    const Value* from = values_of<Value>(passed);
+    Value* out = changed<Value>(of_x);
+    at::parallel_for(0, shape.positions, shape.grain(), [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * channels;
+      combine(from + at, in + at, end - begin, channels, factor, summand, bounds, mean, terms.data(),
+              terms.data() + channels, terms.data() + 2 * channels, out + at);
+    });
+  }
+  const at::Tensor none;
+  const bool passes = switches[2] && context->needs_input_grad(5);
+  return {of_x, of_weight, of_bias, none, none, passes ? passed : none, none, none, none, none, none};
+}
+
 struct Norm : torch::autograd::Function<Norm> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& variance,
@@ -233,10 +214,14 @@ struct Norm : torch::autograd::Function<Norm> {
                             double high) {
     const Options options{batch, momentum, eps, {static_cast<float>(low), static_cast<float>(high)}};
     const at::Tensor in = x.contiguous(kLast);
-    const at::Tensor added = other ? other->contiguous(kLast) : at::Tensor();
+    const at::Tensor added = other ? other->to(x.scalar_type()).contiguous(kLast) : at::Tensor();
     const Shape shape = shape_of(in);
-    const at::Tensor table = statistics(in, weight, bias, mean, variance, shape, options);
-    at::Tensor out = normalized(in, added, table, shape, options.bounds);
+    at::Tensor table, out;
+    for_type_of(in, [&](auto value) {
+      using Value = decltype(value);
+      table = statistics<Value>(in, weight, bias, mean, variance, shape, options);
+      out = normalized<Value>(in, added, table, shape, options.bounds);
+    });
     const bool bounded = std::isfinite(low) || std::isfinite(high);
     const bool keeps = other && bounded;
     context->save_for_backward({in, weight, table, keeps ? out : at::Tensor()});
@@ -247,63 +232,11 @@ struct Norm : torch::autograd::Function<Norm> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &table = saved[2], &kept = saved[3];
-    const auto numbers = context->saved_data["numbers"].toDoubleVector();
-    const auto switches = context->saved_data["switches"].toIntVector();
-    const bool batch = switches[0], keeps = switches[1];
-    Bounds bounds{static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
-    at::Tensor gradient = gradients[0].contiguous(kLast);
-    const Shape shape = shape_of(x);
-    const int64_t channels = shape.channels;
-    const float *rows = table.const_data_ptr<float>(), *in = x.const_data_ptr<float>();
-    const float *mean = rows + kMean * channels, *deviation = rows + kDeviation * channels,
-                *factor = rows + kFactor * channels, *summand = rows + kSummand * channels;
-
-    const float* arriving = gradient.const_data_ptr<float>();
-    at::Tensor passed = keeps ? at::empty_like(gradient, gradient.options(), kLast) : gradient;
-    const std::vector<double> sums =
-        sum_up(shape, [&](int64_t from, int64_t positions, float* sum, float* product) {
-          const int64_t at = from * channels;
-          if (keeps) {
-            add_kept_gradients(arriving + at, in + at, kept.const_data_ptr<float>() + at, positions, channels, bounds,
-                               mean, sum, product, passed.data_ptr<float>() + at);
-          } else {
-            add_gradients(arriving + at, in + at, positions, channels, factor, summand, bounds, mean, sum, product);
-          }
-        });
-    if (keeps) {
-      // What passed has gone through the activation already.
-      bounds = {-INFINITY, INFINITY};
-    }
-
-    at::Tensor of_weight = at::empty_like(weight), of_bias = at::empty_like(weight);
-    std::vector<float> terms(3 * channels, 0.0f);
-    const auto count = static_cast<double>(shape.positions);
-    for (int64_t i = 0; i < channels; ++i) {
-      of_weight.data_ptr<float>()[i] = static_cast<float>(sums[channels + i] * deviation[i]);
-      of_bias.data_ptr<float>()[i] = static_cast<float>(sums[i]);
-      terms[i] = factor[i];
-      if (batch) {
-        const double squared = static_cast<double>(deviation[i]) * deviation[i];
-        terms[channels + i] = static_cast<float>(-factor[i] * squared * sums[channels + i] / count);
-        terms[2 * channels + i] = static_cast<float>(-factor[i] * sums[i] / count);
-      }
-    }
-    at::Tensor of_x;
-    if (context->needs_input_grad(0)) {
-      of_x = at::empty_like(x, x.options(), kLast);
-      const float* from = passed.const_data_ptr<float>();
-      float* out = of_x.data_ptr<float>();
-      at::parallel_for(0, shape.positions, shape.grain(), [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * channels;
-        combine(from + at, in + at, end - begin, channels, factor, summand, bounds, mean, terms.data(),
-                terms.data() + channels, terms.data() + 2 * channels, out + at);
-      });
-    }
-    const at::Tensor none;
-    const bool passes = switches[2] && context->needs_input_grad(5);
-    return {of_x, of_weight, of_bias, none, none, passes ? passed : none, none, none, none, none, none};
+    torch::autograd::variable_list result;
+    for_type_of(context->get_saved_variables()[0], [&](auto value) {
+      result = gradients_of<decltype(value)>(context, gradients[0].contiguous(kLast));
+    });
+    return result;
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <optional>
@@ -18,6 +19,57 @@
 #endif
 
 namespace ferrite {
+
+// The bits of a bfloat16: the upper half of a 32-bit float. LibTorch's own type keeps compilers from computing
+// with several at once.
+enum class Bfloat16 : uint16_t {};
+
+inline float widen(float value) {
+  return value;
+}
+
+inline float widen(Bfloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value) << 16;
+  float wide;
+  std::memcpy(&wide, &bits, sizeof wide);
+  return wide;
+}
+
+inline void narrow(float value, float& out) {
+  out = value;
+}
+
+// Rounds to the nearest, ties to even. What is not a number stays so.
+inline void narrow(float value, Bfloat16& out) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const uint32_t quiet = (bits >> 16) | 0x40;
+  out = static_cast<Bfloat16>((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+template <typename Value>
+const Value* values_of(const at::Tensor& x) {
+  return static_cast<const Value*>(x.const_data_ptr());
+}
+
+template <typename Value>
+Value* changed(const at::Tensor& x) {
+  return static_cast<Value*>(x.mutable_data_ptr());
+}
+
+// Calls `work` with a value of what `x` holds: 32-bit floats or bfloat16.
+template <typename Work>
+void for_type_of(const at::Tensor& x, Work work) {
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return work(float{});
+    case at::kBFloat16:
+      return work(Bfloat16{});
+    default:
+      TORCH_CHECK(false, "expected float or bfloat16, found ", x.scalar_type());
+  }
+}
 
 // Where the channels of an activation lie in memory.
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;

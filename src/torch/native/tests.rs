@@ -1,0 +1,282 @@
+//! The C++ operations against LibTorch's own.
+
+use tch::{Kind, Tensor};
+
+use super::*;
+
+/// Normal values with the channels last in memory, and a mean that is not 0.
+fn values(shape: [i64; 4], requires: bool) -> Tensor {
+    let x = Tensor::randn(shape, (Kind::Float, tch::Device::Cpu)) + 0.5;
+    let x = x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+    x.detach().set_requires_grad(requires)
+}
+
+fn vector(size: i64, requires: bool) -> Tensor {
+    let x = Tensor::rand([size], (Kind::Float, tch::Device::Cpu)) + 0.5;
+    x.set_requires_grad(requires)
+}
+
+/// Gradients of the sum of `out` times `shares`.
+fn gradients(out: &Tensor, shares: &Tensor, leaves: &[&Tensor]) -> Vec<Tensor> {
+    let loss = (out * shares).sum(Kind::Float);
+    Tensor::run_backward(&[loss], leaves, false, false)
+}
+
+#[track_caller]
+fn same(what: &str, ours: &Tensor, theirs: &Tensor) {
+    near(what, ours, theirs, 1e-5);
+}
+
+#[track_caller]
+fn near(what: &str, ours: &Tensor, theirs: &Tensor, limit: f64) {
+    assert_eq!(ours.size(), theirs.size(), "{what}");
+    let difference = (ours - theirs).norm().double_value(&[]);
+    let relative = difference / theirs.norm().double_value(&[]).max(1e-9);
+    assert!(relative < limit, "{what}: {relative:.1e}");
+}
+
+/// Relative error of a sum of products of bfloat16 that is rounded once: half of 2^-8, and to spare.
+const ROUNDING: f64 = 4e-3;
+
+/// `x` in bfloat16, as a leaf of its own.
+fn rounded(x: &Tensor) -> Tensor {
+    x.detach().to_kind(Kind::BFloat16).set_requires_grad(x.requires_grad())
+}
+
+/// Checks a convolution and all its gradients against LibTorch's own, for `images` images of
+/// `channels[0]` channels and `side` pixels.
+#[track_caller]
+fn check_convolution(
+    images: i64,
+    channels: [i64; 2],
+    side: i64,
+    [kernel, stride, padding, groups]: [i64; 4],
+) {
+    let [input, output] = channels;
+    let x = values([images, input, side, side], true);
+    let weight = values([output, input / groups, kernel, kernel], true);
+    for bias in [None, Some(vector(output, true))] {
+        let bias = bias.as_ref();
+        let ours = convolution(&x, &weight, bias, [stride, padding, groups]);
+        let theirs = x.conv2d(&weight, bias, [stride, stride], [padding, padding], [1, 1], groups);
+        same("output", &ours, &theirs);
+        let leaves: Vec<&Tensor> = [Some(&x), Some(&weight), bias].into_iter().flatten().collect();
+        let shares = ours.randn_like();
+        let ours = gradients(&ours, &shares, &leaves);
+        let theirs = gradients(&theirs, &shares, &leaves);
+        for (name, (ours, theirs)) in ["x", "weight", "bias"].iter().zip(ours.iter().zip(&theirs)) {
+            same(&format!("gradient of {name}"), ours, theirs);
+        }
+    }
+}
+
+/// Checks a convolution of bfloat16 and its gradients against LibTorch's own of the same values in 32 bits.
+#[track_caller]
+fn check_rounded_convolution(
+    images: i64,
+    [input, output]: [i64; 2],
+    side: i64,
+    [kernel, stride, padding, groups]: [i64; 4],
+) {
+    let x = rounded(&values([images, input, side, side], true));
+    let weight = values([output, input / groups, kernel, kernel], true);
+    let bias = vector(output, true);
+    let ours = convolution(&x, &weight, Some(&bias), [stride, padding, groups]);
+    assert_eq!(ours.kind(), Kind::BFloat16);
+    let [exact_x, exact_weight, exact_bias] = [&x, &rounded(&weight), &rounded(&bias)]
+        .map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
+    let theirs = exact_x.conv2d(
+        &exact_weight,
+        Some(&exact_bias),
+        [stride, stride],
+        [padding, padding],
+        [1, 1],
+        groups,
+    );
+    near("output", &ours, &theirs, ROUNDING);
+    let shares = rounded(&ours.randn_like());
+    let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
+    let theirs =
+        gradients(&theirs, &shares.to_kind(Kind::Float), &[&exact_x, &exact_weight, &exact_bias]);
+    let kinds: Vec<Kind> = ours.iter().map(Tensor::kind).collect();
+    assert_eq!(kinds, [Kind::BFloat16, Kind::Float, Kind::Float]);
+    for (name, (ours, theirs)) in ["x", "weight", "bias"].iter().zip(ours.iter().zip(&theirs)) {
+        near(&format!("gradient of {name}"), ours, theirs, ROUNDING);
+    }
+}
+
+#[test]
+fn convolutions_of_bfloat16_are_right_but_for_rounding() {
+    check_rounded_convolution(3, [32, 24], 5, [1, 1, 0, 1]);
+    check_rounded_convolution(3, [128, 24], 9, [1, 2, 0, 1]);
+    // Several products for one gradient, and one.
+    check_rounded_convolution(80, [32, 48], 7, [3, 1, 1, 1]);
+    check_rounded_convolution(5, [16, 16], 8, [3, 2, 1, 1]);
+    // Left to LibTorch.
+    check_rounded_convolution(2, [16, 16], 12, [3, 1, 1, 1]);
+    check_rounded_convolution(4, [3, 16], 12, [3, 2, 1, 1]);
+    check_rounded_convolution(4, [32, 32], 12, [3, 1, 1, 32]);
+}
+
+#[test]
+fn convolutions_and_their_gradients_are_libtorchs() {
+    // One position at a time; every second one; one image after the other and many at once.
+    check_convolution(3, [32, 24], 9, [1, 1, 0, 1]);
+    check_convolution(3, [32, 24], 9, [1, 2, 0, 1]);
+    check_convolution(2, [64, 16], 60, [3, 1, 1, 1]);
+    check_convolution(37, [32, 48], 5, [3, 1, 1, 1]);
+    check_convolution(5, [16, 16], 8, [3, 2, 1, 1]);
+    check_convolution(5, [16, 16], 7, [5, 2, 2, 1]);
+    check_convolution(5, [16, 16], 9, [3, 1, 0, 1]);
+    check_convolution(2, [16, 16], 2, [3, 1, 1, 1]);
+    // Left to LibTorch.
+    check_convolution(4, [3, 16], 12, [3, 2, 1, 1]);
+    check_convolution(4, [32, 32], 12, [3, 1, 1, 32]);
+}
+
+#[test]
+fn a_convolution_with_its_activation_is_both_one_after_the_other() {
+    for (kind, limit) in [(Kind::Float, 1e-5), (Kind::BFloat16, ROUNDING)] {
+        for [low, high] in [[f64::NEG_INFINITY, f64::INFINITY], [0.0, f64::INFINITY], [0.0, 6.0]] {
+            for [kernel, stride, padding, groups] in [[1, 1, 0, 1], [3, 2, 1, 1], [3, 1, 1, 16]] {
+                let x = values([3, 16, 9, 9], false).to_kind(kind);
+                let weight = values([32, 16 / groups, kernel, kernel], false);
+                let bias = vector(32, false) * 4;
+                let shape = [stride, padding, groups];
+                let ours = convolution_and_activation(&x, (&weight, &bias), shape, [low, high]);
+                assert_eq!(ours.kind(), kind);
+                let [x, weight, bias] = [&x, &weight.to_kind(kind), &bias.to_kind(kind)]
+                    .map(|it| it.to_kind(Kind::Float));
+                let plain = x.conv2d(
+                    &weight,
+                    Some(&bias),
+                    [stride, stride],
+                    [padding, padding],
+                    [1, 1],
+                    groups,
+                );
+                near("output", &ours, &plain.clamp(low, high), limit);
+            }
+        }
+    }
+}
+
+/// Checks norm, sum and bounds, their gradients and the running statistics against LibTorch's separate
+/// operations.
+#[track_caller]
+fn check_norm(shape: [i64; 4], batch: bool, adds: bool, [low, high]: [f64; 2]) {
+    let channels = shape[1];
+    let (x, other) = (values(shape, true), values(shape, true));
+    let (weight, bias) = (vector(channels, true), vector(channels, true));
+    let (mean, variance) = (vector(channels, false), vector(channels, false));
+    let (their_mean, their_variance) = (mean.copy(), variance.copy());
+    let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
+    let ours = norm((&x, adds.then_some(&other)), tensors, batch, (0.1, 1e-5), [low, high]);
+    let normed = x.batch_norm(
+        Some(&weight),
+        Some(&bias),
+        Some(&their_mean),
+        Some(&their_variance),
+        batch,
+        0.1,
+        1e-5,
+        true,
+    );
+    let sum = if adds { normed + &other } else { normed };
+    let theirs = sum.clamp(low, high);
+    same("output", &ours, &theirs);
+    same("running mean", &mean, &their_mean);
+    same("running variance", &variance, &their_variance);
+    let leaves = [&x, &weight, &bias, &other];
+    let leaves = if adds { &leaves[..] } else { &leaves[..3] };
+    // At a bound rounding decides whether a gradient passes.
+    let near = |bound: f64| (&sum - bound).abs().lt(1e-4);
+    let shares = ours.randn_like().masked_fill(&near(low).logical_or(&near(high)), 0.0);
+    let ours = gradients(&ours, &shares, leaves);
+    let theirs = gradients(&theirs, &shares, leaves);
+    let names = ["x", "weight", "bias", "other"];
+    for (name, (ours, theirs)) in names.iter().zip(ours.iter().zip(&theirs)) {
+        same(&format!("gradient of {name}"), ours, theirs);
+    }
+}
+
+#[test]
+fn norms_with_sums_and_activations_are_libtorchs_separate_operations() {
+    let none = [f64::NEG_INFINITY, f64::INFINITY];
+    for shape in [[4, 32, 9, 9], [2, 7, 5, 3], [64, 16, 24, 24], [8, 1280, 1, 1]] {
+        for bounds in [none, [0.0, f64::INFINITY], [0.0, 1.5]] {
+            for (batch, adds) in [(true, true), (true, false), (false, true), (false, false)] {
+                check_norm(shape, batch, adds, bounds);
+            }
+        }
+    }
+}
+
+#[test]
+fn norms_of_bfloat16_are_right_but_for_rounding() {
+    for (adds, bounds) in [(false, [0.0, 6.0]), (true, [0.0, f64::INFINITY])] {
+        let shape = [6, 24, 7, 5];
+        let (x, other) = (rounded(&values(shape, true)), rounded(&values(shape, true)));
+        let (weight, bias) = (vector(24, true), vector(24, true));
+        let statistics = [(); 2].map(|()| vector(24, false));
+        let run = |x: &Tensor, other: &Tensor, [mean, variance]: &[Tensor; 2]| {
+            let tensors = NormTensors { weight: &weight, bias: &bias, mean, variance };
+            norm((x, adds.then_some(other)), tensors, true, (0.1, 1e-5), bounds)
+        };
+        let [exact_x, exact_other] =
+            [&x, &other].map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
+        let theirs_moved = statistics.each_ref().map(Tensor::copy);
+        let (ours, theirs) =
+            (run(&x, &other, &statistics), run(&exact_x, &exact_other, &theirs_moved));
+        assert_eq!(ours.kind(), Kind::BFloat16);
+        near("output", &ours, &theirs, ROUNDING);
+        same("running mean", &statistics[0], &theirs_moved[0]);
+        same("running variance", &statistics[1], &theirs_moved[1]);
+        // Where rounding moves a value to a bound, its gradient is gone.
+        let moved = ours.le(0.0).logical_or(&ours.ge(bounds[1]));
+        let shares = rounded(&ours.randn_like().masked_fill(&moved, 0.0));
+        let leaves = |x, other| {
+            if adds { vec![x, &weight, &bias, other] } else { vec![x, &weight, &bias] }
+        };
+        let ours = gradients(&ours, &shares, &leaves(&x, &other));
+        let theirs =
+            gradients(&theirs, &shares.to_kind(Kind::Float), &leaves(&exact_x, &exact_other));
+        for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            near(&format!("gradient {index}"), ours, theirs, ROUNDING);
+        }
+    }
+}
+
+#[test]
+fn statistics_survive_a_mean_far_from_zero() {
+    let x = values([16, 8, 12, 12], false) + 1000.0;
+    let (mean, variance) = (vector(8, false), vector(8, false));
+    let (weight, bias) = (vector(8, false), vector(8, false));
+    let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
+    let none = [f64::NEG_INFINITY, f64::INFINITY];
+    let _ = norm((&x, None), tensors, true, (1.0, 1e-5), none);
+    let exact = x.to_kind(Kind::Double).var_dim([0, 2, 3].as_slice(), true, false);
+    same("variance", &variance, &exact.to_kind(Kind::Float));
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let x = values([2, 4, 3, 3], false);
+    let _ = x.get(0).get(1).get(0).get(0).fill_(f64::NAN);
+    let (mean, variance) = (vector(4, false), vector(4, false));
+    let (weight, bias) = (vector(4, false), vector(4, false));
+    let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
+    for x in [&x, &rounded(&x)] {
+        let tensors = NormTensors { ..tensors };
+        let out = norm((x, None), tensors, true, (0.1, 1e-5), [0.0, f64::INFINITY]);
+        let lost = out.isnan().sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Int64);
+        assert_eq!(Vec::<i64>::try_from(lost).unwrap(), [0, 18, 0, 0]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "channels")]
+fn what_libtorch_refuses_is_told_in_its_words() {
+    let _ =
+        convolution(&values([1, 3, 8, 8], false), &values([4, 5, 3, 3], false), None, [1, 1, 1]);
+}
