@@ -5,6 +5,9 @@ each of several modes, and the fastest one is what Ferrite is held against. Ferr
 batches; PyTorch's are handed finished ones. Every figure is the median over rounds; memory is the peak of the process
 above what its libraries take. Everything runs on the CPU.
 
+The last part is no work of rounds: a sweep of the study's experiments, beside a script that carries them out with
+PyTorch. It needs `data/fer2013.csv` and takes minutes.
+
 The figures go to `target/bench.json`; parts that were not measured keep what stands there.
 """
 
@@ -57,6 +60,8 @@ def main() -> int:
     parser.add_argument("--mode", action="append", choices=MODES, help="only this mode of PyTorch; may be repeated (default: all that this processor has)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: 5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each side (default: all cores)")
+    parser.add_argument("--study-images", type=int, default=2000, help="faces of the study's sweep (default: 2000)")
+    parser.add_argument("--study-epochs", type=int, default=10, help="epochs of each of its experiments, at most (default: 10)")
     arguments = parser.parse_args()
     arguments.mode = arguments.mode or modes_of_processor()
     arguments.backbone = arguments.backbone or STUDY
@@ -231,6 +236,13 @@ def bookkeeping(arguments: argparse.Namespace, figures: Dict) -> None:
     print(f"\nevents and checkpoints: {100 * figures['bookkeeping_share']:.1f} % of {passed:.0f} s of training")
 
 
+def study(arguments: argparse.Namespace, figures: Dict) -> None:
+    # It loads PyTorch, which the other parts leave to their processes.
+    import study_sweep
+
+    study_sweep.measure(arguments, figures)
+
+
 PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
     "networks": networks,
     "frozen_stage": frozen_stage,
@@ -238,6 +250,7 @@ PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
     "csv": csv,
     "noop": noop,
     "bookkeeping": bookkeeping,
+    "study": study,
 }
 
 
