@@ -13,7 +13,6 @@
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,8 +23,8 @@ namespace {
 // Bytes of windows that are written before they are multiplied: they stay in the cache.
 constexpr int64_t kWindowBytes = 4 << 20;
 
-// Positions that a product of bfloat16 has at least: its sums are rounded once for so many.
-constexpr int64_t kFewestPositions = 2048;
+// Positions that a product of bfloat16 has at least, where there are so many: its sums are rounded once.
+constexpr int64_t kFewestPositions = 1024;
 
 // Input channels from which on the product wins over oneDNN's kernel: on AVX2, and with AVX-512 for windows of
 // one position.
@@ -102,16 +101,20 @@ at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int6
     const int64_t bytes = height * width * window * x.element_size();
     const bool exact = x.scalar_type() == at::kFloat;
     const int64_t fewest = exact ? 1 : (kFewestPositions + height * width - 1) / (height * width);
-    const int64_t at_once = std::min(images, std::max(fewest, kWindowBytes / bytes));
+    const int64_t parts = std::max<int64_t>(1, images / std::max(fewest, kWindowBytes / bytes));
+    const int64_t at_once = (images + parts - 1) / parts;
     at::Tensor windows = at::empty({at_once * height * width, window}, x.options());
-    product = at::zeros({out, window}, x.options().dtype(at::kFloat));
     for (int64_t first = 0; first < images; first += at_once) {
       const int64_t last = std::min(images, first + at_once), count = (last - first) * height * width;
       for_type_of(x, [&](auto value) {
         write_windows(x, first, last, kernel, geometry, height, width, changed<decltype(value)>(windows));
       });
       const at::Tensor part = rows.narrow(0, first * height * width, count).t(), seen = windows.narrow(0, 0, count);
-      exact ? product.addmm_(part, seen) : product.add_(part.mm(seen));
+      if (first == 0) {
+        product = part.mm(seen).to(at::kFloat);
+      } else {
+        exact ? product.addmm_(part, seen) : product.add_(part.mm(seen));
+      }
     }
   }
   return product.to(at::kFloat).view({out, kernel, kernel, channels}).permute({0, 3, 1, 2});
