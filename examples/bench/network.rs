@@ -14,7 +14,7 @@ use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
 use ferrite::torch::{self, Device};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
-use ferrite::train::images::{Features, Images, Split, compute_features};
+use ferrite::train::images::{Augmented, Features, Images, Split, compute_features};
 use ferrite::train::optimizer::{Adam, Optimizer};
 use serde::Deserialize;
 use serde_json::json;
@@ -159,13 +159,11 @@ pub(crate) fn pipeline(setup: &Setup) -> Result<()> {
         "flip = 0.5\nrotation = 10\nshift = 0.1\nzoom = 0.1\nbrightness = [0.8, 1.2]",
     )?;
     let rows = setup.rows();
-    for round in 0.. {
+    for epoch in 1.. {
         let began = Instant::now();
+        let changes = Augmented { augment: &augment, seed: 0, epoch };
         for batch in rows.chunks(setup.batch) {
-            let changes: Vec<_> = batch.iter().map(|row| augment.draw(0, round, *row)).collect();
-            torch::without_gradients(|| {
-                network.scale_pixels(images.changed(batch, &augment, &changes))
-            });
+            torch::without_gradients(|| network.scale_pixels(images.seen(batch, Some(changes))));
         }
         let images_per_second = rows.len() as f64 / began.elapsed().as_secs_f64();
         if !done(json!({ "images_per_second": images_per_second })) {

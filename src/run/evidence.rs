@@ -9,7 +9,7 @@ use crate::event::Augmentation;
 use crate::torch;
 use crate::torch::tensor::to_floats;
 use crate::train::Stage;
-use crate::train::images::{Images, Split};
+use crate::train::images::{Augmented, Images, Split};
 
 /// Columns of the sheet: images. Its first row is unchanged, the others show epochs.
 const COLUMNS: usize = 12;
@@ -33,24 +33,22 @@ pub(super) fn augmentation(
     seed: u64,
     (images, train): (&Images<'_>, &Split<'_>),
 ) -> Shown {
-    let draw = |epoch: usize, rows: &[u32]| -> Vec<_> {
-        rows.iter().map(|row| augment.draw(seed, epoch, *row)).collect()
-    };
+    let of_epoch = |epoch| Augmented { augment, seed, epoch };
     let first = &train.rows[..train.rows.len().min(MEASURED)];
     let (plain, changed) = torch::without_gradients(|| {
-        let changed = images.changed(first, augment, &draw(1, first));
+        let changed = images.seen(first, Some(of_epoch(1)));
         (to_floats(images.plain(first)), to_floats(changed))
     });
     let difference: f64 = plain.iter().zip(&changed).map(|(a, b)| f64::from((a - b).abs())).sum();
     let measured = Augmentation {
         stage: stage.name.clone(),
         images: train.rows.len(),
-        changed: shares(&draw(1, train.rows)),
+        changed: shares(&of_epoch(1).draw(train.rows)),
         mean_difference: difference / plain.len().max(1) as f64,
     };
     let shown = &train.rows[..train.rows.len().min(COLUMNS)];
     let rows = torch::without_gradients(|| {
-        let changed = (1..=EPOCHS).map(|epoch| images.changed(shown, augment, &draw(epoch, shown)));
+        let changed = (1..=EPOCHS).map(|epoch| images.seen(shown, Some(of_epoch(epoch))));
         std::iter::once(images.plain(shown)).chain(changed).map(Tiles::new).collect::<Vec<_>>()
     });
     Shown { measured, sheet: sheet(&rows) }

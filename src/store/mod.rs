@@ -128,7 +128,7 @@ pub fn is_locked(path: &Path) -> bool {
 /// [`Error::File`], e.g. when the disk is full; the old file is then still there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole_by(path, |temporary| {
-        fs_err::write(temporary, bytes).map_err(Error::file("cannot write", path))
+        std::fs::write(temporary, bytes).map_err(Error::file("cannot write", path))
     })
 }
 

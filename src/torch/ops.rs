@@ -22,6 +22,13 @@ pub struct ConvShape {
     pub groups: usize,
 }
 
+impl ConvShape {
+    /// Stride, padding and groups as LibTorch counts.
+    fn geometry(self) -> [i64; 3] {
+        [self.stride, self.padding, self.groups].map(|it| it as i64)
+    }
+}
+
 /// A maximum pooling's geometry.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolShape {
@@ -79,9 +86,8 @@ pub fn conv2d(
 ) -> Tensor<4> {
     let weight = parameters.view(slots.weight);
     let bias = slots.bias.map(|it| parameters.view(it));
-    let geometry = [shape.stride, shape.padding, shape.groups].map(|it| it as i64);
     map(x, |x| match parameters.device() {
-        Device::Cpu => native::convolution(x, weight, bias, geometry),
+        Device::Cpu => native::convolution(x, weight, bias, shape.geometry()),
         Device::Cuda(_) => convolve(x, weight, bias, shape),
     })
 }
@@ -98,20 +104,15 @@ pub fn conv2d_and_activate(
     (norm, activation): (Option<(NormSlots, f64)>, Activation),
 ) -> Tensor<4> {
     let (weight, bias) = folded(parameters, slots, norm);
-    let geometry = [shape.stride, shape.padding, shape.groups].map(|it| it as i64);
-    map(x, |x| match parameters.device() {
-        Device::Cpu => {
-            native::convolution_and_activation(x, (&weight, &bias), geometry, activation.bounds())
-        }
+    match parameters.device() {
+        Device::Cpu => map(x, |x| {
+            let (both, bounds) = ((&weight, &bias), activation.bounds());
+            native::convolution_and_activation(x, both, shape.geometry(), bounds)
+        }),
         Device::Cuda(_) => {
-            let mut out = convolve(x, &weight, Some(&bias), shape);
-            match activation {
-                Activation::None => out,
-                Activation::Relu => out.relu_(),
-                Activation::Relu6 => out.relu6_(),
-            }
+            activate(map(x, |x| convolve(x, &weight, Some(&bias), shape)), activation)
         }
-    })
+    }
 }
 
 /// Weight and bias of a convolution and the batch norm behind it.
@@ -139,15 +140,8 @@ fn convolve(
     shape: ConvShape,
 ) -> tch::Tensor {
     let (weight, bias) = (weight.to_kind(x.kind()), bias.map(|it| it.to_kind(x.kind())));
-    let (stride, padding) = (shape.stride as i64, shape.padding as i64);
-    x.conv2d(
-        &weight,
-        bias.as_ref(),
-        [stride, stride],
-        [padding, padding],
-        [1, 1],
-        shape.groups as i64,
-    )
+    let [stride, padding, groups] = shape.geometry();
+    x.conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], groups)
 }
 
 /// Batch norm over the channels, the second dimension, in one LibTorch call.
@@ -224,10 +218,14 @@ pub fn norm_and_activate(
         Some(other) => add(other, normed),
         None => normed,
     };
+    activate(sum, activation)
+}
+
+fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
-        Activation::None => sum,
-        Activation::Relu => relu(sum),
-        Activation::Relu6 => relu6(sum),
+        Activation::None => x,
+        Activation::Relu => relu(x),
+        Activation::Relu6 => relu6(x),
     }
 }
 

@@ -41,9 +41,9 @@ impl<'a> Images<'a> {
     ///
     /// - output: `[rows, channels, size, size]`
     pub fn seen(&self, rows: &[u32], changes: Option<Augmented<'_>>) -> Tensor<4> {
-        let Some(Augmented { augment, seed, epoch }) = changes else { return self.plain(rows) };
-        let changes: Vec<_> = rows.iter().map(|row| augment.draw(seed, epoch, *row)).collect();
-        self.changed(rows, augment, &changes)
+        let Some(changes) = changes else { return self.plain(rows) };
+        let (images, drawn) = (self.table.images(rows), changes.draw(rows));
+        changes.augment.apply(images, &drawn, self.size, self.pixels.mean)
     }
 
     /// Images as they are, at the network's size, gray levels 0-255.
@@ -51,13 +51,6 @@ impl<'a> Images<'a> {
     /// - output: `[rows, channels, size, size]`
     pub fn plain(&self, rows: &[u32]) -> Tensor<4> {
         picture::resize(self.table.images(rows), self.size)
-    }
-
-    /// Images after their changes.
-    ///
-    /// - output: `[rows, channels, size, size]`
-    pub fn changed(&self, rows: &[u32], augment: &Augment, changes: &[Change]) -> Tensor<4> {
-        augment.apply(self.table.images(rows), changes, self.size, self.pixels.mean)
     }
 
     /// How many classes there are.
@@ -109,6 +102,13 @@ pub struct Augmented<'a> {
     pub seed: u64,
     /// The epoch, from 1 on.
     pub epoch: usize,
+}
+
+impl Augmented<'_> {
+    /// What happens to each of `rows`.
+    pub fn draw(&self, rows: &[u32]) -> Vec<Change> {
+        rows.iter().map(|row| self.augment.draw(self.seed, self.epoch, *row)).collect()
+    }
 }
 
 /// The output of a frozen prefix for each image of a split, in the split's order, or for several views of each.

@@ -22,6 +22,8 @@ mod resume;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod small;
+#[cfg(test)]
 mod study;
 #[cfg(test)]
 mod techniques;

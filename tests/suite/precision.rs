@@ -1,12 +1,10 @@
 //! Networks that compute in bfloat16.
 
 use ferrite::data::augment::Augment;
-use ferrite::data::dataset;
-use ferrite::data::decode::decode;
 use ferrite::event::{Deaf, Epoch};
-use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
-use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
+use ferrite::model::{Model, PrecisionSetting};
 use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::precision::{Precision, has_bfloat16};
@@ -15,27 +13,16 @@ use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::{Place, SMALL};
+use crate::small::{faces, network};
 
 /// Two epochs of a whole network that computes in `precision`.
 fn train(precision: Precision) -> Vec<Epoch> {
     torch::start(1);
     let device = Device::Cpu;
-    let folder = tempfile::tempdir().unwrap();
-    let data = toml::from_str("image_size = 32\nsource.synthetic.faces = 60").unwrap();
-    decode(&data, folder.path(), &|_, _| {}).unwrap();
-    let dataset = dataset::open(&data, folder.path()).unwrap();
-    let images = Images::new(&dataset, data.image_size, device);
+    let dataset = faces(60);
+    let images = Images::new(&dataset, 32, device);
     let model = Model::default();
-    let plan = Plan {
-        model: &model,
-        input: Input::default(),
-        frozen_norm: FrozenNorm::Inference,
-        image_size: data.image_size,
-        classes: dataset.classes.len(),
-        seed: 0,
-        precision,
-    };
-    let mut network = Network::new(&plan, device);
+    let mut network = network(&model, &dataset, 32, precision);
     network.train(&resolve(&model, &"all".into()).unwrap());
     let stage = Stage { epochs: 2, batch_size: 24, ..Stage::default() };
     let job = Job {

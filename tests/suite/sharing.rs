@@ -1,12 +1,10 @@
 //! Work that is done once: stages that experiments share, and frozen layers that run once per image.
 
 use ferrite::data::augment::Augment;
-use ferrite::data::dataset;
-use ferrite::data::decode::decode;
 use ferrite::event::{Deaf, Epoch};
-use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::Model;
+use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
-use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::precision::Precision;
@@ -15,6 +13,7 @@ use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
 
 use crate::place::{Place, SMALL};
+use crate::small::{faces, network};
 
 #[test]
 fn a_stage_that_two_experiments_share_is_trained_once() {
@@ -37,22 +36,10 @@ fn a_stage_that_two_experiments_share_is_trained_once() {
 fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     torch::start(1);
     let device = Device::Cpu;
-    let folder = tempfile::tempdir().unwrap();
-    let data = toml::from_str("image_size = 48\nsource.synthetic.faces = 80").unwrap();
-    decode(&data, folder.path(), &|_, _| {}).unwrap();
-    let dataset = dataset::open(&data, folder.path()).unwrap();
-    let images = Images::new(&dataset, data.image_size, device);
+    let dataset = faces(80);
+    let images = Images::new(&dataset, 48, device);
     let model = Model::default();
-    let plan = Plan {
-        model: &model,
-        input: Input::default(),
-        frozen_norm: FrozenNorm::Inference,
-        image_size: data.image_size,
-        classes: dataset.classes.len(),
-        seed: 0,
-        precision: Precision::F32,
-    };
-    let mut network = Network::new(&plan, device);
+    let mut network = network(&model, &dataset, 48, Precision::F32);
     network.train(&resolve(&model, &trainable.into()).unwrap());
     let blocks = network.frozen_blocks();
     assert!(blocks > 10, "{trainable} leaves {blocks} blocks frozen");

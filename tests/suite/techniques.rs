@@ -1,13 +1,11 @@
 //! Every technique of a stage acts: what it changes is measured, and the log tells it.
 
 use ferrite::data::augment::Augment;
-use ferrite::data::dataset;
-use ferrite::data::decode::decode;
 use ferrite::event::acts::Acts;
 use ferrite::event::{Deaf, Epoch, FINAL};
-use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
-use ferrite::model::{FrozenNorm, Head, Input, Model};
+use ferrite::model::{Head, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::parameters::Slot;
@@ -17,6 +15,7 @@ use ferrite::train::fit::{Job, Outside, Trained, fit};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::Place;
+use crate::small::{faces, network};
 
 /// What a stage of two epochs did, and the weights it left.
 struct Told {
@@ -49,10 +48,7 @@ impl Told {
 fn train(settings: &str) -> Told {
     torch::start(1);
     let device = Device::Cpu;
-    let folder = tempfile::tempdir().unwrap();
-    let data = toml::from_str("image_size = 32\nsource.synthetic.faces = 140").unwrap();
-    decode(&data, folder.path(), &|_, _| {}).unwrap();
-    let dataset = dataset::open(&data, folder.path()).unwrap();
+    let dataset = faces(140);
     let images = Images::new(&dataset, 32, device);
     let mut seen = [0; 7];
     let common = |row: &&u32| {
@@ -63,16 +59,7 @@ fn train(settings: &str) -> Told {
     let rows: Vec<u32> = dataset.train.iter().filter(common).copied().collect();
     let head = Head { layers: vec![8], ..Head::default() };
     let model = Model { head, ..Model::default() };
-    let plan = Plan {
-        model: &model,
-        input: Input::default(),
-        frozen_norm: FrozenNorm::Inference,
-        image_size: 32,
-        classes: dataset.classes.len(),
-        seed: 0,
-        precision: Precision::F32,
-    };
-    let mut network = Network::new(&plan, device);
+    let mut network = network(&model, &dataset, 32, Precision::F32);
     network.train(&resolve(&model, &Trainable::default()).unwrap());
     let stage: Stage = toml::from_str(&format!("epochs = 2\nbatch_size = 8\n{settings}")).unwrap();
     assert_eq!(stage.check(), []);

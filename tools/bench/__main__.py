@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import sides
 
@@ -197,12 +197,17 @@ epochs = 1
 """
 
 
+def sweep_of(folder: str, text: str) -> Tuple[List[str], Path]:
+    """The command that sweeps the experiment `text`, and the folder of its runs."""
+    experiment, runs = Path(folder) / "experiment.toml", Path(folder) / "runs"
+    experiment.write_text(text)
+    return [str(FERRITE.resolve()), "sweep", str(experiment), "--runs", str(runs), "--quiet"], runs
+
+
 def noop(arguments: argparse.Namespace, figures: Dict) -> None:
     """A sweep of a hundred trials that are all finished."""
     with tempfile.TemporaryDirectory() as folder:
-        experiment = Path(folder) / "tiny.toml"
-        experiment.write_text(TINY.format(seeds=", ".join(map(str, range(100)))))
-        command = [str(FERRITE.resolve()), "sweep", str(experiment), "--runs", str(Path(folder) / "runs"), "--quiet"]
+        command, _ = sweep_of(folder, TINY.format(seeds=", ".join(map(str, range(100)))))
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = []
         for _ in range(max(arguments.rounds, 5)):
@@ -225,11 +230,9 @@ epochs = 8
 def bookkeeping(arguments: argparse.Namespace, figures: Dict) -> None:
     """What a run's events and checkpoints take of its training: the time between the epochs."""
     with tempfile.TemporaryDirectory() as folder:
-        experiment, runs = Path(folder) / "longer.toml", Path(folder) / "runs"
-        experiment.write_text(LONGER)
-        command = [str(FERRITE.resolve()), "sweep", str(experiment), "--runs", str(runs), "--quiet"]
+        command, runs = sweep_of(folder, LONGER)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        lines = next(runs.glob("longer/*/events.jsonl")).read_text().splitlines()
+        lines = next(runs.glob("*/*/events.jsonl")).read_text().splitlines()
     events = [json.loads(it) for it in lines]
     epochs = [it for it in events if it["event"] == "epoch-ended"]
     trained = sum(it["seconds"] for it in epochs)

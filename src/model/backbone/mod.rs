@@ -39,15 +39,6 @@ macro_rules! backbones {
                 match self { $(Self::$variant => $build(builder)),+ }
             }
 
-            /// What it is faster in on a processor with instructions for bfloat16 (docs/benchmarks.md).
-            pub fn best_precision_with_bfloat16(self) -> Precision {
-                match self {
-                    // Its depthwise convolutions gain nothing from them.
-                    Self::MobileNetV2 => Precision::F32,
-                    _ => Precision::Bf16,
-                }
-            }
-
             /// The weights that are published for it.
             pub fn published(self) -> &'static [Published] {
                 match self { $(Self::$variant => $published),+ }
@@ -72,6 +63,17 @@ backbones! {
     /// Xception as timm's `legacy_xception`, whose weights are Keras's: 20.8 million parameters, 2048
     /// features.
     Xception = "xception" => xception::build, xception::PUBLISHED;
+}
+
+impl Backbone {
+    /// What it is faster in on a processor with instructions for bfloat16 (docs/benchmarks.md).
+    pub fn best_precision_with_bfloat16(self) -> Precision {
+        match self {
+            // Its depthwise convolutions gain nothing from them.
+            Self::MobileNetV2 => Precision::F32,
+            _ => Precision::Bf16,
+        }
+    }
 }
 
 /// A backbone's blocks, in forward order.

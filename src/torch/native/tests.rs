@@ -43,6 +43,16 @@ fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).set_requires_grad(x.requires_grad())
 }
 
+/// LibTorch's own convolution.
+fn plain_convolution(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    [stride, padding, groups]: [i64; 3],
+) -> Tensor {
+    x.conv2d(weight, bias, [stride; 2], [padding; 2], [1; 2], groups)
+}
+
 /// Checks a convolution and all its gradients against LibTorch's own, for `images` images of
 /// `channels[0]` channels and `side` pixels.
 #[track_caller]
@@ -58,7 +68,7 @@ fn check_convolution(
     for bias in [None, Some(vector(output, true))] {
         let bias = bias.as_ref();
         let ours = convolution(&x, &weight, bias, [stride, padding, groups]);
-        let theirs = x.conv2d(&weight, bias, [stride, stride], [padding, padding], [1, 1], groups);
+        let theirs = plain_convolution(&x, &weight, bias, [stride, padding, groups]);
         same("output", &ours, &theirs);
         let leaves: Vec<&Tensor> = [Some(&x), Some(&weight), bias].into_iter().flatten().collect();
         let shares = ours.randn_like();
@@ -85,14 +95,8 @@ fn check_rounded_convolution(
     assert_eq!(ours.kind(), Kind::BFloat16);
     let [exact_x, exact_weight, exact_bias] = [&x, &rounded(&weight), &rounded(&bias)]
         .map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
-    let theirs = exact_x.conv2d(
-        &exact_weight,
-        Some(&exact_bias),
-        [stride, stride],
-        [padding, padding],
-        [1, 1],
-        groups,
-    );
+    let theirs =
+        plain_convolution(&exact_x, &exact_weight, Some(&exact_bias), [stride, padding, groups]);
     near("output", &ours, &theirs, ROUNDING);
     let shares = rounded(&ours.randn_like());
     let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
@@ -147,14 +151,7 @@ fn a_convolution_with_its_activation_is_both_one_after_the_other() {
                 assert_eq!(ours.kind(), kind);
                 let [x, weight, bias] = [&x, &weight.to_kind(kind), &bias.to_kind(kind)]
                     .map(|it| it.to_kind(Kind::Float));
-                let plain = x.conv2d(
-                    &weight,
-                    Some(&bias),
-                    [stride, stride],
-                    [padding, padding],
-                    [1, 1],
-                    groups,
-                );
+                let plain = plain_convolution(&x, &weight, Some(&bias), shape);
                 near("output", &ours, &plain.clamp(low, high), limit);
             }
         }
