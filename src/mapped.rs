@@ -2,9 +2,30 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::Deref;
 use std::path::Path;
 
 use memmap2::Mmap;
+
+/// Bytes that nobody changes: on the heap, or a file's, read as they are looked at.
+#[derive(Debug)]
+pub enum Bytes {
+    /// On the heap.
+    Heap(Vec<u8>),
+    /// Of a file.
+    File(Mmap),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::File(bytes) => bytes,
+        }
+    }
+}
 
 /// The content of the file at `path`, read as it is looked at.
 ///

@@ -9,6 +9,7 @@ use crate::config::Experiment;
 use crate::data::photo::{self, Photo};
 use crate::error::{Error, Result};
 use crate::model::network::{Network, Plan};
+use crate::model::trainable::resolve;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::store::Store;
@@ -82,9 +83,15 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
         seed: 0,
-        precision: settings.model.precision(device),
+        precisions: settings.model.precisions(device),
     };
     let mut network = Network::new(&plan, device);
+    // What the run trained last computes as it did there.
+    let last = settings.stages.last().map(|it| resolve(&settings.model, &it.trainable));
+    if let Some(Ok(trained)) = last {
+        network.train(&trained);
+        network.rest();
+    }
     weights::load(&mut network, &path, Part::Whole)?;
     Ok(Model {
         classes: dataset.classes.clone(),

@@ -1,10 +1,11 @@
 //! The scheduler: trials that are not finished, in worker processes, a few at a time.
 //!
-//! A worker is `ferrite run` on the trial's folder: a crash or a kill costs one epoch of one trial. Its
+//! A worker is `ferrite-engine run` on the trial's folder: a crash or a kill costs one epoch of one trial. Its
 //! standard output is the run's events as JSON lines; its standard input is a lifeline: when it closes,
 //! because this process is gone, the worker stops.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::store::{Store, write_whole};
 /// How a sweep is carried out.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The program that carries out a trial.
+    pub engine: PathBuf,
     /// Workers at once.
     pub jobs: usize,
     /// CPU threads of each worker.
@@ -238,8 +241,8 @@ impl Sweep<'_> {
         fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
         let path = folder.join(files::TRIAL);
         write_whole(&path, trial.to_toml().as_bytes())?;
-        let program = std::env::current_exe().map_err(Error::file("cannot find", "ferrite"))?;
-        let mut child = Command::new(&program)
+        let program = &self.settings.engine;
+        let mut child = Command::new(program)
             .arg("run")
             .arg(&path)
             .args(["--events", "--device", &self.settings.device])
@@ -252,7 +255,7 @@ impl Sweep<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(Error::file("cannot start", &program))?;
+            .map_err(Error::file("cannot start", program))?;
         let lines = child.stdout.take().map(BufReader::new);
         let sender = self.sender.clone();
         std::thread::spawn(move || {

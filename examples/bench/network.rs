@@ -135,7 +135,7 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         let began = Instant::now();
         let blocks = network.frozen_blocks();
         let bytes = compute_features(&network, &images, (&rows, None), blocks, &mut |_| true)?;
-        let features = Features::new(&bytes, blocks, Device::Cpu);
+        let features = Features::new(bytes, blocks, Device::Cpu);
         let job = job(&stage, (&images, &augment), (&rows, Some(features)));
         let outside =
             &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
@@ -191,7 +191,7 @@ fn network(setup: &Setup, faces: &Dataset) -> Network {
         image_size: setup.size,
         classes: faces.classes.len(),
         seed: 0,
-        precision: model.precision(Device::Cpu),
+        precisions: model.precisions(Device::Cpu),
     };
     Network::new(&plan, Device::Cpu)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use ferrite::event::acts::Acts;
 use ferrite::event::{Epoch, Scores};
+use ferrite::mapped::Bytes;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::weights::{self, Part};
@@ -14,6 +15,7 @@ use ferrite::torch::average::Average;
 use ferrite::torch::clip::{Clipper, Limit};
 use ferrite::torch::loss::{Labels, Objective};
 use ferrite::torch::picture;
+use ferrite::torch::precision::Precision;
 use ferrite::torch::tensor::{Table, to_scalar};
 use ferrite::torch::update::Optimizer;
 use ferrite::torch::{self, Device};
@@ -55,8 +57,8 @@ pub(crate) fn load(
     (input, frozen_norm): (Input, FrozenNorm),
     [image_size, classes]: [usize; 2],
 ) -> Result<Network> {
-    let precision = model.precision(Device::Cpu);
-    let plan = Plan { model, input, frozen_norm, image_size, classes, seed: 0, precision };
+    let precisions = model.precisions(Device::Cpu);
+    let plan = Plan { model, input, frozen_norm, image_size, classes, seed: 0, precisions };
     let mut network = Network::new(&plan, Device::Cpu);
     weights::load(&mut network, weights, Part::Whole)?;
     Ok(network)
@@ -75,7 +77,8 @@ impl Rows {
         let Ok(features) = input.tensor("features") else {
             return Ok(Self::Images(images(input, "images")?, image_size));
         };
-        let table = Table::of_float_bytes(features.data(), features.shape(), Device::Cpu);
+        let bytes = Bytes::Heap(features.data().to_vec());
+        let table = Table::of_numbers(bytes, Precision::F32, features.shape(), Device::Cpu);
         Ok(Self::Features(table))
     }
 

@@ -3,7 +3,7 @@
 use ferrite::data::augment::{Augment, Change, Window};
 use ferrite::model::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
-use ferrite::torch::precision::Precision;
+use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::torch::{Device, picture};
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
@@ -103,7 +103,7 @@ pub(crate) fn scale(images: &SafeTensors<'_>, input: Input) -> Result<Output> {
         image_size: 32,
         classes: 2,
         seed: 0,
-        precision: Precision::F32,
+        precisions: Precisions::both(Precision::F32),
     };
     let network = Network::new(&plan, Device::Cpu);
     let mut output = Output::default();

@@ -7,9 +7,11 @@ use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
 use ferrite::event::{Deaf, Epoch};
+use ferrite::mapped::Bytes;
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, GaussianNoise, Head, Input, Model};
+use ferrite::torch::precision::Precision;
 use ferrite::torch::tensor::Table;
 use ferrite::torch::{self, Device, ops};
 use ferrite::train::Stage;
@@ -70,7 +72,8 @@ pub(crate) fn add_noise(
     let mut output = Output::default();
     output.numbers("strength", &strength);
     output.tensor("pixels", ops::add_noise_to_channels(x.clone(), strength) - x);
-    let table = Table::of_float_bytes(features.data(), features.shape(), Device::Cpu);
+    let bytes = Bytes::Heap(features.data().to_vec());
+    let table = Table::of_numbers(bytes, Precision::F32, features.shape(), Device::Cpu);
     let rows: Vec<u32> = (0..features.shape()[0] as u32).collect();
     let noise = NoiseStd { input: [0.0; 3], features: noise.std };
     output.tensor("trained", network.train_on_features(table.features(&rows), noise));
@@ -121,7 +124,7 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
         let blocks = network.frozen_blocks();
         let features = || compute_features(&network, &images, (rows, None), blocks, &mut |_| true);
         let bytes = (prefix == Prefix::Once).then(features).transpose()?;
-        let features = bytes.map(|it| Features::new(&it, blocks, Device::Cpu));
+        let features = bytes.map(|it| Features::new(it, blocks, Device::Cpu));
         Ok(Split { rows, features })
     };
     let job = Job {

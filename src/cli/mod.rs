@@ -1,6 +1,7 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
 mod data;
+pub mod engine;
 mod interrupt;
 mod new;
 mod plan;
@@ -18,10 +19,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::data::{DataCommand, data_command};
+use crate::cli::engine::become_engine;
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
-use crate::cli::predict::{PredictArguments, predict_command};
-use crate::cli::run::{RunArguments, run_command};
+use crate::cli::predict::PredictArguments;
+use crate::cli::run::RunArguments;
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
@@ -62,6 +64,12 @@ enum Command {
     Data(DataCommand),
     /// Print the reference manual of experiment files
     Docs,
+    /// Print where a name of a device leads, as JSON
+    #[command(hide = true)]
+    Device {
+        /// `auto`, `cpu`, `cuda` or `cuda:N`
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -73,20 +81,21 @@ pub(super) struct Place {
 
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
+    ended(match Cli::parse().command {
         Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
-        Command::Run(arguments) => run_command(&arguments),
-        Command::Predict(arguments) => predict_command(&arguments),
         Command::Report(place) => report_command(&place),
         Command::Status(place) => status_command(&place),
         Command::Weights(command) => weights_command(&command),
         Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
-    };
+        Command::Run(_) | Command::Predict(_) | Command::Device { .. } => become_engine(),
+    })
+}
+
+fn ended(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use crate::cli::engine;
 use crate::cli::interrupt::{interrupted, listen_for_interrupts};
 use crate::cli::plan::{Detail, show_plan};
 use crate::cli::print;
@@ -17,7 +18,6 @@ use crate::store::Store;
 use crate::sweep;
 use crate::sweep::{Said, Settings, Standing, standing};
 use crate::torch;
-use crate::torch::Device;
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {
@@ -48,7 +48,6 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     if arguments.dry_run {
         return show_plan(&arguments.selection, Detail::Steps);
     }
-    let device = Device::named(&arguments.device)?;
     let written = experiments(&arguments.selection)?;
     let store = Store::open(&arguments.selection.place.runs)?;
     let trials = plan::trials(&written, &Disk { store: &store })?;
@@ -60,11 +59,15 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         Standing::Interrupted | Standing::New => true,
     });
     let unfinished: Vec<_> = unfinished.collect();
-    let jobs = arguments.jobs.map_or_else(|| best_jobs(device, unfinished.len()), usize::from);
+    // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
+    let asked = &arguments.device;
+    let device = if unfinished.is_empty() { asked.clone() } else { engine::device(asked)? };
+    let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
     let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
     prepare(unfinished.into_iter(), arguments.quiet)?;
-    let device = device.to_string();
-    let settings = Settings { jobs, threads, device, retry, fail_fast: arguments.fail_fast };
+    let engine = engine::engine()?;
+    let settings =
+        Settings { engine, jobs, threads, device, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();
     let said = &mut |it: Said<'_>| {
         if let Said::Planned(todo @ 1..) = it {
@@ -92,14 +95,12 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
 /// On a processor one thread a trial loses nothing to threads that wait for each other: two trials on a core
 /// each train 1.1 to 1.4 times as many images as one on two cores (docs/benchmarks.md). On a GPU, which one
 /// training fills better, nothing of the kind is known.
-fn best_jobs(device: Device, todo: usize) -> usize {
+fn best_jobs(device: &str, todo: usize) -> usize {
     /// What a trial may need beside the data set: the largest networks at the study's batch and image size.
     const BYTES_PER_TRIAL: u64 = 2 << 30;
-    match device {
-        Device::Cpu => {
-            let fitting = torch::available_memory().map_or(1, |it| it / BYTES_PER_TRIAL) as usize;
-            torch::cores().min(fitting).min(todo).max(1)
-        }
-        Device::Cuda(_) => 1,
+    if device != "cpu" {
+        return 1;
     }
+    let fitting = torch::available_memory().map_or(1, |it| it / BYTES_PER_TRIAL) as usize;
+    torch::cores().min(fitting).min(todo).max(1)
 }

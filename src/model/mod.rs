@@ -20,7 +20,7 @@ use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
 use crate::torch::Device;
-use crate::torch::precision::{Precision, has_bfloat16};
+use crate::torch::precision::{Precision, Precisions, has_bfloat16};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -43,8 +43,8 @@ pub struct Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionSetting {
-    /// bfloat16 where this backbone is faster with it: on GPUs that have it, and on processors with
-    /// AVX512-BF16. 32-bit floats elsewhere. Finished work stays finished on a machine that would
+    /// bfloat16 where it is faster: on GPUs that have it, and on processors with AVX512-BF16, but for the layers
+    /// of MobileNetV2 that train. 32-bit floats elsewhere. Finished work stays finished on a machine that would
     /// choose otherwise.
     #[default]
     Auto,
@@ -212,14 +212,14 @@ impl Model {
     }
 
     /// What the backbone computes in on `device`.
-    pub fn precision(&self, device: Device) -> Precision {
+    pub fn precisions(&self, device: Device) -> Precisions {
         match self.precision {
-            PrecisionSetting::Bf16 => Precision::Bf16,
+            PrecisionSetting::Bf16 => Precisions::both(Precision::Bf16),
             PrecisionSetting::Auto if has_bfloat16(device) => match device {
-                Device::Cpu => self.backbone.best_precision_with_bfloat16(),
-                Device::Cuda(_) => Precision::Bf16,
+                Device::Cpu => self.backbone.best_with_bfloat16(),
+                Device::Cuda(_) => Precisions::both(Precision::Bf16),
             },
-            PrecisionSetting::F32 | PrecisionSetting::Auto => Precision::F32,
+            PrecisionSetting::F32 | PrecisionSetting::Auto => Precisions::both(Precision::F32),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
 use crate::torch::Device;
 use crate::torch::ops;
 use crate::torch::parameters::{Parameters, Slot};
-use crate::torch::precision::Precision;
+use crate::torch::precision::Precisions;
 use crate::torch::tensor::from_floats;
 
 /// Everything that decides a network's shape and first values.
@@ -33,7 +33,7 @@ pub struct Plan<'a> {
     /// Decides the first values of what is not loaded.
     pub seed: u64,
     /// What the backbone computes in.
-    pub precision: Precision,
+    pub precisions: Precisions,
 }
 
 /// A network with its numbers.
@@ -44,7 +44,7 @@ pub struct Network {
     input_norm: Option<Norm>,
     input: Input,
     frozen_norm: FrozenNorm,
-    precision: Precision,
+    precisions: Precisions,
     /// The numbers.
     pub parameters: Parameters,
     /// Where the head's slots begin.
@@ -78,7 +78,7 @@ impl Network {
             input_norm,
             input: plan.input,
             frozen_norm: plan.frozen_norm,
-            precision: plan.precision,
+            precisions: plan.precisions,
             parameters: Parameters::new(builder.specs, plan.seed, device),
             head_from,
         }
@@ -92,13 +92,12 @@ impl Network {
         self.frozen_blocks = trained.frozen_blocks;
     }
 
-    /// From now on nothing trains, and every value can be set.
+    /// From now on nothing trains, and every value can be set. What trained last still computes as it did then.
     pub fn rest(&mut self) {
         self.parameters.train(Vec::new());
-        self.frozen_blocks = self.backbone.blocks.len();
     }
 
-    /// Blocks that lie wholly before what trains.
+    /// Blocks that lie wholly before what trains, or trained last.
     pub fn frozen_blocks(&self) -> usize {
         self.frozen_blocks
     }
@@ -210,10 +209,15 @@ impl Network {
     }
 
     fn run_blocks(&self, x: Tensor<4>, range: std::ops::Range<usize>, pass: Pass<'_>) -> Tensor<4> {
-        let blocks = &self.backbone.blocks[range];
-        // Pooled features, which no block follows, stay as they are.
-        let x = if blocks.is_empty() { x } else { self.precision.of(x) };
-        blocks.iter().fold(x, |x, block| forward_all(&block.layers, x, pass))
+        let cut = self.frozen_blocks.clamp(range.start, range.end);
+        let Precisions { frozen, trained } = self.precisions;
+        let parts = [(range.start..cut, frozen), (cut..range.end, trained)];
+        parts.into_iter().fold(x, |x, (range, precision)| {
+            let blocks = &self.backbone.blocks[range];
+            // Pooled features, which no block follows, stay as they are.
+            let x = if blocks.is_empty() { x } else { precision.of(x) };
+            blocks.iter().fold(x, |x, block| forward_all(&block.layers, x, pass))
+        })
     }
 
     fn pass(&self, training: bool, records: bool) -> Pass<'_> {

@@ -9,11 +9,14 @@ use crate::data::augment::Augment;
 use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
 use crate::event::{Features as FeaturesEvent, Kind as Event, Sink};
+use crate::mapped;
+use crate::mapped::Bytes;
 use crate::model::FrozenNorm;
 use crate::model::network::Network;
 use crate::plan::Kind;
 use crate::run::{Runner, waiting};
 use crate::store::{clear, write_whole};
+use crate::torch::precision::Precision;
 use crate::train::Stage;
 use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_features};
 
@@ -33,7 +36,7 @@ impl Runner<'_> {
         (split, rows): (&str, &[u32]),
     ) -> Result<Features> {
         let bytes = self.feature_bytes(stage, network, images, (split, rows, None))?;
-        Ok(Features::new(&bytes, network.frozen_blocks(), self.device))
+        Ok(Features::new(bytes, network.frozen_blocks(), self.device))
     }
 
     /// The same for the training images: as they are, or as many augmented `views` of them, which are those of
@@ -57,8 +60,8 @@ impl Runner<'_> {
             let bytes =
                 self.feature_bytes(stage, network, images, (&split, rows, Some(changes)))?;
             features = Some(match features {
-                Some(others) => others.with_view(&bytes, self.device),
-                None => Features::new(&bytes, network.frozen_blocks(), self.device),
+                Some(others) => others.with_view(bytes, self.device),
+                None => Features::new(bytes, network.frozen_blocks(), self.device),
             });
         }
         Ok(features.expect("there is at least one view"))
@@ -107,6 +110,7 @@ fn view_key(Augmented { augment, seed, epoch }: Augmented<'_>) -> String {
     hex(&Sha256::digest(text))[..16].to_owned()
 }
 
+/// The features in `folder`. Their size tells their precision, which is that of the machine that wrote them.
 fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
     let damaged = |path: &Path| Error::Damaged {
         path: path.to_owned(),
@@ -117,7 +121,10 @@ fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
     let shape = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
     let shape: [usize; 4] = serde_json::from_slice(&shape).map_err(|_| damaged(&path))?;
     let path = folder.join("features.bin");
-    let bytes = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-    let whole = shape[0] == images && bytes.len() == 4 * shape.iter().product::<usize>();
-    if whole { Ok(FeatureBytes { bytes, shape }) } else { Err(damaged(&path)) }
+    let bytes = mapped::map(&path).map_err(Error::file("cannot read", &path))?;
+    let numbers: usize = shape.iter().product();
+    let of_size = |it: &Precision| it.bytes() * numbers == bytes.len() && shape[0] == images;
+    let precision = [Precision::F32, Precision::Bf16].into_iter().find(of_size);
+    let precision = precision.ok_or_else(|| damaged(&path))?;
+    Ok(FeatureBytes { bytes: Bytes::File(bytes), precision, shape })
 }

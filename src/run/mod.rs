@@ -88,15 +88,15 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let environment = environment::describe(context.device, context.threads);
     folder.write(files::ENVIRONMENT, environment.as_bytes())?;
     let mut log = Log { folder, listener: context.listener };
-    let precision = trial.settings.model.precision(context.device);
+    let precisions = trial.settings.model.precisions(context.device);
     log.emit(Event::RunStarted(Start {
         format: FORMAT,
         ferrite: env!("CARGO_PKG_VERSION").into(),
         key: trial.key.clone(),
         device: context.device.to_string(),
         threads: context.threads,
-        precision: precision.name().into(),
-        imitated: precision == Precision::Bf16 && !has_bfloat16(context.device),
+        precision: precisions.to_string(),
+        imitated: precisions.include(Precision::Bf16) && !has_bfloat16(context.device),
         resumed,
     }))?;
     let (store, device) = (context.store, context.device);
@@ -195,7 +195,7 @@ impl Runner<'_> {
             image_size: settings.data.image_size,
             classes: dataset.classes.len(),
             seed: self.trial.seed,
-            precision: settings.model.precision(self.device),
+            precisions: settings.model.precisions(self.device),
         };
         let mut network = Network::new(&plan, self.device);
         let summary = summarize(&settings.model, plan.image_size, plan.classes);

@@ -6,7 +6,9 @@ use burn::backend::libtorch::{LibTorch, TchTensor};
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::mapped::Bytes;
 use crate::torch::Device;
+use crate::torch::precision::Precision;
 
 /// The LibTorch tensor inside `x`, with no copy.
 pub(super) fn open<const D: usize>(x: Tensor<D>) -> tch::Tensor {
@@ -89,6 +91,8 @@ pub fn to_scalar(x: Tensor<1>) -> f64 {
 #[derive(Debug)]
 pub struct Table {
     rows: tch::Tensor,
+    /// What `rows` lie in, if that is not theirs.
+    _memory: Option<Bytes>,
 }
 
 impl Table {
@@ -96,14 +100,33 @@ impl Table {
     pub fn of_bytes(pixels: &[u8], shape: [usize; 4], device: Device) -> Self {
         let shape = shape.map(|it| it as i64);
         let rows = tch::Tensor::from_data_size(pixels, &shape, Kind::Uint8).to(device.torch());
-        Self { rows }
+        Self { rows, _memory: None }
     }
 
-    /// A table of `f32` rows from little-endian `bytes`: `[rows, …]`.
-    pub fn of_float_bytes(bytes: &[u8], shape: &[usize], device: Device) -> Self {
+    /// A table of rows of numbers, `[rows, …]`, from their little-endian bytes, which on a processor stay where
+    /// they lie.
+    #[expect(unsafe_code, reason = "a tensor of memory that is not its own")]
+    pub fn of_numbers(bytes: Bytes, precision: Precision, shape: &[usize], device: Device) -> Self {
+        let count: usize = shape.iter().product();
+        assert_eq!(
+            bytes.len(),
+            count * precision.bytes(),
+            "as many bytes as {shape:?} has numbers"
+        );
         let shape: Vec<i64> = shape.iter().map(|it| *it as i64).collect();
-        let rows = tch::Tensor::from_data_size(bytes, &shape, Kind::Float).to(device.torch());
-        Self { rows }
+        let aligned = bytes.as_ptr().align_offset(precision.bytes()) == 0;
+        if device != Device::Cpu || !aligned || bytes.is_empty() {
+            let rows = tch::Tensor::from_data_size(&bytes, &shape, precision.kind());
+            return Self { rows: rows.to(device.torch()), _memory: None };
+        }
+        // SAFETY: the memory holds `count` numbers, as was just asserted. The table keeps it as long as the tensor,
+        // which it never gives away and never writes to.
+        let rows = unsafe {
+            let strides = strides_of(&shape);
+            let host = tch::Device::Cpu;
+            tch::Tensor::from_blob(bytes.as_ptr(), &shape, &strides, precision.kind(), host)
+        };
+        Self { rows, _memory: Some(bytes) }
     }
 
     /// Images as floats 0-255.
@@ -125,9 +148,24 @@ impl Table {
     }
 }
 
-/// The values of `x` as little-endian bytes, height by height, width by width, channels last.
-pub fn to_channels_last_bytes(x: Tensor<4>) -> Vec<u8> {
-    bytes_of(&read_floats(&open(x).permute([0, 2, 3, 1])))
+/// Elements from one place to the next along each dimension of a row-major `shape`.
+fn strides_of(shape: &[i64]) -> Vec<i64> {
+    (1..=shape.len()).map(|it| shape[it..].iter().product()).collect()
+}
+
+/// The values of `x` as little-endian bytes, height by height, width by width, channels last; and what each is.
+pub fn to_channels_last_bytes(x: Tensor<4>) -> (Vec<u8>, Precision) {
+    let x = open(x).permute([0, 2, 3, 1]).to_device(tch::Device::Cpu).contiguous();
+    let precision = Precision::of_numbers(&x);
+    match precision {
+        Precision::F32 => (bytes_of(&read_floats(&x)), precision),
+        Precision::Bf16 => {
+            let mut values = vec![0_i16; x.numel()];
+            // tch reads no bfloat16.
+            x.view_dtype(Kind::Int16).copy_data(&mut values, x.numel());
+            (values.iter().flat_map(|it| it.to_le_bytes()).collect(), precision)
+        }
+    }
 }
 
 /// Values as little-endian bytes, as files hold them.

@@ -6,12 +6,14 @@ use crate::data::augment::{Augment, Change};
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Scores, Signal};
+use crate::mapped::Bytes;
 use crate::model::network::Network;
 use crate::torch;
 use crate::torch::Device;
 use crate::torch::loss::{self, Labels, Tally};
 use crate::torch::ops;
 use crate::torch::picture;
+use crate::torch::precision::Precision;
 use crate::torch::tensor::{Table, to_channels_last_bytes};
 
 /// Images that run through a network at once where no gradient is needed.
@@ -119,23 +121,25 @@ pub struct Features {
     pub blocks: usize,
 }
 
-/// Bytes of features and their shape `[images, h, w, channels]`: what a cache keeps.
-#[derive(Debug, Clone, PartialEq)]
+/// Features as a cache keeps them.
+#[derive(Debug)]
 pub struct FeatureBytes {
-    /// Little-endian floats, channels last.
-    pub bytes: Vec<u8>,
+    /// Little-endian numbers, channels last.
+    pub bytes: Bytes,
+    /// What they are.
+    pub precision: Precision,
     /// Images, height, width, channels.
     pub shape: [usize; 4],
 }
 
 impl Features {
     /// Features behind `blocks` blocks, from their bytes.
-    pub fn new(features: &FeatureBytes, blocks: usize, device: Device) -> Self {
+    pub fn new(features: FeatureBytes, blocks: usize, device: Device) -> Self {
         Self { views: vec![features.table(device)], blocks }
     }
 
     /// The same with another view of each image, which the epochs take in turn.
-    pub fn with_view(mut self, features: &FeatureBytes, device: Device) -> Self {
+    pub fn with_view(mut self, features: FeatureBytes, device: Device) -> Self {
         self.views.push(features.table(device));
         self
     }
@@ -156,8 +160,8 @@ impl Features {
 }
 
 impl FeatureBytes {
-    fn table(&self, device: Device) -> Table {
-        Table::of_float_bytes(&self.bytes, &self.shape, device)
+    fn table(self, device: Device) -> Table {
+        Table::of_numbers(self.bytes, self.precision, &self.shape, device)
     }
 }
 
@@ -173,21 +177,24 @@ pub fn compute_features(
     go_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<FeatureBytes> {
     let mut bytes = Vec::new();
-    let mut position = [1, 1, 1];
+    let (mut position, mut precision) = ([1, 1, 1], Precision::F32);
     for (index, batch) in rows.chunks(INFERENCE_BATCH).enumerate() {
         torch::without_gradients(|| {
             let x = network.scale_pixels(images.seen(batch, changes));
             let x = network.frozen_prefix(x, blocks);
             let [_, channels, height, width] = x.dims();
             position = [height, width, channels];
-            bytes.extend(to_channels_last_bytes(x));
+            let (of_batch, each) = to_channels_last_bytes(x);
+            bytes.extend(of_batch);
+            precision = each;
         });
         if !go_on(index * INFERENCE_BATCH + batch.len()) {
             return Err(Error::Interrupted);
         }
     }
     let [height, width, channels] = position;
-    Ok(FeatureBytes { bytes, shape: [rows.len(), height, width, channels] })
+    let shape = [rows.len(), height, width, channels];
+    Ok(FeatureBytes { bytes: Bytes::Heap(bytes), precision, shape })
 }
 
 /// A split of a data set, with the features of its images if they are at hand.

@@ -153,7 +153,7 @@ mod tests {
     use crate::model::trainable::resolve;
     use crate::model::{FrozenNorm, Input, Model};
     use crate::torch::Device;
-    use crate::torch::precision::Precision;
+    use crate::torch::precision::{Precision, Precisions};
     use crate::torch::tensor::{from_floats, to_floats};
     use crate::train::images::{Features, compute_features};
 
@@ -175,7 +175,7 @@ mod tests {
             image_size: SIZE,
             classes: dataset.classes.len(),
             seed: 3,
-            precision: Precision::F32,
+            precisions: Precisions::both(Precision::F32),
         };
         Network::new(&plan, Device::Cpu)
     }
@@ -249,7 +249,7 @@ mod tests {
         let blocks = network.frozen_blocks();
         let bytes =
             compute_features(&network, &images, (&SAMPLE, None), blocks, &mut |_| true).unwrap();
-        let features = Some(Features::new(&bytes, blocks, Device::Cpu));
+        let features = Some(Features::new(bytes, blocks, Device::Cpu));
         let cached = Split { rows: &SAMPLE, features };
         let with_features = judged(&cached, &network, &images, Views::Flip);
         assert_eq!(with_features.probabilities, flip.probabilities);

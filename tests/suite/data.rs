@@ -7,7 +7,7 @@ use ferrite::model::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch;
 use ferrite::torch::Device;
-use ferrite::torch::precision::Precision;
+use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::Place;
@@ -163,7 +163,7 @@ fn the_loss_of_a_distribution_is_the_cross_entropy_to_it() {
         image_size: 32,
         classes: dataset.classes.len(),
         seed: 1,
-        precision: Precision::F32,
+        precisions: Precisions::both(Precision::F32),
     };
     let network = Network::new(&plan, Device::Cpu);
     let images = Images::new(&dataset, 32, Device::Cpu);

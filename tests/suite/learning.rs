@@ -12,7 +12,7 @@ use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
 use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::loss::{Labels, cross_entropy};
-use ferrite::torch::precision::Precision;
+use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::torch::tensor::from_floats;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
@@ -39,7 +39,7 @@ fn network(backbone: Backbone, pool: Pool, size: usize) -> Network {
         image_size: size,
         classes: CLASSES,
         seed: 1,
-        precision: Precision::F32,
+        precisions: Precisions::both(Precision::F32),
     };
     Network::new(&plan, Device::Cpu)
 }

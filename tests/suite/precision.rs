@@ -7,7 +7,8 @@ use ferrite::model::trainable::resolve;
 use ferrite::model::{Model, PrecisionSetting};
 use ferrite::torch;
 use ferrite::torch::Device;
-use ferrite::torch::precision::{Precision, has_bfloat16};
+use ferrite::torch::precision::{Precision, Precisions, has_bfloat16};
+use ferrite::torch::tensor::to_floats;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Images, Split};
@@ -22,7 +23,7 @@ fn train(precision: Precision) -> Vec<Epoch> {
     let dataset = faces(60);
     let images = Images::new(&dataset, 32, device);
     let model = Model::default();
-    let mut network = network(&model, &dataset, 32, precision);
+    let mut network = network(&model, &dataset, 32, Precisions::both(precision));
     network.train(&resolve(&model, &"all".into()).unwrap());
     let stage = Stage { epochs: 2, batch_size: 24, ..Stage::default() };
     let job = Job {
@@ -50,6 +51,32 @@ fn losses_in_bfloat16_are_those_of_32_bits_but_for_rounding() {
 }
 
 #[test]
+fn the_frozen_and_the_trained_part_compute_each_in_its_own_precision() {
+    torch::start(1);
+    let (dataset, model) = (faces(60), Model::default());
+    let images = Images::new(&dataset, 32, Device::Cpu);
+    let of = |frozen, trained| {
+        let mut network = network(&model, &dataset, 32, Precisions { frozen, trained });
+        network.train(&resolve(&model, &"features.14".into()).unwrap());
+        network
+    };
+    let (exact, rounded) = (Precision::F32, Precision::Bf16);
+    let [mixed, both, none] = [of(rounded, exact), of(rounded, rounded), of(exact, exact)];
+    let blocks = mixed.frozen_blocks();
+    torch::without_gradients(|| {
+        let x = mixed.scale_pixels(images.plain(&[0, 1, 2, 3]));
+        let prefix = mixed.frozen_prefix(x.clone(), blocks);
+        let floats = |x: &_| to_floats(exact.of(Clone::clone(x)));
+        assert_eq!(floats(&prefix), floats(&both.frozen_prefix(x.clone(), blocks)));
+        assert_ne!(floats(&prefix), floats(&none.frozen_prefix(x.clone(), blocks)));
+        let whole = to_floats(mixed.infer(x, 0));
+        assert_eq!(whole, to_floats(mixed.infer(prefix.clone(), blocks)));
+        assert_eq!(whole, to_floats(none.infer(exact.of(prefix.clone()), blocks)));
+        assert_ne!(whole, to_floats(both.infer(prefix, blocks)));
+    });
+}
+
+#[test]
 fn a_run_says_what_it_computed_in_and_only_a_precision_that_was_asked_for_makes_it_another() {
     let with = |precision: &str| format!("{SMALL}\n[model]\nprecision = \"{precision}\"\n");
     let experiments = [("plain", SMALL.to_owned()), ("auto", with("auto")), ("bf16", with("bf16"))];
@@ -58,7 +85,8 @@ fn a_run_says_what_it_computed_in_and_only_a_precision_that_was_asked_for_makes_
     place.sweep_well();
     assert_eq!(place.steps("stage").len(), 2, "`auto` is what there is without it");
     let start = |name| place.run(name).facts.start.unwrap();
-    assert_eq!((start("plain").precision.as_str(), start("plain").imitated), ("f32", false));
+    let best = Model::default().precisions(Device::Cpu).to_string();
+    assert_eq!((start("plain").precision, start("plain").imitated), (best, false));
     let asked = start("bf16");
     assert_eq!((asked.precision.as_str(), asked.imitated), ("bf16", !has_bfloat16(Device::Cpu)));
 }
@@ -68,7 +96,7 @@ fn auto_is_bfloat16_only_where_there_are_instructions_for_it() {
     for backbone in ferrite::model::backbone::Backbone::ALL {
         let model = Model { backbone: *backbone, ..Model::default() };
         assert_eq!(model.precision, PrecisionSetting::Auto);
-        let chosen = model.precision(Device::Cpu);
-        assert!(chosen == Precision::F32 || has_bfloat16(Device::Cpu), "{}", backbone.name());
+        let rounds = model.precisions(Device::Cpu).include(Precision::Bf16);
+        assert_eq!(rounds, has_bfloat16(Device::Cpu), "{}", backbone.name());
     }
 }

@@ -7,7 +7,7 @@ use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
 use ferrite::torch;
 use ferrite::torch::Device;
-use ferrite::torch::precision::Precision;
+use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
@@ -39,7 +39,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     let dataset = faces(80);
     let images = Images::new(&dataset, 48, device);
     let model = Model::default();
-    let mut network = network(&model, &dataset, 48, Precision::F32);
+    let mut network = network(&model, &dataset, 48, Precisions::both(Precision::F32));
     network.train(&resolve(&model, &trainable.into()).unwrap());
     let blocks = network.frozen_blocks();
     assert!(blocks > 10, "{trainable} leaves {blocks} blocks frozen");
@@ -47,7 +47,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
         let features = || {
             let bytes =
                 compute_features(&network, &images, (rows, None), blocks, &mut |_| true).unwrap();
-            Features::new(&bytes, blocks, device)
+            Features::new(bytes, blocks, device)
         };
         Split { rows, features: cached.then(features) }
     };

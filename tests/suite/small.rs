@@ -5,7 +5,7 @@ use ferrite::data::decode::decode;
 use ferrite::model::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch::Device;
-use ferrite::torch::precision::Precision;
+use ferrite::torch::precision::Precisions;
 
 /// As many synthetic faces.
 pub(crate) fn faces(count: usize) -> Dataset {
@@ -20,7 +20,7 @@ pub(crate) fn network(
     model: &Model,
     faces: &Dataset,
     size: usize,
-    precision: Precision,
+    precisions: Precisions,
 ) -> Network {
     let plan = Plan {
         model,
@@ -29,7 +29,7 @@ pub(crate) fn network(
         image_size: size,
         classes: faces.classes.len(),
         seed: 0,
-        precision,
+        precisions,
     };
     Network::new(&plan, Device::Cpu)
 }

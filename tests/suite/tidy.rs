@@ -14,12 +14,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mapped", &[]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
-    ("torch", &["error", "random"]),
+    ("torch", &["error", "mapped", "random"]),
     // Layer 2: images; networks. They do not know each other.
     ("data", &["error", "event", "mapped", "random", "torch"]),
     ("model", &["error", "event", "mapped", "torch"]),
     // Layer 3: training.
-    ("train", &["error", "event", "random", "torch", "data", "model"]),
+    ("train", &["error", "event", "mapped", "random", "torch", "data", "model"]),
     // Layer 4: the tables together.
     ("config", &["error", "data", "model", "train"]),
     // Layer 5: what is to be done; folders and files of others. They do not know each other.
@@ -29,7 +29,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 6: one trial; many of them; pages. They do not know each other.
     (
         "run",
-        &["error", "event", "random", "torch", "data", "model", "train", "plan", "store", "fetch"],
+        &[
+            "error", "event", "mapped", "random", "torch", "data", "model", "train", "plan",
+            "store", "fetch",
+        ],
     ),
     ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
     ("sweep", &["error", "event", "plan", "store"]),
@@ -45,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("lib", &[]),
     ("main", &[]),
+    ("bin", &[]),
 ];
 
 /// Who may name Burn's tensors. Everyone else passes on what these give.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::backbone::published::Published;
 use crate::model::keras::KerasLayer;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::precision::Precision;
+use crate::torch::precision::{Precision, Precisions};
 
 /// Names every backbone once: its variant, what a user writes, what builds it, and its published weights.
 macro_rules! backbones {
@@ -67,11 +67,11 @@ backbones! {
 
 impl Backbone {
     /// What it is faster in on a processor with instructions for bfloat16 (docs/benchmarks.md).
-    pub fn best_precision_with_bfloat16(self) -> Precision {
+    pub fn best_with_bfloat16(self) -> Precisions {
         match self {
-            // Its depthwise convolutions gain nothing from them.
-            Self::MobileNetV2 => Precision::F32,
-            _ => Precision::Bf16,
+            // The gradients of its depthwise convolutions are slower with them.
+            Self::MobileNetV2 => Precisions { frozen: Precision::Bf16, trained: Precision::F32 },
+            _ => Precisions::both(Precision::Bf16),
         }
     }
 }

@@ -6,7 +6,7 @@
 // product does there (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of
 // the output's gradient and the windows of the input.
 
-#include "shared.h"
+#include "tiled.h"
 
 #include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace ferrite {
 namespace {
@@ -31,12 +32,10 @@ constexpr int64_t kFewestPositions = 1024;
 constexpr int64_t kFewestChannels = 16;
 constexpr int64_t kFewestChannelsOfAvx512 = 128;
 
+constexpr double kEndless = std::numeric_limits<double>::infinity();
+
 // Positions of an output image up to which it wins with AVX-512, whatever the window.
 constexpr int64_t kSmallImage = 64;
-
-struct Geometry {
-  int64_t stride, padding, groups;
-};
 
 bool multiplies(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& gradient, Geometry geometry) {
   static const bool avx2 = at::get_cpu_capability() == "AVX2";
@@ -120,45 +119,6 @@ at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int6
   return product.to(at::kFloat).view({out, kernel, kernel, channels}).permute({0, 3, 1, 2});
 }
 
-struct Convolution : torch::autograd::Function<Convolution> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups) {
-    const at::Tensor kernels = weight.to(x.scalar_type());
-    const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
-    context->save_for_backward({x, kernels});
-    context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value()};
-    return at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, groups);
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
-    const auto numbers = context->saved_data["numbers"].toIntVector();
-    const Geometry geometry{numbers[0], numbers[1], numbers[2]};
-    const at::Tensor gradient = gradients[0].contiguous(kLast);
-    const bool product = context->needs_input_grad(1) && multiplies(x, weight, gradient, geometry);
-    const bool of_biases = numbers[3] && context->needs_input_grad(2);
-    // Asked for the bias's gradient, oneDNN takes the weights' as well.
-    const std::array<bool, 3> rest{context->needs_input_grad(0), context->needs_input_grad(1) && !product,
-                                   of_biases && !product};
-    at::Tensor of_x, of_weight, of_bias;
-    if (rest[0] || rest[1] || rest[2]) {
-      const std::vector<int64_t> bias_sizes{weight.size(0)};
-      const int64_t stride = geometry.stride, padding = geometry.padding;
-      std::tie(of_x, of_weight, of_bias) =
-          at::convolution_backward(gradient, x, weight, at::IntArrayRef(bias_sizes), {stride, stride},
-                                   {padding, padding}, {1, 1}, false, {0, 0}, geometry.groups, rest);
-    }
-    if (product) {
-      of_weight = weight_gradient(gradient, x.contiguous(kLast), weight.size(2), geometry);
-      of_bias = of_biases ? rows_of(gradient).sum(0, false, at::kFloat) : of_bias;
-    }
-    const auto full = [](const at::Tensor& it) { return it.defined() ? it.to(at::kFloat) : it; };
-    return {of_x, full(of_weight), full(of_bias), at::Tensor(), at::Tensor(), at::Tensor()};
-  }
-};
-
 // oneDNN's convolution with an activation at its end, which PyTorch's compiler calls; nothing where LibTorch was
 // built without oneDNN.
 using WithActivation = at::Tensor(const at::Tensor&, const at::Tensor&, const MaybeTensor&, at::IntArrayRef padding,
@@ -171,25 +131,87 @@ std::optional<c10::TypedOperatorHandle<WithActivation>> with_activation() {
   return found ? std::optional(found->typed<WithActivation>()) : std::nullopt;
 }
 
-at::Tensor convolve_and_bound(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                              Geometry geometry, double low, double high) {
+int64_t out_positions(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
+  const auto side = [&](int64_t of) { return (x.size(of) + 2 * geometry.padding - weight.size(of)) / geometry.stride + 1; };
+  return side(2) * side(3);
+}
+
+// min(max(convolution + bias, low), high) in the type of `x`; `tiles` says whether the matrix unit takes it.
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry, bool tiles,
+                    double low, double high) {
+  if (tiles && tiled::wins(weight, out_positions(x, weight, geometry))) {
+    return tiled::forward(x, weight, bias, geometry, low, high);
+  }
   static const auto operation = with_activation();
-  const at::Tensor kernels = weight.to(x.scalar_type()), shift = bias.to(x.scalar_type());
+  const at::Tensor kernels = weight.to(x.scalar_type());
+  const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
   const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
-  if (!operation) {
+  const bool from_below = std::isfinite(low), from_above = std::isfinite(high);
+  if (!operation || !(from_below || from_above)) {
     const at::Tensor out = at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false,
                                            {0, 0}, groups);
-    return out.clamp_(low, high);
+    return from_below || from_above ? out.clamp_(low, high) : out;
   }
-  const bool from_below = std::isfinite(low), from_above = std::isfinite(high);
   c10::List<std::optional<at::Scalar>> bounds;
   if (from_above) {
     bounds.push_back(at::Scalar(low));
     bounds.push_back(at::Scalar(high));
   }
   return operation->call(x, kernels, shift, {padding, padding}, {stride, stride}, {1, 1}, groups,
-                         from_above ? "hardtanh" : from_below ? "relu" : "none", bounds, "");
+                         from_above ? "hardtanh" : "relu", bounds, "");
 }
+
+struct Convolution : torch::autograd::Function<Convolution> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups) {
+    const Geometry geometry{stride, padding, groups};
+    const bool tiles = tiled::takes(x, weight, geometry);
+    const at::Tensor kernels = tiles ? weight : weight.to(x.scalar_type());
+    context->save_for_backward({x, kernels});
+    context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value(), tiles};
+    return convolve(x, kernels, bias, geometry, tiles, -kEndless, kEndless);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const auto numbers = context->saved_data["numbers"].toIntVector();
+    const Geometry geometry{numbers[0], numbers[1], numbers[2]};
+    const bool has_bias = numbers[3], tiles = numbers[4];
+    const at::Tensor gradient = gradients[0].contiguous(kLast);
+    const int64_t positions = gradient.size(2) * gradient.size(3), kernel = weight.size(2);
+    const bool of_input = context->needs_input_grad(0), of_weights = context->needs_input_grad(1);
+    const bool of_biases = has_bias && context->needs_input_grad(2);
+    at::Tensor of_x, of_weight, of_bias;
+    if (of_input && tiles && tiled::takes_input_gradient(weight, geometry) && tiled::wins(weight, positions)) {
+      of_x = tiled::input_gradient(gradient, weight, geometry, x.size(2), x.size(3));
+    }
+    if (of_weights && tiles && tiled::wins_weight_gradient(weight, positions)) {
+      of_weight = tiled::weight_gradient(gradient, x, kernel, geometry);
+    } else if (of_weights && !tiles && multiplies(x, weight, gradient, geometry)) {
+      of_weight = weight_gradient(gradient, x.contiguous(kLast), kernel, geometry);
+    }
+    if (of_biases && of_weight.defined()) {
+      of_bias = rows_of(gradient).sum(0, false, at::kFloat);
+    }
+    // Asked for the bias's gradient, oneDNN takes the weights' as well.
+    const std::array<bool, 3> rest{of_input && !of_x.defined(), of_weights && !of_weight.defined(),
+                                   of_biases && !of_bias.defined()};
+    if (rest[0] || rest[1] || rest[2]) {
+      const std::vector<int64_t> bias_sizes{weight.size(0)};
+      const int64_t stride = geometry.stride, padding = geometry.padding;
+      const auto [input, weights, biases] = at::convolution_backward(
+          gradient, x, weight.to(x.scalar_type()), at::IntArrayRef(bias_sizes), {stride, stride}, {padding, padding},
+          {1, 1}, false, {0, 0}, geometry.groups, rest);
+      of_x = rest[0] ? input : of_x;
+      of_weight = rest[1] ? weights : of_weight;
+      of_bias = rest[2] ? biases : of_bias;
+    }
+    const auto full = [](const at::Tensor& it) { return it.defined() ? it.to(at::kFloat) : it; };
+    return {of_x, full(of_weight), full(of_bias), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
 
 }  // namespace
 }  // namespace ferrite
@@ -198,7 +220,8 @@ extern "C" at::Tensor* ferrite_convolution_and_activation(const at::Tensor* x, c
                                                           const at::Tensor* bias, int64_t stride, int64_t padding,
                                                           int64_t groups, double low, double high, char** error) {
   return ferrite::caught(error, [&] {
-    return ferrite::convolve_and_bound(*x, *weight, *bias, {stride, padding, groups}, low, high);
+    const ferrite::Geometry geometry{stride, padding, groups};
+    return ferrite::convolve(*x, *weight, *bias, geometry, ferrite::tiled::takes(*x, *weight, geometry), low, high);
   });
 }
 

@@ -116,6 +116,16 @@ fn convolutions_of_bfloat16_are_right_but_for_rounding() {
     // Several products for one gradient, and one.
     check_rounded_convolution(80, [32, 48], 7, [3, 1, 1, 1]);
     check_rounded_convolution(5, [16, 16], 8, [3, 2, 1, 1]);
+    // In several parts: of the positions, of the windows, of the input's channels, of the output's. Channels that
+    // fill no tile, and more images than a block of rows.
+    check_rounded_convolution(70, [40, 72], 3, [3, 1, 1, 1]);
+    check_rounded_convolution(2, [160, 24], 4, [5, 1, 2, 1]);
+    check_rounded_convolution(3, [1100, 40], 2, [1, 1, 0, 1]);
+    check_rounded_convolution(3, [24, 600], 3, [1, 1, 0, 1]);
+    check_rounded_convolution(2, [256, 520], 6, [3, 1, 1, 1]);
+    check_rounded_convolution(40, [48, 64], 7, [3, 2, 1, 1]);
+    check_rounded_convolution(40, [48, 64], 7, [1, 2, 0, 1]);
+    check_rounded_convolution(5, [32, 32], 5, [3, 1, 0, 1]);
     // Left to LibTorch.
     check_rounded_convolution(2, [16, 16], 12, [3, 1, 1, 1]);
     check_rounded_convolution(4, [3, 16], 12, [3, 2, 1, 1]);

@@ -1,0 +1,91 @@
+//! The two programs: `ferrite`, and beside it `ferrite-engine`, which alone needs LibTorch.
+//!
+//! Loading LibTorch takes a third of a second. What only plans, lists and reports does not wait for it: nothing that
+//! [`main`](crate::cli::main) reaches calls LibTorch, and link-time optimisation of the release build leaves it out.
+//! The engine is started where something is computed.
+
+use std::path::PathBuf;
+use std::process::{Command as Process, ExitCode};
+
+use clap::Parser;
+
+use crate::cli::predict::predict_command;
+use crate::cli::run::run_command;
+use crate::cli::{Cli, Command, ended, print};
+use crate::error::{Error, Result};
+use crate::torch::Device;
+
+const NAME: &str = "ferrite-engine";
+
+/// How the engine answers for a device: its name, or what is wrong and what to do.
+type Answer = std::result::Result<String, (String, String)>;
+
+/// The engine, which lies beside this program.
+///
+/// # Errors
+/// [`Error::Usage`] if it does not.
+pub(super) fn engine() -> Result<PathBuf> {
+    let here = std::env::current_exe().map_err(Error::file("cannot find", "ferrite"))?;
+    let engine = here.with_file_name(NAME);
+    if engine.is_file() {
+        return Ok(engine);
+    }
+    Err(Error::Usage {
+        message: format!("`{}` is missing, which trains and predicts", engine.display()),
+        help: "`make build` builds both, and so does `cargo build`; keep them in one folder".into(),
+    })
+}
+
+/// Becomes the engine, with the arguments of this process.
+///
+/// # Errors
+/// [`Error::Usage`] or [`Error::File`] if it cannot be started. Else it does not return.
+pub(super) fn become_engine() -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let engine = engine()?;
+    let error = Process::new(&engine).args(std::env::args_os().skip(1)).exec();
+    Err(Error::file("cannot start", &engine)(error))
+}
+
+/// The device that `name` asks for, as the engine sees them: `cpu` or `cuda:N`.
+///
+/// # Errors
+/// [`Error::Usage`] as of [`Device::named`], or if there is no engine.
+pub(super) fn device(name: &str) -> Result<String> {
+    let engine = engine()?;
+    let told = Process::new(&engine).args(["device", name]).output();
+    let told = told.map_err(Error::file("cannot start", &engine))?;
+    let answer = serde_json::from_slice::<Answer>(&told.stdout).map_err(|_| Error::Usage {
+        message: format!("`{}` does not start: {}", engine.display(), told_in_short(&told.stderr)),
+        help: "build it again with `make build`".into(),
+    })?;
+    answer.map_err(|(message, help)| Error::Usage { message, help })
+}
+
+/// The last line of `stderr`: what the system's loader complains about.
+fn told_in_short(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines().last().unwrap_or("it says nothing").to_owned()
+}
+
+/// Runs the engine's command line and says how it ended.
+pub fn main() -> ExitCode {
+    ended(match Cli::parse().command {
+        Command::Run(arguments) => run_command(&arguments),
+        Command::Predict(arguments) => predict_command(&arguments),
+        Command::Device { name } => print(&answer(&name)),
+        _ => Err(Error::Usage {
+            message: format!("`{NAME}` only computes"),
+            help: "say `ferrite` instead, which calls it".into(),
+        }),
+    })
+}
+
+fn answer(name: &str) -> String {
+    let answer: Answer = match Device::named(name) {
+        Ok(device) => Ok(device.to_string()),
+        Err(Error::Usage { message, help }) => Err((message, help)),
+        Err(error) => Err((error.to_string(), String::new())),
+    };
+    serde_json::to_string(&answer).expect("plain JSON")
+}

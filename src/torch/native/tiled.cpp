@@ -1,0 +1,489 @@
+// A convolution is a product of the windows of the images and the weights. The windows are not written out: those of
+// 32 output positions are copied when they are multiplied, a part of their values at a time, so that this part
+// of the weights, the sums and the images stay in the second cache (Goto & van de Geijn 2008,
+// https://doi.org/10.1145/1356052.1356053, for the order of the loops).
+
+#include "tiled.h"
+
+#include "tiles.h"
+
+#include <ATen/Version.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace ferrite::tiled {
+namespace {
+
+using tiles::kBlock;
+using tiles::rounded_up;
+
+// Bytes of packed weights, of sums and of packed rows that are worked on at a time: together they fill the second cache.
+constexpr int64_t kWeightBytes = 512 << 10;
+constexpr int64_t kSumBytes = 768 << 10;
+
+// Values of a window that are multiplied at once, so that 32 such parts stay in the first cache.
+constexpr int64_t kMostDepth = 1024;
+
+// Output columns that are computed at a time.
+constexpr int64_t kMostColumns = 512;
+
+// Positions that a weight gradient adds up at a time, and its columns.
+constexpr int64_t kPositions = 512;
+constexpr int64_t kGradientColumns = 256;
+
+// Fewer channels fill no tile.
+constexpr int64_t kFewestChannels = 16;
+
+// Where these products win over oneDNN's kernels, which are made for large images (docs/benchmarks.md): always for images
+// of so few positions, for some more where a weight has many channels, and for the weight gradient of most.
+constexpr int64_t kTinyImage = 16;
+constexpr int64_t kSmallImage = 36;
+constexpr int64_t kManyChannels = 1 << 17;
+constexpr int64_t kMiddlingImage = 144;
+
+// Memory that begins at a cache line.
+template <typename Value>
+class Scratch {
+ public:
+  explicit Scratch(int64_t count)
+      : values_(static_cast<Value*>(std::aligned_alloc(64, rounded_up(count * sizeof(Value), 64))), std::free) {
+    TORCH_CHECK(values_, "out of memory: ", count * sizeof(Value), " bytes");
+  }
+  Value* operator+(int64_t offset) const {
+    return values_.get() + offset;
+  }
+
+ private:
+  std::unique_ptr<Value, void (*)(void*)> values_;
+};
+
+// Images with the channels last.
+struct Images {
+  const uint16_t* values;
+  int64_t count, height, width, channels;
+
+  explicit Images(const at::Tensor& x)
+      : values(values_of<uint16_t>(x)), count(x.size(0)), height(x.size(2)), width(x.size(3)), channels(x.size(1)) {}
+};
+
+// The windows of a convolution on some images, by output position.
+class Windows {
+ public:
+  const int64_t out_height, out_width;
+
+  Windows(const Images& images, int64_t kernel, int64_t stride, int64_t padding, int64_t out_height, int64_t out_width)
+      : out_height(out_height), out_width(out_width), images_(images), kernel_(kernel), stride_(stride), padding_(padding) {
+    for (int64_t offset = 0; offset < kernel * kernel; ++offset) {
+      steps_.push_back((offset / kernel * images.width + offset % kernel) * images.channels);
+    }
+  }
+
+  int64_t positions() const {
+    return images_.count * out_height * out_width;
+  }
+
+  // Calls `see(index, corner, row, column)` for `count` output positions from `first` on: where the window's
+  // first value would lie, and its place in the image.
+  template <typename See>
+  void each(int64_t first, int64_t count, See see) const {
+    int64_t image = first / (out_height * out_width), row = first / out_width % out_height, column = first % out_width;
+    for (int64_t index = 0; index < count; ++index) {
+      const int64_t top = row * stride_ - padding_, left = column * stride_ - padding_;
+      see(index, images_.values + ((image * images_.height + top) * images_.width + left) * images_.channels, top, left);
+      if (++column == out_width) {
+        column = 0;
+        if (++row == out_height) {
+          row = 0;
+          ++image;
+        }
+      }
+    }
+  }
+
+  // Whether a window at this place lies in the image as a whole.
+  bool inside(int64_t top, int64_t left) const {
+    return top >= 0 && left >= 0 && top + kernel_ <= images_.height && left + kernel_ <= images_.width;
+  }
+
+  // Whether its value at `offset` does.
+  bool inside(int64_t top, int64_t left, int64_t offset) const {
+    const int64_t row = top + offset / kernel_, column = left + offset % kernel_;
+    return row >= 0 && row < images_.height && column >= 0 && column < images_.width;
+  }
+
+  // From a window's first value to that at each offset.
+  const int64_t* steps() const {
+    return steps_.data();
+  }
+
+ private:
+  const Images& images_;
+  const int64_t kernel_, stride_, padding_;
+  std::vector<int64_t> steps_;
+};
+
+// A part of a window's values: some channels at some offsets.
+struct Part {
+  int64_t first_offset, offsets, first_channel, channels;
+
+  int64_t depth() const {
+    return offsets * rounded_up(channels);
+  }
+};
+
+// Windows in parts of which `columns` columns of packed weights fill the cache.
+std::vector<Part> parts_of(int64_t offsets, int64_t channels, int64_t columns) {
+  const int64_t fitting = kWeightBytes / (2 * columns) / kBlock * kBlock;
+  const int64_t most = std::clamp<int64_t>(fitting, kBlock, kMostDepth), deep = rounded_up(channels);
+  const int64_t at_once = std::max<int64_t>(1, most / deep);
+  const int64_t slices = (deep + most - 1) / most, slice = rounded_up((channels + slices - 1) / slices);
+  std::vector<Part> parts;
+  for (int64_t offset = 0; offset < offsets; offset += at_once) {
+    for (int64_t channel = 0; channel < channels; channel += slice) {
+      parts.push_back({offset, std::min(at_once, offsets - offset), channel, std::min(slice, channels - channel)});
+    }
+  }
+  return parts;
+}
+
+// Weights as right matrices, one for each part and for each strip of columns.
+struct Packed {
+  std::vector<Part> parts;
+  int64_t columns, strip, depth;
+  Scratch<uint16_t> values;
+
+  // Packs by `pack(part, offset, first column, to)`, which packs sixteen columns of one offset.
+  template <typename Pack>
+  Packed(int64_t offsets, int64_t channels, int64_t columns, Pack pack)
+      : parts(parts_of(offsets, channels, std::min(kMostColumns, rounded_up(columns)))),
+        columns(columns),
+        strip(std::min(kMostColumns, rounded_up(columns))),
+        depth(depth_of(parts)),
+        values(rounded_up(columns, strip) * depth) {
+    at::parallel_for(0, rounded_up(columns) / 16, 1, [&](int64_t from, int64_t to) {
+      for (int64_t group = from; group < to; ++group) {
+        const int64_t column = 16 * group, place = column / strip, within = column % strip;
+        int64_t before = 0;
+        for (const Part& part : parts) {
+          uint16_t* packed = values + (place * strip * depth + width(place) * before + within * part.depth());
+          for (int64_t offset = 0; offset < part.offsets; ++offset) {
+            pack(part, part.first_offset + offset, column, packed);
+            packed += 16 * rounded_up(part.channels);
+          }
+          before += part.depth();
+        }
+      }
+    });
+  }
+
+  int64_t strips() const {
+    return (columns + strip - 1) / strip;
+  }
+
+  // Columns of a strip, in whole blocks.
+  int64_t width(int64_t place) const {
+    return std::min(strip, rounded_up(columns) - place * strip);
+  }
+
+  // The right matrix of a strip and the part with `before` values before it.
+  const uint16_t* at(int64_t place, int64_t before) const {
+    return values + (place * strip * depth + width(place) * before);
+  }
+
+ private:
+  static int64_t depth_of(const std::vector<Part>& parts) {
+    int64_t depth = 0;
+    for (const Part& part : parts) {
+      depth += part.depth();
+    }
+    return depth;
+  }
+};
+
+// What becomes of the sums.
+struct Finish {
+  const float* bias;
+  float low, high;
+
+  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out`.
+  void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out) const {
+    const int64_t column = strip * weights.strip, columns = std::min(weights.strip, weights.columns - column);
+    tiles::finish(sums, width, bias ? bias + column : nullptr, low, high, rows, columns, out + column, weights.columns);
+  }
+};
+
+// Copies this part of the windows of `count` output positions from `first` on.
+void copy_windows(const Windows& windows, const Part& part, int64_t first, int64_t count, uint16_t* to, int64_t stride) {
+  const int64_t* steps = windows.steps();
+  windows.each(first, count, [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
+    uint16_t* values = to + index * stride;
+    const uint16_t* from = corner + part.first_channel;
+    if (windows.inside(top, left)) {
+      return tiles::copy_rows(from, steps + part.first_offset, part.offsets, part.channels, values);
+    }
+    for (int64_t offset = part.first_offset; offset < part.first_offset + part.offsets; ++offset) {
+      if (windows.inside(top, left, offset)) {
+        tiles::copy_rows(from, steps + offset, 1, part.channels, values);
+      } else {
+        tiles::clear_row(part.channels, values);
+      }
+      values += rounded_up(part.channels);
+    }
+  });
+}
+
+// Writes `out`, `[positions, columns]`.
+void convolve(const Windows& windows, const Packed& weights, Finish finish, uint16_t* out) {
+  const int64_t positions = windows.positions(), blocks = (positions + kBlock - 1) / kBlock;
+  int64_t deepest = 0;
+  for (const Part& part : weights.parts) {
+    deepest = std::max(deepest, part.depth());
+  }
+  // Where all values are multiplied at once, no sums wait for the next part.
+  const int64_t waiting = weights.parts.size() == 1 ? 1 : kSumBytes / (4 * kBlock * weights.strip);
+  const int64_t threads = at::get_num_threads(), fewest = (blocks + waiting - 1) / waiting;
+  const int64_t groups = std::min(blocks, rounded_up(fewest, threads)), together = (blocks + groups - 1) / groups;
+  at::parallel_for(0, groups * weights.strips(), 1, [&](int64_t from, int64_t to) {
+    const tiles::Unit unit;
+    const int64_t stride = deepest + tiles::kGap;
+    const Scratch<uint16_t> left(kBlock * stride);
+    const Scratch<float> sums(together * kBlock * weights.strip);
+    for (int64_t job = from; job < to; ++job) {
+      const int64_t strip = job / groups, width = weights.width(strip);
+      const int64_t first = job % groups * together, last = std::min(blocks, first + together);
+      int64_t before = 0;
+      for (const Part& part : weights.parts) {
+        for (int64_t block = first; block < last; ++block) {
+          const int64_t count = std::min(kBlock, positions - block * kBlock);
+          copy_windows(windows, part, block * kBlock, count, left + 0, stride);
+          tiles::product(left + 0, stride, weights.at(strip, before), sums + (block - first) * kBlock * width,
+                         part.depth(), width, before > 0, count <= 16);
+        }
+        before += part.depth();
+      }
+      const int64_t rows = std::min(positions, last * kBlock) - first * kBlock;
+      finish.write(sums + 0, width, rows, weights, strip, out + first * kBlock * weights.columns);
+    }
+  });
+}
+
+// The output's gradient as left matrices of up to 512 positions: a row for each channel.
+class Transposed {
+ public:
+  // All at once, where several tasks read them, or each when it is asked for.
+  Transposed(const uint16_t* gradients, int64_t rows, int64_t positions, bool at_once)
+      : gradients_(gradients), rows_(rows), positions_(positions), all_(at_once ? chunks() * values() : 0), at_once_(at_once) {
+    if (at_once) {
+      at::parallel_for(0, chunks(), 1, [&](int64_t from, int64_t to) {
+        for (int64_t chunk = from; chunk < to; ++chunk) {
+          write(chunk, all_ + chunk * values());
+        }
+      });
+    }
+  }
+
+  static constexpr int64_t kStride = kPositions + tiles::kGap;
+
+  int64_t rows() const {
+    return rows_;
+  }
+
+  int64_t chunks() const {
+    return (positions_ + kPositions - 1) / kPositions;
+  }
+
+  // Positions of a chunk.
+  int64_t count(int64_t chunk) const {
+    return std::min(kPositions, positions_ - chunk * kPositions);
+  }
+
+  // Values of a matrix.
+  int64_t values() const {
+    return rounded_up(rows_) * kStride;
+  }
+
+  // A chunk's matrix, which may be written to `place`.
+  const uint16_t* at(int64_t chunk, uint16_t* place) const {
+    if (at_once_) {
+      return all_ + chunk * values();
+    }
+    write(chunk, place);
+    return place;
+  }
+
+ private:
+  void write(int64_t chunk, uint16_t* to) const {
+    tiles::transpose(gradients_ + chunk * kPositions * rows_, rows_, count(chunk), rows_, to, kStride);
+  }
+
+  const uint16_t* gradients_;
+  const int64_t rows_, positions_;
+  const Scratch<uint16_t> all_;
+  const bool at_once_;
+};
+
+// A weight gradient in tasks: some columns at some offsets, added up over a span of all positions.
+struct Sums {
+  int64_t rows, channels, offsets, width, strips, together, groups, spans;
+
+  Sums(int64_t rows, int64_t channels, int64_t offsets, int64_t positions) : rows(rows), channels(channels), offsets(offsets) {
+    const int64_t threads = at::get_num_threads(), chunks = (positions + kPositions - 1) / kPositions;
+    width = std::min(kGradientColumns, rounded_up(channels));
+    strips = (channels + width - 1) / width;
+    together = std::clamp<int64_t>(kSumBytes / (4 * rounded_up(rows) * width), 1, offsets);
+    groups = (offsets + together - 1) / together;
+    // Threads that find no columns of their own share the positions.
+    spans = std::min(chunks, (threads + groups * strips - 1) / (groups * strips));
+  }
+
+  int64_t tasks() const {
+    return groups * strips * spans;
+  }
+
+  // Writes a task's sums into `values`, `[rows, offsets, channels]`.
+  void add_up(int64_t task, const Transposed& gradients, const Windows& windows, float* values) const {
+    const int64_t span = task / (groups * strips), first_offset = task / strips % groups * together;
+    const int64_t last_offset = std::min(offsets, first_offset + together), column = task % strips * width;
+    const int64_t columns = std::min(width, channels - column), whole = rounded_up(columns);
+    const int64_t chunks = gradients.chunks(), first = chunks * span / spans, last = chunks * (span + 1) / spans;
+    const tiles::Unit unit;
+    const Scratch<uint16_t> place(gradients.values()), right(kPositions * width);
+    const Scratch<float> sums((last_offset - first_offset) * rounded_up(rows) * whole);
+    std::vector<const uint16_t*> seen(kPositions);
+    for (int64_t chunk = first; chunk < last; ++chunk) {
+      const uint16_t* left = gradients.at(chunk, place + 0);
+      const int64_t count = gradients.count(chunk), depth = rounded_up(count);
+      for (int64_t offset = first_offset; offset < last_offset; ++offset) {
+        windows.each(chunk * kPositions, count, [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
+          seen[index] = windows.inside(top, left, offset) ? corner + windows.steps()[offset] : nullptr;
+        });
+        for (int64_t group = 0; group < whole; group += 16) {
+          tiles::pack_rows(seen.data(), column + group, count, columns - group, right + group * depth);
+        }
+        float* of_offset = sums + (offset - first_offset) * rounded_up(rows) * whole;
+        for (int64_t row = 0; row < rows; row += kBlock) {
+          tiles::product(left + row * Transposed::kStride, Transposed::kStride, right + 0, of_offset + row * whole, depth,
+                         whole, chunk > first, rows - row <= 16);
+        }
+      }
+    }
+    for (int64_t offset = first_offset; offset < last_offset; ++offset) {
+      for (int64_t row = 0; row < rows; ++row) {
+        tiles::keep_row(sums + ((offset - first_offset) * rounded_up(rows) + row) * whole, columns,
+                        values + (row * offsets + offset) * channels + column);
+      }
+    }
+  }
+};
+
+// `[out, kernel, kernel, in]` in one piece.
+at::Tensor kernels_of(const at::Tensor& weight) {
+  return weight.detach().permute({0, 2, 3, 1}).contiguous();
+}
+
+at::Tensor last_of(const at::Tensor& x) {
+  return x.contiguous(kLast);
+}
+
+at::Tensor images_like(const at::Tensor& x, int64_t channels, int64_t height, int64_t width) {
+  return at::empty({x.size(0), channels, height, width}, x.options().memory_format(kLast));
+}
+
+}  // namespace
+
+bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
+  return x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
+      weight.size(0) >= kFewestChannels && tiles::available() && at::get_cpu_capability() == "AVX512";
+}
+
+bool wins(const at::Tensor& weight, int64_t positions) {
+  const bool many = weight.size(0) * weight.size(1) >= kManyChannels;
+  return positions <= kTinyImage || (many && positions <= kSmallImage);
+}
+
+bool wins_weight_gradient(const at::Tensor& weight, int64_t positions) {
+  return weight.size(2) == 1 || positions <= kMiddlingImage;
+}
+
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
+                   double low, double high) {
+  const at::Tensor seen = last_of(x), kernels = kernels_of(weight);
+  const MaybeTensor shift = bias ? MaybeTensor(bias->detach().to(at::kFloat).contiguous()) : std::nullopt;
+  const Images images(seen);
+  const int64_t kernel = weight.size(2), columns = weight.size(0), offsets = kernel * kernel;
+  const auto side = [&](int64_t it) { return (it + 2 * geometry.padding - kernel) / geometry.stride + 1; };
+  const Windows windows(images, kernel, geometry.stride, geometry.padding, side(images.height), side(images.width));
+  const float* values = values_of<float>(kernels);
+  const int64_t stride = offsets * images.channels;
+  const Packed packed(offsets, images.channels, columns, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+    const float* from = values + column * stride + offset * images.channels + part.first_channel;
+    tiles::pack_columns(from, stride, part.channels, columns - column, to);
+  });
+  const at::Tensor out = images_like(x, columns, windows.out_height, windows.out_width);
+  const Finish finish{shift ? values_of<float>(*shift) : nullptr, static_cast<float>(low), static_cast<float>(high)};
+  convolve(windows, packed, finish, changed<uint16_t>(out));
+  return out;
+}
+
+bool takes_input_gradient(const at::Tensor& weight, Geometry geometry) {
+  return geometry.stride == 1 || (weight.size(2) == 1 && geometry.padding == 0);
+}
+
+// It is the convolution of the output's gradient with the weights turned around.
+at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
+                          int64_t width) {
+  const at::Tensor seen = last_of(gradient), kernels = kernels_of(weight);
+  const Images images(seen);
+  const int64_t kernel = weight.size(2), columns = weight.size(1), offsets = kernel * kernel;
+  const bool sparse = geometry.stride > 1;
+  const Windows windows(images, kernel, 1, kernel - 1 - geometry.padding, sparse ? images.height : height,
+                        sparse ? images.width : width);
+  const float* values = values_of<float>(kernels);
+  const int64_t stride = offsets * columns;
+  const Packed packed(offsets, images.channels, columns, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+    const float* from = values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
+    tiles::pack_rows(from, stride, part.channels, columns - column, to);
+  });
+  const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
+  constexpr float kEndless = std::numeric_limits<float>::infinity();
+  convolve(windows, packed, {nullptr, -kEndless, kEndless}, changed<uint16_t>(out));
+  if (!sparse) {
+    return out;
+  }
+  // Windows of one position see every second one; the others have no gradient.
+  const at::Tensor whole = at::zeros({gradient.size(0), columns, height, width}, gradient.options().memory_format(kLast));
+  whole.slice(2, 0, c10::nullopt, geometry.stride).slice(3, 0, c10::nullopt, geometry.stride).copy_(out);
+  return whole;
+}
+
+// The product of the output's gradient, transposed, and the windows, offset by offset.
+at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int64_t kernel, Geometry geometry) {
+  const at::Tensor of_out = last_of(gradient), seen = last_of(x);
+  const Images images(seen);
+  const int64_t rows = gradient.size(1), channels = images.channels, offsets = kernel * kernel;
+  const Windows windows(images, kernel, geometry.stride, geometry.padding, gradient.size(2), gradient.size(3));
+  const Sums sums(rows, channels, offsets, windows.positions());
+  const at::Tensor out = at::empty({rows, kernel, kernel, channels}, x.options().dtype(at::kFloat));
+  const at::Tensor more = at::empty({sums.spans - 1, rows, kernel, kernel, channels}, out.options());
+  const Transposed left(values_of<uint16_t>(of_out), rows, windows.positions(), sums.tasks() > sums.spans);
+  at::parallel_for(0, sums.tasks(), 1, [&](int64_t from, int64_t to) {
+    for (int64_t task = from; task < to; ++task) {
+      const int64_t span = task / (sums.tasks() / sums.spans);
+      float* values = span == 0 ? changed<float>(out) : changed<float>(more) + (span - 1) * out.numel();
+      sums.add_up(task, left, windows, values);
+    }
+  });
+  if (sums.spans > 1) {
+    out.add_(more.sum(0));
+  }
+  return out.permute({0, 3, 1, 2});
+}
+
+}  // namespace ferrite::tiled

@@ -1,0 +1,309 @@
+#include "tiles.h"
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+// GCC's own headers begin some values with themselves.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+// For the functions of this file only: what headers define must run on every processor.
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
+#endif
+
+namespace ferrite::tiles {
+namespace {
+
+// What LDTILECFG reads.
+struct alignas(64) Shapes {
+  uint8_t palette = 1;
+  uint8_t first_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Values of a packed tile: 16 rows of 16 pairs.
+constexpr int64_t kTile = 512;
+
+__mmask32 first(int64_t count) {
+  return count >= 32 ? ~__mmask32{0} : count <= 0 ? __mmask32{0} : (__mmask32{1} << count) - 1;
+}
+
+// Sixteen pairs of the values of two rows from `column` on.
+__m512i pairs(const uint16_t* upper, const uint16_t* lower, __mmask16 mask) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i above = upper ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, upper)) : zero;
+  const __m512i below = lower ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, lower)) : zero;
+  return _mm512_or_si512(above, _mm512_slli_epi32(below, 16));
+}
+
+__m256i rounded(__m512 values) {
+  return (__m256i)_mm512_cvtneps_pbh(values);
+}
+
+// Exchanges rows and columns of 16 by 16 values of 32 bits.
+void exchange(__m512i (&rows)[16]) {
+  __m512i other[16];
+  for (int i = 0; i < 16; i += 2) {
+    other[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    other[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    rows[i] = _mm512_unpacklo_epi64(other[i], other[i + 2]);
+    rows[i + 1] = _mm512_unpackhi_epi64(other[i], other[i + 2]);
+    rows[i + 2] = _mm512_unpacklo_epi64(other[i + 1], other[i + 3]);
+    rows[i + 3] = _mm512_unpackhi_epi64(other[i + 1], other[i + 3]);
+  }
+  for (int i = 0; i < 16; i += 8) {
+    for (int j = 0; j < 4; ++j) {
+      other[i + j] = _mm512_shuffle_i32x4(rows[i + j], rows[i + j + 4], 0x88);
+      other[i + j + 4] = _mm512_shuffle_i32x4(rows[i + j], rows[i + j + 4], 0xdd);
+    }
+  }
+  for (int j = 0; j < 8; ++j) {
+    rows[j] = _mm512_shuffle_i32x4(other[j], other[j + 8], 0x88);
+    rows[j + 8] = _mm512_shuffle_i32x4(other[j], other[j + 8], 0xdd);
+  }
+}
+
+}  // namespace
+
+bool available() {
+  static const bool known = [] {
+    // AMX-BF16 and AMX-TILE (leaf 7, bits 22 and 24 of EDX), AVX512-BF16 (leaf 7, subleaf 1, bit 5 of EAX).
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) {
+      return false;
+    }
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) {
+      return false;
+    }
+    // Linux gives a process the tiles when it asks for them (ARCH_REQ_XCOMP_PERM of XTILEDATA).
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+  }();
+  return known;
+}
+
+Unit::Unit() {
+  Shapes shapes;
+  for (int tile = 0; tile < 8; ++tile) {
+    shapes.row_bytes[tile] = 64;
+    shapes.rows[tile] = 16;
+  }
+  // GCC's intrinsic does not say that all 64 bytes are read.
+  __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
+}
+
+Unit::~Unit() {
+  __asm__ volatile("tilerelease");
+}
+
+void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t depth,
+             int64_t columns, bool add, bool half) {
+  // The intrinsics do not say that they read memory.
+  __asm__ volatile("" : : : "memory");
+  const int64_t steps = depth / kBlock, left_bytes = 2 * left_stride, sums_bytes = 4 * columns;
+  for (int64_t column = 0; column < columns; column += kBlock) {
+    const uint16_t *a = left, *b = left + 16 * left_stride;
+    const uint16_t *c = right + column / 16 * steps * kTile, *d = c + steps * kTile;
+    float *upper = sums + column, *lower = upper + 16 * columns;
+    if (add) {
+      _tile_loadd(0, upper, sums_bytes);
+      _tile_loadd(1, upper + 16, sums_bytes);
+    } else {
+      _tile_zero(0);
+      _tile_zero(1);
+    }
+    if (half) {
+      for (int64_t step = 0; step < steps; ++step) {
+        _tile_loadd(4, a + step * kBlock, left_bytes);
+        _tile_loadd(6, c + step * kTile, 64);
+        _tile_loadd(7, d + step * kTile, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+      }
+    } else {
+      if (add) {
+        _tile_loadd(2, lower, sums_bytes);
+        _tile_loadd(3, lower + 16, sums_bytes);
+      } else {
+        _tile_zero(2);
+        _tile_zero(3);
+      }
+      for (int64_t step = 0; step < steps; ++step) {
+        _tile_loadd(4, a + step * kBlock, left_bytes);
+        _tile_loadd(6, c + step * kTile, 64);
+        _tile_loadd(7, d + step * kTile, 64);
+        _tile_loadd(5, b + step * kBlock, left_bytes);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      _tile_stored(2, lower, sums_bytes);
+      _tile_stored(3, lower + 16, sums_bytes);
+    }
+    _tile_stored(0, upper, sums_bytes);
+    _tile_stored(1, upper + 16, sums_bytes);
+  }
+  __asm__ volatile("" : : : "memory");
+}
+
+void pack_columns(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed) {
+  for (int64_t k = 0; k < depth; k += kBlock, packed += kTile) {
+    const __mmask32 mask = first(depth - k);
+    __m512i rows[16];
+    for (int64_t n = 0; n < 16; ++n) {
+      const float* values = from + n * stride + k;
+      const __mmask32 there = n < columns ? mask : 0;
+      const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), values);
+      const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16), values + 16);
+      rows[n] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    }
+    exchange(rows);
+    for (int64_t pair = 0; pair < 16; ++pair) {
+      _mm512_store_si512(packed + 32 * pair, rows[pair]);
+    }
+  }
+}
+
+void pack_rows(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed) {
+  const auto mask = static_cast<__mmask16>(first(std::min<int64_t>(columns, 16)));
+  for (int64_t k = 0; k < rounded_up(depth); k += 2, packed += 32) {
+    const float* values = from + k * stride;
+    const __m512 upper = _mm512_maskz_loadu_ps(k < depth ? mask : 0, values);
+    const __m512 lower = _mm512_maskz_loadu_ps(k + 1 < depth ? mask : 0, values + stride);
+    const __m512i below = _mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded(lower)), 16);
+    _mm512_store_si512(packed, _mm512_or_si512(_mm512_cvtepu16_epi32(rounded(upper)), below));
+  }
+}
+
+void pack_rows(const uint16_t* const* rows, int64_t first_column, int64_t depth, int64_t columns, uint16_t* packed) {
+  const auto mask = static_cast<__mmask16>(first(std::min<int64_t>(columns, 16)));
+  for (int64_t k = 0; k < rounded_up(depth); k += 2, packed += 32) {
+    const uint16_t* upper = k < depth && rows[k] ? rows[k] + first_column : nullptr;
+    const uint16_t* lower = k + 1 < depth && rows[k + 1] ? rows[k + 1] + first_column : nullptr;
+    _mm512_store_si512(packed, pairs(upper, lower, mask));
+  }
+}
+
+void transpose(const uint16_t* from, int64_t stride, int64_t count, int64_t columns, uint16_t* packed,
+               int64_t packed_stride) {
+  for (int64_t k = 0; k < rounded_up(count); k += kBlock) {
+    for (int64_t column = 0; column < columns; column += 16) {
+      const auto mask = static_cast<__mmask16>(first(columns - column));
+      __m512i values[16];
+      for (int64_t pair = 0; pair < 16; ++pair) {
+        const int64_t row = k + 2 * pair;
+        const uint16_t* upper = from + row * stride + column;
+        values[pair] = pairs(row < count ? upper : nullptr, row + 1 < count ? upper + stride : nullptr, mask);
+      }
+      exchange(values);
+      for (int64_t n = 0; n < std::min<int64_t>(16, columns - column); ++n) {
+        _mm512_store_si512(packed + (column + n) * packed_stride + k, values[n]);
+      }
+    }
+  }
+}
+
+void copy_rows(const uint16_t* from, const int64_t* steps, int64_t places, int64_t count, uint16_t* to) {
+  const int64_t whole = count / 32 * 32;
+  const __mmask32 rest = first(count - whole);
+  for (int64_t place = 0; place < places; ++place) {
+    const uint16_t* values = from + steps[place];
+    for (int64_t at = 0; at < whole; at += 32, to += 32) {
+      _mm512_store_si512(to, _mm512_loadu_si512(values + at));
+    }
+    if (rest) {
+      _mm512_store_si512(to, _mm512_maskz_loadu_epi16(rest, values + whole));
+      to += 32;
+    }
+  }
+}
+
+void clear_row(int64_t count, uint16_t* to) {
+  for (int64_t at = 0; at < count; at += 32) {
+    _mm512_store_si512(to + at, _mm512_setzero_si512());
+  }
+}
+
+void finish(const float* sums, int64_t sums_stride, const float* shift, float low, float high, int64_t rows,
+            int64_t count, uint16_t* to, int64_t stride) {
+  const __m512 lowest = _mm512_set1_ps(low), highest = _mm512_set1_ps(high);
+  const int64_t whole = count / 32 * 32;
+  for (int64_t row = 0; row < rows; ++row, sums += sums_stride, to += stride) {
+    const auto bounded = [&](int64_t at, __mmask16 mask) {
+      __m512 values = _mm512_loadu_ps(sums + at);
+      if (shift) {
+        values = _mm512_add_ps(values, _mm512_maskz_loadu_ps(mask, shift + at));
+      }
+      // A value that is none comes second, and stays.
+      return _mm512_min_ps(highest, _mm512_max_ps(lowest, values));
+    };
+    for (int64_t at = 0; at < whole; at += 32) {
+      const __m512 left = bounded(at, 0xffff), right = bounded(at + 16, 0xffff);
+      _mm512_storeu_si512(to + at, (__m512i)_mm512_cvtne2ps_pbh(right, left));
+    }
+    for (int64_t at = whole; at < count; at += 16) {
+      const auto mask = static_cast<__mmask16>(first(count - at));
+      _mm256_mask_storeu_epi16(to + at, mask, rounded(bounded(at, mask)));
+    }
+  }
+}
+
+void keep_row(const float* sums, int64_t count, float* to) {
+  for (int64_t at = 0; at < count; at += 16) {
+    _mm512_mask_storeu_ps(to + at, static_cast<__mmask16>(first(count - at)), _mm512_loadu_ps(sums + at));
+  }
+}
+
+}  // namespace ferrite::tiles
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#else
+
+#include <cstdlib>
+
+namespace ferrite::tiles {
+
+bool available() {
+  return false;
+}
+
+Unit::Unit() = default;
+Unit::~Unit() = default;
+
+// Nobody calls these.
+void product(const uint16_t*, int64_t, const uint16_t*, float*, int64_t, int64_t, bool, bool) { std::abort(); }
+void pack_columns(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
+void pack_rows(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
+void pack_rows(const uint16_t* const*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
+void transpose(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*, int64_t) { std::abort(); }
+void copy_rows(const uint16_t*, const int64_t*, int64_t, int64_t, uint16_t*) { std::abort(); }
+void clear_row(int64_t, uint16_t*) { std::abort(); }
+void finish(const float*, int64_t, const float*, float, float, int64_t, int64_t, uint16_t*, int64_t) { std::abort(); }
+void keep_row(const float*, int64_t, float*) { std::abort(); }
+
+}  // namespace ferrite::tiles
+
+#endif

@@ -1,0 +1,75 @@
+// Products of bfloat16 matrices on the matrix unit of newer Intel processors (AMX: Intel 64 and IA-32 architectures
+// optimization manual, chapter 20). No other function may be called where `available` says no.
+//
+// The unit multiplies tiles: 16 rows of 32 values of the left matrix with 16 rows of 16 pairs of the right one, where
+// a pair has the values of two rows that stand one below the other. It adds up in 32 bits. Tiles are read fast only
+// from whole cache lines, so matrices are packed into memory that begins at one.
+#pragma once
+
+#include <cstdint>
+
+namespace ferrite::tiles {
+
+// Rows and columns of a product that belong together, and how many values of a row are multiplied at once.
+constexpr int64_t kBlock = 32;
+
+// A row of a left matrix begins so many values behind the end of the one before: rows that lie a power of two apart
+// would push each other out of the cache.
+constexpr int64_t kGap = 32;
+
+inline int64_t rounded_up(int64_t count, int64_t step = kBlock) {
+  return (count + step - 1) / step * step;
+}
+
+// Whether the processor has the unit and the system lets this process use it.
+bool available();
+
+// Holds the calling thread's unit ready.
+class Unit {
+ public:
+  Unit();
+  ~Unit();
+  Unit(const Unit&) = delete;
+  Unit& operator=(const Unit&) = delete;
+};
+
+// sums = left * right, or sums += left * right with `add`, for 32 rows (16 with `half`).
+//
+// left: rows of `depth` values, `left_stride` apart. right: packed, `depth` by `columns`. sums: rows of `columns` values.
+// `depth` and `columns` are multiples of 32.
+void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t depth,
+             int64_t columns, bool add, bool half);
+
+// The next three pack sixteen columns of a right matrix of `depth` rows. What is beyond `columns`, which may be
+// fewer, and beyond `depth` is 0 up to the next multiple of 32.
+
+// Column `n` is the row `from + n * stride`.
+void pack_columns(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed);
+
+// Row `k` is `from + k * stride`.
+void pack_rows(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed);
+
+// Row `k` is `rows[k] + first`, or 0 where `rows[k]` is null.
+void pack_rows(const uint16_t* const* rows, int64_t first, int64_t depth, int64_t columns, uint16_t* packed);
+
+// Writes the transposed of `count` rows of `columns` values of bfloat16, `stride` apart, as rows that are
+// `packed_stride` apart. What is beyond `count` is 0 up to the next multiple of 32.
+void transpose(const uint16_t* from, int64_t stride, int64_t count, int64_t columns, uint16_t* packed,
+               int64_t packed_stride);
+
+// Copies `count` values from each of `places` places `from + steps[i]`, one behind the other, each with 0 behind it up to
+// the next multiple of 32.
+void copy_rows(const uint16_t* from, const int64_t* steps, int64_t places, int64_t count, uint16_t* to);
+
+// Writes as much of 0.
+void clear_row(int64_t count, uint16_t* to);
+
+// to = min(max(sums + shift, low), high) in bfloat16, for `rows` rows of `count` values. `shift`, one for each column,
+// may be null.
+void finish(const float* sums, int64_t sums_stride, const float* shift, float low, float high, int64_t rows,
+            int64_t count, uint16_t* to, int64_t stride);
+
+// to = sums.
+void keep_row(const float* sums, int64_t count, float* to);
+
+}  // namespace ferrite::tiles
