@@ -208,7 +208,7 @@ fn weights(criterion: &mut Criterion) {
         image_size: 96,
         classes: 7,
         seed: 0,
-        precisions: Precisions::both(Precision::F32),
+        precisions: Precisions::all(Precision::F32),
     };
     let mut network = Network::new(&plan, Device::Cpu);
     network.train(&resolve(&model, &"all".into()).expect("a place"));

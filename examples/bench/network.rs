@@ -54,14 +54,18 @@ impl Setup {
     }
 }
 
+/// Images of a validation that takes next to nothing.
+const VALID: usize = 2;
+
 /// A stage on `rows`, which barely validates.
 fn job<'a>(
     stage: &'a Stage,
     (images, augment): (&'a Images<'a>, &'a Augment),
-    (rows, features): (&'a [u32], Option<Features>),
+    rows: &'a [u32],
+    [train, valid]: [Option<Features>; 2],
 ) -> Job<'a> {
-    let train = Split { rows, features };
-    let valid = Split { rows: &rows[..2], features: None };
+    let train = Split { rows, features: train };
+    let valid = Split { rows: &rows[..VALID], features: valid };
     Job { stage, seed: 0, images, train, valid, augment, noise: NoiseStd::default() }
 }
 
@@ -74,7 +78,7 @@ pub(crate) fn train(setup: &Setup) -> Result<()> {
     let images = Images::new(&faces, setup.size, Device::Cpu);
     let stage = setup.stage(usize::MAX >> 32);
     let (rows, augment) = (setup.rows(), Augment::default());
-    let job = job(&stage, (&images, &augment), (&rows, None));
+    let job = job(&stage, (&images, &augment), &rows, [None, None]);
     let ended = std::cell::Cell::new(false);
     let mut rounds = Rounds { ended: &ended };
     let interrupted = || ended.get();
@@ -134,9 +138,12 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         let mut network = trainable_network(setup, &faces)?;
         let began = Instant::now();
         let blocks = network.frozen_blocks();
-        let bytes = compute_features(&network, &images, (&rows, None), blocks, &mut |_| true)?;
-        let features = Features::new(bytes, blocks, Device::Cpu);
-        let job = job(&stage, (&images, &augment), (&rows, Some(features)));
+        let features = |rows| {
+            let bytes = compute_features(&network, &images, (rows, None), blocks, &mut |_| true)?;
+            Ok::<_, ferrite::error::Error>(Some(Features::new(bytes, blocks, Device::Cpu)))
+        };
+        let features = [features(&rows)?, features(&rows[..VALID])?];
+        let job = job(&stage, (&images, &augment), &rows, features);
         let outside =
             &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
         let epochs = fit(&mut network, &job, None, outside)?.epochs;

@@ -103,7 +103,7 @@ pub(crate) fn scale(images: &SafeTensors<'_>, input: Input) -> Result<Output> {
         image_size: 32,
         classes: 2,
         seed: 0,
-        precisions: Precisions::both(Precision::F32),
+        precisions: Precisions::all(Precision::F32),
     };
     let network = Network::new(&plan, Device::Cpu);
     let mut output = Output::default();

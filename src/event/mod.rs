@@ -81,7 +81,7 @@ pub struct Start {
     pub device: String,
     /// CPU threads of LibTorch.
     pub threads: usize,
-    /// What the backbone computes in: `f32`, which old logs do not say, `bf16`, or `f32, bf16 where frozen`.
+    /// What it computes in: `f32`, which old logs do not say, `bf16`, or e.g. `f32, bf16 where frozen`.
     #[serde(default = "full_precision")]
     pub precision: String,
     /// Whether the device has no instructions for that and imitates them.

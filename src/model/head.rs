@@ -85,11 +85,13 @@ impl Head {
         self.pool == Pool::Avg
     }
 
+    /// Class scores; the products of hidden layers are of `precision`.
+    ///
     /// - input: `[batch, features]`
     /// - output: `[batch, classes]`
-    pub fn forward(&self, mut x: Tensor<2>, pass: Pass<'_>) -> Tensor<2> {
+    pub fn forward(&self, mut x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Tensor<2> {
         for Hidden { linear, norm } in &self.hidden {
-            x = ops::relu(linear.forward(x, pass));
+            x = ops::relu(linear.forward(x, pass, precision));
             if let Some(norm) = norm {
                 x = normalize(x, norm, pass);
             }
@@ -98,7 +100,7 @@ impl Head {
         if self.hidden.is_empty() {
             x = self.drop_some(x, pass);
         }
-        self.classifier.forward(x, pass)
+        self.classifier.forward(x, pass, Precision::F32)
     }
 
     fn drop_some(&self, x: Tensor<2>, pass: Pass<'_>) -> Tensor<2> {
@@ -115,7 +117,7 @@ impl Linear {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, pass: Pass<'_>) -> Tensor<2> {
-        ops::linear(x, pass.parameters, self.weight, self.bias)
+    fn forward(&self, x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Tensor<2> {
+        ops::linear(x, pass.parameters, [self.weight, self.bias], precision)
     }
 }

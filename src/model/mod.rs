@@ -20,7 +20,7 @@ use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
 use crate::torch::Device;
-use crate::torch::precision::{Precision, Precisions, has_bfloat16};
+use crate::torch::precision::{Precision, Precisions, has_bfloat16, has_matrix_unit};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +33,8 @@ pub struct Model {
     /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
     /// noise. It trains like the head, so no part of the backbone can be computed once.
     pub input_norm: bool,
-    /// What the backbone computes in. Parameters, batch statistics, head and loss are 32-bit floats always.
+    /// What the backbone and the head's hidden layers compute in. Parameters, batch statistics, classifier and loss
+    /// are 32-bit floats always.
     pub precision: PrecisionSetting,
     /// What is put on top of the backbone.
     pub head: Head,
@@ -44,7 +45,7 @@ pub struct Model {
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionSetting {
     /// bfloat16 where it is faster: on GPUs that have it, and on processors with AVX512-BF16, but for the layers
-    /// of MobileNetV2 that train. 32-bit floats elsewhere. Finished work stays finished on a machine that would
+    /// of MobileNetV2 that train and, without a matrix unit, the head. 32-bit floats elsewhere. Finished work stays finished on a machine that would
     /// choose otherwise.
     #[default]
     Auto,
@@ -211,15 +212,19 @@ impl Model {
         weights.into_iter().chain(head).collect()
     }
 
-    /// What the backbone computes in on `device`.
+    /// What the parts of the network compute in on `device`.
     pub fn precisions(&self, device: Device) -> Precisions {
         match self.precision {
-            PrecisionSetting::Bf16 => Precisions::both(Precision::Bf16),
+            PrecisionSetting::Bf16 => Precisions::all(Precision::Bf16),
             PrecisionSetting::Auto if has_bfloat16(device) => match device {
-                Device::Cpu => self.backbone.best_with_bfloat16(),
-                Device::Cuda(_) => Precisions::both(Precision::Bf16),
+                Device::Cpu => {
+                    let head =
+                        if has_matrix_unit(device) { Precision::Bf16 } else { Precision::F32 };
+                    Precisions { head, ..self.backbone.best_with_bfloat16() }
+                }
+                Device::Cuda(_) => Precisions::all(Precision::Bf16),
             },
-            PrecisionSetting::F32 | PrecisionSetting::Auto => Precisions::both(Precision::F32),
+            PrecisionSetting::F32 | PrecisionSetting::Auto => Precisions::all(Precision::F32),
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Plan<'a> {
     pub classes: usize,
     /// Decides the first values of what is not loaded.
     pub seed: u64,
-    /// What the backbone computes in.
+    /// What its parts compute in.
     pub precisions: Precisions,
 }
 
@@ -185,7 +185,7 @@ impl Network {
         let x = self.run_blocks(x, self.frozen_blocks()..self.blocks(), pass);
         let x = self.head.pool(x);
         let x = if noise.features > 0.0 { ops::add_noise(x, noise.features) } else { x };
-        self.head.forward(x, pass)
+        self.head.forward(x, pass, self.precisions.head)
     }
 
     /// Pooled features in inference mode, from the output of the first `done` blocks.
@@ -198,7 +198,11 @@ impl Network {
 
     /// Class scores in inference mode, from the output of the first `done` blocks.
     pub fn infer(&self, x: Tensor<4>, done: usize) -> Tensor<2> {
-        self.head.forward(self.infer_features(x, done), self.pass(false, false))
+        self.head.forward(
+            self.infer_features(x, done),
+            self.pass(false, false),
+            self.precisions.head,
+        )
     }
 
     fn normalize_input(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
@@ -210,7 +214,7 @@ impl Network {
 
     fn run_blocks(&self, x: Tensor<4>, range: std::ops::Range<usize>, pass: Pass<'_>) -> Tensor<4> {
         let cut = self.frozen_blocks.clamp(range.start, range.end);
-        let Precisions { frozen, trained } = self.precisions;
+        let Precisions { frozen, trained, .. } = self.precisions;
         let parts = [(range.start..cut, frozen), (cut..range.end, trained)];
         parts.into_iter().fold(x, |x, (range, precision)| {
             let blocks = &self.backbone.blocks[range];

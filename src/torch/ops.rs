@@ -7,6 +7,7 @@ use crate::torch::Device;
 use crate::torch::native;
 use crate::torch::native::NormTensors;
 use crate::torch::parameters::{Parameters, Slot};
+use crate::torch::precision::Precision;
 use crate::torch::tensor::{close, map, map_in_place, open};
 
 /// A two-dimensional convolution's geometry.
@@ -229,10 +230,29 @@ fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     }
 }
 
-/// - input: `[batch, in]`
-/// - output: `[batch, out]`
-pub fn linear(x: Tensor<2>, parameters: &Parameters, weight: Slot, bias: Slot) -> Tensor<2> {
-    map(x, |x| x.linear(parameters.view(weight), Some(parameters.view(bias))))
+/// A linear layer whose product is of `precision`.
+///
+/// - input: `[batch, in]`, 32-bit floats
+/// - output: `[batch, out]`, 32-bit floats
+pub fn linear(
+    x: Tensor<2>,
+    parameters: &Parameters,
+    [weight, bias]: [Slot; 2],
+    precision: Precision,
+) -> Tensor<2> {
+    let (weight, bias) = (parameters.view(weight), parameters.view(bias));
+    if precision == Precision::F32 {
+        return map(x, |x| x.linear(weight, Some(bias)));
+    }
+    let product = map::<2, 2>(precision.of(x), |x| match parameters.device() {
+        // It is a convolution of an image of one position, which has a kernel of ours for the matrix unit.
+        Device::Cpu => {
+            let [x, weight] = [x, weight].map(|it| it.unsqueeze(-1).unsqueeze(-1));
+            native::convolution(&x, &weight, Some(bias), [1, 0, 1]).flatten(1, 3)
+        }
+        Device::Cuda(_) => x.linear(&weight.to_kind(x.kind()), Some(&bias.to_kind(x.kind()))),
+    });
+    Precision::F32.of(product)
 }
 
 /// `min(max(x, 0), 6)`, in place where nobody else holds `x`.

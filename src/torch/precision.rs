@@ -56,33 +56,45 @@ impl Precision {
     }
 }
 
-/// What the two parts of a backbone compute in. Which is faster differs: without gradients a convolution, its
-/// norm and its activation are one operation.
+/// What the parts of a network compute in. Which is faster differs: without gradients a convolution, its norm and its
+/// activation are one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precisions {
     /// The blocks before the first that trains, which see no gradient.
     pub frozen: Precision,
     /// The others.
     pub trained: Precision,
+    /// The products of the head's hidden layers. The classifier behind them has 32 bits always.
+    pub head: Precision,
 }
 
 impl Precisions {
-    /// One for both.
-    pub fn both(precision: Precision) -> Self {
-        Self { frozen: precision, trained: precision }
+    /// One for all.
+    pub fn all(precision: Precision) -> Self {
+        Self { frozen: precision, trained: precision, head: precision }
     }
 
-    /// Whether either is `precision`.
+    /// Whether one is `precision`.
     pub fn include(self, precision: Precision) -> bool {
-        [self.frozen, self.trained].contains(&precision)
+        [self.frozen, self.trained, self.head].contains(&precision)
     }
 }
 
 impl fmt::Display for Precisions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [frozen, trained] = [self.frozen, self.trained].map(Precision::name);
-        write!(out, "{trained}")?;
-        if frozen == trained { Ok(()) } else { write!(out, ", {frozen} where frozen") }
+        write!(out, "{}", self.trained.name())?;
+        let others = [(self.frozen, "where frozen"), (self.head, "in the head")];
+        let others = others.into_iter().filter(|(it, _)| *it != self.trained);
+        others.into_iter().try_for_each(|(it, place)| write!(out, ", {} {place}", it.name()))
+    }
+}
+
+/// Whether `device` multiplies matrices of bfloat16 many times as fast as those of 32 bits: GPUs that have it, and
+/// processors with a matrix unit.
+pub fn has_matrix_unit(device: Device) -> bool {
+    match device {
+        Device::Cpu => native::processor_has_matrix_unit(),
+        Device::Cuda(_) => native::gpus_have_bfloat16(),
     }
 }
 

@@ -175,7 +175,7 @@ mod tests {
             image_size: SIZE,
             classes: dataset.classes.len(),
             seed: 3,
-            precisions: Precisions::both(Precision::F32),
+            precisions: Precisions::all(Precision::F32),
         };
         Network::new(&plan, Device::Cpu)
     }

@@ -163,7 +163,7 @@ fn the_loss_of_a_distribution_is_the_cross_entropy_to_it() {
         image_size: 32,
         classes: dataset.classes.len(),
         seed: 1,
-        precisions: Precisions::both(Precision::F32),
+        precisions: Precisions::all(Precision::F32),
     };
     let network = Network::new(&plan, Device::Cpu);
     let images = Images::new(&dataset, 32, Device::Cpu);

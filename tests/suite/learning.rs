@@ -39,7 +39,7 @@ fn network(backbone: Backbone, pool: Pool, size: usize) -> Network {
         image_size: size,
         classes: CLASSES,
         seed: 1,
-        precisions: Precisions::both(Precision::F32),
+        precisions: Precisions::all(Precision::F32),
     };
     Network::new(&plan, Device::Cpu)
 }

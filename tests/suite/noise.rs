@@ -26,7 +26,7 @@ fn network(input: Input) -> Network {
         image_size: SIZE,
         classes: 7,
         seed: 1,
-        precisions: Precisions::both(Precision::F32),
+        precisions: Precisions::all(Precision::F32),
     };
     Network::new(&plan, Device::Cpu)
 }
@@ -161,7 +161,7 @@ fn behind_a_batch_norm_on_the_input_noise_is_counted_in_what_the_norm_gives() {
         image_size: SIZE,
         classes: 7,
         seed: 1,
-        precisions: Precisions::both(Precision::F32),
+        precisions: Precisions::all(Precision::F32),
     };
     let mut network = Network::new(&plan, Device::Cpu);
     let [_, pixels] = moments(&to_floats(faces(8)));

@@ -39,7 +39,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     let dataset = faces(80);
     let images = Images::new(&dataset, 48, device);
     let model = Model::default();
-    let mut network = network(&model, &dataset, 48, Precisions::both(Precision::F32));
+    let mut network = network(&model, &dataset, 48, Precisions::all(Precision::F32));
     network.train(&resolve(&model, &trainable.into()).unwrap());
     let blocks = network.frozen_blocks();
     assert!(blocks > 10, "{trainable} leaves {blocks} blocks frozen");

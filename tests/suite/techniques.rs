@@ -59,7 +59,7 @@ fn train(settings: &str) -> Told {
     let rows: Vec<u32> = dataset.train.iter().filter(common).copied().collect();
     let head = Head { layers: vec![8], ..Head::default() };
     let model = Model { head, ..Model::default() };
-    let mut network = network(&model, &dataset, 32, Precisions::both(Precision::F32));
+    let mut network = network(&model, &dataset, 32, Precisions::all(Precision::F32));
     network.train(&resolve(&model, &Trainable::default()).unwrap());
     let stage: Stage = toml::from_str(&format!("epochs = 2\nbatch_size = 8\n{settings}")).unwrap();
     assert_eq!(stage.check(), []);

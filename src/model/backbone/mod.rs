@@ -70,8 +70,10 @@ impl Backbone {
     pub fn best_with_bfloat16(self) -> Precisions {
         match self {
             // The gradients of its depthwise convolutions are slower with them.
-            Self::MobileNetV2 => Precisions { frozen: Precision::Bf16, trained: Precision::F32 },
-            _ => Precisions::both(Precision::Bf16),
+            Self::MobileNetV2 => {
+                Precisions { trained: Precision::F32, ..Precisions::all(Precision::Bf16) }
+            }
+            _ => Precisions::all(Precision::Bf16),
         }
     }
 }

@@ -1,5 +1,7 @@
 // What the hardware can do, asked where LibTorch asks.
 
+#include "tiles.h"
+
 #include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
@@ -15,6 +17,10 @@ extern "C" bool ferrite_processor_has_bfloat16() {
 #else
   return false;
 #endif
+}
+
+extern "C" bool ferrite_processor_has_matrix_unit() {
+  return at::get_cpu_capability() == "AVX512" && ferrite::tiles::available();
 }
 
 extern "C" bool ferrite_gpus_have_bfloat16() {

@@ -11,6 +11,8 @@ use torch_sys::C_tensor;
 unsafe extern "C" {
     fn ferrite_processor_has_bfloat16() -> bool;
 
+    fn ferrite_processor_has_matrix_unit() -> bool;
+
     fn ferrite_gpus_have_bfloat16() -> bool;
 
     fn ferrite_convolution(
@@ -55,6 +57,12 @@ unsafe extern "C" {
 pub(super) fn processor_has_bfloat16() -> bool {
     // SAFETY: asks the processor, and touches no memory.
     unsafe { ferrite_processor_has_bfloat16() }
+}
+
+/// Whether it has a unit for products of such matrices, which convolutions here use.
+pub(super) fn processor_has_matrix_unit() -> bool {
+    // SAFETY: asks the processor and the system, and touches no memory.
+    unsafe { ferrite_processor_has_matrix_unit() }
 }
 
 /// Whether the first GPU does.

@@ -126,6 +126,8 @@ fn convolutions_of_bfloat16_are_right_but_for_rounding() {
     check_rounded_convolution(40, [48, 64], 7, [3, 2, 1, 1]);
     check_rounded_convolution(40, [48, 64], 7, [1, 2, 0, 1]);
     check_rounded_convolution(5, [32, 32], 5, [3, 1, 0, 1]);
+    // A linear layer.
+    check_rounded_convolution(64, [320, 100], 1, [1, 1, 0, 1]);
     // Left to LibTorch.
     check_rounded_convolution(2, [16, 16], 12, [3, 1, 1, 1]);
     check_rounded_convolution(4, [3, 16], 12, [3, 2, 1, 1]);

@@ -399,7 +399,7 @@ at::Tensor images_like(const at::Tensor& x, int64_t channels, int64_t height, in
 }  // namespace
 
 bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
+  return x.numel() > 0 && x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
       weight.size(0) >= kFewestChannels && tiles::available() && at::get_cpu_capability() == "AVX512";
 }
 
