@@ -5,7 +5,7 @@ use std::path::Path;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, part::Part, source::Source, split::Split};
-use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
 use ferrite::torch::{self, Device};
 use ferrite::train::images::{Images, Split as Rows};
 use ferrite::train::views::{Views, judge};
@@ -29,7 +29,8 @@ pub(crate) fn judge_all(
     let faces = dataset::open(&data, &decoded)?;
     let how = (Input::PlusMinusOne, FrozenNorm::Inference);
     let sizes = [image_size, faces.classes.len()];
-    let network = load(&folder.join(weights), &Model::default(), how, sizes)?;
+    let model = Model { precision: PrecisionSetting::F32, ..Model::default() };
+    let network = load(&folder.join(weights), &model, how, sizes)?;
     let images = Images::new(&faces, image_size, Device::Cpu);
     let split = Rows { rows: &faces.valid, features: None };
     let judged = torch::without_gradients(|| judge(&split, &network, &images, views, &mut |_| ()));

@@ -415,7 +415,9 @@ bool wins_weight_gradient(const at::Tensor& weight, int64_t positions) {
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
                    double low, double high) {
   const at::Tensor seen = last_of(x), kernels = kernels_of(weight);
-  const MaybeTensor shift = bias ? MaybeTensor(bias->detach().to(at::kFloat).contiguous()) : std::nullopt;
+  // Rounded as for LibTorch's kernels, whose results these then are to the last bit but for the order of sums.
+  const MaybeTensor shift =
+      bias ? MaybeTensor(bias->detach().to(at::kBFloat16).to(at::kFloat).contiguous()) : std::nullopt;
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(0), offsets = kernel * kernel;
   const auto side = [&](int64_t it) { return (it + 2 * geometry.padding - kernel) / geometry.stride + 1; };
