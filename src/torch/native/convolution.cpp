@@ -143,11 +143,14 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTe
     return tiled::forward(x, weight, bias, geometry, low, high);
   }
   static const auto operation = with_activation();
+  // oneDNN imitates bfloat16 with AVX-512 alone, and LibTorch's own kernels do everywhere.
+  static const bool avx512 = at::get_cpu_capability() == "AVX512";
+  const bool one_dnn = operation && (avx512 || x.scalar_type() == at::kFloat);
   const at::Tensor kernels = weight.to(x.scalar_type());
   const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
   const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
   const bool from_below = std::isfinite(low), from_above = std::isfinite(high);
-  if (!operation || !(from_below || from_above)) {
+  if (!one_dnn || !(from_below || from_above)) {
     const at::Tensor out = at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false,
                                            {0, 0}, groups);
     return from_below || from_above ? out.clamp_(low, high) : out;
