@@ -89,8 +89,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
     // What the run trained last computes as it did there.
     let last = settings.stages.last().map(|it| resolve(&settings.model, &it.trainable));
     if let Some(Ok(trained)) = last {
-        network.train(&trained);
-        network.rest();
+        network.compute_as_in_training(&trained);
     }
     weights::load(&mut network, &path, Part::Whole)?;
     Ok(Model {

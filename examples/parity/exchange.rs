@@ -4,7 +4,9 @@ use std::error::Error;
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use ferrite::mapped::Bytes;
 use ferrite::torch::Device;
+use ferrite::torch::precision::Precision;
 use ferrite::torch::tensor::{Table, bytes_of, to_floats};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -15,6 +17,12 @@ pub(crate) fn images(input: &SafeTensors<'_>, name: &str) -> Result<Table> {
     let images = input.tensor(name)?;
     let shape: [usize; 4] = images.shape().try_into()?;
     Ok(Table::of_bytes(images.data(), shape, Device::Cpu))
+}
+
+/// Feature maps as 32-bit floats, `[images, h, w, channels]`.
+pub(crate) fn feature_maps(features: &TensorView<'_>) -> Table {
+    let bytes = Bytes::Heap(features.data().to_vec());
+    Table::of_numbers(bytes, Precision::F32, features.shape(), Device::Cpu)
 }
 
 /// All of them at once, gray levels 0-255.

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use ferrite::event::acts::Acts;
 use ferrite::event::{Epoch, Scores};
-use ferrite::mapped::Bytes;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::weights::{self, Part};
@@ -15,7 +14,6 @@ use ferrite::torch::average::Average;
 use ferrite::torch::clip::{Clipper, Limit};
 use ferrite::torch::loss::{Labels, Objective};
 use ferrite::torch::picture;
-use ferrite::torch::precision::Precision;
 use ferrite::torch::tensor::{Table, to_scalar};
 use ferrite::torch::update::Optimizer;
 use ferrite::torch::{self, Device};
@@ -23,7 +21,7 @@ use ferrite::train::{Clip, Stage};
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
-use crate::exchange::{Output, Result, images};
+use crate::exchange::{Output, Result, feature_maps, images};
 
 /// A network and what happens to it.
 #[derive(Deserialize)]
@@ -77,8 +75,7 @@ impl Rows {
         let Ok(features) = input.tensor("features") else {
             return Ok(Self::Images(images(input, "images")?, image_size));
         };
-        let bytes = Bytes::Heap(features.data().to_vec());
-        let table = Table::of_numbers(bytes, Precision::F32, features.shape(), Device::Cpu);
+        let table = feature_maps(&features);
         Ok(Self::Features(table))
     }
 

@@ -7,12 +7,9 @@ use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
 use ferrite::event::{Deaf, Epoch};
-use ferrite::mapped::Bytes;
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, GaussianNoise, Head, Input, Model};
-use ferrite::torch::precision::Precision;
-use ferrite::torch::tensor::Table;
 use ferrite::torch::{self, Device, ops};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
@@ -21,7 +18,7 @@ use ferrite::train::stopping::EarlyStopping;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
-use crate::exchange::{Output, Result, all_images};
+use crate::exchange::{Output, Result, all_images, feature_maps};
 use crate::network::{epoch_with, load};
 
 /// Loss and accuracy in training, loss and accuracy in validation, of each epoch.
@@ -72,8 +69,7 @@ pub(crate) fn add_noise(
     let mut output = Output::default();
     output.numbers("strength", &strength);
     output.tensor("pixels", ops::add_noise_to_channels(x.clone(), strength) - x);
-    let bytes = Bytes::Heap(features.data().to_vec());
-    let table = Table::of_numbers(bytes, Precision::F32, features.shape(), Device::Cpu);
+    let table = feature_maps(&features);
     let rows: Vec<u32> = (0..features.shape()[0] as u32).collect();
     let noise = NoiseStd { input: [0.0; 3], features: noise.std };
     output.tensor("trained", network.train_on_features(table.features(&rows), noise));

@@ -4,7 +4,7 @@
 //! [`main`](crate::cli::main) reaches calls LibTorch, and link-time optimisation of the release build leaves it out.
 //! The engine is started where something is computed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 
 use clap::Parser;
@@ -47,14 +47,13 @@ pub(super) fn become_engine() -> Result<()> {
     Err(Error::file("cannot start", &engine)(error))
 }
 
-/// The device that `name` asks for, as the engine sees them: `cpu` or `cuda:N`.
+/// The device that `name` asks for, as `engine` sees them: `cpu` or `cuda:N`.
 ///
 /// # Errors
-/// [`Error::Usage`] as of [`Device::named`], or if there is no engine.
-pub(super) fn device(name: &str) -> Result<String> {
-    let engine = engine()?;
-    let told = Process::new(&engine).args(["device", name]).output();
-    let told = told.map_err(Error::file("cannot start", &engine))?;
+/// [`Error::Usage`] as of [`Device::named`], or if the engine does not answer.
+pub(super) fn device(engine: &Path, name: &str) -> Result<String> {
+    let told = Process::new(engine).args(["device", name]).output();
+    let told = told.map_err(Error::file("cannot start", engine))?;
     let answer = serde_json::from_slice::<Answer>(&told.stdout).map_err(|_| Error::Usage {
         message: format!("`{}` does not start: {}", engine.display(), told_in_short(&told.stderr)),
         help: "build it again with `make build`".into(),

@@ -60,12 +60,12 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     });
     let unfinished: Vec<_> = unfinished.collect();
     // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
-    let asked = &arguments.device;
-    let device = if unfinished.is_empty() { asked.clone() } else { engine::device(asked)? };
+    let (engine, asked) = (engine::engine()?, &arguments.device);
+    let device =
+        if unfinished.is_empty() { asked.clone() } else { engine::device(&engine, asked)? };
     let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
     let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
     prepare(unfinished.into_iter(), arguments.quiet)?;
-    let engine = engine::engine()?;
     let settings =
         Settings { engine, jobs, threads, device, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();

@@ -45,8 +45,8 @@ pub struct Model {
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionSetting {
     /// bfloat16 where it is faster: on GPUs that have it, and on processors with AVX512-BF16, but for the layers
-    /// of MobileNetV2 that train and, without a matrix unit, the head. 32-bit floats elsewhere. Finished work stays finished on a machine that would
-    /// choose otherwise.
+    /// of MobileNetV2 that train and, without a matrix unit, the head. 32-bit floats elsewhere. Finished work
+    /// stays finished on a machine that would choose otherwise.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -216,14 +216,14 @@ impl Model {
     pub fn precisions(&self, device: Device) -> Precisions {
         match self.precision {
             PrecisionSetting::Bf16 => Precisions::all(Precision::Bf16),
-            PrecisionSetting::Auto if has_bfloat16(device) => match device {
-                Device::Cpu => {
-                    let head =
-                        if has_matrix_unit(device) { Precision::Bf16 } else { Precision::F32 };
-                    Precisions { head, ..self.backbone.best_with_bfloat16() }
-                }
-                Device::Cuda(_) => Precisions::all(Precision::Bf16),
-            },
+            PrecisionSetting::Auto if has_bfloat16(device) => {
+                let best = match device {
+                    Device::Cpu => self.backbone.best_with_bfloat16(),
+                    Device::Cuda(_) => Precisions::all(Precision::Bf16),
+                };
+                let head = if has_matrix_unit(device) { best.head } else { Precision::F32 };
+                Precisions { head, ..best }
+            }
             PrecisionSetting::F32 | PrecisionSetting::Auto => Precisions::all(Precision::F32),
         }
     }

@@ -89,6 +89,11 @@ impl Network {
         let head = self.parameters.specs().skip(self.head_from).filter(|(_, spec)| spec.learns);
         let head: Vec<Slot> = head.map(|(slot, _)| slot).collect();
         self.parameters.train([trained.slots.as_slice(), &head].concat());
+        self.compute_as_in_training(trained);
+    }
+
+    /// From now on each block computes in the precision that it has where `trained` trains.
+    pub fn compute_as_in_training(&mut self, trained: &Trained) {
         self.frozen_blocks = trained.frozen_blocks;
     }
 

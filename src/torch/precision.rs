@@ -1,6 +1,6 @@
 //! What a backbone computes in: 32-bit floats, or bfloat16 where the hardware multiplies those faster.
 //!
-//! Parameters, statistics, sums and the head have 32 bits always (mixed precision, Micikevicius et al. 2018,
+//! Parameters, statistics, sums and the classifier have 32 bits always (mixed precision, Micikevicius et al. 2018,
 //! <https://arxiv.org/abs/1710.03740>; bfloat16 has the exponents of 32-bit floats, so no loss is scaled).
 
 use std::fmt;
@@ -84,8 +84,8 @@ impl fmt::Display for Precisions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.trained.name())?;
         let others = [(self.frozen, "where frozen"), (self.head, "in the head")];
-        let others = others.into_iter().filter(|(it, _)| *it != self.trained);
-        others.into_iter().try_for_each(|(it, place)| write!(out, ", {} {place}", it.name()))
+        let mut others = others.into_iter().filter(|(it, _)| *it != self.trained);
+        others.try_for_each(|(it, place)| write!(out, ", {} {place}", it.name()))
     }
 }
 
@@ -103,5 +103,20 @@ pub fn has_bfloat16(device: Device) -> bool {
     match device {
         Device::Cpu => native::processor_has_bfloat16(),
         Device::Cuda(_) => native::gpus_have_bfloat16(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_compute_in_another_precision_are_named() {
+        let [exact, rounded] = [Precision::F32, Precision::Bf16].map(Precisions::all);
+        assert_eq!((exact.to_string(), rounded.to_string()), ("f32".into(), "bf16".into()));
+        let mixed = Precisions { trained: Precision::F32, ..rounded };
+        assert_eq!(mixed.to_string(), "f32, bf16 where frozen, bf16 in the head");
+        let frozen = Precisions { frozen: Precision::Bf16, ..exact };
+        assert_eq!(frozen.to_string(), "f32, bf16 where frozen");
     }
 }

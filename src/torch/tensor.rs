@@ -103,8 +103,8 @@ impl Table {
         Self { rows, _memory: None }
     }
 
-    /// A table of rows of numbers, `[rows, …]`, from their little-endian bytes, which on a processor stay where
-    /// they lie.
+    /// A table of rows of numbers, `[rows, …]`, from their bytes in the processor's order, which on a processor
+    /// stay where they lie.
     #[expect(unsafe_code, reason = "a tensor of memory that is not its own")]
     pub fn of_numbers(bytes: Bytes, precision: Precision, shape: &[usize], device: Device) -> Self {
         let count: usize = shape.iter().product();
@@ -121,12 +121,11 @@ impl Table {
         }
         // SAFETY: the memory holds `count` numbers, as was just asserted. The table keeps it as long as the tensor,
         // which it never gives away and never writes to.
-        let rows = unsafe {
-            let strides = strides_of(&shape);
-            let host = tch::Device::Cpu;
-            tch::Tensor::from_blob(bytes.as_ptr(), &shape, &strides, precision.kind(), host)
+        let numbers = unsafe {
+            let (kind, host) = (precision.kind(), tch::Device::Cpu);
+            tch::Tensor::from_blob(bytes.as_ptr(), &[count as i64], &[1], kind, host)
         };
-        Self { rows, _memory: Some(bytes) }
+        Self { rows: numbers.view(&shape[..]), _memory: Some(bytes) }
     }
 
     /// Images as floats 0-255.
@@ -148,24 +147,13 @@ impl Table {
     }
 }
 
-/// Elements from one place to the next along each dimension of a row-major `shape`.
-fn strides_of(shape: &[i64]) -> Vec<i64> {
-    (1..=shape.len()).map(|it| shape[it..].iter().product()).collect()
-}
-
-/// The values of `x` as little-endian bytes, height by height, width by width, channels last; and what each is.
+/// The values of `x` as bytes of the processor's order, height by height, width by width, channels last; and what each is.
 pub fn to_channels_last_bytes(x: Tensor<4>) -> (Vec<u8>, Precision) {
     let x = open(x).permute([0, 2, 3, 1]).to_device(tch::Device::Cpu).contiguous();
     let precision = Precision::of_numbers(&x);
-    match precision {
-        Precision::F32 => (bytes_of(&read_floats(&x)), precision),
-        Precision::Bf16 => {
-            let mut values = vec![0_i16; x.numel()];
-            // tch reads no bfloat16.
-            x.view_dtype(Kind::Int16).copy_data(&mut values, x.numel());
-            (values.iter().flat_map(|it| it.to_le_bytes()).collect(), precision)
-        }
-    }
+    let mut bytes = vec![0; x.numel() * precision.bytes()];
+    x.view_dtype(Kind::Uint8).copy_data(&mut bytes, x.numel() * precision.bytes());
+    (bytes, precision)
 }
 
 /// Values as little-endian bytes, as files hold them.

@@ -124,7 +124,7 @@ pub struct Features {
 /// Features as a cache keeps them.
 #[derive(Debug)]
 pub struct FeatureBytes {
-    /// Little-endian numbers, channels last.
+    /// Numbers in the processor's order of bytes, channels last.
     pub bytes: Bytes,
     /// What they are.
     pub precision: Precision,

@@ -8,7 +8,6 @@
 
 #include "tiled.h"
 
-#include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
@@ -16,7 +15,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace ferrite {
 namespace {
@@ -32,19 +30,16 @@ constexpr int64_t kFewestPositions = 1024;
 constexpr int64_t kFewestChannels = 16;
 constexpr int64_t kFewestChannelsOfAvx512 = 128;
 
-constexpr double kEndless = std::numeric_limits<double>::infinity();
-
 // Positions of an output image up to which it wins with AVX-512, whatever the window.
 constexpr int64_t kSmallImage = 64;
 
 bool multiplies(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& gradient, Geometry geometry) {
   static const bool avx2 = at::get_cpu_capability() == "AVX2";
-  static const bool avx512 = at::get_cpu_capability() == "AVX512";
   const int64_t channels = weight.size(1);
   if (geometry.groups != 1 || channels < kFewestChannels) {
     return false;
   }
-  if (avx512) {
+  if (avx512()) {
     const bool points = weight.size(2) == 1 && channels >= kFewestChannelsOfAvx512;
     return points || gradient.size(2) * gradient.size(3) <= kSmallImage;
   }
@@ -131,21 +126,15 @@ std::optional<c10::TypedOperatorHandle<WithActivation>> with_activation() {
   return found ? std::optional(found->typed<WithActivation>()) : std::nullopt;
 }
 
-int64_t out_positions(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  const auto side = [&](int64_t of) { return (x.size(of) + 2 * geometry.padding - weight.size(of)) / geometry.stride + 1; };
-  return side(2) * side(3);
-}
-
-// min(max(convolution + bias, low), high) in the type of `x`; `tiles` says whether the matrix unit takes it.
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry, bool tiles,
+// min(max(convolution + bias, low), high) in the type of `x`.
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
                     double low, double high) {
-  if (tiles && tiled::wins(weight, out_positions(x, weight, geometry))) {
+  if (tiled::wins(x, weight, geometry)) {
     return tiled::forward(x, weight, bias, geometry, low, high);
   }
   static const auto operation = with_activation();
   // oneDNN imitates bfloat16 with AVX-512 alone, and LibTorch's own kernels do everywhere.
-  static const bool avx512 = at::get_cpu_capability() == "AVX512";
-  const bool one_dnn = operation && (avx512 || x.scalar_type() == at::kFloat);
+  const bool one_dnn = operation && (avx512() || x.scalar_type() == at::kFloat);
   const at::Tensor kernels = weight.to(x.scalar_type());
   const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
   const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
@@ -168,11 +157,11 @@ struct Convolution : torch::autograd::Function<Convolution> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups) {
     const Geometry geometry{stride, padding, groups};
-    const bool tiles = tiled::takes(x, weight, geometry);
-    const at::Tensor kernels = tiles ? weight : weight.to(x.scalar_type());
+    // The matrix unit's products round weights while they pack them.
+    const at::Tensor kernels = tiled::wins(x, weight, geometry) ? weight : weight.to(x.scalar_type());
     context->save_for_backward({x, kernels});
-    context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value(), tiles};
-    return convolve(x, kernels, bias, geometry, tiles, -kEndless, kEndless);
+    context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value()};
+    return convolve(x, kernels, bias, geometry, -kEndless, kEndless);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -181,18 +170,17 @@ struct Convolution : torch::autograd::Function<Convolution> {
     const at::Tensor &x = saved[0], &weight = saved[1];
     const auto numbers = context->saved_data["numbers"].toIntVector();
     const Geometry geometry{numbers[0], numbers[1], numbers[2]};
-    const bool has_bias = numbers[3], tiles = numbers[4];
     const at::Tensor gradient = gradients[0].contiguous(kLast);
-    const int64_t positions = gradient.size(2) * gradient.size(3), kernel = weight.size(2);
+    const int64_t kernel = weight.size(2);
     const bool of_input = context->needs_input_grad(0), of_weights = context->needs_input_grad(1);
-    const bool of_biases = has_bias && context->needs_input_grad(2);
+    const bool of_biases = numbers[3] && context->needs_input_grad(2);
     at::Tensor of_x, of_weight, of_bias;
-    if (of_input && tiles && tiled::takes_input_gradient(weight, geometry) && tiled::wins(weight, positions)) {
+    if (of_input && tiled::takes_input_gradient(weight, geometry) && tiled::wins(x, weight, geometry)) {
       of_x = tiled::input_gradient(gradient, weight, geometry, x.size(2), x.size(3));
     }
-    if (of_weights && tiles && tiled::wins_weight_gradient(weight, positions)) {
+    if (of_weights && tiled::wins_weight_gradient(x, weight, geometry)) {
       of_weight = tiled::weight_gradient(gradient, x, kernel, geometry);
-    } else if (of_weights && !tiles && multiplies(x, weight, gradient, geometry)) {
+    } else if (of_weights && multiplies(x, weight, gradient, geometry)) {
       of_weight = weight_gradient(gradient, x.contiguous(kLast), kernel, geometry);
     }
     if (of_biases && of_weight.defined()) {
@@ -223,8 +211,7 @@ extern "C" at::Tensor* ferrite_convolution_and_activation(const at::Tensor* x, c
                                                           const at::Tensor* bias, int64_t stride, int64_t padding,
                                                           int64_t groups, double low, double high, char** error) {
   return ferrite::caught(error, [&] {
-    const ferrite::Geometry geometry{stride, padding, groups};
-    return ferrite::convolve(*x, *weight, *bias, geometry, ferrite::tiled::takes(*x, *weight, geometry), low, high);
+    return ferrite::convolve(*x, *weight, *bias, {stride, padding, groups}, low, high);
   });
 }
 

@@ -1,8 +1,7 @@
 // What the hardware can do, asked where LibTorch asks.
 
-#include "tiles.h"
+#include "tiled.h"
 
-#include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #if defined(__x86_64__)
@@ -13,14 +12,14 @@
 extern "C" bool ferrite_processor_has_bfloat16() {
 #if defined(__x86_64__)
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return at::get_cpu_capability() == "AVX512" && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+  return ferrite::avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 #else
   return false;
 #endif
 }
 
 extern "C" bool ferrite_processor_has_matrix_unit() {
-  return at::get_cpu_capability() == "AVX512" && ferrite::tiles::available();
+  return ferrite::tiled::available();
 }
 
 extern "C" bool ferrite_gpus_have_bfloat16() {

@@ -4,10 +4,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <optional>
 
 // Compiles a function for AVX-512, for AVX2 and for any processor; the program takes the best one when it
@@ -70,6 +72,15 @@ void for_type_of(const at::Tensor& x, Work work) {
       TORCH_CHECK(false, "expected float or bfloat16, found ", x.scalar_type());
   }
 }
+
+// Whether LibTorch and oneDNN use AVX-512: the processor has it, and nobody held them back.
+inline bool avx512() {
+  static const bool used = at::get_cpu_capability() == "AVX512";
+  return used;
+}
+
+// A bound that bounds nothing.
+constexpr float kEndless = std::numeric_limits<float>::infinity();
 
 // Where the channels of an activation lie in memory.
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;

@@ -7,14 +7,12 @@
 
 #include "tiles.h"
 
-#include <ATen/Version.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <vector>
 
@@ -22,6 +20,7 @@ namespace ferrite::tiled {
 namespace {
 
 using tiles::kBlock;
+using tiles::pieces;
 using tiles::rounded_up;
 
 // Bytes of packed weights, of sums and of packed rows that are worked on at a time: together they fill the second cache.
@@ -143,7 +142,7 @@ std::vector<Part> parts_of(int64_t offsets, int64_t channels, int64_t columns) {
   const int64_t fitting = kWeightBytes / (2 * columns) / kBlock * kBlock;
   const int64_t most = std::clamp<int64_t>(fitting, kBlock, kMostDepth), deep = rounded_up(channels);
   const int64_t at_once = std::max<int64_t>(1, most / deep);
-  const int64_t slices = (deep + most - 1) / most, slice = rounded_up((channels + slices - 1) / slices);
+  const int64_t slices = pieces(deep, most), slice = rounded_up(pieces(channels, slices));
   std::vector<Part> parts;
   for (int64_t offset = 0; offset < offsets; offset += at_once) {
     for (int64_t channel = 0; channel < channels; channel += slice) {
@@ -184,7 +183,7 @@ struct Packed {
   }
 
   int64_t strips() const {
-    return (columns + strip - 1) / strip;
+    return pieces(columns, strip);
   }
 
   // Columns of a strip, in whole blocks.
@@ -241,15 +240,15 @@ void copy_windows(const Windows& windows, const Part& part, int64_t first, int64
 
 // Writes `out`, `[positions, columns]`.
 void convolve(const Windows& windows, const Packed& weights, Finish finish, uint16_t* out) {
-  const int64_t positions = windows.positions(), blocks = (positions + kBlock - 1) / kBlock;
+  const int64_t positions = windows.positions(), blocks = pieces(positions, kBlock);
   int64_t deepest = 0;
   for (const Part& part : weights.parts) {
     deepest = std::max(deepest, part.depth());
   }
   // Where all values are multiplied at once, no sums wait for the next part.
   const int64_t waiting = weights.parts.size() == 1 ? 1 : kSumBytes / (4 * kBlock * weights.strip);
-  const int64_t threads = at::get_num_threads(), fewest = (blocks + waiting - 1) / waiting;
-  const int64_t groups = std::min(blocks, rounded_up(fewest, threads)), together = (blocks + groups - 1) / groups;
+  const int64_t threads = at::get_num_threads(), fewest = pieces(blocks, waiting);
+  const int64_t groups = std::min(blocks, rounded_up(fewest, threads)), together = pieces(blocks, groups);
   at::parallel_for(0, groups * weights.strips(), 1, [&](int64_t from, int64_t to) {
     const tiles::Unit unit;
     const int64_t stride = deepest + tiles::kGap;
@@ -291,12 +290,8 @@ class Transposed {
 
   static constexpr int64_t kStride = kPositions + tiles::kGap;
 
-  int64_t rows() const {
-    return rows_;
-  }
-
   int64_t chunks() const {
-    return (positions_ + kPositions - 1) / kPositions;
+    return pieces(positions_, kPositions);
   }
 
   // Positions of a chunk.
@@ -334,22 +329,29 @@ struct Sums {
   int64_t rows, channels, offsets, width, strips, together, groups, spans;
 
   Sums(int64_t rows, int64_t channels, int64_t offsets, int64_t positions) : rows(rows), channels(channels), offsets(offsets) {
-    const int64_t threads = at::get_num_threads(), chunks = (positions + kPositions - 1) / kPositions;
     width = std::min(kGradientColumns, rounded_up(channels));
-    strips = (channels + width - 1) / width;
+    strips = pieces(channels, width);
     together = std::clamp<int64_t>(kSumBytes / (4 * rounded_up(rows) * width), 1, offsets);
-    groups = (offsets + together - 1) / together;
+    groups = pieces(offsets, together);
     // Threads that find no columns of their own share the positions.
-    spans = std::min(chunks, (threads + groups * strips - 1) / (groups * strips));
+    spans = std::min(pieces(positions, kPositions), pieces(at::get_num_threads(), tasks_of_span()));
+  }
+
+  int64_t tasks_of_span() const {
+    return groups * strips;
   }
 
   int64_t tasks() const {
-    return groups * strips * spans;
+    return tasks_of_span() * spans;
+  }
+
+  int64_t span_of(int64_t task) const {
+    return task / tasks_of_span();
   }
 
   // Writes a task's sums into `values`, `[rows, offsets, channels]`.
   void add_up(int64_t task, const Transposed& gradients, const Windows& windows, float* values) const {
-    const int64_t span = task / (groups * strips), first_offset = task / strips % groups * together;
+    const int64_t span = span_of(task), first_offset = task / strips % groups * together;
     const int64_t last_offset = std::min(offsets, first_offset + together), column = task % strips * width;
     const int64_t columns = std::min(width, channels - column), whole = rounded_up(columns);
     const int64_t chunks = gradients.chunks(), first = chunks * span / spans, last = chunks * (span + 1) / spans;
@@ -388,40 +390,49 @@ at::Tensor kernels_of(const at::Tensor& weight) {
   return weight.detach().permute({0, 2, 3, 1}).contiguous();
 }
 
-at::Tensor last_of(const at::Tensor& x) {
-  return x.contiguous(kLast);
-}
-
 at::Tensor images_like(const at::Tensor& x, int64_t channels, int64_t height, int64_t width) {
   return at::empty({x.size(0), channels, height, width}, x.options().memory_format(kLast));
 }
 
-}  // namespace
-
 bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
   return x.numel() > 0 && x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
-      weight.size(0) >= kFewestChannels && tiles::available() && at::get_cpu_capability() == "AVX512";
+      weight.size(0) >= kFewestChannels && available();
 }
 
-bool wins(const at::Tensor& weight, int64_t positions) {
+int64_t out_positions(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
+  return geometry.out_side(x.size(2), weight.size(2)) * geometry.out_side(x.size(3), weight.size(3));
+}
+
+}  // namespace
+
+bool available() {
+  return avx512() && tiles::available();
+}
+
+bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
+  if (!takes(x, weight, geometry)) {
+    return false;
+  }
+  const int64_t positions = out_positions(x, weight, geometry);
   const bool many = weight.size(0) * weight.size(1) >= kManyChannels;
   return positions <= kTinyImage || (many && positions <= kSmallImage);
 }
 
-bool wins_weight_gradient(const at::Tensor& weight, int64_t positions) {
-  return weight.size(2) == 1 || positions <= kMiddlingImage;
+bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
+  return takes(x, weight, geometry) &&
+      (weight.size(2) == 1 || out_positions(x, weight, geometry) <= kMiddlingImage);
 }
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
                    double low, double high) {
-  const at::Tensor seen = last_of(x), kernels = kernels_of(weight);
+  const at::Tensor seen = x.contiguous(kLast), kernels = kernels_of(weight);
   // Rounded as for LibTorch's kernels, whose results these then are to the last bit but for the order of sums.
   const MaybeTensor shift =
       bias ? MaybeTensor(bias->detach().to(at::kBFloat16).to(at::kFloat).contiguous()) : std::nullopt;
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(0), offsets = kernel * kernel;
-  const auto side = [&](int64_t it) { return (it + 2 * geometry.padding - kernel) / geometry.stride + 1; };
-  const Windows windows(images, kernel, geometry.stride, geometry.padding, side(images.height), side(images.width));
+  const Windows windows(images, kernel, geometry.stride, geometry.padding, geometry.out_side(images.height, kernel),
+                        geometry.out_side(images.width, kernel));
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * images.channels;
   const Packed packed(offsets, images.channels, columns, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
@@ -441,7 +452,7 @@ bool takes_input_gradient(const at::Tensor& weight, Geometry geometry) {
 // It is the convolution of the output's gradient with the weights turned around.
 at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
                           int64_t width) {
-  const at::Tensor seen = last_of(gradient), kernels = kernels_of(weight);
+  const at::Tensor seen = gradient.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(1), offsets = kernel * kernel;
   const bool sparse = geometry.stride > 1;
@@ -454,7 +465,6 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
     tiles::pack_rows(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
-  constexpr float kEndless = std::numeric_limits<float>::infinity();
   convolve(windows, packed, {nullptr, -kEndless, kEndless}, changed<uint16_t>(out));
   if (!sparse) {
     return out;
@@ -467,17 +477,17 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
 
 // The product of the output's gradient, transposed, and the windows, offset by offset.
 at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int64_t kernel, Geometry geometry) {
-  const at::Tensor of_out = last_of(gradient), seen = last_of(x);
+  const at::Tensor of_out = gradient.contiguous(kLast), seen = x.contiguous(kLast);
   const Images images(seen);
   const int64_t rows = gradient.size(1), channels = images.channels, offsets = kernel * kernel;
   const Windows windows(images, kernel, geometry.stride, geometry.padding, gradient.size(2), gradient.size(3));
   const Sums sums(rows, channels, offsets, windows.positions());
   const at::Tensor out = at::empty({rows, kernel, kernel, channels}, x.options().dtype(at::kFloat));
   const at::Tensor more = at::empty({sums.spans - 1, rows, kernel, kernel, channels}, out.options());
-  const Transposed left(values_of<uint16_t>(of_out), rows, windows.positions(), sums.tasks() > sums.spans);
+  const Transposed left(values_of<uint16_t>(of_out), rows, windows.positions(), sums.tasks_of_span() > 1);
   at::parallel_for(0, sums.tasks(), 1, [&](int64_t from, int64_t to) {
     for (int64_t task = from; task < to; ++task) {
-      const int64_t span = task / (sums.tasks() / sums.spans);
+      const int64_t span = sums.span_of(task);
       float* values = span == 0 ? changed<float>(out) : changed<float>(more) + (span - 1) * out.numel();
       sums.add_up(task, left, windows, values);
     }

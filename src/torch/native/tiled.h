@@ -7,17 +7,22 @@ namespace ferrite {
 
 struct Geometry {
   int64_t stride, padding, groups;
+
+  // Positions a side of the output.
+  int64_t out_side(int64_t side, int64_t kernel) const {
+    return (side + 2 * padding - kernel) / stride + 1;
+  }
 };
 
 namespace tiled {
 
-// Whether the unit is here and can take a convolution of `x` with these weights, `[out, in, kernel, kernel]`.
-bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
+// Whether the unit is here.
+bool available();
 
-// Whether `forward` and `input_gradient` are faster than oneDNN for this many positions of an output image, and whether
-// `weight_gradient` is.
-bool wins(const at::Tensor& weight, int64_t positions);
-bool wins_weight_gradient(const at::Tensor& weight, int64_t positions);
+// Whether it takes a convolution of `x` with weights of these sizes, `[out, in, kernel, kernel]`, and is faster than
+// oneDNN: in `forward` and `input_gradient`, and in `weight_gradient`.
+bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
+bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
 
 // min(max(convolution + bias, low), high) of `x` in bfloat16 with weights and bias of 32 bits.
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,

@@ -44,12 +44,18 @@ __mmask32 first(int64_t count) {
   return count >= 32 ? ~__mmask32{0} : count <= 0 ? __mmask32{0} : (__mmask32{1} << count) - 1;
 }
 
-// Sixteen pairs of the values of two rows from `column` on.
+// Sixteen pairs of values that stand one below the other.
+__m512i paired(__m256i upper, __m256i lower) {
+  const __m512i below = _mm512_slli_epi32(_mm512_cvtepu16_epi32(lower), 16);
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(upper), below);
+}
+
+// The same of two rows in memory, of which a null one is 0.
 __m512i pairs(const uint16_t* upper, const uint16_t* lower, __mmask16 mask) {
-  const __m512i zero = _mm512_setzero_si512();
-  const __m512i above = upper ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, upper)) : zero;
-  const __m512i below = lower ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, lower)) : zero;
-  return _mm512_or_si512(above, _mm512_slli_epi32(below, 16));
+  const auto row = [mask](const uint16_t* it) {
+    return it ? _mm256_maskz_loadu_epi16(mask, it) : _mm256_setzero_si256();
+  };
+  return paired(row(upper), row(lower));
 }
 
 __m256i rounded(__m512 values) {
@@ -188,8 +194,7 @@ void pack_rows(const float* from, int64_t stride, int64_t depth, int64_t columns
     const float* values = from + k * stride;
     const __m512 upper = _mm512_maskz_loadu_ps(k < depth ? mask : 0, values);
     const __m512 lower = _mm512_maskz_loadu_ps(k + 1 < depth ? mask : 0, values + stride);
-    const __m512i below = _mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded(lower)), 16);
-    _mm512_store_si512(packed, _mm512_or_si512(_mm512_cvtepu16_epi32(rounded(upper)), below));
+    _mm512_store_si512(packed, paired(rounded(upper), rounded(lower)));
   }
 }
 

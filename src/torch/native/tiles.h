@@ -17,8 +17,13 @@ constexpr int64_t kBlock = 32;
 // would push each other out of the cache.
 constexpr int64_t kGap = 32;
 
+// How many pieces of `size` hold `count`.
+inline int64_t pieces(int64_t count, int64_t size) {
+  return (count + size - 1) / size;
+}
+
 inline int64_t rounded_up(int64_t count, int64_t step = kBlock) {
-  return (count + step - 1) / step * step;
+  return pieces(count, step) * step;
 }
 
 // Whether the processor has the unit and the system lets this process use it.
