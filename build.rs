@@ -30,8 +30,15 @@ fn main() {
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
 fn compile(root: &Path) {
-    const SOURCES: [&str; 5] =
-        ["convolution.cpp", "hardware.cpp", "norm.cpp", "tiled.cpp", "tiles.cpp"];
+    const SOURCES: [&str; 7] = [
+        "activation.cpp",
+        "convolution.cpp",
+        "hardware.cpp",
+        "norm.cpp",
+        "pool.cpp",
+        "tiled.cpp",
+        "tiles.cpp",
+    ];
     println!("cargo:rerun-if-changed=src/torch/native");
     let include = root.join("include");
     cc::Build::new()

@@ -17,7 +17,7 @@ use ferrite::error::Result;
 use ferrite::model::layer::{Builder, Layer, Pass, forward_all};
 use ferrite::model::network::{Network, Plan};
 use ferrite::model::trainable::resolve;
-use ferrite::model::weights::serialize;
+use ferrite::model::weights::write;
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::plan::{Lookup, trials};
 use ferrite::torch::ops::{ConvShape, average_pool};
@@ -212,9 +212,11 @@ fn weights(criterion: &mut Criterion) {
     };
     let mut network = Network::new(&plan, Device::Cpu);
     network.train(&resolve(&model, &"all".into()).expect("a place"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("weights.safetensors");
     let mut group = criterion.benchmark_group("weights");
     group.bench_function("MobileNetV2", |it| {
-        it.iter(|| black_box(serialize(&network, Default::default()).expect("weights")));
+        it.iter(|| write(&network, Default::default(), &path).expect("weights"));
     });
 }
 

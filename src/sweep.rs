@@ -4,6 +4,7 @@
 //! standard output is the run's events as JSON lines; its standard input is a lifeline: when it closes,
 //! because this process is gone, the worker stops.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::event::{Failure, Kind};
 use crate::plan::Trial;
+use crate::plan::cost::multiplications_of;
 use crate::store::folder::files;
 use crate::store::read::last_state;
 use crate::store::record::State;
@@ -163,7 +165,28 @@ impl Sweep<'_> {
                 _ => self.waiting.push(index),
             }
         }
+        self.longest_first();
         (self.say)(Said::Planned(self.waiting.len()));
+    }
+
+    /// So that at the end no core waits for a long trial that began last (Graham 1969,
+    /// <https://doi.org/10.1137/0117039>). A trial is as long as it and the longest of those that start from it.
+    fn longest_first(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let trials = self.trials;
+        let mut work: Vec<f64> = trials.iter().map(multiplications_of).collect();
+        let mut after = BTreeMap::<&str, f64>::new();
+        // Those that others start from stand before them.
+        for (trial, work) in trials.iter().zip(&mut work).rev() {
+            *work += after.get(trial.name().as_str()).copied().unwrap_or_default();
+            if let Some(needs) = &trial.needs {
+                let longest = after.entry(needs).or_default();
+                *longest = longest.max(*work);
+            }
+        }
+        self.waiting.sort_by(|a, b| work[*b].total_cmp(&work[*a]));
     }
 
     fn run(&mut self, receiver: &Receiver<Message>, interrupted: &dyn Fn() -> bool) -> Result<()> {

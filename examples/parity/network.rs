@@ -129,7 +129,7 @@ pub(crate) fn run(folder: &Path, setup: &Setup, input: &SafeTensors<'_>) -> Resu
     }
     output.tensor("logits", rows.infer(&network, labels.len()));
     if let Some(file) = &setup.save {
-        fs_err::write(folder.join(file), weights::serialize(&network, BTreeMap::new())?)?;
+        weights::write(&network, BTreeMap::new(), &folder.join(file))?;
     }
     Ok(output)
 }

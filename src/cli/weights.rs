@@ -16,7 +16,7 @@ use crate::model::weights::file::TensorFile;
 use crate::model::weights::{Account, convert, facts, input_of, tensors_of};
 use crate::plan::Trial;
 use crate::progress::Download;
-use crate::store::write_whole;
+use crate::store::write_whole_by;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {
@@ -195,7 +195,7 @@ fn import(arguments: &ImportArguments) -> Result<()> {
         (facts::BACKBONE.to_owned(), backbone.name().to_owned()),
         (facts::INPUT.to_owned(), plain(&json!(input))),
     ];
-    write_whole(&out, &convert(&file, wanted, header.into())?)?;
+    write_whole_by(&out, |path| convert(&file, &wanted, header.into(), path))?;
     let (loaded, left) = (account.loaded.len(), account.unexpected.len());
     print(&format!("{}: {loaded} tensors, {left} left out\n", out.display()))
 }

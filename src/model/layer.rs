@@ -71,24 +71,6 @@ impl Pass<'_> {
 }
 
 impl Layer {
-    /// - input: `[batch, channels, h, w]`
-    /// - output: `[batch, channels', h', w']`
-    pub fn forward(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
-        match self {
-            Self::Conv(slots, shape) => ops::conv2d(x, pass.parameters, *slots, *shape),
-            Self::Norm(norm) => norm.forward((x, None), Activation::None, pass),
-            Self::Relu => ops::relu(x),
-            Self::Relu6 => ops::relu6(x),
-            Self::MaxPool(shape) => ops::max_pool(x, *shape),
-            Self::Residual { body, shortcut } => {
-                // While the shortcut still holds the input, a ReLU at the body's begin does not work in
-                // place on what the shortcut's convolution is going to keep.
-                let learned = forward_all(body, x.clone(), pass);
-                ops::add(forward_all(shortcut, x, pass), learned)
-            }
-        }
-    }
-
     /// Pixels a side of the output for an input of `side` pixels.
     pub fn side(&self, side: usize) -> usize {
         let windows = |kernel: usize, stride: usize, padding: usize| {
@@ -122,36 +104,46 @@ impl Layer {
     }
 }
 
-/// Runs `layers` one after the other, several as one operation where there is one for them: a batch norm
-/// and the activation behind it; a residual that ends with a batch norm, its sum and the activation behind
-/// it; where no gradient is recorded, a convolution, the batch norm behind it and the activation.
+/// Runs `layers` one after the other, several as one operation where there is one for them: a convolution and the
+/// activation behind it, where no gradient is recorded with the batch norm between them; a batch norm and the activation
+/// behind it; a residual that ends with a batch norm, its sum and the activation behind it.
+///
+/// - input: `[batch, channels, h, w]`
+/// - output: `[batch, channels', h', w']`
 pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
     let mut rest = layers;
     while let [layer, behind @ ..] = rest {
-        (x, rest) = match (layer, behind) {
-            (Layer::Conv(slots, shape), _) if !pass.records => {
+        (x, rest) = match layer {
+            Layer::Conv(slots, shape) => {
                 let (norm, others) = match behind {
                     [Layer::Norm(norm), others @ ..] if pass.folds(norm) => (Some(norm), others),
                     _ => (None, behind),
                 };
                 let (activation, others) = activation(others);
                 let how = (norm.map(|it| (it.slots, it.eps)), activation);
-                (ops::conv2d_and_activate(x, pass.parameters, *slots, *shape, how), others)
+                (ops::conv2d(x, pass.parameters, *slots, *shape, how), others)
             }
-            (Layer::Norm(norm), _) => {
+            Layer::Norm(norm) => {
                 let (activation, others) = activation(behind);
                 (norm.forward((x, None), activation, pass), others)
             }
-            (Layer::Residual { body, shortcut }, _) => match body.split_last() {
+            Layer::Relu => (ops::relu(x), behind),
+            Layer::Relu6 => (ops::relu6(x), behind),
+            Layer::MaxPool(shape) => (ops::max_pool(x, *shape), behind),
+            // While the shortcut still holds the input, a ReLU at the body's begin does not work in place on
+            // what the shortcut's convolution is going to keep.
+            Layer::Residual { body, shortcut } => match body.split_last() {
                 Some((Layer::Norm(norm), body)) if !pass.folds(norm) => {
                     let (activation, others) = activation(behind);
                     let learned = forward_all(body, x.clone(), pass);
                     let other = forward_all(shortcut, x, pass);
                     (norm.forward((learned, Some(other)), activation, pass), others)
                 }
-                _ => (layer.forward(x, pass), behind),
+                _ => {
+                    let learned = forward_all(body, x.clone(), pass);
+                    (ops::add(forward_all(shortcut, x, pass), learned), behind)
+                }
             },
-            _ => (layer.forward(x, pass), behind),
         };
     }
     x

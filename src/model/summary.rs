@@ -1,9 +1,10 @@
 //! What a network is, counted without making it: for plans, logs and reports.
 
-use crate::event::{Layer, Network};
+use crate::event::{Layer as Counted, Network};
 use crate::model::Model;
+use crate::model::backbone::Block;
 use crate::model::head::Head;
-use crate::model::layer::{Builder, Norm};
+use crate::model::layer::{Builder, Layer, Norm};
 use crate::model::trainable::{Trained, layer_of};
 use crate::torch::parameters::{Slot, Spec};
 
@@ -25,25 +26,59 @@ pub fn summarize(model: &Model, image_size: usize, classes: usize) -> Network {
 }
 
 /// The layers that train, in forward order, with their parameters; `sizes` are pixels a side and classes.
-pub fn trained_layers(model: &Model, sizes: [usize; 2], trained: &Trained) -> Vec<Layer> {
+pub fn trained_layers(model: &Model, sizes: [usize; 2], trained: &Trained) -> Vec<Counted> {
     let (specs, head_from, _) = build(model, sizes);
     let head = Slot::nth(head_from);
     let slots = specs.iter().enumerate().map(|(slot, spec)| (Slot::nth(slot), spec));
     layers_of(slots, |slot| slot >= head || trained.slots.binary_search(&slot).is_ok()).0
 }
 
+/// Multiplications of a pass for one image where `trained` trains: in the frozen prefix, and in all that is behind it.
+pub fn multiplications(model: &Model, image_size: usize, trained: &Trained) -> [f64; 2] {
+    let mut builder = Builder::default();
+    let backbone = model.backbone.build(&mut builder);
+    let head_from = builder.specs.len();
+    let (prefix, rest) = backbone.blocks.split_at(trained.frozen_blocks);
+    let layers = |it: &[Block]| it.iter().flat_map(|it| it.layers.clone()).collect::<Vec<_>>();
+    let (of_prefix, side) = of_layers(&layers(prefix), &builder.specs, image_size);
+    let (of_rest, side) = of_layers(&layers(rest), &builder.specs, side);
+    Head::build(
+        &mut builder,
+        &model.head,
+        backbone.classifier,
+        [backbone.channels, side * side, 1],
+    );
+    let of_head: usize = builder.specs[head_from..].iter().map(Spec::len).sum();
+    [of_prefix, of_rest + of_head as f64]
+}
+
+/// Multiplications of the convolutions in `layers` for an image of `side` pixels, and the pixels behind them.
+fn of_layers(layers: &[Layer], specs: &[Spec], side: usize) -> (f64, usize) {
+    layers.iter().fold((0.0, side), |(sum, side), layer| {
+        let after = layer.side(side);
+        let own = match layer {
+            Layer::Conv(slots, _) => (after * after * slots.weight.of(specs).len()) as f64,
+            Layer::Residual { body, shortcut } => {
+                of_layers(body, specs, side).0 + of_layers(shortcut, specs, side).0
+            }
+            Layer::Norm(_) | Layer::Relu | Layer::Relu6 | Layer::MaxPool(_) => 0.0,
+        };
+        (sum + own, after)
+    })
+}
+
 /// Layers with parameters that learn, in forward order: those that train and those that do not.
 pub(super) fn layers_of<'a>(
     specs: impl Iterator<Item = (Slot, &'a Spec)>,
     trains: impl Fn(Slot) -> bool,
-) -> (Vec<Layer>, Vec<Layer>) {
-    let (mut trainable, mut frozen) = (Vec::<Layer>::new(), Vec::<Layer>::new());
+) -> (Vec<Counted>, Vec<Counted>) {
+    let (mut trainable, mut frozen) = (Vec::<Counted>::new(), Vec::<Counted>::new());
     for (slot, spec) in specs.filter(|(_, spec)| spec.learns) {
         let layers = if trains(slot) { &mut trainable } else { &mut frozen };
         let name = layer_of(&spec.name);
         match layers.last_mut() {
             Some(last) if last.name == name => last.parameters += spec.len(),
-            _ => layers.push(Layer { name: name.into(), parameters: spec.len() }),
+            _ => layers.push(Counted { name: name.into(), parameters: spec.len() }),
         }
     }
     (trainable, frozen)
@@ -107,6 +142,25 @@ mod tests {
         let network = summarize(&model, size, 7);
         let keras = resolve(&model, &trainable).unwrap().keras_parameters;
         assert_eq!([network.total(), keras + network.head_parameters], [all, trained]);
+    }
+
+    #[test]
+    fn multiplications_are_the_published_ones() {
+        // torchvision's tables, in 10^9: VGG16 15.47, ResNet50 4.09, MobileNetV2 0.30; Xception 8.4 at 299 pixels.
+        for (backbone, size, published) in [
+            (Backbone::Vgg16, 224, 15.35),
+            (Backbone::ResNet50, 224, 4.09),
+            (Backbone::MobileNetV2, 224, 0.30),
+            (Backbone::Xception, 299, 8.36),
+        ] {
+            let model = Model { backbone, ..Model::default() };
+            let of =
+                |it: &str| multiplications(&model, size, &resolve(&model, &it.into()).unwrap());
+            let ([frozen, head], [none, all]) = (of("head"), of("all"));
+            assert_eq!((none, frozen + head), (0.0, all));
+            let found = all / 1e9;
+            assert!((found - published).abs() < 0.01 * published + 0.005, "{backbone:?} {found}");
+        }
     }
 
     #[test]

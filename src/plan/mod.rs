@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** pure. What must be asked of the disk is asked through [`Lookup`].
 
+pub mod cost;
 pub mod keys;
 
 use std::path::{Path, PathBuf};

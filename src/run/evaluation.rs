@@ -11,14 +11,14 @@ use crate::event::{Evaluation, FINAL, Kind as Event, Sink};
 use crate::model::Input;
 use crate::model::network::Network;
 use crate::model::trainable::resolve;
-use crate::model::weights::{facts, serialize};
+use crate::model::weights::{facts, write};
 use crate::plan::Kind;
 use crate::run::stage::load_stage;
 use crate::run::{Runner, waiting};
 use crate::store::folder::files;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
-use crate::store::write_whole;
+use crate::store::{write_whole, write_whole_by};
 use crate::train::images::{Images, Split};
 use crate::train::views::judge;
 
@@ -51,10 +51,10 @@ impl Runner<'_> {
             tables.push(named?);
         }
         let key = self.key(Kind::Evaluate, "");
-        let write = |folder: &Path| {
+        let keep = |folder: &Path| {
             tables.iter().try_for_each(|(name, table)| write_whole(&folder.join(name), table))
         };
-        self.store.step(Kind::Evaluate.name(), key, write).map(|_| ())
+        self.store.step(Kind::Evaluate.name(), key, keep).map(|_| ())
     }
 
     /// Tests the weights that `network` has, called `weights`, on `split`; writes their predictions and
@@ -76,8 +76,9 @@ impl Runner<'_> {
         let table = predictions_csv(&dataset.classes, &predictions)?;
         let file = files::of_weights(files::PREDICTIONS, weights);
         self.log.folder.write(&file, &table)?;
-        let model = serialize(network, self.model_facts(dataset, input))?;
-        self.log.folder.write(&files::of_weights(files::MODEL, weights), &model)?;
+        let model = self.log.folder.path.join(files::of_weights(files::MODEL, weights));
+        let facts = self.model_facts(dataset, input);
+        write_whole_by(&model, |path| write(network, facts, path))?;
         let name = if dataset.test.is_empty() { "valid" } else { "test" };
         let leak_free = Some(leak_free(dataset, split.rows, &predictions));
         let (weights, images) = (weights.to_owned(), split.rows.len());

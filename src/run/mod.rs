@@ -236,10 +236,8 @@ impl Runner<'_> {
         let trained = resolve(model, &stage.trainable).expect("the settings were checked");
         network.train(&trained);
         let augment = &self.trial.settings.augment;
-        let noise = self.trial.settings.noise.input.is_some();
         let caches = self.caches_features(network);
-        let views = if augment.acts() { augment.cached_views.min(stage.epochs) } else { 1 };
-        let reads = caches && views > 0 && !noise && !stage.mixes();
+        let views = self.trial.settings.views(stage).filter(|_| caches);
         let (trainable, frozen) = network.layers();
         let prefix = network.frozen_blocks();
         self.log.emit(Event::StageStarted(StageStart {
@@ -250,13 +248,13 @@ impl Runner<'_> {
             frozen,
             keras_parameters: Some(trained.keras_parameters),
             prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
-            prefix_cached: reads,
-            prefix_views: views,
+            prefix_cached: views.is_some(),
+            prefix_views: views.unwrap_or_default(),
         }))?;
         let key = self.key(Kind::Stage, &stage.name).to_owned();
         let valid_name = "valid";
         let train_features =
-            reads.then(|| self.train_features(stage, network, images, (&dataset.train, views)));
+            views.map(|it| self.train_features(stage, network, images, (&dataset.train, it)));
         let valid_features =
             caches.then(|| self.features(stage, network, images, (valid_name, &dataset.valid)));
         let train = Split { rows: &dataset.train, features: train_features.transpose()? };

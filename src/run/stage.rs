@@ -64,8 +64,8 @@ fn stage_weights(weights: &str) -> String {
 /// metrics, and what happened.
 fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Result<()> {
     let write = |network: &Network, name: &str| {
-        let bytes = weights::serialize(network, BTreeMap::new())?;
-        write_whole(&folder.join(stage_weights(name)), &bytes)
+        let path = folder.join(stage_weights(name));
+        write_whole_by(&path, |path| weights::write(network, BTreeMap::new(), path))
     };
     write(network, FINAL)?;
     if !trained.named.is_empty() {

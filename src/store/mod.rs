@@ -128,7 +128,7 @@ pub fn is_locked(path: &Path) -> bool {
 /// [`Error::File`], e.g. when the disk is full; the old file is then still there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole_by(path, |temporary| {
-        std::fs::write(temporary, bytes).map_err(Error::file("cannot write", path))
+        std::fs::write(temporary, bytes).map_err(Error::file("cannot write", temporary))
     })
 }
 
@@ -145,10 +145,16 @@ pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
     };
     let written =
         write(&temporary).and_then(|()| finish().map_err(Error::file("cannot write", path)));
-    if written.is_err() {
+    written.map_err(|error| {
         let _ = std::fs::remove_file(&temporary);
-    }
-    written
+        match error {
+            // The other name means nothing to whoever reads this.
+            Error::File { action, path: it, source } if it == temporary => {
+                Error::File { action, path: path.to_owned(), source }
+            }
+            other => other,
+        }
+    })
 }
 
 #[cfg(test)]

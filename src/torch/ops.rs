@@ -77,6 +77,11 @@ pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     map(x, |x| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]))
 }
 
+/// A convolution, the batch norm behind it if there is one, and the activation; on a processor as one operation.
+///
+/// A norm is folded, without a record for gradients: `norm(conv(x)) = conv'(x)` with the norm's scale multiplied into
+/// the weight and its shift as bias.
+///
 /// - input: `[batch, in, h, w]`
 /// - output: `[batch, out, h', w']`
 pub fn conv2d(
@@ -84,53 +89,34 @@ pub fn conv2d(
     parameters: &Parameters,
     slots: ConvSlots,
     shape: ConvShape,
-) -> Tensor<4> {
-    let weight = parameters.view(slots.weight);
-    let bias = slots.bias.map(|it| parameters.view(it));
-    map(x, |x| match parameters.device() {
-        Device::Cpu => native::convolution(x, weight, bias, shape.geometry()),
-        Device::Cuda(_) => convolve(x, weight, bias, shape),
-    })
-}
-
-/// A convolution, the batch norm behind it if there is one, and the activation, as one operation; without
-/// gradients only.
-///
-/// `norm(conv(x)) = conv'(x)` with the norm's scale multiplied into the weight and its shift as bias.
-pub fn conv2d_and_activate(
-    x: Tensor<4>,
-    parameters: &Parameters,
-    slots: ConvSlots,
-    shape: ConvShape,
     (norm, activation): (Option<(NormSlots, f64)>, Activation),
 ) -> Tensor<4> {
     let (weight, bias) = folded(parameters, slots, norm);
+    let bias = bias.as_ref();
     match parameters.device() {
-        Device::Cpu => map(x, |x| {
-            let (both, bounds) = ((&weight, &bias), activation.bounds());
-            native::convolution_and_activation(x, both, shape.geometry(), bounds)
-        }),
-        Device::Cuda(_) => {
-            activate(map(x, |x| convolve(x, &weight, Some(&bias), shape)), activation)
+        Device::Cpu => {
+            map(x, |x| native::convolution(x, &weight, bias, shape.geometry(), activation.bounds()))
         }
+        Device::Cuda(_) => activate(map(x, |x| convolve(x, &weight, bias, shape)), activation),
     }
 }
 
-/// Weight and bias of a convolution and the batch norm behind it.
+/// Weight and bias of a convolution and the batch norm behind it, if there is one.
 fn folded(
     parameters: &Parameters,
     slots: ConvSlots,
     norm: Option<(NormSlots, f64)>,
-) -> (tch::Tensor, tch::Tensor) {
-    let weight = parameters.view(slots.weight).detach();
-    let bias = match slots.bias {
-        Some(bias) => parameters.view(bias).detach(),
-        None => weight.new_zeros([weight.size()[0]], (Kind::Float, weight.device())),
+) -> (tch::Tensor, Option<tch::Tensor>) {
+    let view = |slot| parameters.view(slot);
+    let (weight, bias) = (view(slots.weight), slots.bias.map(view));
+    let Some((norm, eps)) = norm else {
+        return (weight.shallow_clone(), bias.map(tch::Tensor::shallow_clone));
     };
-    let Some((norm, eps)) = norm else { return (weight, bias) };
-    let scale = parameters.view(norm.weight) / (parameters.view(norm.variance) + eps).sqrt();
-    let shift = parameters.view(norm.bias) - (parameters.view(norm.mean) - bias) * &scale;
-    (weight * scale.reshape([-1, 1, 1, 1]), shift)
+    let mean = view(norm.mean);
+    let middle = bias.map_or_else(|| mean.shallow_clone(), |it| mean - it);
+    let scale = view(norm.weight) / (view(norm.variance) + eps).sqrt();
+    let shift = view(norm.bias) - middle * &scale;
+    (weight * scale.reshape([-1, 1, 1, 1]), Some(shift))
 }
 
 /// LibTorch's convolution, in the type of `x`.
@@ -248,7 +234,8 @@ pub fn linear(
         // It is a convolution of an image of one position, which has a kernel of ours for the matrix unit.
         Device::Cpu => {
             let [x, weight] = [x, weight].map(|it| it.unsqueeze(-1).unsqueeze(-1));
-            native::convolution(&x, &weight, Some(bias), [1, 0, 1]).flatten(1, 3)
+            let bounds = Activation::None.bounds();
+            native::convolution(&x, &weight, Some(bias), [1, 0, 1], bounds).flatten(1, 3)
         }
         Device::Cuda(_) => x.linear(&weight.to_kind(x.kind()), Some(&bias.to_kind(x.kind()))),
     });
@@ -281,9 +268,14 @@ pub fn select(x: Tensor<4>, places: &[u32]) -> Tensor<4> {
 /// - input: `[batch, channels, h, w]`
 /// - output: `[batch, channels, h', w']`
 pub fn max_pool(x: Tensor<4>, shape: PoolShape) -> Tensor<4> {
-    let [kernel, stride, padding] =
-        [shape.kernel, shape.stride, shape.padding].map(|it| [it as i64; 2]);
-    close(open(x).max_pool2d(kernel, stride, padding, [1, 1], false))
+    let numbers = [shape.kernel, shape.stride, shape.padding].map(|it| it as i64);
+    map(x, |x| {
+        if x.device() == tch::Device::Cpu {
+            return native::max_pool(x, numbers);
+        }
+        let [kernel, stride, padding] = numbers.map(|it| [it; 2]);
+        x.max_pool2d(kernel, stride, padding, [1, 1], false)
+    })
 }
 
 /// The mean over height and width, as 32-bit floats.
@@ -301,7 +293,21 @@ pub fn dropout(x: Tensor<2>, p: f64) -> Tensor<2> {
 
 /// Adds independent normal noise of mean 0 and the given standard deviation.
 pub fn add_noise<const D: usize>(x: Tensor<D>, std: f64) -> Tensor<D> {
-    map(x, |x| x + x.randn_like() * std)
+    map(x, |x| x + noise_like(x).g_mul_scalar_(std))
+}
+
+/// Normal numbers of mean 0 and deviation 1 in the shape of `x`.
+///
+/// They are drawn in one piece: LibTorch draws those of a tensor with the channels last one by one, and seven times as
+/// slowly.
+fn noise_like(x: &tch::Tensor) -> tch::Tensor {
+    match x.size()[..] {
+        [batch, channels, height, width] => {
+            let shape = [batch, height, width, channels];
+            tch::Tensor::randn(shape, (x.kind(), x.device())).permute([0, 3, 1, 2])
+        }
+        _ => x.randn_like(),
+    }
 }
 
 /// [`add_noise`] with a standard deviation for each of three channels; 0 for all is none.
@@ -313,7 +319,7 @@ pub fn add_noise_to_channels(x: Tensor<4>, stds: [f64; 3]) -> Tensor<4> {
         [a, b, c] if a == b && b == c => add_noise(x, a),
         _ => map(x, |x| {
             let stds = tch::Tensor::from_slice(&stds.map(|it| it as f32)).to(x.device());
-            x + x.randn_like() * stds.reshape([1, 3, 1, 1])
+            x + noise_like(x).g_mul_(&stds.reshape([1, 3, 1, 1]))
         }),
     }
 }

@@ -15,7 +15,7 @@ use tch::Kind;
 use crate::random::{Random, Use};
 use crate::torch::Device;
 use crate::torch::numbers::Numbers;
-use crate::torch::tensor::{open, read_floats};
+use crate::torch::tensor::{open, read_bytes, read_floats};
 
 /// The place of one tensor in a network's parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,11 @@ impl Slot {
     /// The slot of the `index`-th spec that a network asks for.
     pub fn nth(index: usize) -> Self {
         Self(index)
+    }
+
+    /// What it is, of the `specs` that a network asks for.
+    pub fn of(self, specs: &[Spec]) -> &Spec {
+        &specs[self.0]
     }
 }
 
@@ -102,6 +107,11 @@ impl Parameters {
         self.specs.iter().enumerate().map(|(slot, spec)| (Slot(slot), spec))
     }
 
+    /// What `slot` is.
+    pub fn spec(&self, slot: Slot) -> &Spec {
+        &self.specs[slot.0]
+    }
+
     /// Everything that trains, in one dimension.
     pub(super) fn flat(&self) -> &tch::Tensor {
         &self.flat
@@ -123,6 +133,11 @@ impl Parameters {
     /// The values of `slot` in PyTorch's order.
     pub fn values(&self, slot: Slot) -> Vec<f32> {
         read_floats(self.view(slot))
+    }
+
+    /// The same as little-endian bytes.
+    pub fn bytes(&self, slot: Slot) -> Vec<u8> {
+        read_bytes(self.view(slot))
     }
 
     /// Sets the values of `slot`, given in PyTorch's order.

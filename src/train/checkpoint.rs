@@ -1,13 +1,14 @@
 //! All that a stage needs to go on after its last epoch, as one safetensors file.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use crate::error::{Error, Result};
 use crate::event::Epoch;
+use crate::model::weights::write_tensors;
 use crate::torch::numbers::Numbers;
 use crate::torch::parameters::Snapshot;
 
@@ -63,15 +64,8 @@ impl Checkpoint {
         let moments = self.moments.iter().enumerate();
         blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), Blob::new(it))));
         let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
-        let facts: HashMap<String, String> =
-            [(EPOCHS.to_owned(), epochs), (STEPS.to_owned(), self.steps.to_string())].into();
-        safetensors::serialize_to_file(blobs, Some(facts), path).map_err(|error| {
-            let source = match error {
-                SafeTensorError::IoError(source) => source,
-                other => std::io::Error::other(other),
-            };
-            Error::file("cannot write", path)(source)
-        })
+        let facts = [(EPOCHS.to_owned(), epochs), (STEPS.to_owned(), self.steps.to_string())];
+        write_tensors(blobs, facts.into(), path)
     }
 
     /// Reads back what [`Checkpoint::write`] wrote; `path` is for messages.

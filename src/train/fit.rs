@@ -76,7 +76,7 @@ pub fn fit(
             outside.sink.emit(Kind::EpochEnded(epoch.clone()))?;
         }
     }
-    let mut saves = Saves::default();
+    let mut saves = Saves::new(network, state.epochs.len());
     let why = loop {
         if let Some(why) = ends(job.stage, &state.epochs) {
             break why;
@@ -113,17 +113,29 @@ pub fn fit(
 /// When checkpoints are kept: as often as costs a hundredth of the time.
 ///
 /// A run that is killed repeats what came after its last checkpoint; one that is asked to stop repeats nothing.
-#[derive(Default)]
 struct Saves {
-    /// Epochs in the last checkpoint, when it was kept, and how long that took.
-    last: Option<(usize, Instant, Duration)>,
+    /// Epochs in the last checkpoint.
+    epochs: usize,
+    /// When it was kept, or the stage began.
+    at: Instant,
+    /// How long that took, or the first is expected to take.
+    takes: Duration,
 }
 
 impl Saves {
+    fn new(network: &Network, epochs: usize) -> Self {
+        /// Bytes for each value that trains: the weights now, the best ones, and two moments.
+        const BYTES: f64 = 16.0;
+        /// Bytes that a disk takes in a second, so far as is known before.
+        const SPEED: f64 = 500e6;
+        let seconds = BYTES * network.parameters.trainable_values() as f64 / SPEED;
+        Self { epochs, at: Instant::now(), takes: Duration::from_secs_f64(seconds) }
+    }
+
     fn are_due(&self) -> bool {
         /// Time spent on training for each time spent on keeping a checkpoint.
         const PATIENCE: u32 = 100;
-        self.last.is_none_or(|(_, at, took)| at.elapsed() >= took * PATIENCE)
+        self.at.elapsed() >= self.takes * PATIENCE
     }
 
     /// Keeps a checkpoint, unless the last one is of this epoch.
@@ -135,14 +147,14 @@ impl Saves {
         outside: &mut Outside<'_>,
     ) -> Result<()> {
         let epochs = state.epochs.len();
-        if epochs == 0 || self.last.is_some_and(|(kept, ..)| kept == epochs) {
+        if epochs == self.epochs {
             return Ok(());
         }
         let began = Instant::now();
         trainer.save(network, state);
         (outside.save)(state)?;
         state.forget_current();
-        self.last = Some((epochs, Instant::now(), began.elapsed()));
+        *self = Self { epochs, at: Instant::now(), takes: began.elapsed() };
         Ok(())
     }
 }

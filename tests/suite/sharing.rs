@@ -1,5 +1,7 @@
 //! Work that is done once: stages that experiments share, and frozen layers that run once per image.
 
+use std::path::PathBuf;
+
 use ferrite::data::augment::Augment;
 use ferrite::event::{Deaf, Epoch};
 use ferrite::model::Model;
@@ -12,7 +14,7 @@ use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
 
-use crate::place::{Place, SMALL};
+use crate::place::{Place, SMALL, events, logs};
 use crate::small::{faces, network};
 
 #[test]
@@ -29,6 +31,22 @@ fn a_stage_that_two_experiments_share_is_trained_once() {
     assert_eq!(a.facts.stages[0].epochs, longer.facts.stages[0].epochs);
     assert_eq!(a.predictions, b.predictions);
     assert_ne!(a.predictions, longer.predictions);
+}
+
+#[test]
+fn the_longest_trial_is_started_first_with_those_that_start_from_it() {
+    let next = format!("{SMALL}\n[model]\nweights = {{ experiment = \"base\" }}\n");
+    // The frozen layers run in every epoch instead of once.
+    let noisy = format!("{SMALL}\n[noise]\ninput = {{ std = 0.1 }}\n");
+    let place = Place::with(&[("a", SMALL), ("base", SMALL), ("next", &next), ("z", &noisy)]);
+    let told = place.ferrite(&["sweep", "--threads", "1", "--jobs", "1", "--set", "seeds=[1]"]);
+    assert_eq!(told.code, Some(0), "{told:#?}");
+    let begin = |log: &PathBuf| events(log).first().map(|it| it.at_ms);
+    let mut logs = logs(&place.path("runs"));
+    logs.sort_by_key(begin);
+    let name = |log: &PathBuf| log.ancestors().nth(2).unwrap().file_name().unwrap().to_owned();
+    let started: Vec<_> = logs.iter().map(name).collect();
+    assert_eq!(started, ["base", "z", "a", "next"]);
 }
 
 /// Trains a small network from the layer `trainable` on, with the frozen layers' output computed once or

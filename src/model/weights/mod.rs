@@ -8,11 +8,13 @@ pub mod file;
 mod pickle;
 mod pytorch;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, TensorView, View};
 
 use crate::error::{Error, Result};
 use crate::event::Weights as Loaded;
@@ -21,7 +23,7 @@ use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::network::Network;
 use crate::model::weights::file::TensorFile;
-use crate::torch::parameters::Slot;
+use crate::torch::parameters::{Parameters, Slot};
 use crate::torch::tensor::bytes_of;
 
 /// The header's names for what travels with weights.
@@ -168,53 +170,77 @@ pub fn input_of(file: &TensorFile) -> Result<Option<Input>> {
     })
 }
 
-/// Every tensor of `network` as one safetensors file, with `facts` in its header.
+/// Writes every tensor of `network` into one safetensors file, with `facts` in its header.
 ///
 /// # Errors
-/// [`Error::Damaged`] if the file format refuses them, which it has no reason to.
-pub fn serialize(network: &Network, facts: BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let tensors = network.parameters.specs().map(|(slot, spec)| {
-        let wanted = Wanted { name: spec.name.clone(), shape: spec.shape.clone() };
-        Ok((wanted, network.parameters.values(slot)))
-    });
-    to_safetensors(tensors, facts)
+/// [`Error::File`], e.g. where the disk is full.
+pub fn write(network: &Network, facts: BTreeMap<String, String>, path: &Path) -> Result<()> {
+    let parameters = &network.parameters;
+    let tensors = parameters.specs().map(|(slot, spec)| (&spec.name, Place { parameters, slot }));
+    write_tensors(tensors, facts, path)
 }
 
-/// The tensors of `file` that `wanted` lists, as one safetensors file with `facts` in its header.
+/// A tensor of a network, which is copied when its turn has come.
+struct Place<'a> {
+    parameters: &'a Parameters,
+    slot: Slot,
+}
+
+impl View for Place<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.parameters.spec(self.slot).shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.parameters.bytes(self.slot))
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.parameters.spec(self.slot).len()
+    }
+}
+
+/// Writes `tensors` into a safetensors file, one after the other, with `facts` in its header.
 ///
 /// # Errors
-/// [`Error::Weights`] if one is not there or cannot be read.
+/// [`Error::File`], e.g. where the disk is full.
+pub fn write_tensors<N: AsRef<str> + Ord + fmt::Display, V: View>(
+    tensors: impl IntoIterator<Item = (N, V)>,
+    facts: BTreeMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    let facts = Some(facts.into_iter().collect());
+    safetensors::serialize_to_file(tensors, facts, path).map_err(|error| {
+        let source = match error {
+            SafeTensorError::IoError(source) => source,
+            other => std::io::Error::other(other),
+        };
+        Error::file("cannot write", path)(source)
+    })
+}
+
+/// Writes the tensors of `file` that `wanted` lists into a safetensors file, with `facts` in its header.
+///
+/// # Errors
+/// [`Error::Weights`] if one is not there or cannot be read, [`Error::File`].
 pub fn convert(
     file: &TensorFile,
-    wanted: Vec<Wanted>,
+    wanted: &[Wanted],
     facts: BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
-    let tensors = wanted.into_iter().map(|it| {
-        let values = file.values(&it.name)?;
-        Ok((it, values))
+    path: &Path,
+) -> Result<()> {
+    let all = wanted.iter().map(|it| Ok((it, bytes_of(&file.values(&it.name)?))));
+    let all = all.collect::<Result<Vec<(&Wanted, Vec<u8>)>>>()?;
+    let tensors = all.iter().map(|(Wanted { name, shape }, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        (name, view.expect("a file's tensors have as many values as their shape says"))
     });
-    to_safetensors(tensors, facts)
+    write_tensors(tensors, facts, path)
 }
 
-fn to_safetensors(
-    tensors: impl Iterator<Item = Result<(Wanted, Vec<f32>)>>,
-    facts: BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
-    let tensors = tensors.map(|it| it.map(|(wanted, values)| (wanted, bytes_of(&values))));
-    let tensors: Vec<(Wanted, Vec<u8>)> = tensors.collect::<Result<_>>()?;
-    let refused = |error: SafeTensorError| Error::Damaged {
-        path: "model.safetensors".into(),
-        message: error.to_string(),
-        help: "report this as a bug".into(),
-    };
-    let views: Vec<(&str, TensorView<'_>)> = tensors
-        .iter()
-        .map(|(Wanted { name, shape }, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(refused)?;
-            Ok((name.as_str(), view))
-        })
-        .collect::<Result<_>>()?;
-    safetensors::serialize(views, Some(facts.into_iter().collect())).map_err(refused)
-}
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
-// Convolution on a processor, in the type of its input, whose weight gradient is a product of matrices where
-// that is faster.
+// Convolution and the activation behind it on a processor, in the type of its input. The weight gradient is a product
+// of matrices where that is faster.
 //
 // Forward pass and input gradient are LibTorch's. For the weight gradient oneDNN has no good kernel on
 // processors without AVX-512, and with it none for small images: it reaches a tenth to a half of what a matrix
 // product does there (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of
 // the output's gradient and the windows of the input.
 
+#include "activation.h"
 #include "tiled.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -14,7 +15,6 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace ferrite {
 namespace {
@@ -128,9 +128,9 @@ std::optional<c10::TypedOperatorHandle<WithActivation>> with_activation() {
 
 // min(max(convolution + bias, low), high) in the type of `x`.
 at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
-                    double low, double high) {
+                    Bounds bounds) {
   if (tiled::wins(x, weight, geometry)) {
-    return tiled::forward(x, weight, bias, geometry, low, high);
+    return tiled::forward(x, weight, bias, geometry, bounds);
   }
   static const auto operation = with_activation();
   // oneDNN imitates bfloat16 with AVX-512 alone, and LibTorch's own kernels do everywhere.
@@ -138,43 +138,53 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTe
   const at::Tensor kernels = weight.to(x.scalar_type());
   const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
   const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
-  const bool from_below = std::isfinite(low), from_above = std::isfinite(high);
-  if (!one_dnn || !(from_below || from_above)) {
+  if (!one_dnn || !bounds.bound()) {
     const at::Tensor out = at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false,
                                            {0, 0}, groups);
-    return from_below || from_above ? out.clamp_(low, high) : out;
+    return bounds.bound() ? out.clamp_(bounds.low, bounds.high) : out;
   }
-  c10::List<std::optional<at::Scalar>> bounds;
+  const bool from_above = bounds.high < kEndless;
+  c10::List<std::optional<at::Scalar>> numbers;
   if (from_above) {
-    bounds.push_back(at::Scalar(low));
-    bounds.push_back(at::Scalar(high));
+    numbers.push_back(at::Scalar(bounds.low));
+    numbers.push_back(at::Scalar(bounds.high));
   }
   return operation->call(x, kernels, shift, {padding, padding}, {stride, stride}, {1, 1}, groups,
-                         from_above ? "hardtanh" : "relu", bounds, "");
+                         from_above ? "hardtanh" : "relu", numbers, "");
 }
 
 struct Convolution : torch::autograd::Function<Convolution> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups) {
+                            const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups, double low,
+                            double high) {
     const Geometry geometry{stride, padding, groups};
+    const Bounds bounds{static_cast<float>(low), static_cast<float>(high)};
     // The matrix unit's products round weights while they pack them.
     const at::Tensor kernels = tiled::wins(x, weight, geometry) ? weight : weight.to(x.scalar_type());
-    context->save_for_backward({x, kernels});
+    const at::Tensor out = convolve(x, kernels, bias, geometry, bounds);
+    context->save_for_backward({x, kernels, bounds.bound() ? out : at::Tensor()});
     context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value()};
-    return convolve(x, kernels, bias, geometry, -kEndless, kEndless);
+    context->saved_data["bounds"] = std::vector<double>{low, high};
+    return out;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor &x = saved[0], &weight = saved[1], &out = saved[2];
     const auto numbers = context->saved_data["numbers"].toIntVector();
+    const auto bounds = context->saved_data["bounds"].toDoubleVector();
     const Geometry geometry{numbers[0], numbers[1], numbers[2]};
-    const at::Tensor gradient = gradients[0].contiguous(kLast);
+    Passed passed{gradients[0].contiguous(kLast), at::Tensor()};
+    if (out.defined()) {
+      const Bounds both{static_cast<float>(bounds[0]), static_cast<float>(bounds[1])};
+      passed = through_activation(passed.gradient, out.contiguous(kLast), both);
+    }
+    const at::Tensor& gradient = passed.gradient;
     const int64_t kernel = weight.size(2);
     const bool of_input = context->needs_input_grad(0), of_weights = context->needs_input_grad(1);
     const bool of_biases = numbers[3] && context->needs_input_grad(2);
-    at::Tensor of_x, of_weight, of_bias;
+    at::Tensor of_x, of_weight, of_bias = of_biases ? passed.sums : at::Tensor();
     if (of_input && tiled::takes_input_gradient(weight, geometry) && tiled::wins(x, weight, geometry)) {
       of_x = tiled::input_gradient(gradient, weight, geometry, x.size(2), x.size(3));
     }
@@ -183,7 +193,7 @@ struct Convolution : torch::autograd::Function<Convolution> {
     } else if (of_weights && multiplies(x, weight, gradient, geometry)) {
       of_weight = weight_gradient(gradient, x.contiguous(kLast), kernel, geometry);
     }
-    if (of_biases && of_weight.defined()) {
+    if (of_biases && !of_bias.defined() && of_weight.defined()) {
       of_bias = rows_of(gradient).sum(0, false, at::kFloat);
     }
     // Asked for the bias's gradient, oneDNN takes the weights' as well.
@@ -200,24 +210,18 @@ struct Convolution : torch::autograd::Function<Convolution> {
       of_bias = rest[2] ? biases : of_bias;
     }
     const auto full = [](const at::Tensor& it) { return it.defined() ? it.to(at::kFloat) : it; };
-    return {of_x, full(of_weight), full(of_bias), at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor none;
+    return {of_x, full(of_weight), full(of_bias), none, none, none, none, none};
   }
 };
 
 }  // namespace
 }  // namespace ferrite
 
-extern "C" at::Tensor* ferrite_convolution_and_activation(const at::Tensor* x, const at::Tensor* weight,
-                                                          const at::Tensor* bias, int64_t stride, int64_t padding,
-                                                          int64_t groups, double low, double high, char** error) {
-  return ferrite::caught(error, [&] {
-    return ferrite::convolve(*x, *weight, *bias, {stride, padding, groups}, low, high);
-  });
-}
-
 extern "C" at::Tensor* ferrite_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
-                                           int64_t stride, int64_t padding, int64_t groups, char** error) {
+                                           int64_t stride, int64_t padding, int64_t groups, double low, double high,
+                                           char** error) {
   return ferrite::caught(error, [&] {
-    return ferrite::Convolution::apply(*x, *weight, ferrite::maybe(bias), stride, padding, groups);
+    return ferrite::Convolution::apply(*x, *weight, ferrite::maybe(bias), stride, padding, groups, low, high);
   });
 }

@@ -22,18 +22,16 @@ unsafe extern "C" {
         stride: i64,
         padding: i64,
         groups: i64,
+        low: f64,
+        high: f64,
         error: *mut *mut c_char,
     ) -> *mut C_tensor;
 
-    fn ferrite_convolution_and_activation(
+    fn ferrite_max_pool(
         x: *const C_tensor,
-        weight: *const C_tensor,
-        bias: *const C_tensor,
+        kernel: i64,
         stride: i64,
         padding: i64,
-        groups: i64,
-        low: f64,
-        high: f64,
         error: *mut *mut c_char,
     ) -> *mut C_tensor;
 
@@ -71,7 +69,8 @@ pub(super) fn gpus_have_bfloat16() -> bool {
     unsafe { ferrite_gpus_have_bfloat16() }
 }
 
-/// A two-dimensional convolution on the processor, in the type of `x`, with a record for gradients.
+/// A two-dimensional convolution and then the bounds `low` and `high` on the processor, in the type of `x`, with a record
+/// for gradients.
 ///
 /// - x: `[batch, in, h, w]`
 /// - weight: `[out, in / groups, kernel, kernel]` of 32-bit floats, as `bias`
@@ -80,28 +79,21 @@ pub(super) fn convolution(
     weight: &tch::Tensor,
     bias: Option<&tch::Tensor>,
     [stride, padding, groups]: [i64; 3],
+    [low, high]: [f64; 2],
 ) -> tch::Tensor {
     // SAFETY: the tensors outlive the call, which keeps references of its own.
     called(|error| unsafe {
-        let (x, weight) = (x.as_ptr(), weight.as_ptr());
-        ferrite_convolution(x, weight, pointer(bias), stride, padding, groups, error)
+        let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), pointer(bias));
+        ferrite_convolution(x, weight, bias, stride, padding, groups, low, high, error)
     })
 }
 
-/// A convolution with bias and then the bounds `low` and `high` on the processor, without a record for gradients.
-pub(super) fn convolution_and_activation(
-    x: &tch::Tensor,
-    (weight, bias): (&tch::Tensor, &tch::Tensor),
-    [stride, padding, groups]: [i64; 3],
-    [low, high]: [f64; 2],
-) -> tch::Tensor {
-    let [x, weight, bias] = [x, weight, bias].map(tch::Tensor::as_ptr);
-    // SAFETY: the tensors outlive the call, which keeps references of its own.
-    called(|error| unsafe {
-        ferrite_convolution_and_activation(
-            x, weight, bias, stride, padding, groups, low, high, error,
-        )
-    })
+/// The largest value of each window on the processor, with a record for gradients, which go to the first of several.
+///
+/// - x and output: `[batch, channels, h, w]` of 32-bit floats or bfloat16; the output's channels are last in memory
+pub(super) fn max_pool(x: &tch::Tensor, [kernel, stride, padding]: [i64; 3]) -> tch::Tensor {
+    // SAFETY: the tensor outlives the call, which keeps a reference of its own.
+    called(|error| unsafe { ferrite_max_pool(x.as_ptr(), kernel, stride, padding, error) })
 }
 
 /// The tensors of a batch norm.

@@ -5,7 +5,7 @@
 // here it is eight times. The statistics are taken in one pass, around the first position's values, in
 // 64 bits across blocks of rows.
 
-#include "shared.h"
+#include "positions.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -16,26 +16,6 @@
 
 namespace ferrite {
 namespace {
-
-// Values that a thread gets at least; fewer are not worth waking it up.
-constexpr int64_t kGrain = 1 << 15;
-
-// Positions that are summed in 32 bits.
-constexpr int64_t kBlock = 64;
-
-// Positions, each of `channels` values.
-struct Shape {
-  int64_t positions, channels;
-
-  int64_t grain() const {
-    return std::max<int64_t>(kBlock, kGrain / channels);
-  }
-};
-
-// Bounds of an activation: what lies outside becomes the bound and has no gradient.
-struct Bounds {
-  float low, high;
-};
 
 // ---------------------------------------------------------------------------------------------------
 // Loops over positions and channels
@@ -48,32 +28,7 @@ struct Bounds {
 #undef Value
 
 // ---------------------------------------------------------------------------------------------------
-// Sums over all positions
-
-// Adds two sums per channel over all positions: `add` does it for a block of them in 32 bits.
-template <typename Add>
-std::vector<double> sum_up(Shape shape, Add add) {
-  const int64_t channels = shape.channels, threads = at::get_num_threads();
-  std::vector<double> sums(threads * 2 * channels, 0.0);
-  at::parallel_for(0, shape.positions, shape.grain(), [&](int64_t begin, int64_t end) {
-    double* own = sums.data() + at::get_thread_num() * 2 * channels;
-    std::vector<float> block(2 * channels);
-    for (int64_t from = begin; from < end; from += kBlock) {
-      std::fill(block.begin(), block.end(), 0.0f);
-      add(from, std::min(end, from + kBlock) - from, block.data(), block.data() + channels);
-      for (int64_t i = 0; i < 2 * channels; ++i) {
-        own[i] += block[i];
-      }
-    }
-  });
-  for (int64_t thread = 1; thread < threads; ++thread) {
-    for (int64_t i = 0; i < 2 * channels; ++i) {
-      sums[i] += sums[thread * 2 * channels + i];
-    }
-  }
-  sums.resize(2 * channels);
-  return sums;
-}
+// Statistics
 
 // Rows of the small table that the backward pass needs.
 enum Row { kMean, kDeviation, kFactor, kSummand, kRows };
@@ -98,8 +53,8 @@ at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::T
   std::vector<double> sums;
   if (options.batch) {
     std::transform(values, values + channels, first.begin(), [](Value it) { return widen(it); });
-    sums = sum_up(shape, [&](int64_t from, int64_t positions, float* sum, float* square) {
-      add_moments(values + from * channels, positions, channels, first.data(), sum, square);
+    sums = sum_up(shape, 2, [&](int64_t from, int64_t positions, float* sums) {
+      add_moments(values + from * channels, positions, channels, first.data(), sums, sums + channels);
     });
   }
   for (int64_t i = 0; i < channels; ++i) {
@@ -141,10 +96,6 @@ at::Tensor normalized(const at::Tensor& x, const at::Tensor& other, const at::Te
   return out;
 }
 
-Shape shape_of(const at::Tensor& x) {
-  return {x.numel() / x.size(1), x.size(1)};
-}
-
 // ---------------------------------------------------------------------------------------------------
 // The operation
 
@@ -164,8 +115,9 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
 
   const Value *in = values_of<Value>(x), *arriving = values_of<Value>(gradient);
   at::Tensor passed = keeps ? at::empty_like(gradient, gradient.options(), kLast) : gradient;
-  const std::vector<double> sums = sum_up(shape, [&](int64_t from, int64_t positions, float* sum, float* product) {
+  const std::vector<double> sums = sum_up(shape, 2, [&](int64_t from, int64_t positions, float* sum) {
     const int64_t at = from * channels;
+    float* product = sum + channels;
     if (keeps) {
       add_kept_gradients(arriving + at, in + at, values_of<Value>(kept) + at, positions, channels, bounds, mean, sum,
                          product, changed<Value>(passed) + at);
@@ -175,7 +127,7 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
   });
   if (keeps) {
     // What passed has gone through the activation already.
-    bounds = {-INFINITY, INFINITY};
+    bounds = {-kEndless, kEndless};
   }
 
   at::Tensor of_weight = at::empty_like(weight), of_bias = at::empty_like(weight);
@@ -222,8 +174,7 @@ struct Norm : torch::autograd::Function<Norm> {
       table = statistics<Value>(in, weight, bias, mean, variance, shape, options);
       out = normalized<Value>(in, added, table, shape, options.bounds);
     });
-    const bool bounded = std::isfinite(low) || std::isfinite(high);
-    const bool keeps = other && bounded;
+    const bool keeps = other && options.bounds.bound();
     context->save_for_backward({in, weight, table, keeps ? out : at::Tensor()});
     context->saved_data["numbers"] = std::vector<double>{low, high};
     context->saved_data["switches"] = std::vector<int64_t>{batch, keeps, other.has_value()};

@@ -20,6 +20,9 @@
 #define FERRITE_FOR_ALL_PROCESSORS
 #endif
 
+// A loop that such functions of several types share, compiled as a part of each.
+#define FERRITE_INLINE inline __attribute__((always_inline))
+
 namespace ferrite {
 
 // The bits of a bfloat16: the upper half of a 32-bit float. LibTorch's own type keeps compilers from computing
@@ -81,6 +84,15 @@ inline bool avx512() {
 
 // A bound that bounds nothing.
 constexpr float kEndless = std::numeric_limits<float>::infinity();
+
+// Bounds of an activation: what lies outside becomes the bound and has no gradient.
+struct Bounds {
+  float low, high;
+
+  bool bound() const {
+    return low > -kEndless || high < kEndless;
+  }
+};
 
 // Where the channels of an activation lie in memory.
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;

@@ -46,6 +46,10 @@ fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).set_requires_grad(x.requires_grad())
 }
 
+/// Bounds of an activation that does nothing, and of ReLU.
+const NONE: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
+const RELU: [f64; 2] = [0.0, f64::INFINITY];
+
 /// LibTorch's own convolution.
 fn plain_convolution(
     x: &Tensor,
@@ -70,7 +74,7 @@ fn check_convolution(
     let weight = values([output, input / groups, kernel, kernel], true);
     for bias in [None, Some(vector(output, true))] {
         let bias = bias.as_ref();
-        let ours = convolution(&x, &weight, bias, [stride, padding, groups]);
+        let ours = convolution(&x, &weight, bias, [stride, padding, groups], NONE);
         let theirs = plain_convolution(&x, &weight, bias, [stride, padding, groups]);
         same("output", &ours, &theirs);
         let leaves: Vec<&Tensor> = [Some(&x), Some(&weight), bias].into_iter().flatten().collect();
@@ -95,7 +99,7 @@ fn check_rounded_convolution(
     let x = rounded(&values([images, input, side, side], true));
     let weight = values([output, input / groups, kernel, kernel], true);
     let bias = vector(output, true);
-    let ours = convolution(&x, &weight, Some(&bias), [stride, padding, groups]);
+    let ours = convolution(&x, &weight, Some(&bias), [stride, padding, groups], NONE);
     assert_eq!(ours.kind(), Kind::BFloat16);
     let [exact_x, exact_weight, exact_bias] = [&x, &rounded(&weight), &rounded(&bias)]
         .map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
@@ -154,24 +158,79 @@ fn convolutions_and_their_gradients_are_libtorchs() {
     check_convolution(4, [32, 32], 12, [3, 1, 1, 32]);
 }
 
+/// Values of which none of `sums` is so near to a bound that rounding decides whether a gradient passes.
+fn away_from(bounds: [f64; 2], sums: &Tensor, values: &Tensor, distance: f64) -> Tensor {
+    let [low, high] = bounds.map(|it| (sums - it).abs().lt(distance));
+    values.masked_fill(&low.logical_or(&high), 0.0)
+}
+
 #[test]
 fn a_convolution_with_its_activation_is_both_one_after_the_other() {
     for (kind, limit) in [(Kind::Float, 1e-5), (Kind::BFloat16, ROUNDING)] {
-        for [low, high] in [[f64::NEG_INFINITY, f64::INFINITY], [0.0, f64::INFINITY], [0.0, 6.0]] {
-            for [kernel, stride, padding, groups] in [[1, 1, 0, 1], [3, 2, 1, 1], [3, 1, 1, 16]] {
-                let x = values([3, 16, 9, 9], false).to_kind(kind);
-                let weight = values([32, 16 / groups, kernel, kernel], false);
-                let bias = vector(32, false) * 4;
+        for bounds in [NONE, RELU, [0.0, 6.0]] {
+            for [channels, kernel, stride, padding, groups] in
+                [[16, 1, 1, 0, 1], [16, 3, 2, 1, 1], [16, 3, 1, 1, 16], [512, 3, 1, 1, 1]]
+            {
+                let x = (values([3, channels, 5, 5], false).to_kind(kind)).set_requires_grad(true);
+                let weight = values([32, channels / groups, kernel, kernel], true);
+                let bias = (vector(32, false) * 4).set_requires_grad(true);
                 let shape = [stride, padding, groups];
-                let ours = convolution_and_activation(&x, (&weight, &bias), shape, [low, high]);
+                let ours = convolution(&x, &weight, Some(&bias), shape, bounds);
                 assert_eq!(ours.kind(), kind);
-                let [x, weight, bias] = [&x, &weight.to_kind(kind), &bias.to_kind(kind)]
-                    .map(|it| it.to_kind(Kind::Float));
-                let plain = plain_convolution(&x, &weight, Some(&bias), shape);
-                near("output", &ours, &plain.clamp(low, high), limit);
+                let exact = [&x, &weight, &bias].map(|it| {
+                    it.detach().to_kind(kind).to_kind(Kind::Float).set_requires_grad(true)
+                });
+                let [exact_x, exact_weight, exact_bias] = &exact;
+                let sums = plain_convolution(exact_x, exact_weight, Some(exact_bias), shape);
+                let theirs = sums.clamp(bounds[0], bounds[1]);
+                near("output", &ours, &theirs, limit);
+                let shares = away_from(bounds, &sums, &theirs.randn_like(), 0.1).to_kind(kind);
+                let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
+                let theirs = gradients(&theirs, &shares.to_kind(Kind::Float), &exact.each_ref());
+                for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                    near(&format!("gradient {index}"), ours, theirs, limit);
+                }
             }
         }
     }
+}
+
+#[test]
+fn max_pools_and_their_gradients_are_libtorchs() {
+    let windows = [[2, 2, 0], [3, 2, 1], [3, 1, 1], [2, 3, 0], [1, 1, 0], [3, 2, 0]];
+    for (kind, [kernel, stride, padding]) in
+        [Kind::Float, Kind::BFloat16].into_iter().flat_map(|it| windows.map(|window| (it, window)))
+    {
+        for [channels, height, width] in [[64, 8, 8], [70, 7, 5], [3, 3, 4]] {
+            // Few different values, so that several of a window are the largest.
+            let x = (values([3, channels, height, width], false) * 2).round().to_kind(kind);
+            let [ours, theirs] = [(); 2].map(|()| x.detach().copy().set_requires_grad(true));
+            let pooled = max_pool(&ours, [kernel, stride, padding]);
+            let expected = theirs.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1; 2], false);
+            assert_eq!((pooled.kind(), pooled.size()), (kind, expected.size()));
+            assert!(pooled.equal(&expected), "{kernel} {stride} {padding}");
+            let shares = pooled.randn_like();
+            let [ours] = &gradients(&pooled, &shares, &[&ours])[..] else { unreachable!() };
+            // LibTorch adds up several gradients of a value in bfloat16.
+            let exact = x.to_kind(Kind::Float).set_requires_grad(true);
+            let expected = exact.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1; 2], false);
+            let theirs = &gradients(&expected, &shares.to_kind(Kind::Float), &[&exact])[0];
+            near("gradient", ours, theirs, if kind == Kind::Float { 1e-6 } else { ROUNDING });
+        }
+    }
+}
+
+#[test]
+fn max_pools_keep_what_is_not_a_number_and_refuse_images_without_a_window() {
+    let x = values([1, 4, 4, 4], false);
+    let _ = x.get(0).get(1).get(0).get(0).fill_(f64::NAN);
+    let lost =
+        max_pool(&x, [2, 2, 0]).isnan().sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Int64);
+    assert_eq!(Vec::<i64>::try_from(lost).unwrap(), [0, 1, 0, 0]);
+    let small = std::panic::catch_unwind(|| max_pool(&values([1, 4, 1, 1], false), [2, 2, 0]));
+    let message = small.unwrap_err();
+    let message = message.downcast_ref::<String>().unwrap();
+    assert!(message.contains("images of 1x1 hold no window of 2"), "{message}");
 }
 
 /// Checks norm, sum and bounds, their gradients and the running statistics against LibTorch's separate
@@ -202,9 +261,7 @@ fn check_norm(shape: [i64; 4], batch: bool, adds: bool, [low, high]: [f64; 2]) {
     same("running variance", &variance, &their_variance);
     let leaves = [&x, &weight, &bias, &other];
     let leaves = if adds { &leaves[..] } else { &leaves[..3] };
-    // At a bound rounding decides whether a gradient passes.
-    let near = |bound: f64| (&sum - bound).abs().lt(1e-4);
-    let shares = ours.randn_like().masked_fill(&near(low).logical_or(&near(high)), 0.0);
+    let shares = away_from([low, high], &sum, &ours.randn_like(), 1e-4);
     let ours = gradients(&ours, &shares, leaves);
     let theirs = gradients(&theirs, &shares, leaves);
     let names = ["x", "weight", "bias", "other"];
@@ -215,9 +272,8 @@ fn check_norm(shape: [i64; 4], batch: bool, adds: bool, [low, high]: [f64; 2]) {
 
 #[test]
 fn norms_with_sums_and_activations_are_libtorchs_separate_operations() {
-    let none = [f64::NEG_INFINITY, f64::INFINITY];
     for shape in [[4, 32, 9, 9], [2, 7, 5, 3], [64, 16, 24, 24], [8, 1280, 1, 1]] {
-        for bounds in [none, [0.0, f64::INFINITY], [0.0, 1.5]] {
+        for bounds in [NONE, RELU, [0.0, 1.5]] {
             for (batch, adds) in [(true, true), (true, false), (false, true), (false, false)] {
                 check_norm(shape, batch, adds, bounds);
             }
@@ -227,7 +283,7 @@ fn norms_with_sums_and_activations_are_libtorchs_separate_operations() {
 
 #[test]
 fn norms_of_bfloat16_are_right_but_for_rounding() {
-    for (adds, bounds) in [(false, [0.0, 6.0]), (true, [0.0, f64::INFINITY])] {
+    for (adds, bounds) in [(false, [0.0, 6.0]), (true, RELU)] {
         let shape = [6, 24, 7, 5];
         let (x, other) = (rounded(&values(shape, true)), rounded(&values(shape, true)));
         let (weight, bias) = (vector(24, true), vector(24, true));
@@ -266,8 +322,7 @@ fn statistics_survive_a_mean_far_from_zero() {
     let (mean, variance) = (vector(8, false), vector(8, false));
     let (weight, bias) = (vector(8, false), vector(8, false));
     let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
-    let none = [f64::NEG_INFINITY, f64::INFINITY];
-    let _ = norm((&x, None), tensors, true, (1.0, 1e-5), none);
+    let _ = norm((&x, None), tensors, true, (1.0, 1e-5), NONE);
     let exact = x.to_kind(Kind::Double).var_dim([0, 2, 3].as_slice(), true, false);
     same("variance", &variance, &exact.to_kind(Kind::Float));
 }
@@ -281,7 +336,7 @@ fn what_is_not_a_number_stays_so() {
     let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
     for x in [&x, &rounded(&x)] {
         let tensors = NormTensors { ..tensors };
-        let out = norm((x, None), tensors, true, (0.1, 1e-5), [0.0, f64::INFINITY]);
+        let out = norm((x, None), tensors, true, (0.1, 1e-5), RELU);
         let lost = out.isnan().sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Int64);
         assert_eq!(Vec::<i64>::try_from(lost).unwrap(), [0, 18, 0, 0]);
     }
@@ -290,6 +345,6 @@ fn what_is_not_a_number_stays_so() {
 #[test]
 #[should_panic(expected = "channels")]
 fn what_libtorch_refuses_is_told_in_its_words() {
-    let _ =
-        convolution(&values([1, 3, 8, 8], false), &values([4, 5, 3, 3], false), None, [1, 1, 1]);
+    let (x, weight) = (values([1, 3, 8, 8], false), values([4, 5, 3, 3], false));
+    let _ = convolution(&x, &weight, None, [1, 1, 1], NONE);
 }

@@ -209,12 +209,13 @@ struct Packed {
 // What becomes of the sums.
 struct Finish {
   const float* bias;
-  float low, high;
+  Bounds bounds;
 
   // Writes the strip's columns of `rows` rows of the output, the first of which is at `out`.
   void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out) const {
     const int64_t column = strip * weights.strip, columns = std::min(weights.strip, weights.columns - column);
-    tiles::finish(sums, width, bias ? bias + column : nullptr, low, high, rows, columns, out + column, weights.columns);
+    tiles::finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns, out + column,
+                  weights.columns);
   }
 };
 
@@ -424,7 +425,7 @@ bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometr
 }
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
-                   double low, double high) {
+                   Bounds bounds) {
   const at::Tensor seen = x.contiguous(kLast), kernels = kernels_of(weight);
   // Rounded as for LibTorch's kernels, whose results these then are to the last bit but for the order of sums.
   const MaybeTensor shift =
@@ -440,8 +441,7 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
     tiles::pack_columns(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(x, columns, windows.out_height, windows.out_width);
-  const Finish finish{shift ? values_of<float>(*shift) : nullptr, static_cast<float>(low), static_cast<float>(high)};
-  convolve(windows, packed, finish, changed<uint16_t>(out));
+  convolve(windows, packed, {shift ? values_of<float>(*shift) : nullptr, bounds}, changed<uint16_t>(out));
   return out;
 }
 
@@ -465,7 +465,7 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
     tiles::pack_rows(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
-  convolve(windows, packed, {nullptr, -kEndless, kEndless}, changed<uint16_t>(out));
+  convolve(windows, packed, {nullptr, {-kEndless, kEndless}}, changed<uint16_t>(out));
   if (!sparse) {
     return out;
   }

@@ -24,9 +24,9 @@ bool available();
 bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
 bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
 
-// min(max(convolution + bias, low), high) of `x` in bfloat16 with weights and bias of 32 bits.
+// The convolution and activation of `x` in bfloat16 with weights and bias of 32 bits.
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
-                   double low, double high);
+                   Bounds bounds);
 
 // Whether `input_gradient` takes this geometry.
 bool takes_input_gradient(const at::Tensor& weight, Geometry geometry);
