@@ -175,16 +175,21 @@ struct Convolution : torch::autograd::Function<Convolution> {
     const auto numbers = context->saved_data["numbers"].toIntVector();
     const auto bounds = context->saved_data["bounds"].toDoubleVector();
     const Geometry geometry{numbers[0], numbers[1], numbers[2]};
-    Passed passed{gradients[0].contiguous(kLast), at::Tensor()};
+    // What nobody else holds, besides LibTorch's caller, may be changed in place: a copy of the largest activation's
+    // gradient would be the peak of a step's memory.
+    const bool own = gradients[0].use_count() <= 2 && gradients[0].storage().use_count() == 1;
+    at::Tensor gradient = gradients[0].contiguous(kLast), sums;
     if (out.defined()) {
+      if (!own && gradient.is_same(gradients[0])) {
+        gradient = gradient.clone();
+      }
       const Bounds both{static_cast<float>(bounds[0]), static_cast<float>(bounds[1])};
-      passed = through_activation(passed.gradient, out.contiguous(kLast), both);
+      sums = pass_through_activation(gradient, out.contiguous(kLast), both);
     }
-    const at::Tensor& gradient = passed.gradient;
     const int64_t kernel = weight.size(2);
     const bool of_input = context->needs_input_grad(0), of_weights = context->needs_input_grad(1);
     const bool of_biases = numbers[3] && context->needs_input_grad(2);
-    at::Tensor of_x, of_weight, of_bias = of_biases ? passed.sums : at::Tensor();
+    at::Tensor of_x, of_weight, of_bias = of_biases ? sums : at::Tensor();
     if (of_input && tiled::takes_input_gradient(weight, geometry) && tiled::wins(x, weight, geometry)) {
       of_x = tiled::input_gradient(gradient, weight, geometry, x.size(2), x.size(3));
     }

@@ -196,6 +196,26 @@ fn a_convolution_with_its_activation_is_both_one_after_the_other() {
 }
 
 #[test]
+fn a_gradient_that_goes_two_ways_is_not_changed_on_one_of_them() {
+    let x = values([3, 16, 5, 5], true);
+    let weights = [(); 2].map(|()| values([16, 16, 3, 3], true));
+    // Behind the sum, so that its gradient has the channels last and need not be copied.
+    let behind = values([16, 16, 1, 1], false);
+    let shares = values([3, 16, 5, 5], false);
+    let run = |convolve: &dyn Fn(&Tensor) -> Tensor| {
+        let [a, b] = weights.each_ref().map(convolve);
+        let out = plain_convolution(&(a + b), &behind, None, [1, 0, 1]);
+        gradients(&out, &shares, &[&x, &weights[0], &weights[1]])
+    };
+    let ours = run(&|it| convolution(&x, it, None, [1, 1, 1], RELU));
+    let theirs = run(&|it| plain_convolution(&x, it, None, [1, 1, 1]).relu());
+    for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        // A sum at zero may round to either side.
+        near(&format!("gradient {index}"), ours, theirs, 1e-2);
+    }
+}
+
+#[test]
 fn max_pools_and_their_gradients_are_libtorchs() {
     let windows = [[2, 2, 0], [3, 2, 1], [3, 1, 1], [2, 3, 0], [1, 1, 0], [3, 2, 0]];
     for (kind, [kernel, stride, padding]) in
