@@ -39,9 +39,9 @@ pub fn multiplications(model: &Model, image_size: usize, trained: &Trained) -> [
     let backbone = model.backbone.build(&mut builder);
     let head_from = builder.specs.len();
     let (prefix, rest) = backbone.blocks.split_at(trained.frozen_blocks);
-    let layers = |it: &[Block]| it.iter().flat_map(|it| it.layers.clone()).collect::<Vec<_>>();
-    let (of_prefix, side) = of_layers(&layers(prefix), &builder.specs, image_size);
-    let (of_rest, side) = of_layers(&layers(rest), &builder.specs, side);
+    let layers = |it| <[Block]>::iter(it).flat_map(|it| &it.layers);
+    let (of_prefix, side) = of_layers(layers(prefix), &builder.specs, image_size);
+    let (of_rest, side) = of_layers(layers(rest), &builder.specs, side);
     Head::build(
         &mut builder,
         &model.head,
@@ -53,8 +53,12 @@ pub fn multiplications(model: &Model, image_size: usize, trained: &Trained) -> [
 }
 
 /// Multiplications of the convolutions in `layers` for an image of `side` pixels, and the pixels behind them.
-fn of_layers(layers: &[Layer], specs: &[Spec], side: usize) -> (f64, usize) {
-    layers.iter().fold((0.0, side), |(sum, side), layer| {
+fn of_layers<'a>(
+    layers: impl IntoIterator<Item = &'a Layer>,
+    specs: &[Spec],
+    side: usize,
+) -> (f64, usize) {
+    layers.into_iter().fold((0.0, side), |(sum, side), layer| {
         let after = layer.side(side);
         let own = match layer {
             Layer::Conv(slots, _) => (after * after * slots.weight.of(specs).len()) as f64,

@@ -18,7 +18,7 @@ use crate::run::{Runner, waiting};
 use crate::store::folder::files;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
-use crate::store::{write_whole, write_whole_by};
+use crate::store::write_whole;
 use crate::train::images::{Images, Split};
 use crate::train::views::judge;
 
@@ -76,9 +76,9 @@ impl Runner<'_> {
         let table = predictions_csv(&dataset.classes, &predictions)?;
         let file = files::of_weights(files::PREDICTIONS, weights);
         self.log.folder.write(&file, &table)?;
-        let model = self.log.folder.path.join(files::of_weights(files::MODEL, weights));
-        let facts = self.model_facts(dataset, input);
-        write_whole_by(&model, |path| write(network, facts, path))?;
+        let (model, facts) =
+            (files::of_weights(files::MODEL, weights), self.model_facts(dataset, input));
+        self.log.folder.write_by(&model, |path| write(network, facts, path))?;
         let name = if dataset.test.is_empty() { "valid" } else { "test" };
         let leak_free = Some(leak_free(dataset, split.rows, &predictions));
         let (weights, images) = (weights.to_owned(), split.rows.len());

@@ -10,7 +10,7 @@ use fs_err as fs;
 use crate::error::{Error, Result};
 use crate::event::{Event, Kind};
 use crate::store::read::events;
-use crate::store::{Lock, Store, lock, write_whole};
+use crate::store::{Lock, Store, lock, write_whole, write_whole_by};
 
 /// Names of the files in a run's folder.
 pub mod files {
@@ -93,6 +93,14 @@ impl RunFolder {
     /// [`Error::File`] if it cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.path.join(name), bytes)
+    }
+
+    /// As [`RunFolder::write`], where `write` writes the file that it is given.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_by(&self, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        write_whole_by(&self.path.join(name), write)
     }
 }
 

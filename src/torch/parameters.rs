@@ -15,7 +15,7 @@ use tch::Kind;
 use crate::random::{Random, Use};
 use crate::torch::Device;
 use crate::torch::numbers::Numbers;
-use crate::torch::tensor::{open, read_bytes, read_floats};
+use crate::torch::tensor::{open, read_floats};
 
 /// The place of one tensor in a network's parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +137,7 @@ impl Parameters {
 
     /// The same as little-endian bytes.
     pub fn bytes(&self, slot: Slot) -> Vec<u8> {
-        read_bytes(self.view(slot))
+        Numbers::shared(&self.view(slot).contiguous().reshape([-1])).bytes().into_owned()
     }
 
     /// Sets the values of `slot`, given in PyTorch's order.

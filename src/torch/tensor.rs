@@ -150,16 +150,10 @@ impl Table {
 /// The values of `x` as bytes of the processor's order, height by height, width by width, channels last; and what each is.
 pub fn to_channels_last_bytes(x: Tensor<4>) -> (Vec<u8>, Precision) {
     let x = open(x).permute([0, 2, 3, 1]).to_device(tch::Device::Cpu).contiguous();
-    (read_bytes(&x), Precision::of_numbers(&x))
-}
-
-/// The numbers of `x` as bytes of the processor's order, in row-major order.
-pub(super) fn read_bytes(x: &tch::Tensor) -> Vec<u8> {
-    let x = x.detach().to_device(tch::Device::Cpu).contiguous().reshape([-1]);
-    let mut bytes = vec![0; x.numel() * Precision::of_numbers(&x).bytes()];
-    let count = bytes.len();
-    x.view_dtype(Kind::Uint8).copy_data(&mut bytes, count);
-    bytes
+    let precision = Precision::of_numbers(&x);
+    let mut bytes = vec![0; x.numel() * precision.bytes()];
+    x.view_dtype(Kind::Uint8).copy_data(&mut bytes, x.numel() * precision.bytes());
+    (bytes, precision)
 }
 
 /// Values as little-endian bytes, as files hold them.

@@ -23,10 +23,6 @@ constexpr int64_t kMostPlaces = 256;
 
 struct Window {
   int64_t kernel, stride, padding;
-
-  int64_t out_side(int64_t side) const {
-    return side + 2 * padding < kernel ? 0 : (side + 2 * padding - kernel) / stride + 1;
-  }
 };
 
 // Some neighbours along one side.
@@ -151,7 +147,8 @@ struct MaxPool : torch::autograd::Function<MaxPool> {
     const Window window{kernel, stride, padding};
     TORCH_CHECK(kernel * kernel <= kMostPlaces && 2 * padding <= kernel, "no window of ", kernel, " with padding ", padding);
     const at::Tensor in = x.contiguous(kLast);
-    const Sides sides{x.size(2), x.size(3), window.out_side(x.size(2)), window.out_side(x.size(3)), x.size(1)};
+    const auto out_side = [&](int64_t side) { return ferrite::out_side(side, kernel, stride, padding); };
+    const Sides sides{x.size(2), x.size(3), out_side(x.size(2)), out_side(x.size(3)), x.size(1)};
     TORCH_CHECK(sides.out_height > 0 && sides.out_width > 0, "images of ", x.size(2), "x", x.size(3), " hold no window of ", kernel);
     const at::Tensor out = at::empty({x.size(0), sides.channels, sides.out_height, sides.out_width},
                                      in.options().memory_format(kLast));

@@ -94,6 +94,11 @@ struct Bounds {
   }
 };
 
+// Positions a side of what a window makes of an image; none where it does not fit.
+inline int64_t out_side(int64_t side, int64_t kernel, int64_t stride, int64_t padding) {
+  return side + 2 * padding < kernel ? 0 : (side + 2 * padding - kernel) / stride + 1;
+}
+
 // Where the channels of an activation lie in memory.
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;
 

@@ -10,7 +10,7 @@ struct Geometry {
 
   // Positions a side of the output.
   int64_t out_side(int64_t side, int64_t kernel) const {
-    return (side + 2 * padding - kernel) / stride + 1;
+    return ferrite::out_side(side, kernel, stride, padding);
   }
 };
 
