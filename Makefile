@@ -13,7 +13,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test check parity bench docs clean help
+.PHONY: sweep libtorch build test check parity devices bench docs clean help
 
 sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -37,6 +37,9 @@ parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch and Keras: make 
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --example parity
 	@CUDA_VISIBLE_DEVICES= PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity $(ARGS)
+
+devices: build ## Compare training on a GPU with training on the processor
+	@$(PYTHON) tools/devices.py $(ARGS)
 
 bench: build ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 	@$(PYTHON) tools/parity_env.py

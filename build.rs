@@ -19,20 +19,23 @@ fn main() {
         root.display()
     );
     println!("cargo:rustc-env=LIBTORCH_VERSION={}", version(&root));
-    compile(&root);
+    let has_cuda = lib.join("libtorch_cuda.so").exists();
+    compile(&root, has_cuda);
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    if lib.join("libtorch_cuda.so").exists() {
+    if has_cuda {
         println!("cargo:rustc-link-arg=-L{}", lib.display());
         println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
         println!("cargo:rustc-link-arg=-ltorch_cuda");
+        println!("cargo:rustc-link-arg=-lc10_cuda");
     }
 }
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
-fn compile(root: &Path) {
-    const SOURCES: [&str; 7] = [
+fn compile(root: &Path, has_cuda: bool) {
+    const SOURCES: [&str; 8] = [
         "activation.cpp",
         "convolution.cpp",
+        "gpu.cpp",
         "hardware.cpp",
         "norm.cpp",
         "pool.cpp",
@@ -41,7 +44,14 @@ fn compile(root: &Path) {
     ];
     println!("cargo:rerun-if-changed=src/torch/native");
     let include = root.join("include");
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    if has_cuda {
+        build.define("FERRITE_CUDA", None);
+        for folder in cuda_headers(root) {
+            build.flag("-isystem").flag(&folder);
+        }
+    }
+    build
         .cpp(true)
         .std("c++17")
         .opt_level(3)
@@ -53,6 +63,24 @@ fn compile(root: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .files(SOURCES.map(|it| format!("src/torch/native/{it}")))
         .compile("ferrite_native");
+}
+
+/// The folders of CUDA's headers: those of a toolkit, or of the wheels that lie in or beside LibTorch's folder.
+fn cuda_headers(root: &Path) -> Vec<PathBuf> {
+    println!("cargo:rerun-if-env-changed=CUDA_HOME");
+    let toolkit = std::env::var_os("CUDA_HOME").map_or("/usr/local/cuda".into(), PathBuf::from);
+    let wheels = [root.join("nvidia"), root.join("../nvidia")]
+        .into_iter()
+        .filter_map(|it| it.read_dir().ok());
+    let parts = wheels.flatten().filter_map(Result::ok).map(|it| it.path());
+    let folders = std::iter::once(toolkit).chain(parts).map(|it| it.join("include"));
+    let folders: Vec<_> = folders.filter(|it| it.is_dir()).collect();
+    assert!(
+        folders.iter().any(|it| it.join("cuda_runtime_api.h").exists()),
+        "{} is for CUDA, and CUDA's headers are missing: run `make libtorch DEVICE=cuda`, or set CUDA_HOME to a CUDA toolkit",
+        root.display()
+    );
+    folders
 }
 
 /// What LibTorch's own header says.

@@ -77,7 +77,7 @@ fn convolutions(kernel: usize, channels: usize) -> impl Fn(&mut Builder) -> Vec<
 /// Two convolutions one behind the other, forwards and backwards, on the image sizes of VGG16 at 48 pixels and on
 /// ResNet50's points.
 fn convolution(criterion: &mut Criterion) {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let mut group = criterion.benchmark_group("convolution");
     for (kernel, channels, side) in
         [(3, 64, 48), (3, 256, 12), (3, 512, 6), (3, 512, 3), (1, 1024, 3)]
@@ -95,7 +95,7 @@ fn convolution(criterion: &mut Criterion) {
 
 /// A batch norm with its activation, in training and folded into the convolution in front.
 fn norm(criterion: &mut Criterion) {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let mut group = criterion.benchmark_group("norm");
     let normed = |builder: &mut Builder| vec![Layer::Norm(builder.norm("0", 96)), Layer::Relu6];
     let mut piece = Piece::new(normed, 96, 24);
@@ -127,7 +127,7 @@ fn precisions() -> impl Iterator<Item = Precision> {
 
 /// A step over nineteen million values.
 fn optimizer(criterion: &mut Criterion) {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let mut piece = Piece::new(convolutions(3, 1024), 1024, 1);
     piece.train();
     let adam =
@@ -144,7 +144,8 @@ fn optimizer(criterion: &mut Criterion) {
                     let loss = average_pool(piece.run(Precision::F32, true)).mean();
                     let gradient = piece.parameters.gradient(loss);
                     let began = Instant::now();
-                    optimizer.step(&mut piece.parameters, gradient, 1e-6);
+                    optimizer.advance(1e-6);
+                    optimizer.apply(&mut piece.parameters, gradient);
                     taken += began.elapsed();
                 }
                 taken
@@ -155,7 +156,7 @@ fn optimizer(criterion: &mut Criterion) {
 
 /// A batch of faces, changed as the study's augmentation does.
 fn augmentation(criterion: &mut Criterion) {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let faces = faces(BATCH);
     let images = Images::new(&faces, 96, Device::Cpu);
     let augment = "flip = 0.5\nrotation = 10\nshift = 0.1\nzoom = 0.1\nbrightness = [0.8, 1.2]";
@@ -199,7 +200,7 @@ fn csv(criterion: &mut Criterion) {
 
 /// The bytes of a finished MobileNetV2.
 fn weights(criterion: &mut Criterion) {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let model = Model::default();
     let plan = Plan {
         model: &model,

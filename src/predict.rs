@@ -139,7 +139,7 @@ impl Model {
         let rows: Vec<u32> = (0..paths.len() as u32).collect();
         let probabilities = torch::without_gradients(|| {
             let x = table.images(&rows);
-            loss::probabilities(self.views.infer(&self.network, &x, self.image_size))
+            loss::probabilities(vec![self.views.infer(&self.network, &x, self.image_size)])
         });
         let rows = probabilities.chunks(self.classes.len());
         let guess = |(path, row): (&&PathBuf, &[f32])| Guess {

@@ -82,6 +82,11 @@ TORCH_AARCH64 = Wheel(
 )
 CUDA_RUNTIME = nvidia("cuda-runtime", "12.8.90", 954_765, "adade8dcbd0edf427b7204d480d6066d33902cab2a4707dcfc48a2d0fd44ab90")
 CUDA_CUPTI = nvidia("cuda-cupti", "12.8.90", 10_248_621, "ea0cb07ebda26bb9b29ba82cda34849e73c166c18162d3913575b0c9db9a6182")
+# The headers of the CUDA runtime, which are spread over two wheels: what Ferrite adds to LibTorch for GPUs needs them.
+CUDA_HEADERS = (
+    CUDA_RUNTIME._replace(members=("nvidia/*/lib/*", "nvidia/*/include/*")),
+    nvidia("cuda-nvcc", "12.8.93", 40_128_098, "2d6dc36fb7cb5ac9c0b8825bc13d193c35487a315664007287d0126531238011", "nvidia/*/include/*"),
+)
 CUDA_OTHERS = (
     nvidia("cuda-nvrtc", "12.8.93", 88_040_029, "a7756528852ef889772a84c6cd89d41dfa74667e24cca16bb31f8f061e3e9994"),
     nvidia("cudnn", "9.10.2.21", 706_758_467, "949452be657fa16687d0930933f032835951ef0892b37d2d53824d1a84dc97a8"),
@@ -111,7 +116,7 @@ PLANS: Dict[Tuple[str, str], Plan] = {
     ),
     ("aarch64", "cpu"): Plan((TORCH_AARCH64,), substitute_libtorch=False, unpacked_bytes=380_000_000),
     ("x86_64", "cuda"): Plan(
-        (TORCH_X86_64._replace(members=("torch/include/*", "torch/lib/*")), CUDA_RUNTIME, CUDA_CUPTI, *CUDA_OTHERS),
+        (TORCH_X86_64._replace(members=("torch/include/*", "torch/lib/*")), *CUDA_HEADERS, CUDA_CUPTI, *CUDA_OTHERS),
         substitute_libtorch=False,
         unpacked_bytes=6_500_000_000,
     ),

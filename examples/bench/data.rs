@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
+use ferrite::torch::Device;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ pub(crate) struct Csv {
 pub(crate) fn read(csv: &Csv) -> Result<()> {
     let path = csv.path.to_string_lossy();
     let data = toml::from_str(&format!("source.fer2013.csv = {path:?}"))?;
-    ready();
+    ready(Device::Cpu);
     loop {
         let folder = tempfile::tempdir()?;
         let began = Instant::now();
@@ -32,7 +33,7 @@ pub(crate) fn read(csv: &Csv) -> Result<()> {
         let faces = dataset::open(&data, folder.path())?;
         let reopen = began.elapsed().as_secs_f64();
         let images = faces.labels.len();
-        if !done(json!({ "parse_s": parse, "reopen_s": reopen, "images": images })) {
+        if !done(Device::Cpu, json!({ "parse_s": parse, "reopen_s": reopen, "images": images })) {
             return Ok(());
         }
     }

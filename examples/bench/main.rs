@@ -11,6 +11,7 @@ mod network;
 
 use std::io::{BufRead, Write};
 
+use ferrite::torch::Device;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,14 +34,16 @@ enum Work {
 }
 
 /// Says that all is prepared, and waits for the first turn.
-pub(crate) fn ready() -> bool {
-    answer(&json!({ "ready": true, "mb": memory("VmRSS") }))
+pub(crate) fn ready(device: Device) -> bool {
+    let loaded = if device == Device::Cpu { memory("VmRSS") } else { 0.0 };
+    answer(&json!({ "ready": true, "mb": loaded }))
 }
 
-/// Gives a round's figures and waits for the next turn; says whether there is one.
-pub(crate) fn done(figures: Value) -> bool {
+/// Gives a round's figures and waits for the next turn; says whether there is one. Memory is that of the device.
+pub(crate) fn done(device: Device, figures: Value) -> bool {
     let mut told = figures;
-    told["peak_mb"] = memory("VmHWM").into();
+    let of_gpu = device.peak_memory().map(|it| it as f64 / f64::from(1 << 20));
+    told["peak_mb"] = of_gpu.unwrap_or_else(|| memory("VmHWM")).into();
     answer(&told)
 }
 

@@ -35,12 +35,21 @@ pub(crate) struct Setup {
     #[serde(default)]
     precision: PrecisionSetting,
     threads: usize,
+    /// `cpu` or `cuda`.
+    device: String,
 }
 
 impl Setup {
     /// The images of a round.
     fn rows(&self) -> Vec<u32> {
         (0..(self.batch * self.batches) as u32).collect()
+    }
+
+    /// Prepares this process for the work; where it is to be done.
+    fn start(&self) -> Result<Device> {
+        let device = Device::named(&self.device)?;
+        torch::start(self.threads, device);
+        Ok(device)
     }
 
     fn stage(&self, epochs: usize) -> Stage {
@@ -71,16 +80,16 @@ fn job<'a>(
 
 /// Rounds of training, each an epoch of as many steps as asked for.
 pub(crate) fn train(setup: &Setup) -> Result<()> {
-    torch::start(setup.threads);
+    let device = setup.start()?;
     let faces = faces(setup)?;
-    ready();
-    let mut network = trainable_network(setup, &faces)?;
-    let images = Images::new(&faces, setup.size, Device::Cpu);
+    ready(device);
+    let mut network = trainable_network(setup, &faces, device)?;
+    let images = Images::new(&faces, setup.size, device);
     let stage = setup.stage(usize::MAX >> 32);
     let (rows, augment) = (setup.rows(), Augment::default());
     let job = job(&stage, (&images, &augment), &rows, [None, None]);
     let ended = std::cell::Cell::new(false);
-    let mut rounds = Rounds { ended: &ended };
+    let mut rounds = Rounds { ended: &ended, device };
     let interrupted = || ended.get();
     let outside =
         &mut Outside { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
@@ -93,6 +102,7 @@ pub(crate) fn train(setup: &Setup) -> Result<()> {
 /// Tells of every epoch and waits until the next may begin.
 struct Rounds<'a> {
     ended: &'a std::cell::Cell<bool>,
+    device: Device,
 }
 
 impl Sink for Rounds<'_> {
@@ -100,7 +110,7 @@ impl Sink for Rounds<'_> {
         if let Kind::EpochEnded(it) = kind {
             let figures =
                 json!({ "images_per_second": it.images_per_second, "loss": it.train.loss });
-            self.ended.set(!done(figures));
+            self.ended.set(!done(self.device, figures));
         }
         Ok(())
     }
@@ -108,18 +118,18 @@ impl Sink for Rounds<'_> {
 
 /// Rounds of evaluation.
 pub(crate) fn infer(setup: &Setup) -> Result<()> {
-    torch::start(setup.threads);
+    let device = setup.start()?;
     let faces = faces(setup)?;
-    ready();
-    let network = network(setup, &faces);
-    let images = Images::new(&faces, setup.size, Device::Cpu);
+    ready(device);
+    let network = network(setup, &faces, device);
+    let images = Images::new(&faces, setup.size, device);
     let rows = setup.rows();
     let split = Split { rows: &rows, features: None };
     loop {
         let began = Instant::now();
         let (scores, _) = split.evaluate(&network, &images);
         let images_per_second = rows.len() as f64 / began.elapsed().as_secs_f64();
-        if !done(json!({ "images_per_second": images_per_second, "loss": scores.loss })) {
+        if !done(device, json!({ "images_per_second": images_per_second, "loss": scores.loss })) {
             return Ok(());
         }
     }
@@ -128,19 +138,19 @@ pub(crate) fn infer(setup: &Setup) -> Result<()> {
 /// Rounds of a whole stage of twenty epochs that trains the head, the frozen network's part included.
 pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
     const EPOCHS: usize = 20;
-    torch::start(setup.threads);
+    let device = setup.start()?;
     let faces = faces(setup)?;
-    ready();
-    let images = Images::new(&faces, setup.size, Device::Cpu);
+    ready(device);
+    let images = Images::new(&faces, setup.size, device);
     let stage = setup.stage(EPOCHS);
     let (rows, augment) = (setup.rows(), Augment::default());
     loop {
-        let mut network = trainable_network(setup, &faces)?;
+        let mut network = trainable_network(setup, &faces, device)?;
         let began = Instant::now();
         let blocks = network.frozen_blocks();
         let features = |rows| {
             let bytes = compute_features(&network, &images, (rows, None), blocks, &mut |_| true)?;
-            Ok::<_, ferrite::error::Error>(Some(Features::new(bytes, blocks, Device::Cpu)))
+            Ok::<_, ferrite::error::Error>(Some(Features::new(bytes, blocks, device)))
         };
         let features = [features(&rows)?, features(&rows[..VALID])?];
         let job = job(&stage, (&images, &augment), &rows, features);
@@ -149,7 +159,7 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         let epochs = fit(&mut network, &job, None, outside)?.epochs;
         let images_per_second = (EPOCHS * rows.len()) as f64 / began.elapsed().as_secs_f64();
         let loss = epochs.last().map(|it| it.train.loss);
-        if !done(json!({ "images_per_second": images_per_second, "loss": loss })) {
+        if !done(device, json!({ "images_per_second": images_per_second, "loss": loss })) {
             return Ok(());
         }
     }
@@ -157,11 +167,11 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
 
 /// Rounds of batches as a stage with the study's augmentation makes them.
 pub(crate) fn pipeline(setup: &Setup) -> Result<()> {
-    torch::start(setup.threads);
+    let device = setup.start()?;
     let faces = faces(setup)?;
-    ready();
-    let network = network(setup, &faces);
-    let images = Images::new(&faces, setup.size, Device::Cpu);
+    ready(device);
+    let network = network(setup, &faces, device);
+    let images = Images::new(&faces, setup.size, device);
     let augment: Augment = toml::from_str(
         "flip = 0.5\nrotation = 10\nshift = 0.1\nzoom = 0.1\nbrightness = [0.8, 1.2]",
     )?;
@@ -173,7 +183,7 @@ pub(crate) fn pipeline(setup: &Setup) -> Result<()> {
             torch::without_gradients(|| network.scale_pixels(images.seen(batch, Some(changes))));
         }
         let images_per_second = rows.len() as f64 / began.elapsed().as_secs_f64();
-        if !done(json!({ "images_per_second": images_per_second })) {
+        if !done(device, json!({ "images_per_second": images_per_second })) {
             break;
         }
     }
@@ -189,7 +199,7 @@ fn faces(setup: &Setup) -> Result<Dataset> {
     Ok(dataset::open(&data, folder.path())?)
 }
 
-fn network(setup: &Setup, faces: &Dataset) -> Network {
+fn network(setup: &Setup, faces: &Dataset, device: Device) -> Network {
     let model = setup.model();
     let plan = Plan {
         model: &model,
@@ -198,13 +208,13 @@ fn network(setup: &Setup, faces: &Dataset) -> Network {
         image_size: setup.size,
         classes: faces.classes.len(),
         seed: 0,
-        precisions: model.precisions(Device::Cpu),
+        precisions: model.precisions(device),
     };
-    Network::new(&plan, Device::Cpu)
+    Network::new(&plan, device)
 }
 
-fn trainable_network(setup: &Setup, faces: &Dataset) -> Result<Network> {
-    let mut network = network(setup, faces);
+fn trainable_network(setup: &Setup, faces: &Dataset, device: Device) -> Result<Network> {
+    let mut network = network(setup, faces, device);
     let trained = resolve(&setup.model(), &setup.trainable);
     network.train(&trained.map_err(|problem| problem.message)?);
     Ok(network)

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use ferrite::data::augment::Augment;
 use ferrite::model::backbone::Backbone;
 use ferrite::model::{GaussianNoise, Input};
-use ferrite::torch;
+use ferrite::torch::{self, Device};
 use ferrite::train::Stage;
 use ferrite::train::stopping::EarlyStopping;
 use ferrite::train::views::Views;
@@ -82,7 +82,7 @@ enum Work {
 fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: parity FOLDER")?);
     let job: Job = serde_json::from_slice(&fs_err::read(folder.join("job.json"))?)?;
-    torch::start(job.threads);
+    torch::start(job.threads, Device::Cpu);
     for Case { name, work } in job.cases {
         let bytes = fs_err::read(folder.join(format!("{name}.in.safetensors")))?;
         let input = SafeTensors::deserialize(&bytes)?;

@@ -207,7 +207,8 @@ fn train(
             }
             losses.push(value);
             rates.push(lr);
-            optimizer.step(&mut network.parameters, gradient, lr);
+            optimizer.advance(lr);
+            optimizer.apply(&mut network.parameters, gradient);
             if let Some(average) = &mut average {
                 average.update(&network.parameters);
             }

@@ -43,8 +43,8 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     let store = Store { root: arguments.place.runs.clone() };
     let folder = run_folder(&store, &arguments.run)?;
     let pictures = photo::list(&arguments.pictures)?;
-    torch::start(torch::cores());
     let device = Device::named(&arguments.device)?;
+    torch::start(torch::cores(), device);
     let model = predict::open(&store, &folder, &arguments.weights, device)?;
     let bar = counting("pictures", pictures.len());
     let guesses = model.guess(&pictures, &mut |done| bar.set_position(done as u64));

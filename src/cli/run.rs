@@ -38,8 +38,8 @@ pub(super) struct RunArguments {
 
 pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
     let threads = arguments.threads.unwrap_or_else(torch::cores);
-    torch::start(threads);
     let device = Device::named(&arguments.device)?;
+    torch::start(threads, device);
     let store = Store::open(&arguments.place.runs)?;
     let written = read_trial(&arguments.trial, &store.root)?;
     let trial = only_trial(&written, &store)?;

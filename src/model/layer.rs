@@ -8,7 +8,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::torch::ops::{self, Activation, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape};
+use crate::torch::ops::{
+    self, Activation, Behind, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape,
+};
 use crate::torch::parameters::{Init, Parameters, Slot, Spec};
 
 /// One layer, or several as one.
@@ -120,8 +122,10 @@ pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor
                     _ => (None, behind),
                 };
                 let (activation, others) = activation(others);
-                let how = (norm.map(|it| (it.slots, it.eps)), activation);
-                (ops::conv2d(x, pass.parameters, *slots, *shape, how), others)
+                let norm = norm.map(|it| (it.slots, it.eps));
+                // In a training pass only what is frozen folds.
+                let behind = Behind { norm, activation, stays: pass.training };
+                (ops::conv2d(x, pass.parameters, *slots, *shape, behind), others)
             }
             Layer::Norm(norm) => {
                 let (activation, others) = activation(behind);

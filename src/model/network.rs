@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** the blocks before the first tensor that trains are a frozen prefix; the head always trains.
 
+use std::cell::OnceCell;
+
 use burn::tensor::Tensor;
 
 use crate::event::Layer as LayerCount;
@@ -43,6 +45,8 @@ pub struct Network {
     head: Head,
     input_norm: Option<Norm>,
     input: Input,
+    /// What pixels are multiplied with, and what is added, for each channel.
+    scaling: OnceCell<[Tensor<4>; 2]>,
     frozen_norm: FrozenNorm,
     precisions: Precisions,
     /// The numbers.
@@ -77,6 +81,7 @@ impl Network {
             head,
             input_norm,
             input: plan.input,
+            scaling: OnceCell::new(),
             frozen_norm: plan.frozen_norm,
             precisions: plan.precisions,
             parameters: Parameters::new(builder.specs, plan.seed, device),
@@ -150,10 +155,12 @@ impl Network {
         let [batch, channels, height, width] = x.dims();
         let (scale, shift, reversed) = self.input.scaling();
         let device = self.parameters.device();
+        let [scale, shift] = self
+            .scaling
+            .get_or_init(|| [scale, shift].map(|it| from_floats(&it, [1, 3, 1, 1], device)));
         let x = if reversed && channels == 3 { x.flip([1]) } else { x };
         let x = x.expand([batch, 3, height, width]);
-        let scaled = x * from_floats(&scale, [1, 3, 1, 1], device);
-        ops::channels_last(scaled + from_floats(&shift, [1, 3, 1, 1], device))
+        ops::channels_last(x * scale.clone() + shift.clone())
     }
 
     /// Runs the first `blocks` blocks in inference mode, without a graph.
@@ -186,6 +193,8 @@ impl Network {
 
     /// A training pass over the output of the frozen blocks.
     pub fn train_on_features(&self, x: Tensor<4>, noise: NoiseStd) -> Tensor<2> {
+        // What was made for validation would lie beside what the step needs.
+        self.parameters.have_changed();
         let pass = self.pass(true, true);
         let x = self.run_blocks(x, self.frozen_blocks()..self.blocks(), pass);
         let x = self.head.pool(x);

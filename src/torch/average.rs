@@ -28,10 +28,11 @@ impl Average {
 
     /// Exchanges the average and the weights; a second time puts both back.
     pub fn swap(&mut self, parameters: &mut Parameters) {
+        // Both stay where they are: a recorded step goes on with them.
         parameters.step(|values| {
             let raw = values.detach().copy();
             values.copy_(&self.flat);
-            self.flat = raw;
+            self.flat.copy_(&raw);
         });
     }
 

@@ -20,13 +20,17 @@ pub struct Clipper {
     limit: Limit,
     /// Gradients that were changed, sum of the norms before.
     sums: tch::Tensor,
-    steps: usize,
 }
 
 impl Clipper {
     /// Nothing counted yet.
     pub fn new(limit: Limit, device: Device) -> Self {
-        Self { limit, sums: tch::Tensor::zeros([2], (Kind::Double, device.torch())), steps: 0 }
+        Self { limit, sums: tch::Tensor::zeros([2], (Kind::Double, device.torch())) }
+    }
+
+    /// Counts from nothing again.
+    pub fn reset(&mut self) {
+        let _ = self.sums.zero_();
     }
 
     /// Brings `gradient` within the limit.
@@ -51,13 +55,12 @@ impl Clipper {
         };
         let counted = [over, norm].map(|it| it.to_kind(Kind::Double).reshape([1]));
         let _ = self.sums.g_add_(&tch::Tensor::cat(&counted, 0));
-        self.steps += 1;
     }
 
-    /// Share of the gradients that were changed, and the mean norm before; waits for the device.
-    pub fn means(&self) -> [f64; 2] {
+    /// Share of so many gradients that were changed, and the mean norm before; waits for the device.
+    pub fn means(&self, gradients: usize) -> [f64; 2] {
         let sums = self.sums.to_device(tch::Device::Cpu);
-        [0, 1].map(|it| sums.double_value(&[it]) / self.steps.max(1) as f64)
+        [0, 1].map(|it| sums.double_value(&[it]) / gradients.max(1) as f64)
     }
 }
 
@@ -82,7 +85,7 @@ mod tests {
         clipper.clip(&mut short);
         let norm = |it: &Gradient| values(it).iter().map(|it| it * it).sum::<f32>().sqrt();
         assert!((norm(&long) - 1.0).abs() < 1e-5 && (norm(&short) - 0.5).abs() < 1e-6);
-        let [share, mean] = clipper.means();
+        let [share, mean] = clipper.means(2);
         assert!(share == 0.5 && (mean - 2.75).abs() < 1e-6, "{share} {mean}");
     }
 
@@ -92,6 +95,8 @@ mod tests {
         let mut gradient = gradient(&[3.0, -4.0, 0.1]);
         clipper.clip(&mut gradient);
         assert_eq!(values(&gradient), [0.25, -0.25, 0.1]);
-        assert_eq!(clipper.means()[0], 1.0);
+        assert_eq!(clipper.means(1)[0], 1.0);
+        clipper.reset();
+        assert_eq!(clipper.means(1), [0.0, 0.0]);
     }
 }

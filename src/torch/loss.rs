@@ -27,7 +27,7 @@ impl Objective {
     pub fn new(smoothing: f64, weights: Option<&[f64]>, device: Device) -> Self {
         let weights = weights.map(|it| {
             let floats: Vec<f32> = it.iter().map(|it| *it as f32).collect();
-            tch::Tensor::from_slice(&floats).to(device.torch())
+            device.tensor_of(&floats)
         });
         Self { smoothing, weights }
     }
@@ -46,6 +46,9 @@ fn entropy(
     weights: Option<&tch::Tensor>,
     smoothing: f64,
 ) -> Tensor<1> {
+    if let (Some(weights), None, true) = (weights, &labels.probabilities, smoothing > 0.0) {
+        return smoothed_and_weighted(&open(logits.clone()), &labels.indices, weights, smoothing);
+    }
     let loss = open(logits.clone()).cross_entropy_loss(
         labels.probabilities.as_ref().unwrap_or(&labels.indices),
         weights,
@@ -54,6 +57,23 @@ fn entropy(
         smoothing,
     );
     close(loss.reshape([1]))
+}
+
+/// The same with both, for which LibTorch's own waits for the device: it looks for labels to ignore.
+fn smoothed_and_weighted(
+    logits: &tch::Tensor,
+    indices: &tch::Tensor,
+    weights: &tch::Tensor,
+    smoothing: f64,
+) -> Tensor<1> {
+    let logarithms = logits.log_softmax(1, Kind::Float);
+    let own = logarithms.gather(1, &indices.unsqueeze(1), false).squeeze_dim(1);
+    let of_images = weights.index_select(0, indices);
+    let right = (own * &of_images).sum(Kind::Float);
+    let spread = (logarithms * weights).sum(Kind::Float);
+    let share = smoothing / weights.size()[0] as f64;
+    let loss = (right * (1.0 - smoothing) + spread * share) / of_images.sum(Kind::Float);
+    close(-loss.reshape([1]))
 }
 
 /// LibTorch's default for "no class is ignored".
@@ -71,22 +91,21 @@ impl Labels {
     /// Labels from class indices.
     pub fn new(classes: &[u8], device: Device) -> Self {
         let classes: Vec<i64> = classes.iter().map(|it| i64::from(*it)).collect();
-        let indices = tch::Tensor::from_slice(&classes).to(device.torch());
-        Self { indices, probabilities: None }
+        Self { indices: device.tensor_of(&classes), probabilities: None }
     }
 
     /// Labels that are distributions: `probabilities` holds a row of one for each class, image by image.
     /// `classes` are the classes that count as right.
     pub fn with_probabilities(classes: &[u8], probabilities: &[f32], device: Device) -> Self {
-        let rows = tch::Tensor::from_slice(probabilities).reshape([classes.len() as i64, -1]);
-        Self { probabilities: Some(rows.to(device.torch())), ..Self::new(classes, device) }
+        let rows = device.tensor_of(probabilities).reshape([classes.len() as i64, -1]);
+        Self { probabilities: Some(rows), ..Self::new(classes, device) }
     }
 
     /// Labels of images that were mixed: `own` of each label, and the rest of the label of the image at
     /// its place in `partners`. The label with the greater share counts as right.
     pub fn mixed(&self, partners: &[u32], own: f64, classes: usize) -> Self {
         let partners: Vec<i64> = partners.iter().map(|it| i64::from(*it)).collect();
-        let partners = tch::Tensor::from_slice(&partners).to(self.indices.device());
+        let partners = Device::of(&self.indices).tensor_of(&partners);
         let one_hot = || self.indices.one_hot(classes as i64).to_kind(Kind::Float);
         let rows = self.probabilities.as_ref().map_or_else(one_hot, tch::Tensor::shallow_clone);
         let probabilities = &rows * own + rows.index_select(0, &partners) * (1.0 - own);
@@ -96,6 +115,20 @@ impl Labels {
             self.indices.index_select(0, &partners)
         };
         Self { indices, probabilities: Some(probabilities) }
+    }
+
+    /// A copy that stays where it is ([`Labels::set`]).
+    pub fn held(&self) -> Self {
+        let probabilities = self.probabilities.as_ref().map(tch::Tensor::copy);
+        Self { indices: self.indices.copy(), probabilities }
+    }
+
+    /// Takes the values of `others`, of as many images and of the same kind.
+    pub fn set(&mut self, others: &Self) {
+        self.indices.copy_(&others.indices);
+        if let (Some(own), Some(others)) = (&mut self.probabilities, &others.probabilities) {
+            own.copy_(others);
+        }
     }
 }
 
@@ -150,9 +183,13 @@ pub fn log_mean_probability(views: Vec<Tensor<2>>) -> Tensor<2> {
 
 /// Class probabilities, row by row.
 ///
-/// - input: `[batch, classes]`
-pub fn probabilities(logits: Tensor<2>) -> Vec<f32> {
-    read_floats(&open(logits).softmax(1, Kind::Double))
+/// - input: `[batch, classes]`, once for each batch
+pub fn probabilities(logits: Vec<Tensor<2>>) -> Vec<f32> {
+    if logits.is_empty() {
+        return Vec::new();
+    }
+    let of_batches: Vec<_> = logits.into_iter().map(open).collect();
+    read_floats(&tch::Tensor::cat(&of_batches, 0).softmax(1, Kind::Double))
 }
 
 #[cfg(test)]

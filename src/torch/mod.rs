@@ -7,6 +7,7 @@
 
 pub mod average;
 pub mod clip;
+mod folds;
 pub mod loss;
 mod native;
 pub mod numbers;
@@ -14,6 +15,7 @@ pub mod ops;
 pub mod parameters;
 pub mod picture;
 pub mod precision;
+pub mod recording;
 pub mod tensor;
 pub mod update;
 
@@ -56,6 +58,31 @@ impl Device {
         ))
     }
 
+    /// The most memory that LibTorch has held here so far, in bytes; none for a processor, of which nobody knows.
+    pub fn peak_memory(self) -> Option<u64> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda(gpu) => Some(native::gpu::peak(gpu)),
+        }
+    }
+
+    /// Where `x` lies.
+    fn of(x: &tch::Tensor) -> Self {
+        match x.device() {
+            tch::Device::Cuda(gpu) => Self::Cuda(gpu),
+            _ => Self::Cpu,
+        }
+    }
+
+    /// `values` as a tensor here. On a GPU nobody waits for it.
+    fn tensor_of<T: tch::kind::Element>(self, values: &[T]) -> tch::Tensor {
+        let x = tch::Tensor::from_slice(values);
+        match self {
+            Self::Cpu => x,
+            Self::Cuda(gpu) => native::gpu::upload(&x, gpu),
+        }
+    }
+
     fn torch(self) -> tch::Device {
         match self {
             Self::Cpu => tch::Device::Cpu,
@@ -85,16 +112,18 @@ pub fn available_memory() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Prepares this process for training with `threads` CPU threads.
+/// Prepares this process for training on `device` with `threads` CPU threads.
 ///
 /// glibc gives every large buffer back to the system and zeroes it again on the next step, which costs
 /// as much as the arithmetic. Keeping them makes a training step up to twice as fast.
-pub fn start(threads: usize) {
+pub fn start(threads: usize, device: Device) {
     keep_freed_memory();
     tch::set_num_threads(threads as i32);
     // Where the pool was in use already it keeps its size; that costs speed, not results.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    tch::Cuda::cudnn_set_benchmark(true);
+    if let Device::Cuda(gpu) = device {
+        native::gpu::use_own_stream(gpu);
+    }
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -112,6 +141,14 @@ fn keep_freed_memory() {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_freed_memory() {}
+
+/// Whether cuDNN tries its kernels for each new shape and takes the fastest, instead of the one that it expects to be.
+///
+/// Trying takes some tenths of a second for each convolution, and its gain is 10 % of VGG16's step and nothing of the
+/// other networks' (docs/benchmarks.md): more than most trials on a GPU take.
+pub fn try_kernels(tries: bool) {
+    tch::Cuda::cudnn_set_benchmark(tries);
+}
 
 /// Version of the LibTorch that this program was built with.
 pub fn version() -> &'static str {

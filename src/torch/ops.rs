@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use tch::Kind;
 
 use crate::torch::Device;
+use crate::torch::folds::Kernels;
 use crate::torch::native;
 use crate::torch::native::NormTensors;
 use crate::torch::parameters::{Parameters, Slot};
@@ -77,6 +78,17 @@ pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     map(x, |x| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]))
 }
 
+/// What one operation does behind a convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct Behind {
+    /// A batch norm that uses its running statistics, and what it adds to the variance.
+    pub norm: Option<(NormSlots, f64)>,
+    /// The activation.
+    pub activation: Activation,
+    /// Whether convolution and norm stay as they are for as long as the same tensors train.
+    pub stays: bool,
+}
+
 /// A convolution, the batch norm behind it if there is one, and the activation; on a processor as one operation.
 ///
 /// A norm is folded, without a record for gradients: `norm(conv(x)) = conv'(x)` with the norm's scale multiplied into
@@ -89,46 +101,60 @@ pub fn conv2d(
     parameters: &Parameters,
     slots: ConvSlots,
     shape: ConvShape,
-    (norm, activation): (Option<(NormSlots, f64)>, Activation),
+    behind: Behind,
 ) -> Tensor<4> {
-    let (weight, bias) = folded(parameters, slots, norm);
-    let bias = bias.as_ref();
+    let Behind { norm, activation, stays } = behind;
     match parameters.device() {
         Device::Cpu => {
-            map(x, |x| native::convolution(x, &weight, bias, shape.geometry(), activation.bounds()))
+            let kernels = match norm {
+                Some(norm) => parameters
+                    .folds
+                    .get((slots.weight, true), stays, || folded(parameters, slots, norm)),
+                None => plain(slots, |slot| parameters.view(slot).shallow_clone()),
+            };
+            let (geometry, bounds) = (shape.geometry(), activation.bounds());
+            map(x, |x| {
+                native::convolution(x, &kernels.weight, kernels.bias.as_ref(), geometry, bounds)
+            })
         }
-        Device::Cuda(_) => activate(map(x, |x| convolve(x, &weight, bias, shape)), activation),
+        Device::Cuda(_) => {
+            let rounded = |x: &tch::Tensor| x.kind() == Kind::BFloat16;
+            let convolved = map(x, |x| {
+                let kind = x.kind();
+                let kernels = match norm {
+                    Some(norm) => parameters.folds.get((slots.weight, true), stays, || {
+                        folded(parameters, slots, norm).of_kind(kind)
+                    }),
+                    // A cast of each batch's own would be a launch each.
+                    None if rounded(x) && !parameters.trains(slots.weight) => {
+                        parameters.folds.get((slots.weight, false), true, || {
+                            plain(slots, |slot| parameters.view(slot).shallow_clone()).of_kind(kind)
+                        })
+                    }
+                    None => plain(slots, |slot| parameters.of_kind(slot, kind)),
+                };
+                let ([stride, padding, groups], bias) = (shape.geometry(), kernels.bias.as_ref());
+                x.conv2d(&kernels.weight, bias, [stride; 2], [padding; 2], [1; 2], groups)
+            });
+            activate(convolved, activation)
+        }
     }
 }
 
-/// Weight and bias of a convolution and the batch norm behind it, if there is one.
-fn folded(
-    parameters: &Parameters,
-    slots: ConvSlots,
-    norm: Option<(NormSlots, f64)>,
-) -> (tch::Tensor, Option<tch::Tensor>) {
+/// Weight and bias of a convolution alone.
+fn plain(slots: ConvSlots, view: impl Fn(Slot) -> tch::Tensor) -> Kernels {
+    Kernels { weight: view(slots.weight), bias: slots.bias.map(view) }
+}
+
+/// Weight and bias of a convolution and the batch norm behind it.
+fn folded(parameters: &Parameters, slots: ConvSlots, (norm, eps): (NormSlots, f64)) -> Kernels {
     let view = |slot| parameters.view(slot);
     let (weight, bias) = (view(slots.weight), slots.bias.map(view));
-    let Some((norm, eps)) = norm else {
-        return (weight.shallow_clone(), bias.map(tch::Tensor::shallow_clone));
-    };
     let mean = view(norm.mean);
     let middle = bias.map_or_else(|| mean.shallow_clone(), |it| mean - it);
     let scale = view(norm.weight) / (view(norm.variance) + eps).sqrt();
     let shift = view(norm.bias) - middle * &scale;
-    (weight * scale.reshape([-1, 1, 1, 1]), Some(shift))
-}
-
-/// LibTorch's convolution, in the type of `x`.
-fn convolve(
-    x: &tch::Tensor,
-    weight: &tch::Tensor,
-    bias: Option<&tch::Tensor>,
-    shape: ConvShape,
-) -> tch::Tensor {
-    let (weight, bias) = (weight.to_kind(x.kind()), bias.map(|it| it.to_kind(x.kind())));
-    let [stride, padding, groups] = shape.geometry();
-    x.conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], groups)
+    Kernels { weight: weight * scale.reshape([-1, 1, 1, 1]), bias: Some(shift) }
 }
 
 /// Batch norm over the channels, the second dimension, in one LibTorch call.
@@ -142,6 +168,9 @@ pub fn batch_norm<const D: usize>(
     (momentum, eps): (f64, f64),
 ) -> Tensor<D> {
     let batch = mode == NormMode::Batch;
+    if batch {
+        parameters.folds.forget_passing();
+    }
     map(x, |x| {
         x.batch_norm(
             Some(parameters.view(slots.weight)),
@@ -198,6 +227,9 @@ pub fn norm_and_activate(
         };
         let other = other.map(open);
         let batch = mode == NormMode::Batch;
+        if batch {
+            parameters.folds.forget_passing();
+        }
         return map(x, |x| native::norm((x, other.as_ref()), tensors, batch, constants, bounds));
     }
     let normed = batch_norm(x, parameters, slots, mode, constants);
@@ -226,18 +258,21 @@ pub fn linear(
     [weight, bias]: [Slot; 2],
     precision: Precision,
 ) -> Tensor<2> {
-    let (weight, bias) = (parameters.view(weight), parameters.view(bias));
+    let view = |slot| parameters.view(slot);
     if precision == Precision::F32 {
-        return map(x, |x| x.linear(weight, Some(bias)));
+        return map(x, |x| x.linear(view(weight), Some(view(bias))));
     }
     let product = map::<2, 2>(precision.of(x), |x| match parameters.device() {
         // It is a convolution of an image of one position, which has a kernel of ours for the matrix unit.
         Device::Cpu => {
-            let [x, weight] = [x, weight].map(|it| it.unsqueeze(-1).unsqueeze(-1));
+            let [x, weight] = [x, view(weight)].map(|it| it.unsqueeze(-1).unsqueeze(-1));
             let bounds = Activation::None.bounds();
-            native::convolution(&x, &weight, Some(bias), [1, 0, 1], bounds).flatten(1, 3)
+            native::convolution(&x, &weight, Some(view(bias)), [1, 0, 1], bounds).flatten(1, 3)
         }
-        Device::Cuda(_) => x.linear(&weight.to_kind(x.kind()), Some(&bias.to_kind(x.kind()))),
+        Device::Cuda(_) => {
+            let [weight, bias] = [weight, bias].map(|it| parameters.of_kind(it, x.kind()));
+            x.linear(&weight, Some(&bias))
+        }
     });
     Precision::F32.of(product)
 }
@@ -260,7 +295,7 @@ pub fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
 /// The images at these places of a batch.
 pub fn select(x: Tensor<4>, places: &[u32]) -> Tensor<4> {
     let places: Vec<i64> = places.iter().map(|it| i64::from(*it)).collect();
-    map(x, |x| x.index_select(0, &tch::Tensor::from_slice(&places).to(x.device())))
+    map(x, |x| x.index_select(0, &Device::of(x).tensor_of(&places)))
 }
 
 /// The largest value of each window; windows that do not fit whole are left out, as PyTorch does.
@@ -318,8 +353,9 @@ pub fn add_noise_to_channels(x: Tensor<4>, stds: [f64; 3]) -> Tensor<4> {
         [0.0, 0.0, 0.0] => x,
         [a, b, c] if a == b && b == c => add_noise(x, a),
         _ => map(x, |x| {
-            let stds = tch::Tensor::from_slice(&stds.map(|it| it as f32)).to(x.device());
-            x + noise_like(x).g_mul_(&stds.reshape([1, 3, 1, 1]))
+            // Made there: a recorded step reads nothing of the host.
+            let stds = stds.map(|it| tch::Tensor::full([1], it, (Kind::Float, x.device())));
+            x + noise_like(x).g_mul_(&tch::Tensor::cat(&stds, 0).reshape([1, 3, 1, 1]))
         }),
     }
 }

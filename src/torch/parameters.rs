@@ -7,13 +7,15 @@
 //!
 //! **Invariant:** the views of what trains share the flat tensor's memory, which is only changed in place.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use burn::tensor::Tensor;
 use tch::Kind;
 
 use crate::random::{Random, Use};
 use crate::torch::Device;
+use crate::torch::folds::Folds;
+use crate::torch::native;
 use crate::torch::numbers::Numbers;
 use crate::torch::tensor::{open, read_floats};
 
@@ -86,7 +88,18 @@ pub struct Parameters {
     seed: u64,
     trainable: Vec<Slot>,
     flat: tch::Tensor,
+    /// What trains in bfloat16, from the first time that a GPU asks for it.
+    rounded: RefCell<Option<Rounded>>,
+    pub(super) folds: Folds,
     device: Device,
+}
+
+/// What trains, in bfloat16. Each layer's own cast, and that of its gradient, would be launches of their own.
+#[derive(Debug)]
+struct Rounded {
+    flat: tch::Tensor,
+    /// Views of it that require gradients in place of those of 32 bits, for what was asked for.
+    views: Vec<Option<tch::Tensor>>,
 }
 
 impl Parameters {
@@ -94,7 +107,8 @@ impl Parameters {
     pub fn new(specs: Vec<Spec>, seed: u64, device: Device) -> Self {
         let flat = tch::Tensor::zeros([0], (Kind::Float, device.torch()));
         let views = specs.iter().map(|_| OnceCell::new()).collect();
-        Self { views, seed, specs, trainable: Vec::new(), flat, device }
+        let (rounded, folds) = (RefCell::new(None), Folds::default());
+        Self { views, seed, specs, trainable: Vec::new(), flat, rounded, folds, device }
     }
 
     /// Where they are.
@@ -125,6 +139,32 @@ impl Parameters {
         })
     }
 
+    /// What `slot` is in this type. On a GPU that of what trains is refreshed by each step.
+    pub(super) fn of_kind(&self, slot: Slot, kind: Kind) -> tch::Tensor {
+        let place = self.trainable.binary_search(&slot).ok();
+        match place.filter(|_| kind == Kind::BFloat16 && self.device != Device::Cpu) {
+            Some(place) => self.rounded(place),
+            None => self.view(slot).to_kind(kind),
+        }
+    }
+
+    /// What trains at `place`, in bfloat16.
+    fn rounded(&self, place: usize) -> tch::Tensor {
+        let mut rounded = self.rounded.borrow_mut();
+        let Rounded { flat, views } = rounded.get_or_insert_with(|| Rounded {
+            flat: self.flat.to_kind(Kind::BFloat16),
+            views: self.trainable.iter().map(|_| None).collect(),
+        });
+        let view = views[place].get_or_insert_with(|| {
+            let before = &self.trainable[..place];
+            let start: usize = before.iter().map(|it| self.spec(*it).len()).sum();
+            let spec = self.spec(self.trainable[place]);
+            let part = flat.narrow(0, start as i64, spec.len() as i64);
+            shown(&part, &spec.shape).detach().set_requires_grad(true)
+        });
+        view.shallow_clone()
+    }
+
     /// Whether gradients reach `slot` now.
     pub fn trains(&self, slot: Slot) -> bool {
         self.trainable.binary_search(&slot).is_ok()
@@ -146,6 +186,7 @@ impl Parameters {
     pub fn set(&mut self, slot: Slot, values: &[f32]) {
         let values = from_torch_order(values, &self.specs[slot.0].shape, self.device);
         self.views[slot.0] = values.into();
+        self.folds.forget();
     }
 
     /// From now on `slots` train, in this order, and nothing else.
@@ -155,8 +196,9 @@ impl Parameters {
             *view = view.detach().copy();
         }
         self.trainable = slots;
-        let sizes: Vec<i64> =
-            self.trainable.iter().map(|it| self.specs[it.0].len() as i64).collect();
+        self.rounded = RefCell::new(None);
+        self.folds.forget();
+        let sizes = self.sizes();
         self.flat =
             tch::Tensor::zeros([sizes.iter().sum::<i64>()], (Kind::Float, self.device.torch()));
         if sizes.is_empty() {
@@ -174,20 +216,56 @@ impl Parameters {
         self.flat.numel()
     }
 
+    /// How many values each tensor that trains has.
+    fn sizes(&self) -> Vec<i64> {
+        self.trainable.iter().map(|it| self.spec(*it).len() as i64).collect()
+    }
+
     /// The gradient of `loss`. The graph behind `loss` is gone afterwards.
     pub fn gradient(&self, loss: Tensor<1>) -> Gradient {
-        let leaves: Vec<&tch::Tensor> = self.trainable.iter().map(|it| self.view(*it)).collect();
+        let rounded = self.rounded.borrow();
+        let leaf = |(place, slot): (usize, &Slot)| {
+            let rounded = rounded.as_ref().and_then(|it| it.views[place].as_ref());
+            rounded.unwrap_or_else(|| self.view(*slot))
+        };
+        let leaves: Vec<&tch::Tensor> = self.trainable.iter().enumerate().map(leaf).collect();
         let parts = tch::Tensor::run_backward(&[open(loss)], &leaves, false, false);
-        let parts = parts.iter().map(|it| stored(it).reshape([-1]));
+        let parts: Vec<_> = parts.iter().map(|it| stored(it).reshape([-1])).collect();
         // A GPU is asked for few large operations; a processor needs no copy in one piece.
         let whole = self.device != Device::Cpu;
-        let parts: Vec<_> = parts.collect();
-        Gradient { parts: if whole { vec![tch::Tensor::cat(&parts, 0)] } else { parts } }
+        Gradient { parts: if whole { vec![self.gathered(parts)] } else { parts } }
+    }
+
+    /// The parts of a gradient, of 32 bits or 16, as one of 32.
+    fn gathered(&self, parts: Vec<tch::Tensor>) -> tch::Tensor {
+        let whole = self.flat.empty_like();
+        let places = whole.split_with_sizes(self.sizes(), 0);
+        let pairs = places.into_iter().zip(parts);
+        let (rounded, exact): (Vec<_>, Vec<_>) =
+            pairs.partition(|(_, part)| part.kind() == Kind::BFloat16);
+        for pairs in [rounded, exact] {
+            let (places, parts): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+            if !parts.is_empty() {
+                tch::no_grad(|| native::gpu::copy_all(&places, &parts));
+            }
+        }
+        whole
     }
 
     /// Lets `update` change the flat values in place, without recording it.
     pub(super) fn step(&mut self, update: impl FnOnce(&mut tch::Tensor)) {
-        tch::no_grad(|| update(&mut self.flat));
+        tch::no_grad(|| {
+            update(&mut self.flat);
+            if let Some(rounded) = self.rounded.get_mut() {
+                rounded.flat.copy_(&self.flat);
+            }
+        });
+        self.have_changed();
+    }
+
+    /// Says that what trains has other values now, where a recorded step changed them.
+    pub fn have_changed(&self) {
+        self.folds.forget_passing();
     }
 
     /// The part of `gradient` that belongs to `slot`, in PyTorch's order; for tests and diagnosis.
@@ -286,5 +364,43 @@ fn shown(values: &tch::Tensor, shape: &[usize]) -> tch::Tensor {
             values.view([output, height, width, input]).permute([0, 3, 1, 2])
         }
         _ => values.view(dims.as_slice()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torch::tensor::close;
+
+    fn spec(name: &str, shape: &[usize]) -> Spec {
+        let init = Init::Uniform { fan_in: 4 };
+        Spec { name: name.into(), shape: shape.to_vec(), init, learns: true }
+    }
+
+    #[test]
+    fn what_trains_in_bfloat16_gets_the_gradient_and_follows_each_step() {
+        let specs = vec![spec("kernel", &[2, 3, 2, 2]), spec("scale", &[5])];
+        let mut parameters = Parameters::new(specs, 7, Device::Cpu);
+        let (kernel, scale) = (Slot::nth(0), Slot::nth(1));
+        parameters.train(vec![kernel, scale]);
+        let rounded = parameters.rounded(0);
+        let rounding = (&rounded - parameters.view(kernel)).abs().max().double_value(&[]);
+        assert!(rounding > 0.0 && rounding < 0.5 / 256.0, "{rounding}");
+        let factors = tch::Tensor::arange(24, (Kind::Float, tch::Device::Cpu));
+        let product = rounded.to_kind(Kind::Float) * factors.reshape([2, 3, 2, 2]);
+        let loss = product.sum(Kind::Float) + parameters.view(scale).sum(Kind::Float) * 2.0;
+        let gradient = parameters.gradient(close(loss.reshape([1])));
+        let kinds: Vec<Kind> = gradient.parts.iter().map(tch::Tensor::kind).collect();
+        assert_eq!(kinds, [Kind::BFloat16, Kind::Float]);
+        let whole = Gradient { parts: vec![parameters.gathered(gradient.parts)] };
+        let expected: Vec<f32> = (0..24_u8).map(f32::from).collect();
+        assert_eq!(parameters.gradient_of(&whole, kernel), expected);
+        assert_eq!(parameters.gradient_of(&whole, scale), [2.0; 5]);
+        parameters.step(|it| {
+            let _ = it.fill_(0.5);
+        });
+        let again = parameters.rounded(0);
+        assert_eq!(read_floats(&again), [0.5; 24]);
+        assert!(again.requires_grad(), "it is still a leaf");
     }
 }

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::torch::Device;
 use crate::torch::tensor::{close, map, open};
 
 /// Bilinear resize with half-pixel centres (`align_corners = false`), as in PyTorch and `OpenCV`.
@@ -30,17 +31,17 @@ pub fn sample_affine(x: Tensor<4>, maps: &[[f32; 6]], size: usize) -> Tensor<4> 
     const BILINEAR: i64 = 0;
     const BORDER: i64 = 1;
     let x = open(x).contiguous();
-    close(x.grid_sampler(&affine_grid(maps, size as i64, x.device()), BILINEAR, BORDER, false))
+    close(x.grid_sampler(&affine_grid(maps, size as i64, Device::of(&x)), BILINEAR, BORDER, false))
 }
 
 /// The input position of each output pixel: what LibTorch's `affine_grid_generator` gives, four times as
 /// fast, since what an output column and what an output row contribute are computed once each.
 ///
 /// - output: `[maps, size, size, 2]`, x before y
-fn affine_grid(maps: &[[f32; 6]], size: i64, device: tch::Device) -> tch::Tensor {
-    let maps = tch::Tensor::from_slice(maps.as_flattened()).to(device).reshape([-1, 1, 2, 3]);
+fn affine_grid(maps: &[[f32; 6]], size: i64, device: Device) -> tch::Tensor {
+    let maps = device.tensor_of(maps.as_flattened()).reshape([-1, 1, 2, 3]);
     let [along, down, shift] = [0, 1, 2].map(|it| maps.select(3, it));
-    let steps = tch::Tensor::arange(size, (Kind::Float, device)).reshape([1, -1, 1]);
+    let steps = tch::Tensor::arange(size, (Kind::Float, device.torch())).reshape([1, -1, 1]);
     let centres = (steps * 2.0 + 1.0) / size as f64 - 1.0;
     let (columns, rows) = (along * &centres, down * &centres + shift);
     columns.unsqueeze(1) + rows.unsqueeze(2)
@@ -78,7 +79,7 @@ pub fn change_contrast(x: Tensor<4>, factors: &[f32]) -> Tensor<4> {
         let factors = one_each(factors, x);
         let means = x.mean_dim([2, 3].as_slice(), true, None::<Kind>);
         let gray = if x.size()[1] == 3 {
-            let shares = tch::Tensor::from_slice(&GRAY).to(x.device()).reshape([1, 3, 1, 1]);
+            let shares = Device::of(x).tensor_of(&GRAY).reshape([1, 3, 1, 1]);
             (means * shares).sum_dim_intlist([1].as_slice(), true, None::<Kind>)
         } else {
             means
@@ -89,20 +90,20 @@ pub fn change_contrast(x: Tensor<4>, factors: &[f32]) -> Tensor<4> {
 
 /// A number for each image of `x`, shaped to be combined with it.
 fn one_each(numbers: &[f32], x: &tch::Tensor) -> tch::Tensor {
-    tch::Tensor::from_slice(numbers).to(x.device()).reshape([-1, 1, 1, 1])
+    Device::of(x).tensor_of(numbers).reshape([-1, 1, 1, 1])
 }
 
 /// Fills each image's rectangle, if it has one, with `fill`; positions whose centre lies inside count.
 pub fn erase(x: Tensor<4>, rectangles: &[Option<Rectangle>], fill: f64) -> Tensor<4> {
     map(x, |x| {
-        let device = x.device();
+        let device = Device::of(x);
         let edges = |edge: fn(&Rectangle) -> f64| {
             let edges: Vec<f64> =
                 rectangles.iter().map(|it| it.as_ref().map_or(-1.0, edge)).collect();
-            tch::Tensor::from_slice(&edges).to(device).reshape([-1, 1, 1, 1])
+            device.tensor_of(&edges).reshape([-1, 1, 1, 1])
         };
         let centres = |size: i64, dims: [i64; 4]| {
-            let steps = tch::Tensor::arange(size, (Kind::Double, device));
+            let steps = tch::Tensor::arange(size, (Kind::Double, device.torch()));
             ((steps + 0.5) / size as f64).reshape(dims)
         };
         let (height, width) = (x.size()[2], x.size()[3]);
@@ -121,7 +122,6 @@ pub fn erase(x: Tensor<4>, rectangles: &[Option<Rectangle>], fill: f64) -> Tenso
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::Device;
     use crate::torch::tensor::{from_floats, to_floats};
 
     /// Checks the contrast of a picture whose pixel in channel k, row y, column x is

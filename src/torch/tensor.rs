@@ -46,7 +46,7 @@ fn open_shared<const D: usize>(x: Tensor<D>) -> TchTensor {
 /// A tensor of `shape` with these values, in row-major order.
 pub fn from_floats<const D: usize>(values: &[f32], shape: [usize; D], device: Device) -> Tensor<D> {
     let shape = shape.map(|it| it as i64);
-    close(tch::Tensor::from_slice(values).to(device.torch()).reshape(shape))
+    close(device.tensor_of(values).reshape(shape))
 }
 
 /// All values in row-major order.
@@ -142,8 +142,7 @@ impl Table {
 
     fn select(&self, rows: &[u32]) -> tch::Tensor {
         let rows: Vec<i64> = rows.iter().map(|it| i64::from(*it)).collect();
-        let rows = tch::Tensor::from_slice(&rows).to(self.rows.device());
-        self.rows.index_select(0, &rows)
+        self.rows.index_select(0, &Device::of(&self.rows).tensor_of(&rows))
     }
 }
 

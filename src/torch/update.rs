@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use tch::Kind;
 
 use crate::torch::Device;
+use crate::torch::native::gpu::{AdamTensors, adam};
 use crate::torch::numbers::Numbers;
 use crate::torch::parameters::{Gradient, Parameters};
 use crate::torch::tensor::{floats, floats_mut};
@@ -61,10 +62,40 @@ pub enum Decay {
     Decoupled(f64),
 }
 
+/// How a step is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Adam on a processor: one pass over memory instead of the nine of LibTorch's operations, which take as long as
+    /// the arithmetic of a small network.
+    Pass,
+    /// Adam on a GPU, where LibTorch has such a pass.
+    Fused,
+    /// LibTorch's operations.
+    Operations,
+}
+
+/// The numbers that differ from step to step, where the values lie, so that a step that was recorded on a GPU reads
+/// today's.
+#[derive(Debug)]
+struct Dials(tch::Tensor);
+
+impl Dials {
+    /// Steps, this one included.
+    const STEPS: usize = 0;
+    /// Learning rate.
+    const LR: usize = 1;
+    /// Those of Adam: see [`AdamStep`].
+    const EPS: usize = 2;
+    const SHRINK: usize = 3;
+    const RATE: usize = 4;
+    const SCALE: usize = 5;
+
+    fn get(&self, dial: usize) -> tch::Tensor {
+        self.0.select(0, dial as i64)
+    }
+}
+
 /// The numbers of one Adam step.
-///
-/// On a processor it is one pass over memory instead of the nine of LibTorch's operations, which take as
-/// long as the arithmetic of a small network; on a GPU it is those operations.
 struct AdamStep {
     /// Share of the new gradient in each moment: 1 - beta, which is exact only if taken in 64 bits.
     shares: [f32; 2],
@@ -107,18 +138,20 @@ impl AdamStep {
         });
     }
 
-    /// The same as LibTorch's operations.
-    fn operations(&self, pieces: &mut [Piece]) {
+    /// The same as LibTorch's operations, which take what differs from step to step from `dials`.
+    fn operations(&self, dials: &Dials, pieces: &mut [Piece]) {
         let [share1, share2] = self.shares.map(f64::from);
+        let [eps, shrink, rate, scale] =
+            [Dials::EPS, Dials::SHRINK, Dials::RATE, Dials::SCALE].map(|it| dials.get(it));
         for Piece { values, moments, gradient } in pieces {
             let [first, second] = &mut moments[..] else { unreachable!("{TWO_MOMENTS}") };
             let gradient = &penalized(gradient, values, f64::from(self.penalty));
             let _ = first.lerp_(gradient, share1);
             let _ = second.lerp_(&gradient.square(), share2);
             let mut change = second.sqrt();
-            let _ = change.g_mul_scalar_(f64::from(self.scale)).g_add_scalar_(f64::from(self.eps));
-            let _ = change.reciprocal_().g_mul_(first).g_mul_scalar_(f64::from(-self.rate));
-            let _ = values.g_mul_scalar_(f64::from(self.shrink)).g_add_(&change);
+            let _ = change.g_mul_(&scale).g_add_(&eps);
+            let _ = change.reciprocal_().g_mul_(first).g_mul_(&rate);
+            let _ = values.g_mul_(&shrink).g_sub_(&change);
         }
     }
 
@@ -155,8 +188,13 @@ fn rectified(step: i32, beta2: f64) -> (f64, bool) {
 #[derive(Debug)]
 pub struct Optimizer {
     rule: Rule,
+    way: Way,
     steps: u64,
+    /// Learning rate of the step that is next.
+    lr: f64,
     moments: Vec<tch::Tensor>,
+    dials: Dials,
+    device: Device,
 }
 
 impl Optimizer {
@@ -169,22 +207,42 @@ impl Optimizer {
             }
             Rule::Sgd { momentum, .. } => usize::from(momentum > 0.0),
         };
-        let size = [parameters.trainable_values() as i64];
-        let zeros = || tch::Tensor::zeros(size, (Kind::Float, parameters.device().torch()));
-        Self { rule, steps: 0, moments: (0..moments).map(|_| zeros()).collect() }
+        let device = parameters.device();
+        let way = match rule {
+            Rule::Adam { .. } if device == Device::Cpu => Way::Pass,
+            Rule::Adam { rectified: false, .. } => Way::Fused,
+            _ => Way::Operations,
+        };
+        let zeros = |size| tch::Tensor::zeros([size], (Kind::Float, device.torch()));
+        let moments = (0..moments).map(|_| zeros(parameters.trainable_values() as i64)).collect();
+        Self { rule, way, steps: 0, lr: 0.0, moments, dials: Dials(zeros(6)), device }
     }
 
-    /// Changes `parameters` along `gradient` at learning rate `lr`.
-    pub fn step(&mut self, parameters: &mut Parameters, gradient: Gradient, lr: f64) {
+    /// Sets everything for the next step, which is at learning rate `lr`.
+    pub fn advance(&mut self, lr: f64) {
         self.steps += 1;
-        let on_processor = parameters.device() == Device::Cpu;
+        self.lr = lr;
+        let mut dials = [0.0; 6];
+        dials[Dials::STEPS] = self.steps as f32;
+        dials[Dials::LR] = lr as f32;
+        if let Some(AdamStep { eps, shrink, rate, scale, .. }) = self.adam() {
+            dials[Dials::EPS..].copy_from_slice(&[eps, shrink, rate, scale]);
+        }
+        self.dials.0.copy_(&self.device.tensor_of(&dials));
+    }
+
+    /// Does the step that was set: changes `parameters` along `gradient`.
+    pub fn apply(&self, parameters: &mut Parameters, gradient: Gradient) {
         parameters.step(|values| {
             let pieces = &mut self.pieces(values, gradient)[..];
-            match self.rule {
-                Rule::Adam { .. } if on_processor => self.adam(lr).pass(pieces),
-                Rule::Adam { .. } => self.adam(lr).operations(pieces),
-                Rule::RmsProp { .. } => pieces.iter_mut().for_each(|it| self.rms_prop(it, lr)),
-                Rule::Sgd { .. } => pieces.iter_mut().for_each(|it| self.sgd(it, lr)),
+            match (self.way, self.adam()) {
+                (Way::Pass, Some(step)) => step.pass(pieces),
+                (Way::Fused, _) => pieces.iter().for_each(|it| self.fused_adam(it)),
+                (_, Some(step)) => step.operations(&self.dials, pieces),
+                (_, None) => pieces.iter_mut().for_each(|it| match self.rule {
+                    Rule::RmsProp { .. } => self.rms_prop(it),
+                    _ => self.sgd(it),
+                }),
             }
         });
     }
@@ -203,7 +261,19 @@ impl Optimizer {
         parts.collect()
     }
 
-    fn sgd(&self, Piece { values, moments, gradient }: &mut Piece, lr: f64) {
+    fn fused_adam(&self, Piece { values, moments, gradient }: &Piece) {
+        let Rule::Adam { betas, eps, decay, .. } = self.rule else { return };
+        let [first, second] = &moments[..] else { unreachable!("{TWO_MOMENTS}") };
+        let (steps, rate) = (&self.dials.get(Dials::STEPS), &self.dials.get(Dials::LR));
+        let tensors = AdamTensors { values, gradient, moments: [first, second], steps, rate };
+        let decay = match decay {
+            Decay::L2(decay) => (decay, false),
+            Decay::Decoupled(decay) => (decay, true),
+        };
+        adam(tensors, betas, eps, decay);
+    }
+
+    fn sgd(&self, Piece { values, moments, gradient }: &mut Piece) {
         let Rule::Sgd { momentum, nesterov, weight_decay } = self.rule else { return };
         let mut gradient = penalized(gradient, values, weight_decay);
         if let Some(velocity) = moments.first_mut() {
@@ -211,10 +281,10 @@ impl Optimizer {
             gradient =
                 if nesterov { gradient + &*velocity * momentum } else { velocity.shallow_clone() };
         }
-        let _ = values.g_add_(&(gradient * -lr));
+        let _ = values.g_sub_(&(gradient * self.dials.get(Dials::LR)));
     }
 
-    fn rms_prop(&self, Piece { values, moments, gradient }: &mut Piece, lr: f64) {
+    fn rms_prop(&self, Piece { values, moments, gradient }: &mut Piece) {
         let Rule::RmsProp { alpha, eps, momentum, weight_decay, .. } = self.rule else { return };
         let gradient = penalized(gradient, values, weight_decay);
         let mut moments = moments.iter_mut();
@@ -233,14 +303,13 @@ impl Optimizer {
             let _ = velocity.g_mul_scalar_(momentum).g_add_(&change);
             change = velocity.shallow_clone();
         }
-        let _ = values.g_add_(&(change * -lr));
+        let _ = values.g_sub_(&(change * self.dials.get(Dials::LR)));
     }
 
-    /// The numbers of the step that is next.
-    fn adam(&self, lr: f64) -> AdamStep {
-        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else {
-            unreachable!("only Adam steps as Adam")
-        };
+    /// The numbers of the step that is next, where it is one of Adam.
+    fn adam(&self) -> Option<AdamStep> {
+        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else { return None };
+        let lr = self.lr;
         let steps = self.steps as i32;
         let [correction1, correction2] = betas.map(|it| 1.0 - it.powi(steps));
         let (factor, trusted) = if rectifies { rectified(steps, betas[1]) } else { (1.0, true) };
@@ -255,14 +324,14 @@ impl Optimizer {
             Decay::L2(decay) => (decay, 0.0),
             Decay::Decoupled(decay) => (0.0, decay),
         };
-        AdamStep {
+        Some(AdamStep {
             shares: betas.map(|it| (1.0 - it) as f32),
             eps: eps as f32,
             penalty: penalty as f32,
             shrink: (1.0 - lr * decoupled) as f32,
             rate: (lr * factor / correction1) as f32,
             scale: scale as f32,
-        }
+        })
     }
 
     /// Everything it remembers: the number of steps and each moment, which is not copied, so to be used before
@@ -285,16 +354,16 @@ mod tests {
     use super::*;
     use crate::torch::parameters::{Init, Slot, Spec};
 
-    type Way = fn(&AdamStep, &mut [Piece]);
-
     #[test]
     fn adam_is_what_the_formula_says_on_a_processor_and_by_operations() {
-        for way in [AdamStep::pass as Way, AdamStep::operations] {
-            check(way);
-        }
+        check(AdamStep::pass);
+        check(|step, pieces| {
+            let dials = [0.0, 0.0, step.eps, step.shrink, step.rate, step.scale];
+            step.operations(&Dials(tch::Tensor::from_slice(&dials)), pieces);
+        });
     }
 
-    fn check(way: Way) {
+    fn check(way: impl Fn(&AdamStep, &mut [Piece])) {
         let tensor = |values: &[f32]| tch::Tensor::from_slice(values);
         let value = tensor(&[1.0, -2.0, 0.5]);
         let (first, second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
@@ -321,18 +390,31 @@ mod tests {
     /// of that name was stepped on the same gradients, in float32.
     #[track_caller]
     fn check_steps(rule: Rule, expected: [[f64; 3]; 3]) {
+        let ways = match rule {
+            Rule::Adam { rectified: false, .. } => &[Way::Pass, Way::Fused, Way::Operations][..],
+            Rule::Adam { .. } => &[Way::Pass, Way::Operations],
+            _ => &[Way::Operations],
+        };
+        for way in ways {
+            check_steps_by(*way, rule, expected);
+        }
+    }
+
+    #[track_caller]
+    fn check_steps_by(way: Way, rule: Rule, expected: [[f64; 3]; 3]) {
+        let new = |parameters: &Parameters| Optimizer { way, ..Optimizer::new(rule, parameters) };
         let (name, shape, init) = ("w".to_owned(), vec![3], Init::Constant(0.0));
         let specs = vec![Spec { name, shape, init, learns: true }];
         let mut parameters = Parameters::new(specs, 0, Device::Cpu);
         parameters.set(Slot::nth(0), &[1.0, -2.0, 0.5]);
         parameters.train(vec![Slot::nth(0)]);
-        let mut optimizer = Optimizer::new(rule, &parameters);
+        let mut optimizer = new(&parameters);
         let mut found = Vec::new();
         for step in 0..50 {
             // As if nothing but a snapshot were left after every step.
             let (steps, moments) = optimizer.shared_snapshot();
             let snapshot = (steps, moments.clone());
-            optimizer = Optimizer::new(rule, &parameters);
+            optimizer = new(&parameters);
             optimizer.restore(snapshot);
             let values = parameters.values(Slot::nth(0));
             let slopes = [(1.0, 0.3, 1.0), (0.2, 1.0, 2.0), (3.0, -0.7, 3.0)];
@@ -344,13 +426,17 @@ mod tests {
                 .collect();
             let (first, rest) = gradient.split_at(1);
             let parts = [first, rest].map(tch::Tensor::from_slice).into();
-            optimizer.step(&mut parameters, Gradient { parts }, 0.05);
+            optimizer.advance(0.05);
+            optimizer.apply(&mut parameters, Gradient { parts });
             if [0, 9, 49].contains(&step) {
                 found.push(parameters.values(Slot::nth(0)));
             }
         }
         for (found, expected) in found.iter().flatten().zip(expected.as_flattened()) {
-            assert!((f64::from(*found) - expected).abs() < 2e-5, "{rule:?}: {found} {expected}");
+            assert!(
+                (f64::from(*found) - expected).abs() < 2e-5,
+                "{way:?} {rule:?}: {found} {expected}"
+            );
         }
     }
 

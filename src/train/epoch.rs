@@ -12,7 +12,8 @@ use crate::random::{Random, Use};
 use crate::torch;
 use crate::torch::average::Average;
 use crate::torch::clip::{Clipper, Limit};
-use crate::torch::loss::{Objective, Tally};
+use crate::torch::loss::{Labels, Objective, Tally};
+use crate::torch::recording::{Held, Recording, detached};
 use crate::torch::update::Optimizer;
 use crate::train::Clip;
 use crate::train::checkpoint::Checkpoint;
@@ -30,12 +31,26 @@ pub(in crate::train) struct Trainer<'a> {
     optimizer: Optimizer,
     objective: Objective,
     average: Option<Average>,
+    clipper: Option<Clipper>,
+    recorded: Option<Recorded>,
+    /// Steps with a whole batch that were not recorded.
+    unrecorded: usize,
 }
+
+/// A step with a whole batch as a GPU does it from the first few on.
+struct Recorded {
+    input: Held<4>,
+    labels: Labels,
+    step: Recording<Outcome>,
+}
+
+/// What a step gives besides new weights: the loss before, and the class scores.
+type Outcome = (Tensor<1>, Tensor<2>);
 
 /// What an epoch counts while it runs.
 struct Counts {
     scores: Tally,
-    clipper: Option<Clipper>,
+    steps: usize,
     mixes: Vec<Mixed>,
 }
 
@@ -50,6 +65,15 @@ impl<'a> Trainer<'a> {
             optimizer: Optimizer::new(stage.optimizer.rule(), parameters),
             objective: Objective::new(smoothing, weights.as_deref(), parameters.device()),
             average: (stage.ema > 0.0).then(|| Average::new(stage.ema, parameters)),
+            clipper: stage.clip.map(|it| {
+                let limit = match it {
+                    Clip::Norm(most) => Limit::Norm(most),
+                    Clip::Value(most) => Limit::Value(most),
+                };
+                Clipper::new(limit, parameters.device())
+            }),
+            recorded: None,
+            unrecorded: 0,
         }
     }
 
@@ -100,7 +124,11 @@ impl<'a> Trainer<'a> {
         let order = job.order(epoch);
         let batches = batches(&order, job.stage.batch_size);
         let steps = batches.len();
-        let mut counts = Counts::new(network, job);
+        let scores = Tally::new(network.parameters.device());
+        let mut counts = Counts { scores, steps, mixes: Vec::new() };
+        if let Some(clipper) = &mut self.clipper {
+            clipper.reset();
+        }
         let mut lr = job.stage.optimizer.lr();
         let mut said = started;
         for (index, positions) in batches.into_iter().enumerate() {
@@ -128,7 +156,7 @@ impl<'a> Trainer<'a> {
             valid,
             seconds: started.elapsed().as_secs_f64(),
             images_per_second: order.len() as f64 / trained_in,
-            acts: counts.acts(job, &order),
+            acts: counts.acts(job, self.clipper.as_ref(), &order),
         })
     }
 
@@ -142,8 +170,8 @@ impl<'a> Trainer<'a> {
         torch::seed_layers(Random::at(job.seed, Use::Layers, epoch as u64, step as u64).bits());
         let rows = job.train.at(positions);
         let mut labels = job.images.labels(&rows);
-        let logits = if let Some(features) = &job.train.features {
-            network.train_on_features(features.in_epoch(epoch, positions), job.noise)
+        let input = if let Some(features) = &job.train.features {
+            features.in_epoch(epoch, positions)
         } else {
             let mut x = pixels(network, job, epoch, &rows);
             if let Some(mix) = job.mix((epoch, step), [rows.len(), x.dims()[2]]) {
@@ -151,36 +179,72 @@ impl<'a> Trainer<'a> {
                 labels = labels.mixed(&mix.partners, mix.own, job.images.classes());
                 counts.mixes.push(mix.told());
             }
-            network.train_on_pixels(x, job.noise)
+            x
         };
-        let loss = self.objective.loss(&logits, &labels);
+        self.optimizer.advance(lr);
+        let whole = positions.len() == job.stage.batch_size;
+        let (loss, logits) =
+            if whole && Recording::<Outcome>::is_possible(network.parameters.device()) {
+                self.launch(network, input, &labels)
+            } else {
+                self.work(network, input, &labels)
+            };
         counts.scores.add(&loss, &logits, &labels);
+    }
+
+    /// A step, in operations that a GPU can record: nothing in it waits for the device or depends on the host.
+    fn work(&mut self, network: &mut Network, input: Tensor<4>, labels: &Labels) -> Outcome {
+        let job = self.job;
+        let logits = if job.train.features.is_some() {
+            network.train_on_features(input, job.noise)
+        } else {
+            network.train_on_pixels(input, job.noise)
+        };
+        let loss = self.objective.loss(&logits, labels);
+        let outcome = (detached(loss.clone()), detached(logits));
         let mut gradient = network.parameters.gradient(loss);
-        if let Some(clipper) = &mut counts.clipper {
+        if let Some(clipper) = &mut self.clipper {
             clipper.clip(&mut gradient);
         }
-        self.optimizer.step(&mut network.parameters, gradient, lr);
+        self.optimizer.apply(&mut network.parameters, gradient);
         if let Some(average) = &mut self.average {
             average.update(&network.parameters);
         }
+        outcome
+    }
+
+    /// The same on a GPU: the first few steps as they are, the others as a recording of one.
+    fn launch(&mut self, network: &mut Network, input: Tensor<4>, labels: &Labels) -> Outcome {
+        /// In these LibTorch and cuDNN choose their kernels, which they cannot while they record.
+        const FIRST: usize = 3;
+        if self.unrecorded < FIRST {
+            self.unrecorded += 1;
+            torch::try_kernels(self.job.is_long());
+            let outcome = self.work(network, input, labels);
+            torch::try_kernels(false);
+            return outcome;
+        }
+        let recorded = if let Some(mut recorded) = self.recorded.take() {
+            recorded.input.set(input);
+            recorded.labels.set(labels);
+            recorded
+        } else {
+            let (input, labels) = (Held::new(input), labels.held());
+            let step = Recording::of(|| self.work(network, input.tensor(), &labels));
+            Recorded { input, labels, step }
+        };
+        let (loss, logits) = recorded.step.launch().clone();
+        network.parameters.have_changed();
+        self.recorded = Some(recorded);
+        (loss, logits)
     }
 }
 
 impl Counts {
-    fn new(network: &Network, job: &Job<'_>) -> Self {
-        let device = network.parameters.device();
-        let limit = job.stage.clip.map(|it| match it {
-            Clip::Norm(most) => Limit::Norm(most),
-            Clip::Value(most) => Limit::Value(most),
-        });
-        let clipper = limit.map(|it| Clipper::new(it, device));
-        Self { scores: Tally::new(device), clipper, mixes: Vec::new() }
-    }
-
     /// What the techniques did in an epoch that saw `order`.
-    fn acts(&self, job: &Job<'_>, order: &[u32]) -> Acts {
-        let clipped = self.clipper.as_ref().map(|it| {
-            let [share, norm] = it.means();
+    fn acts(&self, job: &Job<'_>, clipper: Option<&Clipper>, order: &[u32]) -> Acts {
+        let of_gradients = clipper.map(|it| {
+            let [share, norm] = it.means(self.steps);
             Clipped { share, norm }
         });
         let mean = |of: fn(&Mixed) -> f64| {
@@ -189,11 +253,17 @@ impl Counts {
         let mixed = (!self.mixes.is_empty())
             .then(|| Mixed { other: mean(|it| it.other), cut: mean(|it| it.cut) });
         let drawn = job.draws_by_class().then(|| job.images.counts(&job.train.at(order)));
-        Acts { clipped, mixed, drawn }
+        Acts { clipped: of_gradients, mixed, drawn }
     }
 }
 
 impl Job<'_> {
+    /// Whether a tenth of the stage's time on a GPU is more than trying kernels takes.
+    fn is_long(&self) -> bool {
+        const STEPS: usize = 100_000;
+        self.stage.epochs * self.train.rows.len() / self.stage.batch_size.max(1) >= STEPS
+    }
+
     fn draws_by_class(&self) -> bool {
         self.stage.sampling == crate::train::order::Sampling::Balanced
     }

@@ -16,8 +16,17 @@ use crate::torch::picture;
 use crate::torch::precision::Precision;
 use crate::torch::tensor::{Table, to_channels_last_bytes};
 
-/// Images that run through a network at once where no gradient is needed.
-const INFERENCE_BATCH: usize = 128;
+/// How many images of `size` pixels a side run through a network at once where no gradient is needed.
+///
+/// A processor is fastest with what its cache still holds a part of; a GPU wants much to do, and its memory is the
+/// limit: the largest activations, which are VGG's, then take about a gigabyte each.
+fn inference_batch(size: usize, device: Device) -> usize {
+    const POSITIONS: usize = 1024 * 96 * 96;
+    match device {
+        Device::Cpu => 128,
+        Device::Cuda(_) => (POSITIONS / (size * size).max(1)).clamp(16, 1024),
+    }
+}
 
 /// The images of a data set on the device, as a network of a given input size sees them.
 #[derive(Debug)]
@@ -178,7 +187,8 @@ pub fn compute_features(
 ) -> Result<FeatureBytes> {
     let mut bytes = Vec::new();
     let (mut position, mut precision) = ([1, 1, 1], Precision::F32);
-    for (index, batch) in rows.chunks(INFERENCE_BATCH).enumerate() {
+    let at_once = inference_batch(images.size, images.device);
+    for (index, batch) in rows.chunks(at_once).enumerate() {
         torch::without_gradients(|| {
             let x = network.scale_pixels(images.seen(batch, changes));
             let x = network.frozen_prefix(x, blocks);
@@ -188,7 +198,7 @@ pub fn compute_features(
             bytes.extend(of_batch);
             precision = each;
         });
-        if !go_on(index * INFERENCE_BATCH + batch.len()) {
+        if !go_on(index * at_once + batch.len()) {
             return Err(Error::Interrupted);
         }
     }
@@ -249,16 +259,16 @@ impl Split<'_> {
     ) -> (Scores, Vec<f32>) {
         let positions: Vec<u32> = (0..self.rows.len() as u32).collect();
         let mut tally = Tally::new(images.device);
-        let mut probabilities = Vec::new();
+        let mut all = Vec::new();
         torch::without_gradients(|| {
-            for batch in positions.chunks(INFERENCE_BATCH) {
+            for batch in positions.chunks(inference_batch(images.size, images.device)) {
                 let logits = infer(batch);
                 let labels = images.labels(&self.at(batch));
                 tally.add(&loss::cross_entropy(&logits, &labels), &logits, &labels);
-                probabilities.extend(loss::probabilities(logits));
+                all.push(logits);
             }
         });
         let [loss, accuracy] = tally.means();
-        (Scores { loss, accuracy }, probabilities)
+        (Scores { loss, accuracy }, loss::probabilities(all))
     }
 }

@@ -143,7 +143,7 @@ fn votes_train_as_classes_or_as_distributions_and_both_judge_alike() {
 
 #[test]
 fn the_loss_of_a_distribution_is_the_cross_entropy_to_it() {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let place = place(&[]);
     let [csv, votes] = ["fer.csv", "votes.csv"].map(|it| place.path(it).display().to_string());
     let data: Data = toml::from_str(&format!(

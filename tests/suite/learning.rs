@@ -13,7 +13,8 @@ use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::loss::{Labels, cross_entropy};
 use ferrite::torch::precision::{Precision, Precisions};
-use ferrite::torch::tensor::from_floats;
+use ferrite::torch::tensor::{from_floats, to_floats};
+use ferrite::torch::update;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
 use ferrite::train::images::{Images, Split};
@@ -30,7 +31,7 @@ fn model_of(backbone: Backbone) -> Model {
 
 /// A fresh network of `backbone` for images of `size` pixels a side.
 fn network(backbone: Backbone, pool: Pool, size: usize) -> Network {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let model = Model { backbone, head: Head { pool, ..Head::default() }, ..Model::default() };
     let plan = Plan {
         model: &model,
@@ -86,6 +87,48 @@ fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
             assert!(fine && flows, "no gradient reaches `{}` of {backbone:?}", spec.name);
         }
     }
+}
+
+/// The class scores of a network with the same numbers that has computed nothing yet.
+fn scores_afresh(network: &Network) -> Vec<f32> {
+    let mut other = self::network(Backbone::MobileNetV2, Pool::Avg, 48);
+    let slots: Vec<_> = network.parameters.specs().map(|(slot, _)| slot).collect();
+    for slot in slots {
+        other.parameters.set(slot, &network.parameters.values(slot));
+    }
+    to_floats(other.infer(waves(4, 48), 0))
+}
+
+#[test]
+fn convolutions_with_folded_norms_follow_every_change() {
+    let backbone = Backbone::MobileNetV2;
+    let mut network = network(backbone, Pool::Avg, 48);
+    let scores = |network: &Network| to_floats(network.infer(waves(4, 48), 0));
+    let mut before = scores(&network);
+    let mut check = |network: &Network, change: &str| {
+        let after = scores(network);
+        assert_ne!(before, after, "{change} changes nothing");
+        assert_eq!(after, scores_afresh(network), "{change}");
+        before = after;
+    };
+    for trainable in ["all", "features.17"] {
+        network.train(&resolve(&model_of(backbone), &trainable.into()).unwrap());
+        let rule = Optimizer::Sgd(Sgd { lr: 0.1, ..Sgd::default() }).rule();
+        let mut optimizer = update::Optimizer::new(rule, &network.parameters);
+        let logits = network.train_on_pixels(waves(4, 48), NoiseStd::default());
+        check(&network, "what batch norms saw");
+        let labels = Labels::new(&[0, 1, 1, 0], Device::Cpu);
+        let gradient = network.parameters.gradient(cross_entropy(&logits, &labels));
+        optimizer.advance(0.1);
+        optimizer.apply(&mut network.parameters, gradient);
+        check(&network, "a step");
+        network.rest();
+    }
+    let (slot, spec) = network.parameters.specs().nth(4).unwrap();
+    assert!(spec.name.ends_with("running_var"), "{}", spec.name);
+    let doubled: Vec<f32> = network.parameters.values(slot).iter().map(|it| 2.0 * it).collect();
+    network.parameters.set(slot, &doubled);
+    check(&network, "a value that is set");
 }
 
 /// Trains all of a fresh network to tell images with light from the left from those with light from the

@@ -17,7 +17,7 @@ const SIZE: usize = 32;
 const IMAGES: usize = 128;
 
 fn network(input: Input) -> Network {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     torch::seed_layers(7);
     let plan = Plan {
         model: &Model::default(),

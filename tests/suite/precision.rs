@@ -19,7 +19,7 @@ use crate::small::{faces, network};
 
 /// Two epochs of a whole network that computes in `precision`.
 fn train(precision: Precision) -> Vec<Epoch> {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let device = Device::Cpu;
     let dataset = faces(60);
     let images = Images::new(&dataset, 32, device);
@@ -53,7 +53,7 @@ fn losses_in_bfloat16_are_those_of_32_bits_but_for_rounding() {
 
 #[test]
 fn the_frozen_and_the_trained_part_compute_each_in_its_own_precision() {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let (dataset, model) = (faces(60), Model::default());
     let images = Images::new(&dataset, 32, Device::Cpu);
     let of = |frozen, trained| {
@@ -80,7 +80,7 @@ fn the_frozen_and_the_trained_part_compute_each_in_its_own_precision() {
 
 #[test]
 fn hidden_layers_in_bfloat16_are_those_of_32_bits_but_for_rounding() {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     // No batch norm: random features of few faces are nearly equal, and it would enlarge what rounding does to them.
     let head = Head { layers: vec![64, 48], ..Head::default() };
     let (dataset, model) = (faces(60), Model { head, ..Model::default() });

@@ -52,7 +52,7 @@ fn the_longest_trial_is_started_first_with_those_that_start_from_it() {
 /// Trains a small network from the layer `trainable` on, with the frozen layers' output computed once or
 /// in every step.
 fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let device = Device::Cpu;
     let dataset = faces(80);
     let images = Images::new(&dataset, 48, device);

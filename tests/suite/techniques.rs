@@ -46,7 +46,7 @@ impl Told {
 
 /// Trains a head on faces of which the first class has four times as many as the others.
 fn train(settings: &str) -> Told {
-    torch::start(1);
+    torch::start(1, Device::Cpu);
     let device = Device::Cpu;
     let dataset = faces(140);
     let images = Images::new(&dataset, 32, device);

@@ -3,7 +3,8 @@
 Both sides do the same steps on as many images of the same size, with the same batch and threads. PyTorch does them in
 each of several modes, and the fastest one is what Ferrite is held against. Ferrite's rounds include making the
 batches; PyTorch's are handed finished ones. Every figure is the median over rounds; memory is the peak of the process
-above what its libraries take. Everything runs on the CPU.
+above what its libraries take. Everything runs on the CPU, or with `--device cuda` the networks' steps on a GPU; memory is
+then what LibTorch holds there.
 
 The last part is no work of rounds: a sweep of the study's experiments, beside a script that carries them out with
 PyTorch. It needs `data/fer2013.csv` and takes minutes.
@@ -47,7 +48,7 @@ BACKBONES = {
     "xception": Backbone(71, "block13", ["block12", "conv3", "bn3", "conv4", "bn4", "fc"]),
 }
 STUDY = ["vgg16", "resnet50", "mobilenet_v2", "xception"]
-MODES = ["float32", "channels_last", "bfloat16", "compiled", "compiled_bfloat16"]
+MODES = ["float32", "channels_last", "bfloat16", "compiled", "compiled_bfloat16", "graphs_bfloat16"]
 WORKS = ["step", "last", "frozen", "inference"]
 
 
@@ -59,15 +60,20 @@ def main() -> int:
     parser.add_argument("--work", action="append", choices=WORKS, help="only this kind of step; may be repeated (default: step and inference)")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this mode of PyTorch; may be repeated (default: all that this processor has)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: 5)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where networks train; cuda wants a Python with PyTorch for CUDA (default: cpu)")
+    parser.add_argument("--batch", type=int, default=64, help="images of a batch (default: 64)")
+    parser.add_argument("--batches", type=int, help="batches of a round (default: those that take some seconds on a CPU)")
+    parser.add_argument("--program", type=Path, default=PROGRAM, help="Ferrite's side (default: what `make bench` builds)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each side (default: all cores)")
     parser.add_argument("--study-images", type=int, default=2000, help="faces of the study's sweep (default: 2000)")
     parser.add_argument("--study-epochs", type=int, default=10, help="epochs of each of its experiments, at most (default: 10)")
     arguments = parser.parse_args()
-    arguments.mode = arguments.mode or modes_of_processor()
+    arguments.mode = arguments.mode or modes_of(arguments.device)
     arguments.backbone = arguments.backbone or STUDY
     arguments.work = arguments.work or ["step", "inference"]
     figures = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    figures["machine"] = {"processor": processor(), "threads": arguments.threads, "date": time.strftime("%Y-%m-%d")}
+    machine = {"processor": processor(), "threads": arguments.threads, "date": time.strftime("%Y-%m-%d")}
+    figures["machine" if arguments.device == "cpu" else f"machine.{arguments.device}"] = machine
     for part in arguments.only or list(PARTS):
         PARTS[part](arguments, figures)
         RESULT.parent.mkdir(exist_ok=True)
@@ -81,11 +87,13 @@ def processor() -> str:
     return next((it.split(":")[1].strip() for it in lines if it.startswith("model name")), "unknown")
 
 
-def modes_of_processor() -> List[str]:
-    """Without instructions for bfloat16, PyTorch emulates it and is ten times slower."""
+def modes_of(device: str) -> List[str]:
+    """Without instructions for bfloat16, PyTorch emulates it and is ten times slower. CUDA graphs are for GPUs alone."""
+    if device == "cuda":
+        return MODES
     flags = Path("/proc/cpuinfo").read_text()
     has_bfloat16 = "avx512_bf16" in flags or "amx_bf16" in flags
-    return [it for it in MODES if has_bfloat16 or not it.endswith("bfloat16")]
+    return [it for it in MODES if not it.startswith("graphs") and (has_bfloat16 or not it.endswith("bfloat16"))]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -104,7 +112,8 @@ def networks(arguments: argparse.Namespace, figures: Dict) -> None:
             ratio = ours.images_per_second / theirs.images_per_second
             memory = f"{ours.step_mb:5.0f} {theirs.step_mb:5.0f}"
             print(f"{name:12} {size:3} {ours.images_per_second:8.1f}  {best:>15} {theirs.images_per_second:8.1f} {ratio:6.2f}   {memory}", flush=True)
-            row = figures.setdefault(work if size == BACKBONES[name].size else f"{work}.{size}", {})
+            usual = {"cpu": arguments.device, str(BACKBONES[name].size): str(size), str(BATCH): str(arguments.batch)}
+            row = figures.setdefault(".".join([work, *(it for standard, it in usual.items() if it != standard)]), {})
             row[name] = {
                 "ours_img_s": ours.images_per_second,
                 "pytorch_best_img_s": theirs.images_per_second,
@@ -124,8 +133,9 @@ def measure(work: str, name: str, size: int, arguments: argparse.Namespace) -> D
     head = [backbone.trained[-1]]
     trainable, trained = {"last": (backbone.last, backbone.trained), "frozen": ("head", head)}.get(work, ("all", None))
     # A round takes some seconds.
-    setup = {"backbone": name, "size": size, "batch": BATCH, "batches": 2 if work == "step" else 6, "threads": arguments.threads}
-    both = [sides.ferrite(PROGRAM, {kind: {**setup, "trainable": trainable}}, arguments.threads)]
+    batches = arguments.batches or (2 if work == "step" else 6)
+    setup = {"backbone": name, "size": size, "batch": arguments.batch, "batches": batches, "threads": arguments.threads, "device": arguments.device}
+    both = [sides.ferrite(arguments.program, {kind: {**setup, "trainable": trainable}}, arguments.threads)]
     both += [sides.pytorch(kind, {**setup, "trained": trained}, mode, arguments.threads) for mode in arguments.mode]
     return sides.take_turns(both, arguments.rounds)
 
@@ -133,10 +143,10 @@ def measure(work: str, name: str, size: int, arguments: argparse.Namespace) -> D
 def frozen_stage(arguments: argparse.Namespace, figures: Dict) -> None:
     """Twenty epochs of a head on the study's frozen MobileNetV2, from the images on."""
     backbone = BACKBONES["mobilenet_v2"]
-    setup = {"backbone": "mobilenet_v2", "size": backbone.size, "batch": BATCH, "batches": 16, "threads": arguments.threads}
-    ours = sides.ferrite(PROGRAM, {"frozen_stage": setup}, arguments.threads)
+    setup = {"backbone": "mobilenet_v2", "size": backbone.size, "batch": BATCH, "batches": 16, "threads": arguments.threads, "device": arguments.device}
+    ours = sides.ferrite(arguments.program, {"frozen_stage": setup}, arguments.threads)
     # What is compiled pays for that only in longer stages.
-    modes = [it for it in arguments.mode if not it.startswith("compiled")] or ["channels_last"]
+    modes = [it for it in arguments.mode if not it.startswith(("compiled", "graphs"))] or ["channels_last"]
     theirs = [sides.pytorch("frozen_stage", {**setup, "trained": ["classifier"]}, mode, arguments.threads) for mode in modes]
     # A stage is long enough to need no warming up.
     measured = sides.take_turns([ours, *theirs], 2, warm_up=False)
@@ -150,10 +160,10 @@ def frozen_stage(arguments: argparse.Namespace, figures: Dict) -> None:
 def pipeline(arguments: argparse.Namespace, figures: Dict) -> None:
     """What making batches with the study's augmentation takes of a training step, for the fastest network."""
     name = "mobilenet_v2"
-    setup = {"backbone": name, "size": BACKBONES[name].size, "batch": BATCH, "batches": 4, "threads": arguments.threads}
+    setup = {"backbone": name, "size": BACKBONES[name].size, "batch": BATCH, "batches": 4, "threads": arguments.threads, "device": arguments.device}
     both = [
-        sides.ferrite(PROGRAM, {"pipeline": setup}, arguments.threads),
-        sides.ferrite(PROGRAM, {"step": {**setup, "trainable": "all"}}, arguments.threads),
+        sides.ferrite(arguments.program, {"pipeline": setup}, arguments.threads),
+        sides.ferrite(arguments.program, {"step": {**setup, "trainable": "all"}}, arguments.threads),
     ]
     both[0].name, both[1].name = "batches", "step"
     speeds = {name: it.images_per_second for name, it in sides.take_turns(both, arguments.rounds).items()}
@@ -178,7 +188,7 @@ def csv(arguments: argparse.Namespace, figures: Dict) -> None:
             for row in range(35_887):
                 usage = "Training" if row < 28_709 else "PublicTest" if row < 32_298 else "PrivateTest"
                 file.write(f"{row % 7},{' '.join(numbers[random.integers(0, 256, 2304)])},{usage}\n")
-        side = sides.ferrite(PROGRAM, {"csv": {"path": str(path)}}, arguments.threads)
+        side = sides.ferrite(arguments.program, {"csv": {"path": str(path)}}, arguments.threads)
         rounds = [side.go() for _ in range(arguments.rounds)]
         side.close()
         megabytes = path.stat().st_size / 1e6

@@ -22,9 +22,16 @@ from networks import plain
 from torch import Tensor, nn
 
 
+# Where everything happens.
+DEVICE = torch.device("cpu")
+
+
 def main() -> None:
     kind, setup = next(iter(json.loads(sys.argv[1]).items()))
+    global DEVICE
+    DEVICE = torch.device(setup["device"])
     torch.set_num_threads(setup["threads"])
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
     {"step": train, "inference": infer, "frozen_stage": frozen_stage}[kind](setup)
 
@@ -46,11 +53,12 @@ def memory(line: str) -> float:
 
 
 def ready() -> None:
-    turns({"ready": True, "mb": memory("VmRSS")})
+    turns({"ready": True, "mb": 0.0 if DEVICE.type == "cuda" else memory("VmRSS")})
 
 
 def done(images: int, seconds: float, loss: float) -> bool:
-    return turns({"images_per_second": images / seconds, "loss": loss, "peak_mb": memory("VmHWM")})
+    peak = torch.cuda.max_memory_reserved() / 2**20 if DEVICE.type == "cuda" else memory("VmHWM")
+    return turns({"images_per_second": images / seconds, "loss": loss, "peak_mb": peak})
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -69,7 +77,7 @@ def freeze(model: nn.Module, trained: List[str]) -> None:
 
 def batches(setup: Dict) -> List[Tensor]:
     shape = (setup["batch"], 3, setup["size"], setup["size"])
-    images = [torch.rand(shape) * 2 - 1 for _ in range(setup["batches"])]
+    images = [torch.rand(shape, device=DEVICE) * 2 - 1 for _ in range(setup["batches"])]
     if setup["mode"] != "float32":
         images = [it.contiguous(memory_format=torch.channels_last) for it in images]
     return images
@@ -77,15 +85,21 @@ def batches(setup: Dict) -> List[Tensor]:
 
 def prepared(model: nn.Module, mode: str) -> Callable[[Tensor], Tensor]:
     """The forward pass in a mode."""
+    model.to(DEVICE)
     if mode != "float32":
         model.to(memory_format=torch.channels_last)
     if mode in ("float32", "channels_last"):
         return model
     half = mode.endswith("bfloat16")
-    inner = torch.compile(model) if mode.startswith("compiled") else model
+    if mode.startswith("compiled"):
+        inner = torch.compile(model)
+    elif mode.startswith("graphs"):
+        inner = torch.compile(model, mode="reduce-overhead")
+    else:
+        inner = model
 
     def forward(x: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=half):
             return inner(x)
 
     return forward
@@ -99,7 +113,9 @@ class Trainer:
         if setup["trained"] is not None:
             freeze(model, setup["trained"])
         self.forward = prepared(model, setup["mode"])
-        self.optimizer = torch.optim.Adam([it for it in model.parameters() if it.requires_grad], lr=1e-4)
+        # On a GPU as one operation, which on the CPU is no faster.
+        fused = True if DEVICE.type == "cuda" else None
+        self.optimizer = torch.optim.Adam([it for it in model.parameters() if it.requires_grad], lr=1e-4, fused=fused)
 
     def epoch(self, data: Iterable[Tuple[Tensor, Tensor]]) -> float:
         """Steps over all of `data`; the mean loss."""
@@ -114,7 +130,7 @@ class Trainer:
 
 
 def labelled(setup: Dict) -> List[Tuple[Tensor, Tensor]]:
-    return [(x, torch.randint(0, CLASSES, (len(x),))) for x in batches(setup)]
+    return [(x, torch.randint(0, CLASSES, (len(x),), device=DEVICE)) for x in batches(setup)]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -154,7 +170,9 @@ def infer(setup: Dict) -> None:
         while True:
             began = time.perf_counter()
             scores = [forward(x).float().softmax(1) for x in images]
-            if not done(setup["batch"] * len(images), time.perf_counter() - began, float(scores[-1].max())):
+            # Which waits for the device.
+            most = float(scores[-1].max())
+            if not done(setup["batch"] * len(images), time.perf_counter() - began, most):
                 return
 
 

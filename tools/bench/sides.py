@@ -26,12 +26,13 @@ class Side:
 
     def __init__(self, name: str, command: List[str], work: Dict, environment: Dict[str, str]):
         self.name = name
+        device = next(iter(work.values())).get("device")
         self.process = subprocess.Popen(
             [*command, json.dumps(work)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+            env={**os.environ, **({} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}), **environment},
         )
         self.loaded_mb = self.read()["mb"]
         self.rounds: List[Dict] = []

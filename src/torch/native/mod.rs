@@ -3,6 +3,8 @@
 
 #![expect(unsafe_code, reason = "calls of C++ functions")]
 
+pub(super) mod gpu;
+
 use std::ffi::{CStr, c_char};
 use std::ptr::{null, null_mut};
 
@@ -137,11 +139,21 @@ fn pointer(tensor: Option<&tch::Tensor>) -> *const C_tensor {
 /// # Panics
 /// With LibTorch's message where it fails, as all of tch does.
 fn called(call: impl FnOnce(*mut *mut c_char) -> *mut C_tensor) -> tch::Tensor {
+    let mut tensor = null_mut();
+    checked(|error| tensor = call(error));
+    // SAFETY: without an error the function gives a new tensor away.
+    unsafe { tch::Tensor::from_ptr(tensor) }
+}
+
+/// Does `call`.
+///
+/// # Panics
+/// As [`called`].
+fn checked(call: impl FnOnce(*mut *mut c_char)) {
     let mut error = null_mut();
-    let tensor = call(&raw mut error);
+    call(&raw mut error);
     if error.is_null() {
-        // SAFETY: without an error the function gives a new tensor away.
-        return unsafe { tch::Tensor::from_ptr(tensor) };
+        return;
     }
     // SAFETY: an error is a C string on C's heap, and nobody else frees it.
     let message = unsafe {

@@ -368,6 +368,16 @@ fn what_is_not_a_number_stays_so() {
 }
 
 #[test]
+fn tensors_of_another_type_are_copied_each_into_its_place() {
+    let whole = Tensor::zeros([6], (Kind::Float, tch::Device::Cpu));
+    let places = whole.split_with_sizes([4, 2], 0);
+    let parts = [vec![1.5_f32, -2.0, 3.0, 4.0], vec![5.0, 6.0]];
+    let parts = parts.map(|it| Tensor::from_slice(&it).to_kind(Kind::BFloat16));
+    gpu::copy_all(&places, &parts);
+    assert_eq!(Vec::<f32>::try_from(whole).unwrap(), [1.5, -2.0, 3.0, 4.0, 5.0, 6.0]);
+}
+
+#[test]
 #[should_panic(expected = "channels")]
 fn what_libtorch_refuses_is_told_in_its_words() {
     let (x, weight) = (values([1, 3, 8, 8], false), values([4, 5, 3, 3], false));
