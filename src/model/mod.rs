@@ -196,6 +196,13 @@ pub enum FrozenNorm {
     BatchStatistics,
 }
 
+impl FrozenNorm {
+    /// Whether what a frozen layer gives for an image depends on that image alone, so that it can be kept.
+    pub fn sees_one_image(self) -> bool {
+        self == Self::Inference
+    }
+}
+
 impl Model {
     /// What cannot be right in this table alone.
     pub fn check(&self) -> Vec<Problem> {

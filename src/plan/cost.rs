@@ -1,6 +1,5 @@
 //! How much a trial has to compute, roughly: what decides which is started first.
 
-use crate::model::FrozenNorm;
 use crate::model::summary::multiplications;
 use crate::model::trainable::resolve;
 use crate::plan::Trial;
@@ -14,8 +13,8 @@ pub fn multiplications_of(trial: &Trial) -> f64 {
     let stages = settings.stages.iter().map(|stage| {
         let Ok(trained) = resolve(&settings.model, &stage.trainable) else { return 0.0 };
         let [prefix, rest] = multiplications(&settings.model, settings.data.image_size, &trained);
-        let inference = settings.batch_norm.frozen_layers == FrozenNorm::Inference;
-        let views = settings.views(stage).filter(|_| inference).unwrap_or(stage.epochs);
+        let keeps = settings.batch_norm.frozen_layers.sees_one_image();
+        let views = settings.views(stage).filter(|_| keeps).unwrap_or(stage.epochs);
         prefix * views as f64 + PASSES * rest * stage.epochs as f64
     });
     stages.sum()

@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::event::{Features as FeaturesEvent, Kind as Event, Sink};
 use crate::mapped;
 use crate::mapped::Bytes;
-use crate::model::FrozenNorm;
 use crate::model::network::Network;
 use crate::plan::Kind;
 use crate::run::{Runner, waiting};
@@ -23,8 +22,8 @@ use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_fe
 impl Runner<'_> {
     /// Whether the frozen prefix's output is a function of the image alone.
     pub(super) fn caches_features(&self, network: &Network) -> bool {
-        let inference = self.trial.settings.batch_norm.frozen_layers == FrozenNorm::Inference;
-        network.frozen_blocks() > 0 && inference
+        let settings = &self.trial.settings;
+        network.frozen_blocks() > 0 && settings.batch_norm.frozen_layers.sees_one_image()
     }
 
     /// The output of the frozen prefix for one split: found, or computed once.

@@ -76,9 +76,9 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     table = read(Path(job["csv"]))
     for name, experiment in EXPERIMENTS.items():
-        began = time.perf_counter()
-        ended = carry_out(experiment, job, table)
-        print(json.dumps({"name": name, "seconds": time.perf_counter() - began, **ended}), flush=True)
+        began = time.time()
+        outcome = carry_out(experiment, job, table)
+        print(json.dumps({"name": name, "began": began, "ended": time.time(), **outcome}), flush=True)
 
 
 # ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 Each side is one process, timed from its start to its end on a subset of FER2013. Ferrite decodes, keeps features and
 weights, evaluates and writes the report; PyTorch's side, see study.py, imports PyTorch, trains and tests. Both begin
 with the same weights. Ferrite's runs lie in a temporary folder until the end: some gigabytes.
+
+The sides take turns of some seconds, and while one works the other is stopped: so a machine that is slower for a while, since
+others use it, is slower for both. What counts is the time in which a side was not stopped.
 """
 
 import argparse
@@ -10,6 +13,7 @@ import json
 import math
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,7 +21,7 @@ import tempfile
 import time
 from csv import DictReader
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import study
 from networks import natural, save_weights
@@ -29,6 +33,8 @@ TABLE = Path("data/fer2013.csv")
 # As the study: what trains, what chooses epochs, what judges; of a hundred images.
 SHARES = {"Training": 80, "PrivateTest": 10, "PublicTest": 10}
 IMAGES, EPOCHS = 2000, 10
+# Seconds of a turn of either side: about as they take in all, so that both end together.
+TURNS = (6.0, 24.0)
 # How published weights want pixels to be scaled where the file's header does not say so.
 INPUTS = {"vgg16": "torchvision", "vgg19": "torchvision", "resnet50": "torchvision"}
 OTHER_INPUT = "plus-minus-one"
@@ -62,8 +68,9 @@ def measure(arguments: argparse.Namespace, figures: Dict) -> None:
         weights = first_weights(Path(folder))
         print(f"\nstudy: {arguments.study_images} images, {arguments.study_epochs} epochs; first weights: {sources(weights)}", flush=True)
         job = {"csv": str(csv), "weights": weights, "epochs": arguments.study_epochs, "bfloat16": half}
-        ours_s, ours = ferrite(Path(folder), job)
-        pytorch_s, theirs = pytorch(job)
+        sides = [ferrite(Path(folder), job), pytorch(job)]
+        take_turns(sides)
+        (ours_s, pytorch_s), (ours, theirs) = [it.worked() for it in sides], [it.result() for it in sides]
     differ = [name for name in names if ours[name].trained != theirs[name].trained]
     assert not differ, f"both sides train other parameters: {', '.join(differ)}"
     show(ours, theirs)
@@ -148,7 +155,57 @@ weights = {{ file = {{ path = "{path}", input = "{input}" }} }}
 """
 
 
-def ferrite(folder: Path, job: Dict) -> Tuple[float, Side]:
+class Worker:
+    """A process that works in turns."""
+
+    def __init__(self, name: str, command: List[str], turn: float, result: Callable[["Worker"], Side]):
+        self.name, self.command, self.turn = name, command, turn
+        self.result = lambda: result(self)
+        # When its turns began and ended, in seconds since 1970.
+        self.turns: List[Tuple[float, float]] = []
+
+    def start(self) -> None:
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        # What it says is little, and is read at the end. A session of its own, so that all it starts stops with it.
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def work(self) -> bool:
+        """Works for a turn; whether it goes on."""
+        began = time.time()
+        os.killpg(self.process.pid, signal.SIGCONT)
+        try:
+            self.process.wait(self.turn)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGSTOP)
+        self.turns.append((began, time.time()))
+        code = self.process.returncode
+        if code:
+            raise RuntimeError(f"{self.name} ended with exit code {code}")
+        return code is None
+
+    def worked(self, since: float = 0.0, until: float = math.inf) -> float:
+        """Seconds in which it was not stopped, between two times."""
+        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.turns)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def take_turns(sides: List[Worker]) -> None:
+    for it in sides:
+        it.start()
+    try:
+        working = sides
+        while working:
+            working = [it for it in working if it.work()]
+    finally:
+        for it in sides:
+            it.kill()
+
+
+def ferrite(folder: Path, job: Dict) -> Worker:
     experiments, runs = folder / "study", folder / "runs"
     experiments.mkdir()
     for name, it in study.EXPERIMENTS.items():
@@ -156,19 +213,20 @@ def ferrite(folder: Path, job: Dict) -> Tuple[float, Side]:
         (experiments / f"{name}.toml").write_text(EXPERIMENT.format(extends=extends, **job["weights"][it.backbone]))
     changed = [f"data.source.fer2013.csv={json.dumps(job['csv'])}", f"stages.train.epochs={job['epochs']}"]
     settings = [it for setting in changed for it in ("--set", setting)]
-    seconds, _ = timed([str(FERRITE.resolve()), "sweep", str(experiments), "--runs", str(runs), "--device", "cpu", "--quiet", *settings])
-    return seconds, {it.parts[-3]: ended(it) for it in runs.glob("*/*/events.jsonl")}
+    command = [str(FERRITE.resolve()), "sweep", str(experiments), "--runs", str(runs), "--device", "cpu", "--quiet", *settings]
+    return Worker("Ferrite", command, TURNS[0], lambda it: {log.parts[-3]: ended(log, it) for log in runs.glob("*/*/events.jsonl")})
 
 
-def ended(events: Path) -> Ended:
+def ended(events: Path, worker: Worker) -> Ended:
     """What a run's log says."""
     happened = [json.loads(line) for line in events.read_text().splitlines()]
     epochs = [it for it in happened if it["event"] == "epoch-ended"]
-    of = {it["event"]: it for it in happened if it["event"] in ("stage-started", "stage-ended", "run-ended")}
+    of = {it["event"]: it for it in happened if it["event"] in ("run-started", "stage-started", "stage-ended", "run-ended")}
+    began, end = (of[it]["at_ms"] / 1000 for it in ("run-started", "run-ended"))
     # That of the weights which go on; those kept by the validation accuracy have a name.
     [test] = [it for it in happened if it["event"] == "evaluated" and "weights" not in it]
     return Ended(
-        seconds=of["run-ended"]["seconds"],
+        seconds=worker.worked(began, end),
         epochs=len(epochs),
         best_epoch=of["stage-ended"]["kept_epoch"],
         valid_loss=min(it["valid"]["loss"] for it in epochs),
@@ -177,17 +235,12 @@ def ended(events: Path) -> Ended:
     )
 
 
-def pytorch(job: Dict) -> Tuple[float, Side]:
-    seconds, output = timed([sys.executable, str(Path(study.__file__)), json.dumps(job)])
-    lines = [json.loads(line) for line in output.splitlines()]
-    return seconds, {it.pop("name"): Ended(**it) for it in lines}
+def pytorch(job: Dict) -> Worker:
+    def result(worker: Worker) -> Side:
+        lines = [json.loads(line) for line in worker.process.stdout.read().splitlines()]
+        return {it.pop("name"): Ended(seconds=worker.worked(it.pop("began"), it.pop("ended")), **it) for it in lines}
 
-
-def timed(command: List[str]) -> Tuple[float, str]:
-    """Seconds of a process from its start to its end, and what it says."""
-    began = time.perf_counter()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
-    return time.perf_counter() - began, done.stdout
+    return Worker("PyTorch", [sys.executable, str(Path(study.__file__)), json.dumps(job)], TURNS[1], result)
 
 
 # ---------------------------------------------------------------------------------------------------
