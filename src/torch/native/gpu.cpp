@@ -79,7 +79,7 @@ extern "C" void* ferrite_graph_begin(char** error) {
   auto graph = std::make_unique<at::cuda::CUDAGraph>();
   ferrite::attempt(error, [&] {
     // Memory that no tensor has any more can then become the recording's own.
-    c10::cuda::getCurrentCUDAStream().synchronize();
+    c10::cuda::device_synchronize();
     c10::cuda::CUDACachingAllocator::emptyCache();
     graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
   });
