@@ -103,47 +103,43 @@ pub fn conv2d(
     shape: ConvShape,
     behind: Behind,
 ) -> Tensor<4> {
-    let Behind { norm, activation, stays } = behind;
+    let activation = behind.activation;
+    let kernels = |kind| kernels(parameters, slots, behind, kind);
     match parameters.device() {
-        Device::Cpu => {
-            let kernels = match norm {
-                Some(norm) => parameters
-                    .folds
-                    .get((slots.weight, true), stays, || folded(parameters, slots, norm)),
-                None => plain(slots, |slot| parameters.view(slot).shallow_clone()),
-            };
-            let (geometry, bounds) = (shape.geometry(), activation.bounds());
-            map(x, |x| {
-                native::convolution(x, &kernels.weight, kernels.bias.as_ref(), geometry, bounds)
-            })
-        }
+        // Which casts the kernels as it packs them.
+        Device::Cpu => map(x, |x| {
+            let Kernels { weight, bias } = kernels(Kind::Float);
+            native::convolution(x, &weight, bias.as_ref(), shape.geometry(), activation.bounds())
+        }),
         Device::Cuda(_) => {
-            let rounded = |x: &tch::Tensor| x.kind() == Kind::BFloat16;
             let convolved = map(x, |x| {
-                let kind = x.kind();
-                let kernels = match norm {
-                    Some(norm) => parameters.folds.get((slots.weight, true), stays, || {
-                        folded(parameters, slots, norm).of_kind(kind)
-                    }),
-                    // A cast of each batch's own would be a launch each.
-                    None if rounded(x) && !parameters.trains(slots.weight) => {
-                        parameters.folds.get((slots.weight, false), true, || {
-                            plain(slots, |slot| parameters.view(slot).shallow_clone()).of_kind(kind)
-                        })
-                    }
-                    None => plain(slots, |slot| parameters.of_kind(slot, kind)),
-                };
-                let ([stride, padding, groups], bias) = (shape.geometry(), kernels.bias.as_ref());
-                x.conv2d(&kernels.weight, bias, [stride; 2], [padding; 2], [1; 2], groups)
+                let Kernels { weight, bias } = kernels(x.kind());
+                let [stride, padding, groups] = shape.geometry();
+                x.conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], groups)
             });
             activate(convolved, activation)
         }
     }
 }
 
-/// Weight and bias of a convolution alone.
-fn plain(slots: ConvSlots, view: impl Fn(Slot) -> tch::Tensor) -> Kernels {
-    Kernels { weight: view(slots.weight), bias: slots.bias.map(view) }
+/// Weight and bias of a convolution with what is folded into it, in a type.
+fn kernels(parameters: &Parameters, slots: ConvSlots, behind: Behind, kind: Kind) -> Kernels {
+    let plain = || Kernels {
+        weight: parameters.of_kind(slots.weight, kind),
+        bias: slots.bias.map(|it| parameters.of_kind(it, kind)),
+    };
+    let trains =
+        [Some(slots.weight), slots.bias].into_iter().flatten().any(|it| parameters.trains(it));
+    match behind.norm {
+        Some(norm) => parameters.folds.get((slots.weight, true), behind.stays, || {
+            folded(parameters, slots, norm).of_kind(kind)
+        }),
+        // A cast for each batch would be a launch each.
+        None if kind != Kind::Float && !trains => {
+            parameters.folds.get((slots.weight, false), true, plain)
+        }
+        None => plain(),
+    }
 }
 
 /// Weight and bias of a convolution and the batch norm behind it.

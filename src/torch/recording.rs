@@ -16,12 +16,12 @@ pub struct Recording<T> {
     result: T,
 }
 
-impl<T> Recording<T> {
-    /// Whether `device` can record.
-    pub fn is_possible(device: Device) -> bool {
-        device != Device::Cpu
-    }
+/// Whether `device` can record.
+pub fn is_possible(device: Device) -> bool {
+    device != Device::Cpu
+}
 
+impl<T> Recording<T> {
     /// Records `work` instead of doing it.
     ///
     /// Every launch reads and writes the memory that `work` reads and writes now: its inputs must stay where they are,

@@ -13,7 +13,7 @@ use crate::torch;
 use crate::torch::average::Average;
 use crate::torch::clip::{Clipper, Limit};
 use crate::torch::loss::{Labels, Objective, Tally};
-use crate::torch::recording::{Held, Recording, detached};
+use crate::torch::recording::{self, Held, Recording, detached};
 use crate::torch::update::Optimizer;
 use crate::train::Clip;
 use crate::train::checkpoint::Checkpoint;
@@ -183,12 +183,11 @@ impl<'a> Trainer<'a> {
         };
         self.optimizer.advance(lr);
         let whole = positions.len() == job.stage.batch_size;
-        let (loss, logits) =
-            if whole && Recording::<Outcome>::is_possible(network.parameters.device()) {
-                self.launch(network, input, &labels)
-            } else {
-                self.work(network, input, &labels)
-            };
+        let (loss, logits) = if whole && recording::is_possible(network.parameters.device()) {
+            self.launch(network, input, &labels)
+        } else {
+            self.work(network, input, &labels)
+        };
         counts.scores.add(&loss, &logits, &labels);
     }
 

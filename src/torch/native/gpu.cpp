@@ -7,6 +7,7 @@
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 
+#include <memory>
 #include <vector>
 
 #ifdef FERRITE_CUDA
@@ -76,8 +77,9 @@ extern "C" void ferrite_use_own_stream(int64_t index, char** error) {
 
 // Begins to record what this thread asks of the GPU.
 extern "C" void* ferrite_graph_begin(char** error) {
-  auto graph = std::make_unique<at::cuda::CUDAGraph>();
+  std::unique_ptr<at::cuda::CUDAGraph> graph;
   ferrite::attempt(error, [&] {
+    graph = std::make_unique<at::cuda::CUDAGraph>();
     // Memory that no tensor has any more can then become the recording's own.
     c10::cuda::device_synchronize();
     c10::cuda::CUDACachingAllocator::emptyCache();
