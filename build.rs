@@ -32,7 +32,7 @@ fn main() {
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
 fn compile(root: &Path, has_cuda: bool) {
-    const SOURCES: [&str; 8] = [
+    const SOURCES: [&str; 10] = [
         "activation.cpp",
         "convolution.cpp",
         "gpu.cpp",
@@ -41,6 +41,8 @@ fn compile(root: &Path, has_cuda: bool) {
         "pool.cpp",
         "tiled.cpp",
         "tiles.cpp",
+        "transforms.cpp",
+        "winograd.cpp",
     ];
     println!("cargo:rerun-if-changed=src/torch/native");
     let include = root.join("include");

@@ -5,15 +5,13 @@
 
 #include "tiled.h"
 
-#include "tiles.h"
+#include "memory.h"
+#include "winograd.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
 namespace ferrite::tiled {
@@ -46,31 +44,6 @@ constexpr int64_t kTinyImage = 16;
 constexpr int64_t kSmallImage = 36;
 constexpr int64_t kManyChannels = 1 << 17;
 constexpr int64_t kMiddlingImage = 144;
-
-// Memory that begins at a cache line.
-template <typename Value>
-class Scratch {
- public:
-  explicit Scratch(int64_t count)
-      : values_(static_cast<Value*>(std::aligned_alloc(64, rounded_up(count * sizeof(Value), 64))), std::free) {
-    TORCH_CHECK(values_, "out of memory: ", count * sizeof(Value), " bytes");
-  }
-  Value* operator+(int64_t offset) const {
-    return values_.get() + offset;
-  }
-
- private:
-  std::unique_ptr<Value, void (*)(void*)> values_;
-};
-
-// Images with the channels last.
-struct Images {
-  const uint16_t* values;
-  int64_t count, height, width, channels;
-
-  explicit Images(const at::Tensor& x)
-      : values(values_of<uint16_t>(x)), count(x.size(0)), height(x.size(2)), width(x.size(3)), channels(x.size(1)) {}
-};
 
 // The windows of a convolution on some images, by output position.
 class Windows {
@@ -386,15 +359,6 @@ struct Sums {
   }
 };
 
-// `[out, kernel, kernel, in]` in one piece.
-at::Tensor kernels_of(const at::Tensor& weight) {
-  return weight.detach().permute({0, 2, 3, 1}).contiguous();
-}
-
-at::Tensor images_like(const at::Tensor& x, int64_t channels, int64_t height, int64_t width) {
-  return at::empty({x.size(0), channels, height, width}, x.options().memory_format(kLast));
-}
-
 bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
   return x.numel() > 0 && x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
       weight.size(0) >= kFewestChannels && available();
@@ -416,7 +380,7 @@ bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
   }
   const int64_t positions = out_positions(x, weight, geometry);
   const bool many = weight.size(0) * weight.size(1) >= kManyChannels;
-  return positions <= kTinyImage || (many && positions <= kSmallImage);
+  return positions <= kTinyImage || (many && positions <= kSmallImage) || winograd::wins(weight, geometry, positions);
 }
 
 bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
@@ -426,10 +390,13 @@ bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometr
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
                    Bounds bounds) {
-  const at::Tensor seen = x.contiguous(kLast), kernels = kernels_of(weight);
   // Rounded as for LibTorch's kernels, whose results these then are to the last bit but for the order of sums.
   const MaybeTensor shift =
       bias ? MaybeTensor(bias->detach().to(at::kBFloat16).to(at::kFloat).contiguous()) : std::nullopt;
+  if (winograd::wins(weight, geometry, out_positions(x, weight, geometry))) {
+    return winograd::forward(x, weight, shift, geometry, bounds);
+  }
+  const at::Tensor seen = x.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(0), offsets = kernel * kernel;
   const Windows windows(images, kernel, geometry.stride, geometry.padding, geometry.out_side(images.height, kernel),
@@ -452,6 +419,9 @@ bool takes_input_gradient(const at::Tensor& weight, Geometry geometry) {
 // It is the convolution of the output's gradient with the weights turned around.
 at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
                           int64_t width) {
+  if (winograd::wins(weight, geometry, gradient.size(2) * gradient.size(3))) {
+    return winograd::input_gradient(gradient, weight, geometry, height, width);
+  }
   const at::Tensor seen = gradient.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(1), offsets = kernel * kernel;

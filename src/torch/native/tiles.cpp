@@ -1,29 +1,17 @@
 #include "tiles.h"
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
+#include "vectors.h"
+
+#ifdef FERRITE_VECTORS
 
 #include <cpuid.h>
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
-// GCC's own headers begin some values with themselves.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
-// For the functions of this file only: what headers define must run on every processor.
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
-#endif
+FERRITE_BEGIN_VECTORS
 
 namespace ferrite::tiles {
 namespace {
@@ -36,9 +24,6 @@ struct alignas(64) Shapes {
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
 };
-
-// Values of a packed tile: 16 rows of 16 pairs.
-constexpr int64_t kTile = 512;
 
 __mmask32 first(int64_t count) {
   return count >= 32 ? ~__mmask32{0} : count <= 0 ? __mmask32{0} : (__mmask32{1} << count) - 1;
@@ -279,11 +264,7 @@ void keep_row(const float* sums, int64_t count, float* to) {
 
 }  // namespace ferrite::tiles
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+FERRITE_END_VECTORS
 
 #else
 

@@ -13,6 +13,10 @@ namespace ferrite::tiles {
 // Rows and columns of a product that belong together, and how many values of a row are multiplied at once.
 constexpr int64_t kBlock = 32;
 
+// Values of a packed tile: 16 rows of 16 pairs. A packed matrix has one behind the other those of its first sixteen
+// columns, then those of the next.
+constexpr int64_t kTile = 512;
+
 // A row of a left matrix begins so many values behind the end of the one before: rows that lie a power of two apart
 // would push each other out of the cache.
 constexpr int64_t kGap = 32;

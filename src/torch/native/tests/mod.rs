@@ -4,6 +4,8 @@ use tch::{Kind, Tensor};
 
 use super::*;
 
+mod convolution;
+
 /// Normal values with the channels last in memory, and a mean that is not 0.
 fn values(shape: [i64; 4], requires: bool) -> Tensor {
     let x = Tensor::randn(shape, (Kind::Float, tch::Device::Cpu)) + 0.5;
@@ -38,14 +40,6 @@ fn near(what: &str, ours: &Tensor, theirs: &Tensor, limit: f64) {
 /// Relative error of a sum of products of bfloat16 that is rounded once: half of 2^-8, and to spare.
 const ROUNDING: f64 = 4e-3;
 
-/// The same where LibTorch imitates bfloat16 and rounds sums more than once.
-const IMITATED: f64 = 3e-2;
-
-/// What a convolution of bfloat16 and its gradients may be off by on this processor.
-fn of_bfloat16() -> f64 {
-    if processor_has_bfloat16() { ROUNDING } else { IMITATED }
-}
-
 /// `x` in bfloat16, as a leaf of its own.
 fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).set_requires_grad(x.requires_grad())
@@ -55,169 +49,10 @@ fn rounded(x: &Tensor) -> Tensor {
 const NONE: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 const RELU: [f64; 2] = [0.0, f64::INFINITY];
 
-/// LibTorch's own convolution.
-fn plain_convolution(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    [stride, padding, groups]: [i64; 3],
-) -> Tensor {
-    x.conv2d(weight, bias, [stride; 2], [padding; 2], [1; 2], groups)
-}
-
-/// Checks a convolution and all its gradients against LibTorch's own, for `images` images of
-/// `channels[0]` channels and `side` pixels.
-#[track_caller]
-fn check_convolution(
-    images: i64,
-    channels: [i64; 2],
-    side: i64,
-    [kernel, stride, padding, groups]: [i64; 4],
-) {
-    let [input, output] = channels;
-    let x = values([images, input, side, side], true);
-    let weight = values([output, input / groups, kernel, kernel], true);
-    for bias in [None, Some(vector(output, true))] {
-        let bias = bias.as_ref();
-        let ours = convolution(&x, &weight, bias, [stride, padding, groups], NONE);
-        let theirs = plain_convolution(&x, &weight, bias, [stride, padding, groups]);
-        same("output", &ours, &theirs);
-        let leaves: Vec<&Tensor> = [Some(&x), Some(&weight), bias].into_iter().flatten().collect();
-        let shares = ours.randn_like();
-        let ours = gradients(&ours, &shares, &leaves);
-        let theirs = gradients(&theirs, &shares, &leaves);
-        for (name, (ours, theirs)) in ["x", "weight", "bias"].iter().zip(ours.iter().zip(&theirs)) {
-            same(&format!("gradient of {name}"), ours, theirs);
-        }
-    }
-}
-
-/// Checks a convolution of bfloat16 and its gradients against LibTorch's own of the same values in 32 bits.
-#[track_caller]
-fn check_rounded_convolution(
-    images: i64,
-    [input, output]: [i64; 2],
-    side: i64,
-    [kernel, stride, padding, groups]: [i64; 4],
-) {
-    let limit = of_bfloat16();
-    let x = rounded(&values([images, input, side, side], true));
-    let weight = values([output, input / groups, kernel, kernel], true);
-    let bias = vector(output, true);
-    let ours = convolution(&x, &weight, Some(&bias), [stride, padding, groups], NONE);
-    assert_eq!(ours.kind(), Kind::BFloat16);
-    let [exact_x, exact_weight, exact_bias] = [&x, &rounded(&weight), &rounded(&bias)]
-        .map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
-    let theirs =
-        plain_convolution(&exact_x, &exact_weight, Some(&exact_bias), [stride, padding, groups]);
-    near("output", &ours, &theirs, limit);
-    let shares = rounded(&ours.randn_like());
-    let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
-    let theirs =
-        gradients(&theirs, &shares.to_kind(Kind::Float), &[&exact_x, &exact_weight, &exact_bias]);
-    let kinds: Vec<Kind> = ours.iter().map(Tensor::kind).collect();
-    assert_eq!(kinds, [Kind::BFloat16, Kind::Float, Kind::Float]);
-    for (name, (ours, theirs)) in ["x", "weight", "bias"].iter().zip(ours.iter().zip(&theirs)) {
-        near(&format!("gradient of {name}"), ours, theirs, limit);
-    }
-}
-
-#[test]
-fn convolutions_of_bfloat16_are_right_but_for_rounding() {
-    check_rounded_convolution(3, [32, 24], 5, [1, 1, 0, 1]);
-    check_rounded_convolution(3, [128, 24], 9, [1, 2, 0, 1]);
-    // Several products for one gradient, and one.
-    check_rounded_convolution(80, [32, 48], 7, [3, 1, 1, 1]);
-    check_rounded_convolution(5, [16, 16], 8, [3, 2, 1, 1]);
-    // In several parts: of the positions, of the windows, of the input's channels, of the output's. Channels that
-    // fill no tile, and more images than a block of rows.
-    check_rounded_convolution(70, [40, 72], 3, [3, 1, 1, 1]);
-    check_rounded_convolution(2, [160, 24], 4, [5, 1, 2, 1]);
-    check_rounded_convolution(3, [1100, 40], 2, [1, 1, 0, 1]);
-    check_rounded_convolution(3, [24, 600], 3, [1, 1, 0, 1]);
-    check_rounded_convolution(2, [256, 520], 6, [3, 1, 1, 1]);
-    check_rounded_convolution(40, [48, 64], 7, [3, 2, 1, 1]);
-    check_rounded_convolution(40, [48, 64], 7, [1, 2, 0, 1]);
-    check_rounded_convolution(5, [32, 32], 5, [3, 1, 0, 1]);
-    // A linear layer.
-    check_rounded_convolution(64, [320, 100], 1, [1, 1, 0, 1]);
-    // Left to LibTorch.
-    check_rounded_convolution(2, [16, 16], 12, [3, 1, 1, 1]);
-    check_rounded_convolution(4, [3, 16], 12, [3, 2, 1, 1]);
-    check_rounded_convolution(4, [32, 32], 12, [3, 1, 1, 32]);
-}
-
-#[test]
-fn convolutions_and_their_gradients_are_libtorchs() {
-    // One position at a time; every second one; one image after the other and many at once.
-    check_convolution(3, [32, 24], 9, [1, 1, 0, 1]);
-    check_convolution(3, [32, 24], 9, [1, 2, 0, 1]);
-    check_convolution(2, [64, 16], 60, [3, 1, 1, 1]);
-    check_convolution(37, [32, 48], 5, [3, 1, 1, 1]);
-    check_convolution(5, [16, 16], 8, [3, 2, 1, 1]);
-    check_convolution(5, [16, 16], 7, [5, 2, 2, 1]);
-    check_convolution(5, [16, 16], 9, [3, 1, 0, 1]);
-    check_convolution(2, [16, 16], 2, [3, 1, 1, 1]);
-    // Left to LibTorch.
-    check_convolution(4, [3, 16], 12, [3, 2, 1, 1]);
-    check_convolution(4, [32, 32], 12, [3, 1, 1, 32]);
-}
-
 /// Values of which none of `sums` is so near to a bound that rounding decides whether a gradient passes.
 fn away_from(bounds: [f64; 2], sums: &Tensor, values: &Tensor, distance: f64) -> Tensor {
     let [low, high] = bounds.map(|it| (sums - it).abs().lt(distance));
     values.masked_fill(&low.logical_or(&high), 0.0)
-}
-
-#[test]
-fn a_convolution_with_its_activation_is_both_one_after_the_other() {
-    for (kind, limit) in [(Kind::Float, 1e-5), (Kind::BFloat16, of_bfloat16())] {
-        for bounds in [NONE, RELU, [0.0, 6.0]] {
-            for [channels, kernel, stride, padding, groups] in
-                [[16, 1, 1, 0, 1], [16, 3, 2, 1, 1], [16, 3, 1, 1, 16], [512, 3, 1, 1, 1]]
-            {
-                let x = (values([3, channels, 5, 5], false).to_kind(kind)).set_requires_grad(true);
-                let weight = values([32, channels / groups, kernel, kernel], true);
-                let bias = (vector(32, false) * 4).set_requires_grad(true);
-                let shape = [stride, padding, groups];
-                let ours = convolution(&x, &weight, Some(&bias), shape, bounds);
-                assert_eq!(ours.kind(), kind);
-                let exact = [&x, &weight, &bias].map(|it| {
-                    it.detach().to_kind(kind).to_kind(Kind::Float).set_requires_grad(true)
-                });
-                let [exact_x, exact_weight, exact_bias] = &exact;
-                let sums = plain_convolution(exact_x, exact_weight, Some(exact_bias), shape);
-                let theirs = sums.clamp(bounds[0], bounds[1]);
-                near("output", &ours, &theirs, limit);
-                let shares = away_from(bounds, &sums, &theirs.randn_like(), 0.1).to_kind(kind);
-                let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
-                let theirs = gradients(&theirs, &shares.to_kind(Kind::Float), &exact.each_ref());
-                for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-                    near(&format!("gradient {index}"), ours, theirs, limit);
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_gradient_that_goes_two_ways_is_not_changed_on_one_of_them() {
-    let x = values([3, 16, 5, 5], true);
-    let weights = [(); 2].map(|()| values([16, 16, 3, 3], true));
-    // Behind the sum, so that its gradient has the channels last and need not be copied.
-    let behind = values([16, 16, 1, 1], false);
-    let shares = values([3, 16, 5, 5], false);
-    let run = |convolve: &dyn Fn(&Tensor) -> Tensor| {
-        let [a, b] = weights.each_ref().map(convolve);
-        let out = plain_convolution(&(a + b), &behind, None, [1, 0, 1]);
-        gradients(&out, &shares, &[&x, &weights[0], &weights[1]])
-    };
-    let ours = run(&|it| convolution(&x, it, None, [1, 1, 1], RELU));
-    let theirs = run(&|it| plain_convolution(&x, it, None, [1, 1, 1]).relu());
-    for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-        // A sum at zero may round to either side.
-        near(&format!("gradient {index}"), ours, theirs, 1e-2);
-    }
 }
 
 #[test]
@@ -375,11 +210,4 @@ fn tensors_of_another_type_are_copied_each_into_its_place() {
     let parts = parts.map(|it| Tensor::from_slice(&it).to_kind(Kind::BFloat16));
     gpu::copy_all(&places, &parts);
     assert_eq!(Vec::<f32>::try_from(whole).unwrap(), [1.5, -2.0, 3.0, 4.0, 5.0, 6.0]);
-}
-
-#[test]
-#[should_panic(expected = "channels")]
-fn what_libtorch_refuses_is_told_in_its_words() {
-    let (x, weight) = (values([1, 3, 8, 8], false), values([4, 5, 3, 3], false));
-    let _ = convolution(&x, &weight, None, [1, 1, 1], NONE);
 }

@@ -1,0 +1,25 @@
+// What the sources with instructions of the matrix unit share: Intel's intrinsics, where there are any, and for which
+// processors functions are compiled between FERRITE_BEGIN_VECTORS and FERRITE_END_VECTORS.
+//
+// What headers define must run on every processor, so none is included between them.
+#pragma once
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
+#define FERRITE_VECTORS
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#define FERRITE_BEGIN_VECTORS                                                                                         \
+  _Pragma("clang attribute push(__attribute__((target(\"amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16\"))), apply_to = function)")
+#define FERRITE_END_VECTORS _Pragma("clang attribute pop")
+#else
+// GCC's own headers begin some values with themselves.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#define FERRITE_BEGIN_VECTORS                                                                                         \
+  _Pragma("GCC push_options") _Pragma("GCC target(\"amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16\")")
+#define FERRITE_END_VECTORS _Pragma("GCC pop_options")
+#endif
+
+#endif
