@@ -57,8 +57,21 @@ class Windows {
     }
   }
 
+  int64_t places() const {
+    return out_height * out_width;
+  }
+
   int64_t positions() const {
-    return images_.count * out_height * out_width;
+    return images_.count * places();
+  }
+
+  int64_t images() const {
+    return images_.count;
+  }
+
+  // Whether a window at a place of the output has a value in the image at `offset`.
+  bool sees(int64_t place, int64_t offset) const {
+    return inside(place / out_width * stride_ - padding_, place % out_width * stride_ - padding_, offset);
   }
 
   // Calls `see(index, corner, row, column)` for `count` output positions from `first` on: where the window's
@@ -76,6 +89,17 @@ class Windows {
           ++image;
         }
       }
+    }
+  }
+
+  // The same for one place in `count` images from `first` on.
+  template <typename See>
+  void each_at(int64_t place, int64_t first, int64_t count, See see) const {
+    const int64_t top = place / out_width * stride_ - padding_, left = place % out_width * stride_ - padding_;
+    const int64_t image = images_.height * images_.width * images_.channels;
+    const uint16_t* corner = images_.values + first * image + (top * images_.width + left) * images_.channels;
+    for (int64_t index = 0; index < count; ++index, corner += image) {
+      see(index, corner, top, left);
     }
   }
 
@@ -110,11 +134,74 @@ struct Part {
   }
 };
 
-// Windows in parts of which `columns` columns of packed weights fill the cache.
-std::vector<Part> parts_of(int64_t offsets, int64_t channels, int64_t columns) {
+// Whether there is less to multiply where windows at the same place in several images stand together: they have the same
+// values beyond the image, which then need not be multiplied: of a padded image of three by three positions 32 of 81.
+// With few images blocks are not full, and for a tenth it is not worth more and smaller products.
+bool fewer_by_place(const Windows& windows, int64_t offsets) {
+  int64_t seen = 0;
+  for (int64_t place = 0; place < windows.places(); ++place) {
+    for (int64_t offset = 0; offset < offsets; ++offset) {
+      seen += windows.sees(place, offset);
+    }
+  }
+  return 10 * pieces(windows.images(), kBlock) * seen < 9 * pieces(windows.positions(), kBlock) * offsets;
+}
+
+// Blocks of up to 32 windows that are multiplied at once: as they lie in memory, or those at one place in several images.
+class Blocks {
+ public:
+  const bool by_place;
+
+  Blocks(const Windows& windows, int64_t offsets)
+      : by_place(fewer_by_place(windows, offsets)), windows_(windows), of_place_(pieces(windows.images(), kBlock)) {}
+
+  int64_t count() const {
+    return by_place ? windows_.places() * of_place_ : pieces(windows_.positions(), kBlock);
+  }
+
+  int64_t rows(int64_t block) const {
+    return by_place ? std::min(kBlock, windows_.images() - block % of_place_ * kBlock)
+                    : std::min(kBlock, windows_.positions() - block * kBlock);
+  }
+
+  // The output position of a block's first window, and from each to the next.
+  int64_t first(int64_t block) const {
+    return by_place ? block % of_place_ * kBlock * windows_.places() + block / of_place_ : block * kBlock;
+  }
+  int64_t step() const {
+    return by_place ? windows_.places() : 1;
+  }
+
+  // Whether its windows have values in the image at these offsets.
+  bool sees(int64_t block, int64_t first_offset, int64_t offsets) const {
+    for (int64_t offset = first_offset; by_place && offset < first_offset + offsets; ++offset) {
+      if (windows_.sees(block / of_place_, offset)) {
+        return true;
+      }
+    }
+    return !by_place;
+  }
+
+  // Calls `see` as `Windows::each` does.
+  template <typename See>
+  void each(int64_t block, See see) const {
+    if (by_place) {
+      windows_.each_at(block / of_place_, block % of_place_ * kBlock, rows(block), see);
+    } else {
+      windows_.each(block * kBlock, rows(block), see);
+    }
+  }
+
+ private:
+  const Windows& windows_;
+  const int64_t of_place_;
+};
+
+// Windows in parts of which `columns` columns of packed weights fill the cache; `alone` for one offset in each.
+std::vector<Part> parts_of(int64_t offsets, int64_t channels, int64_t columns, bool alone) {
   const int64_t fitting = kWeightBytes / (2 * columns) / kBlock * kBlock;
   const int64_t most = std::clamp<int64_t>(fitting, kBlock, kMostDepth), deep = rounded_up(channels);
-  const int64_t at_once = std::max<int64_t>(1, most / deep);
+  const int64_t at_once = alone ? 1 : std::max<int64_t>(1, most / deep);
   const int64_t slices = pieces(deep, most), slice = rounded_up(pieces(channels, slices));
   std::vector<Part> parts;
   for (int64_t offset = 0; offset < offsets; offset += at_once) {
@@ -133,8 +220,8 @@ struct Packed {
 
   // Packs by `pack(part, offset, first column, to)`, which packs sixteen columns of one offset.
   template <typename Pack>
-  Packed(int64_t offsets, int64_t channels, int64_t columns, Pack pack)
-      : parts(parts_of(offsets, channels, std::min(kMostColumns, rounded_up(columns)))),
+  Packed(int64_t offsets, int64_t channels, int64_t columns, bool alone, Pack pack)
+      : parts(parts_of(offsets, channels, std::min(kMostColumns, rounded_up(columns)), alone)),
         columns(columns),
         strip(std::min(kMostColumns, rounded_up(columns))),
         depth(depth_of(parts)),
@@ -184,18 +271,21 @@ struct Finish {
   const float* bias;
   Bounds bounds;
 
-  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out`.
-  void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out) const {
+  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out` and the next one `step` rows
+  // behind it.
+  void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out,
+             int64_t step) const {
     const int64_t column = strip * weights.strip, columns = std::min(weights.strip, weights.columns - column);
     tiles::finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns, out + column,
-                  weights.columns);
+                  step * weights.columns);
   }
 };
 
-// Copies this part of the windows of `count` output positions from `first` on.
-void copy_windows(const Windows& windows, const Part& part, int64_t first, int64_t count, uint16_t* to, int64_t stride) {
+// Copies this part of a block's windows.
+void copy_windows(const Windows& windows, const Blocks& blocks, int64_t block, const Part& part, uint16_t* to,
+                  int64_t stride) {
   const int64_t* steps = windows.steps();
-  windows.each(first, count, [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
+  blocks.each(block, [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
     uint16_t* values = to + index * stride;
     const uint16_t* from = corner + part.first_channel;
     if (windows.inside(top, left)) {
@@ -213,48 +303,127 @@ void copy_windows(const Windows& windows, const Part& part, int64_t first, int64
 }
 
 // Writes `out`, `[positions, columns]`.
-void convolve(const Windows& windows, const Packed& weights, Finish finish, uint16_t* out) {
-  const int64_t positions = windows.positions(), blocks = pieces(positions, kBlock);
+void convolve(const Windows& windows, const Blocks& blocks, const Packed& weights, Finish finish, uint16_t* out) {
+  const int64_t count = blocks.count();
   int64_t deepest = 0;
   for (const Part& part : weights.parts) {
     deepest = std::max(deepest, part.depth());
   }
   // Where all values are multiplied at once, no sums wait for the next part.
   const int64_t waiting = weights.parts.size() == 1 ? 1 : kSumBytes / (4 * kBlock * weights.strip);
-  const int64_t threads = at::get_num_threads(), fewest = pieces(blocks, waiting);
-  const int64_t groups = std::min(blocks, rounded_up(fewest, threads)), together = pieces(blocks, groups);
+  const int64_t threads = at::get_num_threads(), fewest = pieces(count, waiting);
+  const int64_t groups = std::min(count, rounded_up(fewest, threads)), together = pieces(count, groups);
   at::parallel_for(0, groups * weights.strips(), 1, [&](int64_t from, int64_t to) {
     const tiles::Unit unit;
     const int64_t stride = deepest + tiles::kGap;
     const Scratch<uint16_t> left(kBlock * stride);
     const Scratch<float> sums(together * kBlock * weights.strip);
+    std::vector<char> begun(together);
     for (int64_t job = from; job < to; ++job) {
       const int64_t strip = job / groups, width = weights.width(strip);
-      const int64_t first = job % groups * together, last = std::min(blocks, first + together);
+      const int64_t first = job % groups * together, last = std::min(count, first + together);
+      const auto of_block = [&](int64_t block) { return sums + (block - first) * kBlock * width; };
+      std::fill(begun.begin(), begun.end(), false);
       int64_t before = 0;
       for (const Part& part : weights.parts) {
         for (int64_t block = first; block < last; ++block) {
-          const int64_t count = std::min(kBlock, positions - block * kBlock);
-          copy_windows(windows, part, block * kBlock, count, left + 0, stride);
-          tiles::product(left + 0, stride, weights.at(strip, before), sums + (block - first) * kBlock * width,
-                         part.depth(), width, before > 0, count <= 16);
+          if (!blocks.sees(block, part.first_offset, part.offsets)) {
+            continue;
+          }
+          copy_windows(windows, blocks, block, part, left + 0, stride);
+          char& add = begun[block - first];
+          tiles::product(left + 0, stride, weights.at(strip, before), of_block(block), part.depth(), width, add,
+                         blocks.rows(block) <= 16);
+          add = true;
         }
         before += part.depth();
       }
-      const int64_t rows = std::min(positions, last * kBlock) - first * kBlock;
-      finish.write(sums + 0, width, rows, weights, strip, out + first * kBlock * weights.columns);
+      for (int64_t block = first; block < last; ++block) {
+        finish.write(of_block(block), width, blocks.rows(block), weights, strip, out + blocks.first(block) * weights.columns,
+                     blocks.step());
+      }
     }
   });
 }
 
-// The output's gradient as left matrices of up to 512 positions: a row for each channel.
+// The output's positions in chunks of up to 512: as they lie in memory, or by place, each place's images rounded up to 32.
+class Chunks {
+ public:
+  const bool by_place;
+
+  Chunks(const Windows& windows, int64_t offsets)
+      : by_place(fewer_by_place(windows, offsets) && windows.images() <= kPositions),
+        windows_(windows),
+        of_place_(rounded_up(windows.images())),
+        places_(std::min(windows.places(), kPositions / of_place_)) {}
+
+  int64_t count() const {
+    return by_place ? pieces(windows_.places(), places_) : pieces(windows_.positions(), kPositions);
+  }
+
+  // Writes the transposed of the chunk's rows of `gradients`.
+  void transpose(int64_t chunk, const uint16_t* gradients, int64_t rows, uint16_t* to, int64_t stride) const {
+    if (!by_place) {
+      const int64_t first = chunk * kPositions, count = std::min(kPositions, windows_.positions() - first);
+      return tiles::transpose(gradients + first * rows, rows, count, rows, to, stride);
+    }
+    for (int64_t index = 0; index < places_in(chunk); ++index) {
+      const uint16_t* from = gradients + (chunk * places_ + index) * rows;
+      tiles::transpose(from, windows_.places() * rows, windows_.images(), rows, to + index * of_place_, stride);
+    }
+  }
+
+  // A right matrix of the windows' values at `offset`, of `columns` from `column` on, and where in a row of the transposed
+  // gradients the positions begin that each 32 of its rows belong to.
+  void pack(int64_t chunk, int64_t offset, int64_t column, int64_t columns, uint16_t* to, std::vector<int64_t>& steps) const {
+    steps.clear();
+    const uint16_t* seen[kPositions];
+    const auto see = [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
+      seen[index] = windows_.inside(top, left, offset) ? corner + windows_.steps()[offset] : nullptr;
+    };
+    const auto pack_seen = [&](int64_t count, int64_t depth, int64_t before) {
+      for (int64_t group = 0; group < rounded_up(columns); group += 16) {
+        tiles::pack_rows(seen, column + group, count, columns - group, to + group * depth + 16 * before);
+      }
+    };
+    if (!by_place) {
+      const int64_t first = chunk * kPositions, count = std::min(kPositions, windows_.positions() - first);
+      windows_.each(first, count, see);
+      pack_seen(count, rounded_up(count), 0);
+      for (int64_t step = 0; step < rounded_up(count); step += kBlock) {
+        steps.push_back(step);
+      }
+      return;
+    }
+    for (int64_t index = 0; index < places_in(chunk); ++index) {
+      for (int64_t step = 0; step < of_place_ && windows_.sees(chunk * places_ + index, offset); step += kBlock) {
+        steps.push_back(index * of_place_ + step);
+      }
+    }
+    const int64_t depth = steps.size() * kBlock;
+    for (int64_t before = 0; before < depth; before += of_place_) {
+      windows_.each_at(chunk * places_ + steps[before / kBlock] / of_place_, 0, windows_.images(), see);
+      pack_seen(windows_.images(), depth, before);
+    }
+  }
+
+ private:
+  int64_t places_in(int64_t chunk) const {
+    return std::min(places_, windows_.places() - chunk * places_);
+  }
+
+  const Windows& windows_;
+  const int64_t of_place_, places_;
+};
+
+// The output's gradient as left matrices, one for each chunk of positions: a row for each channel.
 class Transposed {
  public:
   // All at once, where several tasks read them, or each when it is asked for.
-  Transposed(const uint16_t* gradients, int64_t rows, int64_t positions, bool at_once)
-      : gradients_(gradients), rows_(rows), positions_(positions), all_(at_once ? chunks() * values() : 0), at_once_(at_once) {
+  Transposed(const uint16_t* gradients, int64_t rows, const Chunks& chunks, bool at_once)
+      : gradients_(gradients), rows_(rows), chunks_(chunks), all_(at_once ? chunks.count() * values() : 0), at_once_(at_once) {
     if (at_once) {
-      at::parallel_for(0, chunks(), 1, [&](int64_t from, int64_t to) {
+      at::parallel_for(0, chunks.count(), 1, [&](int64_t from, int64_t to) {
         for (int64_t chunk = from; chunk < to; ++chunk) {
           write(chunk, all_ + chunk * values());
         }
@@ -263,15 +432,6 @@ class Transposed {
   }
 
   static constexpr int64_t kStride = kPositions + tiles::kGap;
-
-  int64_t chunks() const {
-    return pieces(positions_, kPositions);
-  }
-
-  // Positions of a chunk.
-  int64_t count(int64_t chunk) const {
-    return std::min(kPositions, positions_ - chunk * kPositions);
-  }
 
   // Values of a matrix.
   int64_t values() const {
@@ -289,11 +449,12 @@ class Transposed {
 
  private:
   void write(int64_t chunk, uint16_t* to) const {
-    tiles::transpose(gradients_ + chunk * kPositions * rows_, rows_, count(chunk), rows_, to, kStride);
+    chunks_.transpose(chunk, gradients_, rows_, to, kStride);
   }
 
   const uint16_t* gradients_;
-  const int64_t rows_, positions_;
+  const int64_t rows_;
+  const Chunks& chunks_;
   const Scratch<uint16_t> all_;
   const bool at_once_;
 };
@@ -302,13 +463,13 @@ class Transposed {
 struct Sums {
   int64_t rows, channels, offsets, width, strips, together, groups, spans;
 
-  Sums(int64_t rows, int64_t channels, int64_t offsets, int64_t positions) : rows(rows), channels(channels), offsets(offsets) {
+  Sums(int64_t rows, int64_t channels, int64_t offsets, int64_t chunks) : rows(rows), channels(channels), offsets(offsets) {
     width = std::min(kGradientColumns, rounded_up(channels));
     strips = pieces(channels, width);
     together = std::clamp<int64_t>(kSumBytes / (4 * rounded_up(rows) * width), 1, offsets);
     groups = pieces(offsets, together);
     // Threads that find no columns of their own share the positions.
-    spans = std::min(pieces(positions, kPositions), pieces(at::get_num_threads(), tasks_of_span()));
+    spans = std::min(chunks, pieces(at::get_num_threads(), tasks_of_span()));
   }
 
   int64_t tasks_of_span() const {
@@ -324,36 +485,40 @@ struct Sums {
   }
 
   // Writes a task's sums into `values`, `[rows, offsets, channels]`.
-  void add_up(int64_t task, const Transposed& gradients, const Windows& windows, float* values) const {
+  void add_up(int64_t task, const Transposed& gradients, const Chunks& chunks, float* values) const {
     const int64_t span = span_of(task), first_offset = task / strips % groups * together;
     const int64_t last_offset = std::min(offsets, first_offset + together), column = task % strips * width;
     const int64_t columns = std::min(width, channels - column), whole = rounded_up(columns);
-    const int64_t chunks = gradients.chunks(), first = chunks * span / spans, last = chunks * (span + 1) / spans;
+    const int64_t first = chunks.count() * span / spans, last = chunks.count() * (span + 1) / spans;
+    const int64_t of_offset = rounded_up(rows) * whole;
     const tiles::Unit unit;
     const Scratch<uint16_t> place(gradients.values()), right(kPositions * width);
-    const Scratch<float> sums((last_offset - first_offset) * rounded_up(rows) * whole);
-    std::vector<const uint16_t*> seen(kPositions);
+    const Scratch<float> sums((last_offset - first_offset) * of_offset);
+    std::vector<char> begun(last_offset - first_offset);
+    std::vector<int64_t> steps;
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const uint16_t* left = gradients.at(chunk, place + 0);
-      const int64_t count = gradients.count(chunk), depth = rounded_up(count);
       for (int64_t offset = first_offset; offset < last_offset; ++offset) {
-        windows.each(chunk * kPositions, count, [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
-          seen[index] = windows.inside(top, left, offset) ? corner + windows.steps()[offset] : nullptr;
-        });
-        for (int64_t group = 0; group < whole; group += 16) {
-          tiles::pack_rows(seen.data(), column + group, count, columns - group, right + group * depth);
+        chunks.pack(chunk, offset, column, columns, right + 0, steps);
+        if (steps.empty()) {
+          continue;
         }
-        float* of_offset = sums + (offset - first_offset) * rounded_up(rows) * whole;
+        char& add = begun[offset - first_offset];
         for (int64_t row = 0; row < rows; row += kBlock) {
-          tiles::product(left + row * Transposed::kStride, Transposed::kStride, right + 0, of_offset + row * whole, depth,
-                         whole, chunk > first, rows - row <= 16);
+          tiles::product(left + row * Transposed::kStride, Transposed::kStride, right + 0,
+                         sums + ((offset - first_offset) * of_offset + row * whole), steps, whole, add, rows - row <= 16);
         }
+        add = true;
       }
     }
     for (int64_t offset = first_offset; offset < last_offset; ++offset) {
       for (int64_t row = 0; row < rows; ++row) {
-        tiles::keep_row(sums + ((offset - first_offset) * rounded_up(rows) + row) * whole, columns,
-                        values + (row * offsets + offset) * channels + column);
+        float* to = values + (row * offsets + offset) * channels + column;
+        if (begun[offset - first_offset]) {
+          tiles::keep_row(sums + ((offset - first_offset) * of_offset + row * whole), columns, to);
+        } else {
+          std::fill_n(to, columns, 0.0f);
+        }
       }
     }
   }
@@ -403,12 +568,13 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
                         geometry.out_side(images.width, kernel));
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * images.channels;
-  const Packed packed(offsets, images.channels, columns, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+  const Blocks blocks(windows, offsets);
+  const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
     const float* from = values + column * stride + offset * images.channels + part.first_channel;
     tiles::pack_columns(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(x, columns, windows.out_height, windows.out_width);
-  convolve(windows, packed, {shift ? values_of<float>(*shift) : nullptr, bounds}, changed<uint16_t>(out));
+  convolve(windows, blocks, packed, {shift ? values_of<float>(*shift) : nullptr, bounds}, changed<uint16_t>(out));
   return out;
 }
 
@@ -430,12 +596,13 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
                         sparse ? images.width : width);
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * columns;
-  const Packed packed(offsets, images.channels, columns, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+  const Blocks blocks(windows, offsets);
+  const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
     const float* from = values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
     tiles::pack_rows(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
-  convolve(windows, packed, {nullptr, {-kEndless, kEndless}}, changed<uint16_t>(out));
+  convolve(windows, blocks, packed, {nullptr, {-kEndless, kEndless}}, changed<uint16_t>(out));
   if (!sparse) {
     return out;
   }
@@ -451,15 +618,16 @@ at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int6
   const Images images(seen);
   const int64_t rows = gradient.size(1), channels = images.channels, offsets = kernel * kernel;
   const Windows windows(images, kernel, geometry.stride, geometry.padding, gradient.size(2), gradient.size(3));
-  const Sums sums(rows, channels, offsets, windows.positions());
+  const Chunks chunks(windows, offsets);
+  const Sums sums(rows, channels, offsets, chunks.count());
   const at::Tensor out = at::empty({rows, kernel, kernel, channels}, x.options().dtype(at::kFloat));
   const at::Tensor more = at::empty({sums.spans - 1, rows, kernel, kernel, channels}, out.options());
-  const Transposed left(values_of<uint16_t>(of_out), rows, windows.positions(), sums.tasks_of_span() > 1);
+  const Transposed left(values_of<uint16_t>(of_out), rows, chunks, sums.tasks_of_span() > 1);
   at::parallel_for(0, sums.tasks(), 1, [&](int64_t from, int64_t to) {
     for (int64_t task = from; task < to; ++task) {
       const int64_t span = sums.span_of(task);
       float* values = span == 0 ? changed<float>(out) : changed<float>(more) + (span - 1) * out.numel();
-      sums.add_up(task, left, windows, values);
+      sums.add_up(task, left, chunks, values);
     }
   });
   if (sums.spans > 1) {

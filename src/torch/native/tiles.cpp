@@ -104,11 +104,15 @@ Unit::~Unit() {
   __asm__ volatile("tilerelease");
 }
 
-void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t depth,
-             int64_t columns, bool add, bool half) {
+namespace {
+
+// The product of `steps` times 32 values, each of which begin at `at(step)` in a left row.
+template <typename At>
+void multiply(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t steps,
+              int64_t columns, bool add, bool half, At at) {
   // The intrinsics do not say that they read memory.
   __asm__ volatile("" : : : "memory");
-  const int64_t steps = depth / kBlock, left_bytes = 2 * left_stride, sums_bytes = 4 * columns;
+  const int64_t left_bytes = 2 * left_stride, sums_bytes = 4 * columns;
   for (int64_t column = 0; column < columns; column += kBlock) {
     const uint16_t *a = left, *b = left + 16 * left_stride;
     const uint16_t *c = right + column / 16 * steps * kTile, *d = c + steps * kTile;
@@ -122,7 +126,7 @@ void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, f
     }
     if (half) {
       for (int64_t step = 0; step < steps; ++step) {
-        _tile_loadd(4, a + step * kBlock, left_bytes);
+        _tile_loadd(4, a + at(step), left_bytes);
         _tile_loadd(6, c + step * kTile, 64);
         _tile_loadd(7, d + step * kTile, 64);
         _tile_dpbf16ps(0, 4, 6);
@@ -137,10 +141,10 @@ void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, f
         _tile_zero(3);
       }
       for (int64_t step = 0; step < steps; ++step) {
-        _tile_loadd(4, a + step * kBlock, left_bytes);
+        _tile_loadd(4, a + at(step), left_bytes);
         _tile_loadd(6, c + step * kTile, 64);
         _tile_loadd(7, d + step * kTile, 64);
-        _tile_loadd(5, b + step * kBlock, left_bytes);
+        _tile_loadd(5, b + at(step), left_bytes);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(2, 5, 6);
@@ -153,6 +157,19 @@ void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, f
     _tile_stored(1, upper + 16, sums_bytes);
   }
   __asm__ volatile("" : : : "memory");
+}
+
+}  // namespace
+
+void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t depth,
+             int64_t columns, bool add, bool half) {
+  multiply(left, left_stride, right, sums, depth / kBlock, columns, add, half, [](int64_t step) { return step * kBlock; });
+}
+
+void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums,
+             const std::vector<int64_t>& steps, int64_t columns, bool add, bool half) {
+  const int64_t* places = steps.data();
+  multiply(left, left_stride, right, sums, steps.size(), columns, add, half, [places](int64_t step) { return places[step]; });
 }
 
 void pack_columns(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed) {
@@ -281,6 +298,7 @@ Unit::~Unit() = default;
 
 // Nobody calls these.
 void product(const uint16_t*, int64_t, const uint16_t*, float*, int64_t, int64_t, bool, bool) { std::abort(); }
+void product(const uint16_t*, int64_t, const uint16_t*, float*, const std::vector<int64_t>&, int64_t, bool, bool) { std::abort(); }
 void pack_columns(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
 void pack_rows(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
 void pack_rows(const uint16_t* const*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }

@@ -102,6 +102,13 @@ fn convolutions_of_bfloat16_are_right_but_for_rounding() {
     check_rounded_convolution(40, [48, 64], 7, [3, 2, 1, 1]);
     check_rounded_convolution(40, [48, 64], 7, [1, 2, 0, 1]);
     check_rounded_convolution(5, [32, 32], 5, [3, 1, 0, 1]);
+    // Many images, whose windows at one place stand together: in several chunks, in more images than a chunk takes, with
+    // offsets at which nothing is seen.
+    check_rounded_convolution(64, [32, 24], 4, [5, 1, 2, 1]);
+    check_rounded_convolution(64, [32, 24], 5, [3, 2, 1, 1]);
+    check_rounded_convolution(64, [32, 32], 5, [3, 1, 0, 1]);
+    check_rounded_convolution(600, [16, 40], 2, [3, 1, 1, 1]);
+    check_rounded_convolution(64, [300, 32], 1, [3, 1, 1, 1]);
     // A linear layer.
     check_rounded_convolution(64, [320, 100], 1, [1, 1, 0, 1]);
     // Left to LibTorch.
