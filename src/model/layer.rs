@@ -163,7 +163,8 @@ fn activation(layers: &[Layer]) -> (Activation, &[Layer]) {
 }
 
 impl Norm {
-    fn forward(
+    /// Batch norm of the first tensor in the mode that `pass` asks for, the sum with the second one, the activation.
+    pub fn forward(
         &self,
         x: (Tensor<4>, Option<Tensor<4>>),
         activation: Activation,
@@ -174,8 +175,8 @@ impl Norm {
     }
 }
 
-/// Batch norm in the mode that `pass` asks for.
-pub fn normalize<const D: usize>(x: Tensor<D>, norm: &Norm, pass: Pass<'_>) -> Tensor<D> {
+/// Batch norm of vectors in the mode that `pass` asks for.
+pub fn normalize(x: Tensor<2>, norm: &Norm, pass: Pass<'_>) -> Tensor<2> {
     let constants = (norm.momentum, norm.eps);
     ops::batch_norm(x, pass.parameters, norm.slots, pass.mode(norm), constants)
 }

@@ -39,23 +39,26 @@ struct Options {
   Bounds bounds;
 };
 
-// Mean, reciprocal deviation, factor and summand of each channel; moves the running statistics.
+// Mean, reciprocal deviation, factor and summand of each channel of the wide `shape`; moves the running statistics.
 template <typename Value>
 at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
                       const at::Tensor& variance, Shape shape, const Options& options) {
-  const int64_t channels = shape.channels;
-  const auto count = static_cast<double>(shape.positions);
-  const at::Tensor table = at::empty({kRows, channels}, weight.options().requires_grad(false));
+  const int64_t channels = x.size(1), wide = shape.channels;
+  const auto count = static_cast<double>(x.numel() / channels);
+  const at::Tensor table = at::empty({kRows, wide}, weight.options().requires_grad(false));
   float *rows = table.data_ptr<float>(), *running_mean = mean.data_ptr<float>(), *running = variance.data_ptr<float>();
   const float *gamma = weight.const_data_ptr<float>(), *beta = bias.const_data_ptr<float>();
   const Value* values = values_of<Value>(x);
-  std::vector<float> first(channels);
+  std::vector<float> first(wide);
   std::vector<double> sums;
   if (options.batch) {
-    std::transform(values, values + channels, first.begin(), [](Value it) { return widen(it); });
-    sums = sum_up(shape, 2, [&](int64_t from, int64_t positions, float* sums) {
-      add_moments(values + from * channels, positions, channels, first.data(), sums, sums + channels);
-    });
+    for (int64_t i = 0; i < wide; ++i) {
+      first[i] = widen(values[i % channels]);
+    }
+    const auto add = [&](int64_t from, int64_t positions, float* sums) {
+      add_moments(values + from * wide, positions, wide, first.data(), sums, sums + wide);
+    };
+    sums = narrowed(sum_up(shape, 2, add), 2, shape, channels);
   }
   for (int64_t i = 0; i < channels; ++i) {
     double middle = running_mean[i], spread = running[i];
@@ -68,10 +71,12 @@ at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::T
       running[i] = static_cast<float>((1 - options.momentum) * running[i] + options.momentum * unbiased);
     }
     const double deviation = 1 / std::sqrt(spread + options.eps);
-    rows[kMean * channels + i] = static_cast<float>(middle);
-    rows[kDeviation * channels + i] = static_cast<float>(deviation);
-    rows[kFactor * channels + i] = static_cast<float>(gamma[i] * deviation);
-    rows[kSummand * channels + i] = static_cast<float>(beta[i] - middle * gamma[i] * deviation);
+    for (int64_t at = i; at < wide; at += channels) {
+      rows[kMean * wide + at] = static_cast<float>(middle);
+      rows[kDeviation * wide + at] = static_cast<float>(deviation);
+      rows[kFactor * wide + at] = static_cast<float>(gamma[i] * deviation);
+      rows[kSummand * wide + at] = static_cast<float>(beta[i] - middle * gamma[i] * deviation);
+    }
   }
   return table;
 }
@@ -107,40 +112,43 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
   const auto switches = context->saved_data["switches"].toIntVector();
   const bool batch = switches[0], keeps = switches[1];
   Bounds bounds{static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
-  const Shape shape = shape_of(x);
-  const int64_t channels = shape.channels;
+  const Shape shape = shape_of(x).widened();
+  const int64_t channels = x.size(1), wide = shape.channels;
   const float* rows = table.const_data_ptr<float>();
-  const float *mean = rows + kMean * channels, *deviation = rows + kDeviation * channels,
-              *factor = rows + kFactor * channels, *summand = rows + kSummand * channels;
+  const float *mean = rows + kMean * wide, *deviation = rows + kDeviation * wide,
+              *factor = rows + kFactor * wide, *summand = rows + kSummand * wide;
 
   const Value *in = values_of<Value>(x), *arriving = values_of<Value>(gradient);
   at::Tensor passed = keeps ? at::empty_like(gradient, gradient.options(), kLast) : gradient;
-  const std::vector<double> sums = sum_up(shape, 2, [&](int64_t from, int64_t positions, float* sum) {
-    const int64_t at = from * channels;
-    float* product = sum + channels;
+  const auto add = [&](int64_t from, int64_t positions, float* sum) {
+    const int64_t at = from * wide;
+    float* product = sum + wide;
     if (keeps) {
-      add_kept_gradients(arriving + at, in + at, values_of<Value>(kept) + at, positions, channels, bounds, mean, sum,
+      add_kept_gradients(arriving + at, in + at, values_of<Value>(kept) + at, positions, wide, bounds, mean, sum,
                          product, changed<Value>(passed) + at);
     } else {
-      add_gradients(arriving + at, in + at, positions, channels, factor, summand, bounds, mean, sum, product);
+      add_gradients(arriving + at, in + at, positions, wide, factor, summand, bounds, mean, sum, product);
     }
-  });
+  };
+  const std::vector<double> sums = narrowed(sum_up(shape, 2, add), 2, shape, channels);
   if (keeps) {
     // What passed has gone through the activation already.
     bounds = {-kEndless, kEndless};
   }
 
   at::Tensor of_weight = at::empty_like(weight), of_bias = at::empty_like(weight);
-  std::vector<float> terms(3 * channels, 0.0f);
-  const auto count = static_cast<double>(shape.positions);
+  std::vector<float> terms(3 * wide, 0.0f);
+  const auto count = static_cast<double>(x.numel() / channels);
   for (int64_t i = 0; i < channels; ++i) {
     of_weight.data_ptr<float>()[i] = static_cast<float>(sums[channels + i] * deviation[i]);
     of_bias.data_ptr<float>()[i] = static_cast<float>(sums[i]);
-    terms[i] = factor[i];
-    if (batch) {
-      const double squared = static_cast<double>(deviation[i]) * deviation[i];
-      terms[channels + i] = static_cast<float>(-factor[i] * squared * sums[channels + i] / count);
-      terms[2 * channels + i] = static_cast<float>(-factor[i] * sums[i] / count);
+    const double squared = static_cast<double>(deviation[i]) * deviation[i];
+    for (int64_t at = i; at < wide; at += channels) {
+      terms[at] = factor[i];
+      if (batch) {
+        terms[wide + at] = static_cast<float>(-factor[i] * squared * sums[channels + i] / count);
+        terms[2 * wide + at] = static_cast<float>(-factor[i] * sums[i] / count);
+      }
     }
   }
   at::Tensor of_x;
@@ -149,9 +157,9 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
     const Value* from = values_of<Value>(passed);
     Value* out = changed<Value>(of_x);
     at::parallel_for(0, shape.positions, shape.grain(), [&](int64_t begin, int64_t end) {
-      const int64_t at = begin * channels;
-      combine(from + at, in + at, end - begin, channels, factor, summand, bounds, mean, terms.data(),
-              terms.data() + channels, terms.data() + 2 * channels, out + at);
+      const int64_t at = begin * wide;
+      combine(from + at, in + at, end - begin, wide, factor, summand, bounds, mean, terms.data(), terms.data() + wide,
+              terms.data() + 2 * wide, out + at);
     });
   }
   const at::Tensor none;
@@ -167,7 +175,7 @@ struct Norm : torch::autograd::Function<Norm> {
     const Options options{batch, momentum, eps, {static_cast<float>(low), static_cast<float>(high)}};
     const at::Tensor in = x.contiguous(kLast);
     const at::Tensor added = other ? other->to(x.scalar_type()).contiguous(kLast) : at::Tensor();
-    const Shape shape = shape_of(in);
+    const Shape shape = shape_of(in).widened();
     at::Tensor table, out;
     for_type_of(in, [&](auto value) {
       using Value = decltype(value);

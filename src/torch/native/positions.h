@@ -14,12 +14,24 @@ constexpr int64_t kGrain = 1 << 15;
 // Positions that are summed in 32 bits.
 constexpr int64_t kSummed = 64;
 
+// Values that fill a processor's vectors for some loops.
+constexpr int64_t kWide = 64;
+
 // Positions, each of `channels` values.
 struct Shape {
   int64_t positions, channels;
 
   int64_t grain() const {
     return std::max<int64_t>(kSummed, kGrain / channels);
+  }
+
+  // The same values with several positions of few channels as one: a loop over three channels fills no vector.
+  Shape widened() const {
+    Shape wide = *this;
+    while (2 * wide.channels <= kWide && wide.positions % 2 == 0) {
+      wide = {wide.positions / 2, 2 * wide.channels};
+    }
+    return wide;
   }
 };
 
@@ -51,6 +63,15 @@ std::vector<double> sum_up(Shape shape, int64_t each, Add add) {
   }
   sums.resize(count);
   return sums;
+}
+
+// Sums of positions that were widened from `channels` channels, per channel.
+inline std::vector<double> narrowed(const std::vector<double>& sums, int64_t each, Shape wide, int64_t channels) {
+  std::vector<double> narrow(each * channels, 0.0);
+  for (int64_t i = 0; i < each * wide.channels; ++i) {
+    narrow[i / wide.channels * channels + i % wide.channels % channels] += sums[i];
+  }
+  return narrow;
 }
 
 }  // namespace ferrite

@@ -146,7 +146,8 @@ fn convolutions_with_fewer_products_are_exact_where_all_their_numbers_are() {
         let out = convolution(&ours.0, &ours.1, Some(&ours.2), [1, padding, 1], RELU);
         let plain = plain_convolution(&theirs.0, &theirs.1, Some(&theirs.2), [1, padding, 1]);
         // A gradient is passed where the sum is not 0, which is on neither side.
-        let shares = whole(<[i64; 4]>::try_from(out.size()).unwrap(), 2, 1.0).masked_fill(&plain.eq(0.0), 0.0);
+        let shares = whole(<[i64; 4]>::try_from(out.size()).unwrap(), 2, 1.0)
+            .masked_fill(&plain.eq(0.0), 0.0);
         let ours = gradients(&out, &shares.to_kind(Kind::BFloat16), &[&ours.0]).remove(0);
         let theirs = gradients(&plain.relu(), &shares, &[&theirs.0]).remove(0);
         if processor_has_matrix_unit() {

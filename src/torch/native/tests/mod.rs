@@ -132,7 +132,7 @@ fn check_norm(shape: [i64; 4], batch: bool, adds: bool, [low, high]: [f64; 2]) {
 
 #[test]
 fn norms_with_sums_and_activations_are_libtorchs_separate_operations() {
-    for shape in [[4, 32, 9, 9], [2, 7, 5, 3], [64, 16, 24, 24], [8, 1280, 1, 1]] {
+    for shape in [[4, 32, 9, 9], [2, 7, 5, 3], [2, 3, 8, 8], [64, 16, 24, 24], [8, 1280, 1, 1]] {
         for bounds in [NONE, RELU, [0.0, 1.5]] {
             for (batch, adds) in [(true, true), (true, false), (false, true), (false, false)] {
                 check_norm(shape, batch, adds, bounds);
