@@ -25,7 +25,7 @@ constexpr int64_t kKernel = 3;
 // Fewer positions leave parts of windows unused, and with fewer channels the transforms cost more than the products that
 // they save (docs/benchmarks.md).
 constexpr int64_t kFewestPositions = 16;
-constexpr int64_t kFewestChannels = 64 * 128;
+constexpr int64_t kFewestChannels = 128 * 128;
 
 // Bytes of transformed weights of a strip, and of transformed windows of a group.
 constexpr int64_t kWeightBytes = 1 << 20;
@@ -130,7 +130,9 @@ class Windows {
 // Writes `out`, `[windows' positions, columns]`.
 void convolve(const Windows& windows, int64_t channels, const Weights& weights, const float* shift, Bounds bounds,
               uint16_t* out) {
-  const int64_t stride = weights.depth + tiles::kGap, matrix = kBlock * stride, step = kBlock * weights.strip;
+  // The matrices of the sixteen products do not lie a power of two apart, either: a window's values go to all of them.
+  const int64_t stride = weights.depth + tiles::kGap, matrix = kBlock * stride + tiles::kGap;
+  const int64_t step = kBlock * weights.strip + tiles::kGap;
   const int64_t blocks = pieces(windows.count(), kBlock), threads = at::get_num_threads();
   const int64_t most = std::max<int64_t>(1, kWindowBytes / (2 * kProducts * matrix));
   const int64_t groups = std::min(blocks, rounded_up(pieces(blocks, most), threads)), together = pieces(blocks, groups);
