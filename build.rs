@@ -32,7 +32,7 @@ fn main() {
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
 fn compile(root: &Path, has_cuda: bool) {
-    const SOURCES: [&str; 10] = [
+    const SOURCES: [&str; 11] = [
         "activation.cpp",
         "convolution.cpp",
         "gpu.cpp",
@@ -40,6 +40,7 @@ fn compile(root: &Path, has_cuda: bool) {
         "norm.cpp",
         "pool.cpp",
         "tiled.cpp",
+        "tiled_weights.cpp",
         "tiles.cpp",
         "transforms.cpp",
         "winograd.cpp",
