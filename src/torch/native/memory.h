@@ -6,6 +6,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
@@ -25,6 +26,39 @@ class Scratch {
 
  private:
   std::unique_ptr<Value, void (*)(void*)> values_;
+};
+
+// Right matrices (tiles.h) of the same columns, which have `depth` rows together: the columns in strips, and the matrices
+// of each strip one behind the other.
+class Strips {
+ public:
+  const int64_t columns, strip, depth;
+
+  Strips(int64_t columns, int64_t strip, int64_t depth)
+      : columns(columns), strip(strip), depth(depth), values_(tiles::rounded_up(columns) * depth) {}
+
+  int64_t strips() const {
+    return tiles::pieces(columns, strip);
+  }
+
+  // Columns of a strip, in whole blocks.
+  int64_t width(int64_t place) const {
+    return std::min(strip, tiles::rounded_up(columns) - place * strip);
+  }
+
+  // A strip's matrix that has `before` rows before it.
+  const uint16_t* at(int64_t place, int64_t before) const {
+    return values_ + (place * strip * depth + width(place) * before);
+  }
+
+  // Where the sixteen columns from `column` on of such a matrix of `rows` rows are to be packed.
+  uint16_t* place_of(int64_t column, int64_t before, int64_t rows) const {
+    const int64_t place = column / strip;
+    return values_ + (place * strip * depth + width(place) * before + column % strip * rows);
+  }
+
+ private:
+  const Scratch<uint16_t> values_;
 };
 
 // Images with the channels last.

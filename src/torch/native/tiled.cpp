@@ -11,7 +11,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 namespace ferrite::tiled {
@@ -115,25 +114,19 @@ std::vector<Part> parts_of(int64_t offsets, int64_t channels, int64_t columns, b
 }
 
 // Weights as right matrices, one for each part and for each strip of columns.
-struct Packed {
-  std::vector<Part> parts;
-  int64_t columns, strip, depth;
-  Scratch<uint16_t> values;
+struct Packed : Strips {
+  const std::vector<Part> parts;
 
   // Packs by `pack(part, offset, first column, to)`, which packs sixteen columns of one offset.
   template <typename Pack>
   Packed(int64_t offsets, int64_t channels, int64_t columns, bool alone, Pack pack)
-      : parts(parts_of(offsets, channels, std::min(kMostColumns, rounded_up(columns)), alone)),
-        columns(columns),
-        strip(std::min(kMostColumns, rounded_up(columns))),
-        depth(depth_of(parts)),
-        values(rounded_up(columns, strip) * depth) {
+      : Strips(columns, std::min(kMostColumns, rounded_up(columns)), offsets * rounded_up(channels)),
+        parts(parts_of(offsets, channels, strip, alone)) {
     at::parallel_for(0, rounded_up(columns) / 16, 1, [&](int64_t from, int64_t to) {
-      for (int64_t group = from; group < to; ++group) {
-        const int64_t column = 16 * group, place = column / strip, within = column % strip;
+      for (int64_t column = 16 * from; column < 16 * to; column += 16) {
         int64_t before = 0;
         for (const Part& part : parts) {
-          uint16_t* packed = values + (place * strip * depth + width(place) * before + within * part.depth());
+          uint16_t* packed = place_of(column, before, part.depth());
           for (int64_t offset = 0; offset < part.offsets; ++offset) {
             pack(part, part.first_offset + offset, column, packed);
             packed += 16 * rounded_up(part.channels);
@@ -142,29 +135,6 @@ struct Packed {
         }
       }
     });
-  }
-
-  int64_t strips() const {
-    return pieces(columns, strip);
-  }
-
-  // Columns of a strip, in whole blocks.
-  int64_t width(int64_t place) const {
-    return std::min(strip, rounded_up(columns) - place * strip);
-  }
-
-  // The right matrix of a strip and the part with `before` values before it.
-  const uint16_t* at(int64_t place, int64_t before) const {
-    return values + (place * strip * depth + width(place) * before);
-  }
-
- private:
-  static int64_t depth_of(const std::vector<Part>& parts) {
-    int64_t depth = 0;
-    for (const Part& part : parts) {
-      depth += part.depth();
-    }
-    return depth;
   }
 };
 

@@ -24,23 +24,20 @@ constexpr int64_t kGradientColumns = 256;
 // The output's positions in chunks of up to 512: as they lie in memory, or by place, each place's images rounded up to 32.
 class Chunks {
  public:
-  const bool by_place;
-
   Chunks(const Windows& windows, int64_t offsets)
-      : by_place(fewer_by_place(windows, offsets) && windows.images() <= kPositions),
+      : by_place_(fewer_by_place(windows, offsets) && windows.images() <= kPositions),
         windows_(windows),
         of_place_(rounded_up(windows.images())),
         places_(std::min(windows.places(), kPositions / of_place_)) {}
 
   int64_t count() const {
-    return by_place ? pieces(windows_.places(), places_) : pieces(windows_.positions(), kPositions);
+    return by_place_ ? pieces(windows_.places(), places_) : pieces(windows_.positions(), kPositions);
   }
 
   // Writes the transposed of the chunk's rows of `gradients`.
   void transpose(int64_t chunk, const uint16_t* gradients, int64_t rows, uint16_t* to, int64_t stride) const {
-    if (!by_place) {
-      const int64_t first = chunk * kPositions, count = std::min(kPositions, windows_.positions() - first);
-      return tiles::transpose(gradients + first * rows, rows, count, rows, to, stride);
+    if (!by_place_) {
+      return tiles::transpose(gradients + chunk * kPositions * rows, rows, positions_in(chunk), rows, to, stride);
     }
     for (int64_t index = 0; index < places_in(chunk); ++index) {
       const uint16_t* from = gradients + (chunk * places_ + index) * rows;
@@ -61,9 +58,9 @@ class Chunks {
         tiles::pack_rows(seen, column + group, count, columns - group, to + group * depth + 16 * before);
       }
     };
-    if (!by_place) {
-      const int64_t first = chunk * kPositions, count = std::min(kPositions, windows_.positions() - first);
-      windows_.each(first, count, see);
+    if (!by_place_) {
+      const int64_t count = positions_in(chunk);
+      windows_.each(chunk * kPositions, count, see);
       pack_seen(count, rounded_up(count), 0);
       for (int64_t step = 0; step < rounded_up(count); step += kBlock) {
         steps.push_back(step);
@@ -83,11 +80,17 @@ class Chunks {
   }
 
  private:
+  int64_t positions_in(int64_t chunk) const {
+    return std::min(kPositions, windows_.positions() - chunk * kPositions);
+  }
+
   int64_t places_in(int64_t chunk) const {
     return std::min(places_, windows_.places() - chunk * places_);
   }
 
+  const bool by_place_;
   const Windows& windows_;
+  // Rows of a place, and places of a chunk.
   const int64_t of_place_, places_;
 };
 
@@ -181,7 +184,8 @@ struct Sums {
         char& add = begun[offset - first_offset];
         for (int64_t row = 0; row < rows; row += kBlock) {
           tiles::product(left + row * Transposed::kStride, Transposed::kStride, right + 0,
-                         sums + ((offset - first_offset) * of_offset + row * whole), steps, whole, add, rows - row <= 16);
+                         sums + ((offset - first_offset) * of_offset + row * whole), steps.data(), steps.size() * kBlock,
+                         whole, add, rows - row <= 16);
         }
         add = true;
       }

@@ -25,10 +25,6 @@ struct alignas(64) Shapes {
   uint8_t rows[16] = {};
 };
 
-__mmask32 first(int64_t count) {
-  return count >= 32 ? ~__mmask32{0} : count <= 0 ? __mmask32{0} : (__mmask32{1} << count) - 1;
-}
-
 // Sixteen pairs of values that stand one below the other.
 __m512i paired(__m256i upper, __m256i lower) {
   const __m512i below = _mm512_slli_epi32(_mm512_cvtepu16_epi32(lower), 16);
@@ -166,10 +162,9 @@ void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, f
   multiply(left, left_stride, right, sums, depth / kBlock, columns, add, half, [](int64_t step) { return step * kBlock; });
 }
 
-void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums,
-             const std::vector<int64_t>& steps, int64_t columns, bool add, bool half) {
-  const int64_t* places = steps.data();
-  multiply(left, left_stride, right, sums, steps.size(), columns, add, half, [places](int64_t step) { return places[step]; });
+void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, const int64_t* steps,
+             int64_t depth, int64_t columns, bool add, bool half) {
+  multiply(left, left_stride, right, sums, depth / kBlock, columns, add, half, [steps](int64_t step) { return steps[step]; });
 }
 
 void pack_columns(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed) {
@@ -298,7 +293,7 @@ Unit::~Unit() = default;
 
 // Nobody calls these.
 void product(const uint16_t*, int64_t, const uint16_t*, float*, int64_t, int64_t, bool, bool) { std::abort(); }
-void product(const uint16_t*, int64_t, const uint16_t*, float*, const std::vector<int64_t>&, int64_t, bool, bool) { std::abort(); }
+void product(const uint16_t*, int64_t, const uint16_t*, float*, const int64_t*, int64_t, int64_t, bool, bool) { std::abort(); }
 void pack_columns(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
 void pack_rows(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
 void pack_rows(const uint16_t* const*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace ferrite::tiles {
 
@@ -50,9 +49,9 @@ class Unit {
 void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t depth,
              int64_t columns, bool add, bool half);
 
-// The same where each 32 values of the left rows begin at `steps` from `left` on.
-void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums,
-             const std::vector<int64_t>& steps, int64_t columns, bool add, bool half);
+// The same where each 32 values of the left rows begin at `steps`, one for each, from `left` on.
+void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, const int64_t* steps,
+             int64_t depth, int64_t columns, bool add, bool half);
 
 // The next three pack sixteen columns of a right matrix of `depth` rows. What is beyond `columns`, which may be
 // fewer, and beyond `depth` is 0 up to the next multiple of 32.

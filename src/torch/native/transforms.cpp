@@ -1,5 +1,6 @@
 #include "transforms.h"
 
+#include "tiles.h"
 #include "vectors.h"
 
 #ifdef FERRITE_VECTORS
@@ -11,15 +12,11 @@ namespace {
 
 using Window = __m512[kSide][kSide];
 
-__mmask16 first(int64_t count) {
-  return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
-}
-
 }  // namespace
 
 void of_window(const uint16_t* const* from, int64_t channels, uint16_t* to, int64_t step) {
-  for (int64_t at = 0; at < (channels + 31) / 32 * 32; at += 16) {
-    const __mmask16 mask = first(channels - at);
+  for (int64_t at = 0; at < tiles::rounded_up(channels); at += 16) {
+    const auto mask = static_cast<__mmask16>(first(channels - at));
     Window half;
     for (int64_t column = 0; column < kSide; ++column) {
       __m512 seen[kSide];
@@ -55,7 +52,7 @@ void of_kernels(const float* from, int64_t stride, int64_t count, float* to, int
     out[3] = c;
   };
   for (int64_t at = 0; at < count; at += 16) {
-    const __mmask16 mask = first(count - at);
+    const auto mask = static_cast<__mmask16>(first(count - at));
     __m512 values[9];
     for (int64_t tap = 0; tap < 9; ++tap) {
       values[tap] = _mm512_maskz_loadu_ps(mask, from + tap * stride + at);
@@ -78,7 +75,7 @@ void of_sums(const float* sums, int64_t step, const float* shift, float low, flo
              uint16_t* const* to) {
   const __m512 lowest = _mm512_set1_ps(low), highest = _mm512_set1_ps(high);
   for (int64_t at = 0; at < count; at += 16) {
-    const __mmask16 mask = first(count - at);
+    const auto mask = static_cast<__mmask16>(first(count - at));
     const __m512 behind = shift ? _mm512_maskz_loadu_ps(mask, shift + at) : _mm512_setzero_ps();
     __m512 half[kOut][kSide];
     for (int64_t column = 0; column < kSide; ++column) {

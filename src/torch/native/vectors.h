@@ -4,6 +4,8 @@
 // What headers define must run on every processor, so none is included between them.
 #pragma once
 
+#include <cstdint>
+
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
 #define FERRITE_VECTORS
 
@@ -21,5 +23,14 @@
   _Pragma("GCC push_options") _Pragma("GCC target(\"amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16\")")
 #define FERRITE_END_VECTORS _Pragma("GCC pop_options")
 #endif
+
+namespace ferrite {
+
+// The first `count` of 32 values, or all of them.
+inline __mmask32 first(int64_t count) {
+  return count >= 32 ? ~__mmask32{0} : count <= 0 ? __mmask32{0} : (__mmask32{1} << count) - 1;
+}
+
+}  // namespace ferrite
 
 #endif

@@ -90,8 +90,8 @@ class Windows {
   std::vector<int64_t> steps_;
 };
 
-// Whether there is less to multiply where windows at the same place in several images stand together: they have the same
-// values beyond the image, which then need not be multiplied: of a padded image of three by three positions 32 of 81.
+// Whether there is less to multiply where windows at one place in several images stand together: what lies beyond the image
+// is the same for all of them and can be left out. Of a padded image of three by three positions it is 32 values of 81.
 // With few images blocks are not full, and for a tenth it is not worth more and smaller products.
 inline bool fewer_by_place(const Windows& windows, int64_t offsets) {
   int64_t seen = 0;

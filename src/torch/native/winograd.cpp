@@ -4,8 +4,8 @@
 
 #include "winograd.h"
 
-#include "transforms.h"
 #include "memory.h"
+#include "transforms.h"
 
 #include <algorithm>
 
@@ -31,26 +31,21 @@ constexpr int64_t kFewestChannels = 128 * 128;
 constexpr int64_t kWeightBytes = 1 << 20;
 constexpr int64_t kWindowBytes = 1 << 20;
 
-// Transformed weights: for each strip and product a right matrix of `depth` rows.
-class Weights {
- public:
-  const int64_t columns, depth, strip;
+// Transformed weights: for each strip and product a right matrix of `deep` rows.
+struct Weights : Strips {
+  const int64_t deep;
 
   // Transforms 32 rows of 16 columns by `transform(row, column, to)` and packs each product by `pack(from, row, column, to)`.
   template <typename Transform, typename Pack>
-  Weights(int64_t depth, int64_t columns, Transform transform, Pack pack)
-      : columns(columns),
-        depth(rounded_up(depth)),
-        strip(std::clamp(kWeightBytes / (2 * kProducts * this->depth) / kBlock * kBlock, kBlock, rounded_up(columns))),
-        values_(kProducts * this->depth * rounded_up(columns)) {
+  Weights(int64_t channels, int64_t columns, Transform transform, Pack pack)
+      : Strips(columns, strip_of(rounded_up(channels), columns), kProducts * rounded_up(channels)), deep(rounded_up(channels)) {
     at::parallel_for(0, rounded_up(columns) / 16, 1, [&](int64_t from, int64_t to) {
       const Scratch<float> transformed(kProducts * kTile);
       for (int64_t column = 16 * from; column < 16 * to; column += 16) {
-        const int64_t place = column / strip, within = column % strip;
-        for (int64_t row = 0; row < this->depth; row += kBlock) {
+        for (int64_t row = 0; row < deep; row += kBlock) {
           transform(row, column, transformed + 0);
           for (int64_t product = 0; product < kProducts; ++product) {
-            uint16_t* packed = values_ + (at(place, product) + within * this->depth + row / kBlock * kTile);
+            uint16_t* packed = place_of(column, product * deep, deep) + row / kBlock * kTile;
             pack(transformed + product * kTile, row, column, packed);
           }
         }
@@ -58,25 +53,10 @@ class Weights {
     });
   }
 
-  int64_t strips() const {
-    return pieces(columns, strip);
-  }
-
-  // Columns of a strip, in whole blocks.
-  int64_t width(int64_t place) const {
-    return std::min(strip, rounded_up(columns) - place * strip);
-  }
-
-  const uint16_t* matrix(int64_t place, int64_t product) const {
-    return values_ + at(place, product);
-  }
-
  private:
-  int64_t at(int64_t place, int64_t product) const {
-    return depth * (place * strip * kProducts + product * width(place));
+  static int64_t strip_of(int64_t deep, int64_t columns) {
+    return std::clamp(kWeightBytes / (2 * kProducts * deep) / kBlock * kBlock, kBlock, rounded_up(columns));
   }
-
-  Scratch<uint16_t> values_;
 };
 
 // Windows of four by four positions, each for two by two of the output.
@@ -131,7 +111,7 @@ class Windows {
 void convolve(const Windows& windows, int64_t channels, const Weights& weights, const float* shift, Bounds bounds,
               uint16_t* out) {
   // The matrices of the sixteen products do not lie a power of two apart, either: a window's values go to all of them.
-  const int64_t stride = weights.depth + tiles::kGap, matrix = kBlock * stride + tiles::kGap;
+  const int64_t stride = weights.deep + tiles::kGap, matrix = kBlock * stride + tiles::kGap;
   const int64_t step = kBlock * weights.strip + tiles::kGap;
   const int64_t blocks = pieces(windows.count(), kBlock), threads = at::get_num_threads();
   const int64_t most = std::max<int64_t>(1, kWindowBytes / (2 * kProducts * matrix));
@@ -156,8 +136,8 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
           const int64_t count = std::min(kBlock, last - block);
           const uint16_t* left = seen + (block - first) / kBlock * kProducts * matrix;
           for (int64_t product = 0; product < kProducts; ++product) {
-            tiles::product(left + product * matrix, stride, weights.matrix(strip, product), sums + product * step,
-                           weights.depth, width, false, count <= 16);
+            tiles::product(left + product * matrix, stride, weights.at(strip, product * weights.deep),
+                           sums + product * step, weights.deep, width, false, count <= 16);
           }
           for (int64_t row = 0; row < count; ++row) {
             windows.written(block + row, out + column, weights.columns, written);

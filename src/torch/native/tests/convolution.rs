@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The same where LibTorch imitates bfloat16 and rounds sums more than once.
+/// What [`ROUNDING`] is where LibTorch imitates bfloat16 and rounds sums more than once.
 const IMITATED: f64 = 3e-2;
 
 /// What a convolution of bfloat16 and its gradients may be off by on this processor.
