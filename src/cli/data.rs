@@ -10,7 +10,7 @@ use crate::cli::select::Disk;
 use crate::cli::{Place, print};
 use crate::config::read::read;
 use crate::data::decode::decode;
-use crate::data::inspect::{Inspected, Unnamed, inspect};
+use crate::data::inspect::{Groups, Inspected, Unnamed, inspect};
 use crate::data::part::Part;
 use crate::data::source::Source;
 use crate::data::split::Split;
@@ -25,6 +25,9 @@ use crate::store::{Store, clear, write_whole};
 /// Groups and images of a kind that the page shows.
 const MOST_GROUPS: usize = 24;
 const MOST_IMAGES: usize = 12;
+
+/// Broken images that are named one by one on a terminal.
+const MOST_NAMED: usize = 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DataCommand {
@@ -136,13 +139,15 @@ fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
 }
 
 fn json(source: &str, inspected: &Inspected, audit: &Audit) -> String {
-    let Inspected { classes, unlabelled, skipped, .. } = inspected;
+    let Inspected { classes, unlabelled, skipped, beside, groups, .. } = inspected;
     let all = serde_json::json!({
         "source": source,
         "classes": classes,
         "audit": audit,
         "unlabelled": unlabelled,
         "skipped": skipped,
+        "beside": beside,
+        "groups": groups,
     });
     format!("{all:#}\n")
 }
@@ -186,8 +191,21 @@ fn text(source: &str, inspected: &Inspected, audit: &Audit) -> String {
     for (why, n) in &inspected.unlabelled {
         line(format!("without a label: {n}, {why}"));
     }
-    if !inspected.skipped.is_empty() {
-        line(format!("broken: {}, the first is {}", inspected.skipped.len(), inspected.skipped[0]));
+    if let Some(it) = inspected.groups {
+        let Groups { count, in_several_splits: several } = it;
+        line(format!("groups: {count}, of which {several} have images in more than one split"));
+    }
+    for (what, lines) in [("broken", &inspected.skipped), ("beside the images", &inspected.beside)]
+    {
+        if !lines.is_empty() {
+            line(format!("{what}: {}", lines.len()));
+        }
+        for it in lines.iter().take(MOST_NAMED) {
+            line(format!("  {it}"));
+        }
+        if lines.len() > MOST_NAMED {
+            line(format!("  and {} more; `--json` has all", lines.len() - MOST_NAMED));
+        }
     }
     text
 }

@@ -22,6 +22,12 @@ pub(super) fn missing_files(experiment: &Experiment) -> Vec<Problem> {
     match &experiment.data.source {
         Source::Fer2013 { csv } => need("data.source.fer2013.csv", csv, Path::is_file),
         Source::Folder { path, .. } => need("data.source.folder.path", path, Path::is_dir),
+        Source::Manifest(it) => {
+            need("data.source.manifest.table", &it.table, Path::exists);
+            if let Some(images) = &it.images {
+                need("data.source.manifest.images", images, Path::is_dir);
+            }
+        }
         Source::Synthetic(_) => {}
     }
     if let Labels::Ferplus(it) = &experiment.data.labels {

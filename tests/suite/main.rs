@@ -14,6 +14,8 @@ mod learning;
 #[cfg(test)]
 mod noise;
 #[cfg(test)]
+mod pictures;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod precision;

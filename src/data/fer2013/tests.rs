@@ -246,9 +246,9 @@ fn a_table_that_cannot_be_used_says_why() {
     check(
         usual().replace("PublicTest", "PrivateTest").as_bytes(),
         expect![[r#"
-        cannot use `fer.csv`: it has no split `PublicTest`, only `Training` (7 images), `PrivateTest` (7 images)
-        change `data.split.valid` to one of these, or get the rest of the data
-    "#]],
+            cannot use `fer.csv`: it has no split `PublicTest`, only `Training` (7 images), `PrivateTest` (7 images)
+            get the rest of the data, or take the validation images out of the training ones: `data.split.valid = 0.15`
+        "#]],
     );
     check(
         usual().replace("\n6,", "\n5,").as_bytes(),
