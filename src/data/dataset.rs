@@ -286,6 +286,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::data::picture::content;
     use crate::data::prepared::{Item, Notes, Writer};
     use crate::data::trial::Trial;
     use crate::event::audit::Shared;
@@ -504,5 +505,25 @@ mod tests {
             delete the folder `decoded`; the next sweep decodes the images again
         "#]]
         .assert_eq(&trial.told(&error));
+    }
+
+    #[test]
+    fn a_folder_of_the_first_format_is_read_as_before() {
+        let trial = decoded();
+        let dataset = opened(&trial, "limit = 70");
+        let items = std::fs::read_to_string(trial.path("decoded/items.csv")).unwrap();
+        let first_columns = |it: &str| it.split(',').take(3).collect::<Vec<_>>().join(",");
+        let items: Vec<_> = items.lines().map(first_columns).collect();
+        trial.write("decoded/items.csv", items.join("\n") + "\n");
+        let manifest = std::fs::read_to_string(trial.path("decoded/dataset.json")).unwrap();
+        let manifest = manifest.replace("\"format\": 2", "\"format\": 1");
+        trial.write("decoded/dataset.json", manifest.replace(",\n  \"beside\": []", ""));
+        let old = opened(&trial, "limit = 70");
+        assert_eq!(
+            (&old.train, &old.valid, &old.test),
+            (&dataset.train, &dataset.valid, &dataset.test)
+        );
+        assert_eq!((&old.layout, old.pixels()), (&dataset.layout, dataset.pixels()));
+        assert_eq!(old.contents[7], content(dataset.image(7), [2, 3, 1]));
     }
 }

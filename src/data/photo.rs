@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// [`Error::Data`] if it is no picture, or a damaged one.
 pub fn read(path: &Path, channels: usize, side: usize) -> Result<Picture> {
     let picture = picture::read(path).map_err(|message| refused(path, message))?;
-    Ok(picture.fitted(side).in_channels(channels))
+    Ok(picture.in_channels(channels).fitted(side))
 }
 
 /// The pictures that paths mean.

@@ -258,3 +258,14 @@ fn a_table_that_cannot_be_used_says_why() {
     "#]],
     );
 }
+
+#[test]
+fn commas_in_quotes_belong_to_their_field() {
+    let names = ["\"Doe, Jane\"", "\"says \"\"a, b\"\"\"", "plain"];
+    let table = table("emotion,name,pixels,Usage", |label, pixels, usage| {
+        format!("{label}, {},\"{pixels}\",{usage}", names[label % names.len()])
+    });
+    let dataset = decoded(table, NAMED);
+    assert_eq!((dataset.labels.len(), dataset.train.len()), (14, 7));
+    assert_eq!(dataset.pixels(), decoded(usual(), NAMED).pixels());
+}
