@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod configs;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod keys;
@@ -31,5 +33,7 @@ mod techniques;
 mod tidy;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod waiting;
 #[cfg(test)]
 mod weights;
