@@ -18,8 +18,9 @@ use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::store::Store;
 use crate::store::folder::files;
+use crate::store::health::verify;
 use crate::store::read::record;
-use crate::store::record::State;
+use crate::store::record::{Record, State};
 use crate::torch;
 use crate::torch::Device;
 use crate::torch::loss;
@@ -61,7 +62,9 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         let message = format!("the run in `{}` is not finished", folder.display());
         return Err(usage(message, "`ferrite status` lists what every run is at".into()));
     }
-    let path = folder.join(files::of_weights(files::MODEL, weights));
+    let file = files::of_weights(files::MODEL, weights);
+    verify(folder, &file)?;
+    let path = folder.join(file);
     if !path.is_file() {
         let message = format!("the run has no weights `{weights}`: no `{}`", path.display());
         let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
@@ -78,9 +81,11 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         message: "it does not say what the run was trained on".into(),
         help: "sweep the experiment again".into(),
     })?;
+    let model = TensorFile::open(&path)?;
+    check_header(&model, &path, &settings, &record)?;
     let plan = Plan {
         model: &settings.model,
-        input: weights::input_of(&TensorFile::open(&path)?)?.unwrap_or_default(),
+        input: weights::input_of(&model)?.unwrap_or_default(),
         frozen_norm: settings.batch_norm.frozen_layers,
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
@@ -102,6 +107,40 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         channels: dataset.size[2],
         image_size: settings.data.image_size,
     })
+}
+
+/// Holds the header of a model's file against the settings beside it and the log.
+fn check_header(
+    model: &TensorFile,
+    path: &Path,
+    settings: &Experiment,
+    record: &Record,
+) -> Result<()> {
+    let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
+    let classes = record.facts.dataset.as_ref().map(|it| it.classes.join(","));
+    let key = record.facts.start.as_ref().map(|it| it.key.clone());
+    let expected = [
+        (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
+        ("image_size", Some(settings.data.image_size.to_string())),
+        ("classes", classes),
+        ("key", key),
+    ];
+    for (name, expected) in expected {
+        let (Some(written), Some(expected)) = (model.facts.get(name), expected) else { continue };
+        if *written != expected {
+            return Err(Error::Damaged {
+                path: path.to_owned(),
+                message: format!(
+                    "its {name} is `{written}`, but the run's is `{expected}`: the model, the settings or \
+                     the log is of another run"
+                ),
+                help:
+                    "put the files of one run together, or remove the run's folder and sweep again"
+                        .into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Model {

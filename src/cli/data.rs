@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::interrupt::interrupted;
 use crate::cli::select::Disk;
 use crate::cli::{Place, print};
 use crate::config::read::read;
@@ -19,8 +20,10 @@ use crate::error::{Error, Result};
 use crate::event::audit::{Audit, Shared};
 use crate::plan::keys::dataset_key;
 use crate::plan::{Kind, Lookup};
+use crate::progress::Notes;
 use crate::report::audit::{Examples, Picture, page};
-use crate::store::{Store, clear, write_whole};
+use crate::store::lock::Caller;
+use crate::store::{Store, Wanted, clear, write_whole};
 
 /// Groups and images of a kind that the page shows.
 const MOST_GROUPS: usize = 24;
@@ -130,7 +133,9 @@ fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     };
-    let (folder, _) = store.step(Kind::Dataset.name(), &key, |folder: &Path| {
+    let wanted = Wanted { kind: Kind::Dataset.name(), key: &key, check: &|_| Ok(()) };
+    let mut caller = Caller { sink: &mut Notes, interrupted: &interrupted };
+    let (folder, _) = store.step(&wanted, &mut caller, |folder: &Path, _| {
         clear(folder)?;
         decode(data, folder, &progress)
     })?;

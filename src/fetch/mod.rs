@@ -16,7 +16,8 @@ use ureq::{Agent, Body, Proxy};
 
 use crate::error::{Error, Result};
 use crate::mapped;
-use crate::store::{lock, write_whole};
+use crate::store::lock::lock;
+use crate::store::write_whole;
 
 /// How often in a row a download may break off without a new byte.
 const TRIES: u32 = 3;
@@ -145,13 +146,16 @@ impl Cache {
         }
         fs::create_dir_all(&self.folder).map_err(Error::file("cannot create", &self.folder))?;
         let path = self.path(remote);
-        let lock_path = beside(&path, "lock");
-        let lock = lock(&lock_path)?;
+        let part = beside(&path, "part");
+        let lock = lock(&beside(&path, "lock"), &mut |_| {
+            // What the other process has of it by now.
+            say(Progress { done: length(&part), of: None });
+            if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+        })?;
         // Another process may have fetched it while this one waited.
         if let Some(found) = self.find(remote)? {
             return Ok(found);
         }
-        let part = beside(&path, "part");
         self.download(remote, &part, say, interrupted)?;
         let digest = digest(&part)?;
         if !digest.starts_with(remote.sha256) {
@@ -164,8 +168,7 @@ impl Cache {
         }
         fs::rename(&part, &path).map_err(Error::file("cannot rename", &part))?;
         remember(&path, &digest);
-        drop(lock);
-        let _ = fs::remove_file(&lock_path);
+        lock.discard();
         Ok(path)
     }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::augment::Window;
 use crate::error::Problem;
-use crate::event::{Scores, Viewed};
+use crate::event::Scores;
+use crate::event::acts::Viewed;
 use crate::model::network::Network;
 use crate::torch::loss;
 use crate::torch::picture;

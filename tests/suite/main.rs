@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod configs;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod keys;
@@ -33,5 +35,7 @@ mod techniques;
 mod tidy;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod waiting;
 #[cfg(test)]
 mod weights;
