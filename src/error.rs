@@ -52,13 +52,19 @@ pub struct FileProblems {
     pub source: Arc<NamedSource<String>>,
     /// One labelled place per problem, in file order.
     pub problems: Vec<LabeledSpan>,
+    /// How many further problems are not listed, because nobody would read them all.
+    pub left_out: usize,
 }
 
 impl fmt::Display for FileProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.problems.len();
+        let count = self.problems.len() + self.left_out;
         let plural = if count == 1 { "" } else { "s" };
-        write!(f, "{count} problem{plural} in `{}`", printable(self.source.name()))
+        write!(f, "{count} problem{plural} in `{}`", printable(self.source.name()))?;
+        match self.left_out {
+            0 => Ok(()),
+            _ => write!(f, ", of which the first {} are shown", self.problems.len()),
+        }
     }
 }
 
@@ -243,6 +249,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
+/// A text of several lines, each of them [`printable`].
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    if !text.contains(|it| it != '\n' && is_unprintable(it)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
+}
+
 /// Whether a terminal carries `it` out (C0, DEL, C1), begins a line at it, or reads on in another direction.
 pub fn is_unprintable(it: char) -> bool {
     it.is_control() || matches!(it, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -299,6 +313,12 @@ mod tests {
             check(plain, plain);
             assert!(matches!(printable(plain), Cow::Borrowed(_)));
         }
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines() {
+        assert_eq!(printable_lines("a\n\u{1b}b\r\n"), "a\n\\u{1b}b\\u{d}\n");
+        assert!(matches!(printable_lines("a\nb\n"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::select::Disk;
-use crate::cli::{Place, print};
+use crate::cli::{Place, print, print_json};
 use crate::config::read::read;
 use crate::data::decode::decode;
 use crate::data::inspect::{Inspected, Unnamed, inspect};
@@ -75,7 +75,7 @@ pub(super) fn data_command(command: &DataCommand) -> Result<()> {
         write_whole(path, page.as_bytes())?;
     }
     if arguments.json {
-        return print(&json(&source, &inspected, &audit));
+        return print_json(&json(&source, &inspected, &audit));
     }
     print(&text(&source, &inspected, &audit))
 }

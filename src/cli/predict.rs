@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{Place, print};
+use crate::cli::{Place, print, print_data, print_json};
 use crate::data::photo;
 use crate::error::{Error, Result};
 use crate::predict;
@@ -51,11 +51,11 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     bar.finish_and_clear();
     let (good, bad): (Vec<_>, Vec<_>) = guesses.into_iter().partition(Result::is_ok);
     let good: Vec<Guess> = good.into_iter().filter_map(Result::ok).collect();
-    print(&match (arguments.json, arguments.csv) {
-        (true, _) => json(&model, &good),
-        (_, true) => csv(&model, &good)?,
-        _ => table(&model, &good),
-    })?;
+    match (arguments.json, arguments.csv) {
+        (true, _) => print_json(&json(&model, &good))?,
+        (_, true) => print_data(&csv(&model, &good)?)?,
+        _ => print(&table(&model, &good))?,
+    }
     let mut bad = bad.into_iter().filter_map(Result::err);
     let first = bad.next();
     for error in bad {

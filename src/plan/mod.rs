@@ -175,11 +175,10 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// The experiment called `name` beside `written`.
+    /// The experiment called `name`, which `written` starts from.
     fn source(&self, written: &Written, name: &str) -> Result<&'a Written> {
-        let full = beside(&written.name, name);
-        self.experiments.iter().find(|it| it.name == full).ok_or_else(|| Error::Usage {
-            message: format!("`{}` starts from `{full}`, which was not read", written.name),
+        self.experiments.iter().find(|it| it.name == name).ok_or_else(|| Error::Usage {
+            message: format!("`{}` starts from `{name}`, which was not read", written.name),
             help: "name both experiments, or the folder that holds them".into(),
         })
     }
@@ -201,7 +200,7 @@ impl<'a> Planner<'a> {
             }
             Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),
             Weights::Experiment(name) => {
-                let source = self.source_trial(&beside(&written.name, name), point.seed)?;
+                let source = self.source_trial(name, point.seed)?;
                 settings.model.weights = Weights::Run(source.name());
                 (source.key.clone(), Some(source.name()))
             }
@@ -264,11 +263,6 @@ fn once<T: PartialEq + Clone>(
     let answer = ask(asked)?;
     known.push((asked.clone(), answer.clone()));
     Ok(answer)
-}
-
-/// The experiment that `name` means in the experiment `from`: the one beside it.
-pub fn beside(from: &str, name: &str) -> String {
-    from.rsplit_once('/').map_or(name.to_owned(), |(folder, _)| format!("{folder}/{name}"))
 }
 
 /// What varies, as a part of a folder's name.

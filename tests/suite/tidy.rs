@@ -38,7 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sweep", &["error", "event", "plan", "store"]),
     ("report", &["error", "event", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
-    ("progress", &["event", "warning", "plan", "fetch", "sweep"]),
+    ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
     (
         "cli",
         &[
