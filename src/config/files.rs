@@ -10,29 +10,23 @@ use crate::model::Weights;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::input_of;
 
-/// Replaces the `~` that paths of the experiment begin with by the user's home folder.
-pub(super) fn at_home(experiment: &mut Experiment) -> Vec<Problem> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|it| it.is_absolute());
+/// Resolves the paths of the experiment, and says which lead nowhere: `~` in front is the user's home folder.
+pub(super) fn settle(experiment: &mut Experiment) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for Named { key, path, .. } in files(experiment) {
-        let Some(Component::Normal(first)) = path.components().next() else { continue };
-        let first = first.to_string_lossy();
-        if first == "~" {
-            let rest = path.components().skip(1).collect::<PathBuf>();
-            match &home {
-                Some(home) => *path = home.join(rest),
-                None => problems.push(Problem::new(
-                    key,
-                    "means the home folder by `~`, but $HOME does not say where that is: write the path out",
-                )),
-            }
-        } else if first.starts_with('~') {
-            let message = format!(
-                "begins with `{first}`, which is not read as someone's home folder: write the path out, or \
-                 `./{first}` if it is called so"
-            );
+    for Named { key, path, is_there } in files(experiment) {
+        if let Err(message) = at_home(path) {
             problems.push(Problem::new(key, message));
+        } else if !path.as_os_str().is_empty() && !is_there(path) {
+            problems.push(Problem::new(key, format!("there is no `{}`", path.display())));
         }
+    }
+    if let Weights::File(it) = &experiment.model.weights
+        && it.input.is_none()
+        && says_no_input(&it.path)
+    {
+        let message = "must say how the file's network wants pixels to be scaled, \
+                       `torchvision`, `plus-minus-one` or `caffe`: its header does not";
+        problems.push(Problem::new("model.weights.file.input", message));
     }
     problems
 }
@@ -62,21 +56,21 @@ fn files(experiment: &mut Experiment) -> Vec<Named<'_>> {
     files
 }
 
-/// Files that the experiment names and that are not there.
-pub(super) fn missing_files(experiment: &mut Experiment) -> Vec<Problem> {
-    let named = files(experiment).into_iter();
-    let missing = named.filter(|it| !it.path.as_os_str().is_empty() && !(it.is_there)(it.path));
-    let mut problems: Vec<Problem> = missing
-        .map(|it| Problem::new(it.key, format!("there is no `{}`", it.path.display())))
-        .collect();
-    if let Weights::File(it) = &experiment.model.weights {
-        if it.input.is_none() && says_no_input(&it.path) {
-            let message = "must say how the file's network wants pixels to be scaled, \
-                           `torchvision`, `plus-minus-one` or `caffe`: its header does not";
-            problems.push(Problem::new("model.weights.file.input", message));
-        }
+/// Replaces a `~` that `path` begins with by the user's home folder.
+fn at_home(path: &mut PathBuf) -> Result<(), String> {
+    let Some(Component::Normal(first)) = path.components().next() else { return Ok(()) };
+    let first = first.to_string_lossy().into_owned();
+    if first == "~" {
+        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|it| it.is_absolute());
+        let unknown = "means the home folder by `~`, but $HOME does not say where that is: write the path out";
+        *path = home.ok_or(unknown)?.join(path.components().skip(1).collect::<PathBuf>());
+    } else if first.starts_with('~') {
+        return Err(format!(
+            "begins with `{first}`, which is not read as someone's home folder: write the path out, or \
+             `./{first}` if it is called so"
+        ));
     }
-    problems
+    Ok(())
 }
 
 /// Whether a weight file is one, but without the scaling of pixels in its header. What is wrong with a

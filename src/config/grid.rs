@@ -101,3 +101,24 @@ pub fn culprit<'a>(choices: &'a [Choice], table: &Table, problem: &Problem) -> O
     };
     choices.iter().find(is_about).or(choices.last())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(key: &str, index: usize) -> Choice {
+        Choice { key: key.into(), index, value: Value::Boolean(true) }
+    }
+
+    #[test]
+    fn two_lists_that_give_the_same_settings_are_both_named() {
+        let first = [choice("a", 0), choice("b", 1), choice("c", 0)];
+        let second = [choice("a", 1), choice("b", 1), choice("c", 2)];
+        let problem = alike(&differing(&first, &second)).unwrap();
+        assert_eq!(problem.key, "grid.c.2");
+        let says = "makes a trial twice: item 2 of `a` and item 3 of `c` give the same settings as item 1 of `a` \
+                    and item 1 of `c`";
+        assert_eq!(problem.message, says);
+        assert_eq!(alike(&differing(&first, &first)), None);
+    }
+}

@@ -44,7 +44,7 @@ pub struct Experiment {
     /// One sentence for the report: what this experiment shows.
     pub about: String,
     /// Another experiment file, relative to this one, whose settings hold where this one says nothing.
-    /// Tables merge, lists replace.
+    /// Tables merge, lists replace. That file may extend another one, up to 16 in a row.
     pub extends: Option<String>,
     /// One trial for each. A seed decides first weights, order, augmentation, dropout and noise, but not
     /// the split of the data.
@@ -64,7 +64,8 @@ pub struct Experiment {
     /// How the final weights are tested.
     pub evaluate: Evaluate,
     /// Dotted keys of settings and the values to try: every combination is a trial. A stage is addressed by
-    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`.
+    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`. Every combination must be its own, and
+    /// there may be 10,000 trials, seeds included.
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub grid: BTreeMap<String, Vec<toml::Value>>,
 }

@@ -1,12 +1,13 @@
 //! The points of an experiment: every combination of its grid and its seeds, each with settings of its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde_json::Value as Json;
 use toml::Table;
 
 use crate::config::Experiment;
-use crate::config::files::{at_home, missing_files};
+use crate::config::files::settle;
 use crate::config::grid::{self, Choice};
 use crate::config::path::set;
 use crate::config::read::{Point, Reader, Text};
@@ -26,9 +27,8 @@ impl Reader {
     ) -> Option<Experiment> {
         let problems = match deserialized(table) {
             Ok(mut experiment) => {
-                let mut problems = at_home(&mut experiment);
+                let mut problems = settle(&mut experiment);
                 problems.extend(experiment.check());
-                problems.extend(missing_files(&mut experiment));
                 if problems.is_empty() {
                     return Some(experiment);
                 }
@@ -52,24 +52,17 @@ impl Reader {
             return Vec::new();
         }
         let mut points = Vec::new();
-        let mut known = HashMap::new();
-        let mut alike = BTreeSet::new();
+        let mut twins = Twins::default();
         for choices in grid::combinations(&experiment.grid) {
             let Some(settings) = self.point(text, &choices) else { continue };
-            if let Some(first) = known.insert(identifying(&settings), choices.clone()) {
-                let differing = grid::differing(&first, &choices);
-                let lists: Vec<_> = differing.iter().map(|[it, _]| it.key.clone()).collect();
-                // Where two lists together are at fault, one example stands for hundreds.
-                if lists.len() == 1 || alike.insert(lists) {
-                    self.tell(text, grid::alike(&differing));
-                }
-            }
+            twins.see(&settings, &choices);
             let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
             points.extend(experiment.seeds.iter().map(|seed| {
                 let settings = Experiment { seeds: vec![*seed], ..settings.clone() };
                 Point { varies: varies.clone(), seed: *seed, settings }
             }));
         }
+        self.tell(text, twins.problems());
         points
     }
 
@@ -119,6 +112,32 @@ impl Reader {
 
 fn deserialized(table: &Table) -> Result<Experiment, String> {
     table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+/// Finds points with the same settings: what is written in different ways may read as the same.
+#[derive(Default)]
+struct Twins {
+    first: HashMap<String, Vec<Choice>>,
+    found: Vec<[Vec<Choice>; 2]>,
+}
+
+impl Twins {
+    /// Looks at one more point.
+    fn see(&mut self, settings: &Experiment, choices: &[Choice]) {
+        match self.first.entry(identifying(settings)) {
+            Entry::Occupied(it) => self.found.push([it.get().clone(), choices.to_vec()]),
+            Entry::Vacant(it) => drop(it.insert(choices.to_vec())),
+        }
+    }
+
+    /// What is wrong with the grid: which items of one list are equal, and else which of several lists together.
+    fn problems(&self) -> Vec<Problem> {
+        let found = self.found.iter().map(|[first, second]| grid::differing(first, second));
+        let (alone, together): (Vec<_>, Vec<_>) = found.partition(|it| it.len() == 1);
+        // Equal items of one list make equal points with every item of the others.
+        let at_fault = if alone.is_empty() { together } else { alone };
+        at_fault.iter().filter_map(|it| grid::alike(it)).collect()
+    }
 }
 
 /// A text that two points share if they are one: what was written in different ways reads as the same.

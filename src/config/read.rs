@@ -219,7 +219,7 @@ impl Reader {
             if let Weights::Experiment(name) = &mut point.settings.model.weights {
                 let identity = sources[name].identity;
                 let known = self.known.iter().find(|it| it.identity == identity);
-                *name = known.expect("sources are read as well").located.name.clone();
+                name.clone_from(&known.expect("sources are read as well").located.name);
             }
         }
         written
@@ -351,14 +351,18 @@ impl Found {
 
 /// What the TOML reader says, where its own words are about its inside.
 fn in_other_words(message: &str) -> &str {
-    if message.starts_with("invalid type: integer") || message == "u64 value was too large" {
-        "must be a whole number of at most 63 bits: TOML has no larger ones"
-    } else if message.starts_with("cannot recurse further") || message == "recursion limit" {
-        "is nested deeper than any setting is"
-    } else {
-        message
+    match message {
+        "integer number overflowed" | "u64 value was too large" => LONG_INTEGER,
+        it if it.starts_with("invalid type: integer") => LONG_INTEGER,
+        "floating-point number overflowed" => "is beyond the largest number that a computer has",
+        "recursion limit" => DEEP,
+        it if it.starts_with("cannot recurse further") => DEEP,
+        other => other,
     }
 }
+
+const LONG_INTEGER: &str = "must be a whole number of at most 63 bits: TOML has no larger ones";
+const DEEP: &str = "is nested deeper than any setting is";
 
 /// Takes out the places of what is in the table or list at `key`.
 fn forget_below(places: &mut Places, key: &str) {

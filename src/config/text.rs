@@ -38,7 +38,7 @@ pub(super) fn text_of(path: &Path) -> Result<String, NoText> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return unfit("is text in UTF-16: save it as UTF-8");
     }
-    let line = |bytes: &[u8]| 1 + bytes.iter().filter(|it| **it == b'\n').count();
+    let line = |bytes: &[u8]| bytes.split(|it| *it == b'\n').count();
     if let Some(at) = bytes.iter().position(|it| *it == 0) {
         let line = line(&bytes[..at]);
         return unfit(&format!("holds a zero byte in line {line}, so it is no text in UTF-8"));
