@@ -1,7 +1,9 @@
 //! What can go wrong, as far as a user can do something about it, and the exit code of each.
 //!
-//! Knows no other module. **Invariant:** every message names the file, row or setting it speaks of.
+//! Knows no other module. **Invariant:** every message names the file, row or setting it speaks of, and holds nothing
+//! that a terminal would carry out: names come from others' files.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,13 +52,19 @@ pub struct FileProblems {
     pub source: Arc<NamedSource<String>>,
     /// One labelled place per problem, in file order.
     pub problems: Vec<LabeledSpan>,
+    /// How many further problems are not listed, because nobody would read them all.
+    pub left_out: usize,
 }
 
 impl fmt::Display for FileProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.problems.len();
+        let count = self.problems.len() + self.left_out;
         let plural = if count == 1 { "" } else { "s" };
-        write!(f, "{count} problem{plural} in `{}`", self.source.name())
+        write!(f, "{count} problem{plural} in `{}`", printable(self.source.name()))?;
+        match self.left_out {
+            0 => Ok(()),
+            _ => write!(f, ", of which the first {} are shown", self.problems.len()),
+        }
     }
 }
 
@@ -84,8 +92,8 @@ pub enum Error {
     },
 
     /// A command-line argument that names nothing.
-    #[error("{message}")]
-    #[diagnostic(help("{help}"))]
+    #[error("{}", printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
     Usage {
         /// What is wrong.
         message: String,
@@ -94,8 +102,8 @@ pub enum Error {
     },
 
     /// Images or labels that cannot be read.
-    #[error("cannot use `{}`{}: {message}", path.display(), at_place(place))]
-    #[diagnostic(help("{help}"))]
+    #[error("cannot use `{}`{}: {}", shown(path), at_place(place), printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
     Data {
         /// The file or folder.
         path: PathBuf,
@@ -108,8 +116,8 @@ pub enum Error {
     },
 
     /// A weight file that does not fit the network.
-    #[error("cannot load weights from `{}`: {message}", path.display())]
-    #[diagnostic(help("{help}"))]
+    #[error("cannot load weights from `{}`: {}", shown(path), printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
     Weights {
         /// The weight file.
         path: PathBuf,
@@ -120,8 +128,8 @@ pub enum Error {
     },
 
     /// A file that cannot be downloaded.
-    #[error("cannot download `{url}`: {message}")]
-    #[diagnostic(help("{help}"))]
+    #[error("cannot download `{}`: {}", printable(url), printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
     Download {
         /// What was asked for.
         url: String,
@@ -132,7 +140,7 @@ pub enum Error {
     },
 
     /// A file or folder that the operating system refused.
-    #[error("{action} `{}`: {source}", path.display())]
+    #[error("{action} `{}`: {source}", shown(path))]
     #[diagnostic(help("{}", help_for(source)))]
     File {
         /// What was tried, e.g. `cannot write`.
@@ -144,8 +152,8 @@ pub enum Error {
     },
 
     /// A file of ours under `runs/` that does not hold what it should.
-    #[error("`{}` is damaged: {message}", path.display())]
-    #[diagnostic(help("{help}"))]
+    #[error("`{}` is damaged: {}", shown(path), printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -156,9 +164,13 @@ pub enum Error {
     },
 
     /// The loss stopped being a number.
-    #[error("training diverged in stage `{stage}`, epoch {epoch}, step {step}: the loss is {loss}")]
+    #[error(
+        "training diverged in stage `{}`, epoch {epoch}, step {step}: the loss is {loss}",
+        printable(stage)
+    )]
     #[diagnostic(help(
-        "lower the learning rate of stage `{stage}` (`stages.{stage}.optimizer`), or check its input"
+        "lower the learning rate of stage `{0}` (`stages.{0}.optimizer`), or check its input",
+        printable(stage)
     ))]
     Diverged {
         /// Name of the stage.
@@ -172,8 +184,8 @@ pub enum Error {
     },
 
     /// LibTorch refused an operation or a device.
-    #[error("LibTorch cannot go on: {message}")]
-    #[diagnostic(help("{help}"))]
+    #[error("LibTorch cannot go on: {}", printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
     Torch {
         /// The first line of what LibTorch said.
         message: String,
@@ -182,7 +194,7 @@ pub enum Error {
     },
 
     /// Trials of a sweep that failed; the others are finished.
-    #[error("{failed} of {total} trials failed: {names}")]
+    #[error("{failed} of {total} trials failed: {}", printable(names))]
     #[diagnostic(help("each run's folder says why; `ferrite retry` runs the failed ones again"))]
     TrialsFailed {
         /// How many failed.
@@ -220,12 +232,50 @@ impl Error {
         path: impl AsRef<Path>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::File { action, path, source }
+        move |source| Self::File { action, path, source: without_controls(source) }
+    }
+}
+
+/// `text` with every character that a terminal would carry out, or that would change the order of what is read,
+/// as an escape like `\u{1b}`. Names of files, columns and tensors are of others. A newline is such a character,
+/// so whole texts are made printable line by line.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|it| {
+        if is_unprintable(it) { it.escape_unicode().to_string() } else { it.to_string() }
+    });
+    Cow::Owned(escaped.collect())
+}
+
+/// A text of several lines, each of them [`printable`].
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    if !text.contains(|it| it != '\n' && is_unprintable(it)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
+}
+
+/// Whether a terminal carries `it` out (C0, DEL, C1), begins a line at it, or reads on in another direction.
+pub fn is_unprintable(it: char) -> bool {
+    it.is_control() || matches!(it, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}
+
+/// `error` in printable words: its text may hold a path, and is shown as it is where causes are listed.
+fn without_controls(error: std::io::Error) -> std::io::Error {
+    match printable(&error.to_string()) {
+        Cow::Borrowed(_) => error,
+        Cow::Owned(text) => std::io::Error::new(error.kind(), text),
     }
 }
 
 fn at_place(place: &str) -> String {
-    if place.is_empty() { String::new() } else { format!(", {place}") }
+    if place.is_empty() { String::new() } else { format!(", {}", printable(place)) }
 }
 
 fn help_for(source: &std::io::Error) -> &'static str {
@@ -244,3 +294,56 @@ fn help_for(source: &std::io::Error) -> &'static str {
 
 /// The result of anything that can fail in a way a user can mend.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, shown: &str) {
+        assert_eq!(printable(text), shown);
+    }
+
+    #[test]
+    fn what_a_terminal_carries_out_is_shown_and_nothing_else_is_changed() {
+        check("a\u{1b}[2Jb", "a\\u{1b}[2Jb");
+        check("\u{0}\t\r\n\u{7f}\u{9b}", "\\u{0}\\u{9}\\u{d}\\u{a}\\u{7f}\\u{9b}");
+        check("\u{2028}\u{202e}txt\u{2066}\u{2069}", "\\u{2028}\\u{202e}txt\\u{2066}\\u{2069}");
+        for plain in ["", "glücklich 😀 `a\\b` Ελλ.toml", "\u{200d}\u{fe0f}"] {
+            check(plain, plain);
+            assert!(matches!(printable(plain), Cow::Borrowed(_)));
+        }
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines() {
+        assert_eq!(printable_lines("a\n\u{1b}b\r\n"), "a\n\\u{1b}b\\u{d}\n");
+        assert!(matches!(printable_lines("a\nb\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn no_error_sends_control_characters_to_the_terminal() {
+        let bad = "a\u{1b}[2J\u{9b}b".to_owned();
+        let path = PathBuf::from(&bad);
+        let (message, help, names) = (bad.clone(), bad.clone(), bad.clone());
+        let text = || bad.clone();
+        let errors = [
+            Error::Usage { message, help },
+            Error::Data { path: path.clone(), place: text(), message: text(), help: text() },
+            Error::Weights { path: path.clone(), message: text(), help: text() },
+            Error::Download { url: text(), message: text(), help: text() },
+            Error::file("cannot read", &path)(std::io::Error::other(text())),
+            Error::Damaged { path, message: text(), help: text() },
+            Error::Diverged { stage: text(), epoch: 1, step: 1, loss: f64::NAN },
+            Error::Torch { message: text(), help: text() },
+            Error::TrialsFailed { failed: 1, total: 1, names },
+        ];
+        for error in errors {
+            let told = error.help().map(|it| it.to_string()).unwrap_or_default();
+            let causes = std::error::Error::source(&error).map(ToString::to_string);
+            let told = format!("{error}{told}{}", causes.unwrap_or_default());
+            assert!(!told.contains(is_unprintable), "{told:?}");
+            assert!(told.contains("a\\u{1b}[2J\\u{9b}b"), "{told}");
+        }
+    }
+}

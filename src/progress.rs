@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::error::Result;
+use crate::error::{Result, printable_lines};
 use crate::event::acts::Stop;
 use crate::event::disk::Waiting;
 use crate::event::{Epoch, Kind, Progress, Sink, StageEnd};
@@ -61,6 +61,7 @@ impl Display {
         if self.quiet {
             return;
         }
+        let line = printable_lines(line);
         match &self.bars {
             Some(bars) => drop(bars.println(line)),
             // Nothing can be done if stderr is closed.
@@ -210,13 +211,15 @@ pub struct Download {
     quiet: bool,
     started: Instant,
     said: Option<Instant>,
+    /// Whether it was said that it began anew.
+    anew: bool,
 }
 
 impl Download {
     /// A download of `name`, about `bytes` long, that has not begun; it is never shown if it is to be `quiet`.
     pub fn new(name: &str, bytes: u64, quiet: bool) -> Self {
         let (name, started) = (name.to_owned(), Instant::now());
-        Self { name, bytes, bar: None, quiet, started, said: None }
+        Self { name, bytes, bar: None, quiet, started, said: None, anew: false }
     }
 
     /// Shows how far it is.
@@ -224,6 +227,17 @@ impl Download {
         let of = progress.of.unwrap_or(self.bytes);
         if self.quiet {
             return;
+        }
+        if progress.anew && !self.anew {
+            self.anew = true;
+            let name = &self.name;
+            let line = format!(
+                "{name}: what was there of it could not be gone on with; it is fetched anew"
+            );
+            match &self.bar {
+                Some(bar) => bar.println(line),
+                None => drop(writeln!(std::io::stderr(), "{line}")),
+            }
         }
         if std::io::stderr().is_terminal() {
             let bar = self.bar.get_or_insert_with(|| download_bar(&self.name, progress.done));

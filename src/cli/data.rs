@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::interrupt::interrupted;
 use crate::cli::select::Disk;
-use crate::cli::{Place, print};
+use crate::cli::{Place, print, print_json};
 use crate::config::read::read;
 use crate::data::decode::decode;
 use crate::data::inspect::{Groups, Inspected, Unnamed, inspect};
@@ -81,7 +81,7 @@ pub(super) fn data_command(command: &DataCommand) -> Result<()> {
         write_whole(path, page.as_bytes())?;
     }
     if arguments.json {
-        return print(&json(&source, &inspected, &audit));
+        return print_json(&json(&source, &inspected, &audit));
     }
     print(&text(&source, &inspected, &audit))
 }

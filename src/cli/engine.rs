@@ -11,7 +11,7 @@ use clap::Parser;
 
 use crate::cli::predict::predict_command;
 use crate::cli::run::run_command;
-use crate::cli::{Cli, Command, ended, print};
+use crate::cli::{Cli, Command, ended, print_json};
 use crate::error::{Error, Result};
 use crate::torch::Device;
 
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
     ended(match Cli::parse().command {
         Command::Run(arguments) => run_command(&arguments),
         Command::Predict(arguments) => predict_command(&arguments),
-        Command::Device { name } => print(&answer(&name)),
+        Command::Device { name } => print_json(&answer(&name)),
         _ => Err(Error::Usage {
             message: format!("`{NAME}` only computes"),
             help: "say `ferrite` instead, which calls it".into(),

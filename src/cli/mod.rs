@@ -12,7 +12,7 @@ mod show;
 mod sweep;
 mod weights;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,7 +28,7 @@ use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_unprintable, printable_lines};
 
 /// Declarative transfer-learning experiments on face images.
 #[derive(Debug, Parser)]
@@ -107,8 +107,28 @@ fn ended(result: Result<()>) -> ExitCode {
     }
 }
 
-/// Prints to stdout. A reader that went away, as `head` does, is no failure.
+/// Prints to stdout for people: names of others in it reach no terminal with control characters.
 fn print(text: &str) -> Result<()> {
+    write_out(&printable_lines(text))
+}
+
+/// Prints to stdout for programs, to which every character counts. A terminal is shown it as everything else.
+fn print_data(text: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
+}
+
+/// Prints JSON to stdout. It has escapes of its own for what no terminal should carry out.
+fn print_json(text: &str) -> Result<()> {
+    let escaped = |it: char| match it {
+        '\n' => it.to_string(),
+        it if is_unprintable(it) => format!("\\u{:04x}", u32::from(it)),
+        it => it.to_string(),
+    };
+    write_out(&text.chars().map(escaped).collect::<String>())
+}
+
+/// Writes to stdout. A reader that went away, as `head` does, is no failure.
+fn write_out(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::file("cannot write", "stdout")(error))

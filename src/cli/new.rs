@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::cli::print;
+use crate::config::names::refusal;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::backbone::Backbone;
@@ -47,10 +48,10 @@ fn backbone(name: &str) -> Result<Backbone, String> {
 pub(super) fn new_command(arguments: &NewArguments) -> Result<()> {
     let NewArguments { name, backbone, data } = arguments;
     let fine = |it: char| it.is_ascii_alphanumeric() || "-_/".contains(it);
-    if name.is_empty() || !name.chars().all(fine) || name.split('/').any(str::is_empty) {
+    if !name.chars().all(fine) || refusal(name).is_some() {
         return Err(Error::Usage {
             message: format!("`{name}` cannot be the name of an experiment"),
-            help: "use letters, digits, `-` and `_`, and `/` for folders".into(),
+            help: "use letters, digits, `-` and `_`, and `/` for folders; `plots` is taken".into(),
         });
     }
     let path = PathBuf::from(format!("experiments/{name}.toml"));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{Place, print};
+use crate::cli::{Place, print, print_data, print_json};
 use crate::data::photo::{self, Photos};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::predict;
 use crate::predict::{Guess, Model};
 use crate::progress::counting;
@@ -56,14 +56,14 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
             Err(error) => bad.push(error),
         }
     }
-    print(&match (arguments.json, arguments.csv) {
-        (true, _) => json(&model, &good),
-        (_, true) => csv(&model, &good)?,
-        _ => table(&model, &good),
-    })?;
+    match (arguments.json, arguments.csv) {
+        (true, _) => print_json(&json(&model, &good))?,
+        (_, true) => print_data(&csv(&model, &good)?)?,
+        _ => print(&table(&model, &good))?,
+    }
     for line in beside.lines() {
         // A closed stderr leaves nobody to tell.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(std::io::stderr(), "{}", printable(&line));
     }
     let mut bad = bad.into_iter();
     let first = bad.next();

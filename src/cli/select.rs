@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::Place;
+use crate::config::names::on_disk;
 use crate::config::read::{Written, read};
 use crate::data::Data;
 use crate::data::fingerprint::fingerprint;
@@ -62,22 +63,17 @@ impl Lookup for Disk<'_> {
 fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_file() {
-            files.push(path.clone());
-            continue;
-        }
-        if !path.exists() {
+        if !on_disk(path).exists() {
             return Err(Error::Usage {
                 message: format!("there is no experiment `{}`", path.display()),
                 help: "name `.toml` files, or folders of them; the default is `experiments`".into(),
             });
         }
-        let entries = fs_err::read_dir(path).map_err(Error::file("cannot read", path))?;
-        let mut found: Vec<PathBuf> = entries
-            .filter_map(|it| it.ok().map(|it| it.path()))
-            .filter(|it| it.extension().is_some_and(|it| it == "toml"))
-            .collect();
-        found.sort();
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut found = files_in(path).map_err(Error::file("cannot read", path))?;
         if found.is_empty() {
             return Err(Error::Usage {
                 message: format!("there is no experiment in `{}`", path.display()),
@@ -87,6 +83,23 @@ fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         files.append(&mut found);
     }
     Ok(files)
+}
+
+/// The `.toml` files in `folder`, sorted, without what programs leave beside the files of others: Emacs's locks,
+/// and what Macs keep for disks that are not theirs.
+fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let left_behind = name.starts_with(b".#") || name.starts_with(b"._");
+        if name.ends_with(b".toml") && !left_behind {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 pub(super) fn experiments(selection: &Selection) -> Result<Vec<Written>> {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::interrupt::{interrupted, listen_for_interrupts};
-use crate::cli::print;
+use crate::cli::{print, print_json};
 use crate::error::{Error, Result};
 use crate::fetch::{Cache, Remote};
 use crate::model::backbone::Backbone;
@@ -111,7 +111,7 @@ fn fetch_one(cache: &Cache, published: Published, quiet: bool) -> Result<PathBuf
 }
 
 fn remote(published: Published) -> Remote<'static> {
-    Remote { url: published.url, sha256: published.sha256 }
+    Remote { url: published.url, sha256: published.sha256, bytes: published.bytes }
 }
 
 fn list(arguments: &ListArguments) -> Result<()> {
@@ -132,7 +132,7 @@ fn list(arguments: &ListArguments) -> Result<()> {
                 "url": it.url, "sha256": it.sha256, "state": state, "path": path,
             })
         });
-        return print_json(&rows.collect());
+        return print_json(&format!("{:#}\n", rows.collect::<serde_json::Value>()));
     }
     let mut text = String::new();
     for (backbone, it, state, path) in rows {
@@ -205,7 +205,7 @@ fn inspect(arguments: &InspectArguments) -> Result<()> {
     let backbone = arguments.backbone.as_deref().map(named).transpose()?;
     let account = backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it))));
     if arguments.json {
-        return print_json(&inspection(&file, account.as_ref()));
+        return print_json(&format!("{:#}\n", inspection(&file, account.as_ref())));
     }
     let mut text = String::new();
     for it in file.tensors() {
@@ -296,8 +296,4 @@ fn same_file(a: &Path, b: &Path) -> bool {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-fn print_json(value: &serde_json::Value) -> Result<()> {
-    print(&format!("{value:#}\n"))
 }

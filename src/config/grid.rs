@@ -66,6 +66,33 @@ pub fn combinations(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Vec<Choice>> {
     })
 }
 
+/// Of which lists two combinations take different items, and these.
+pub fn differing<'a>(first: &'a [Choice], second: &'a [Choice]) -> Vec<[&'a Choice; 2]> {
+    let pairs = first.iter().zip(second).filter(|(a, b)| a.index != b.index);
+    pairs.map(|(a, b)| [a, b]).collect()
+}
+
+/// What to say about two combinations with the same settings, of which these items differ.
+pub fn alike(differing: &[[&Choice; 2]]) -> Option<Problem> {
+    let [.., [_, blamed]] = differing else { return None };
+    let place = blamed.place();
+    if let [[first, second]] = differing {
+        let [first, second] = [first, second].map(|it| it.index + 1);
+        let message = format!(
+            "is item {second} and gives the same settings as item {first}: take one of them out"
+        );
+        return Some(Problem::new(place, message));
+    }
+    let items = |of: usize| {
+        let items =
+            differing.iter().map(|it| format!("item {} of `{}`", it[of].index + 1, it[of].key));
+        items.collect::<Vec<_>>().join(" and ")
+    };
+    let message =
+        format!("makes a trial twice: {} give the same settings as {}", items(1), items(0));
+    Some(Problem::new(place, message))
+}
+
 /// The one of `choices` that `problem` with the settings in `table` is about; else the last.
 pub fn culprit<'a>(choices: &'a [Choice], table: &Table, problem: &Problem) -> Option<&'a Choice> {
     let is_about = |it: &&Choice| {
@@ -73,4 +100,25 @@ pub fn culprit<'a>(choices: &'a [Choice], table: &Table, problem: &Problem) -> O
         problem.key == key || problem.key.starts_with(&format!("{key}."))
     };
     choices.iter().find(is_about).or(choices.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(key: &str, index: usize) -> Choice {
+        Choice { key: key.into(), index, value: Value::Boolean(true) }
+    }
+
+    #[test]
+    fn two_lists_that_give_the_same_settings_are_both_named() {
+        let first = [choice("a", 0), choice("b", 1), choice("c", 0)];
+        let second = [choice("a", 1), choice("b", 1), choice("c", 2)];
+        let problem = alike(&differing(&first, &second)).unwrap();
+        assert_eq!(problem.key, "grid.c.2");
+        let says = "makes a trial twice: item 2 of `a` and item 3 of `c` give the same settings as item 1 of `a` \
+                    and item 1 of `c`";
+        assert_eq!(problem.message, says);
+        assert_eq!(alike(&differing(&first, &first)), None);
+    }
 }

@@ -8,26 +8,34 @@
 pub mod docs;
 mod files;
 pub mod grid;
+pub mod names;
 pub mod path;
 pub mod places;
+pub mod points;
+mod problems;
 pub mod read;
 pub mod schema;
+mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::names::refused_run;
 use crate::data::Data;
 use crate::data::augment::Augment;
 use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
-use crate::model::{BatchNorm, Model, Noise};
+use crate::model::{BatchNorm, Model, Noise, Weights};
 use crate::train::Stage;
 use crate::train::loss::ClassWeights;
 use crate::train::views::Evaluate;
+
+/// More stages than anyone wrote, and few enough to look at each in a moment.
+const MOST_STAGES: usize = 100;
 
 /// An experiment: what one TOML file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +44,7 @@ pub struct Experiment {
     /// One sentence for the report: what this experiment shows.
     pub about: String,
     /// Another experiment file, relative to this one, whose settings hold where this one says nothing.
-    /// Tables merge, lists replace.
+    /// Tables merge, lists replace. That file may extend another one, up to 16 in a row.
     pub extends: Option<String>,
     /// One trial for each. A seed decides first weights, order, augmentation, dropout and noise, but not
     /// the split of the data.
@@ -56,7 +64,8 @@ pub struct Experiment {
     /// How the final weights are tested.
     pub evaluate: Evaluate,
     /// Dotted keys of settings and the values to try: every combination is a trial. A stage is addressed by
-    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`.
+    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`. Every combination must be its own, and
+    /// there may be 10,000 trials, seeds included.
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub grid: BTreeMap<String, Vec<toml::Value>>,
 }
@@ -101,6 +110,7 @@ impl Experiment {
             .chain(within("noise", self.noise.check()))
             .chain(within("evaluate", self.evaluate.check()))
             .collect();
+        problems.extend(self.check_run());
         problems.extend(self.check_seeds());
         problems.extend(self.check_stages());
         problems.extend(self.check_image_size());
@@ -108,13 +118,23 @@ impl Experiment {
     }
 
     fn check_seeds(&self) -> Option<Problem> {
-        let twice = self.seeds.iter().enumerate().any(|(at, it)| self.seeds[..at].contains(it));
+        let mut known = HashSet::new();
+        let twice = !self.seeds.iter().all(|it| known.insert(it));
         Problem::unless(!self.seeds.is_empty(), "seeds", "must list at least one seed").or_else(
             || Problem::unless(!twice, "seeds", "lists a seed twice; each must be its own"),
         )
     }
 
+    fn check_run(&self) -> Option<Problem> {
+        let Weights::Run(run) = &self.model.weights else { return None };
+        refused_run(run).map(|it| Problem::new("model.weights.run", it))
+    }
+
     fn check_stages(&self) -> Vec<Problem> {
+        if self.stages.len() > MOST_STAGES {
+            let message = format!("lists {} stages, at most {MOST_STAGES}", self.stages.len());
+            return vec![Problem::new("stages", message)];
+        }
         let mut problems = Vec::new();
         let some = !self.stages.is_empty();
         problems.extend(Problem::unless(some, "stages", "must list at least one stage"));

@@ -7,6 +7,9 @@ use toml::{Table, Value};
 
 use crate::config::schema::Schema;
 
+/// More parts than the key of any setting has.
+const MOST_PARTS: usize = 16;
+
 /// The items of a list may be called by their `name`; this gives the position.
 fn position(items: &[Value], part: &str) -> Option<usize> {
     let named = |it: &Value| it.get("name").and_then(Value::as_str) == Some(part);
@@ -40,6 +43,9 @@ pub fn by_position(table: &Table, key: &str) -> String {
 /// What to say about `key` if it leads through something that is neither a table nor a list item.
 pub fn set(table: &mut Table, key: &str, value: Value, schema: &Schema) -> Result<(), String> {
     let parts: Vec<&str> = key.split('.').collect();
+    if parts.len() > MOST_PARTS {
+        return Err(format!("is no setting: no key has more than {MOST_PARTS} parts"));
+    }
     let (last, way) = parts.split_last().ok_or("is empty")?;
     let mut here = table;
     let mut so_far = String::new();

@@ -1,24 +1,25 @@
 //! Experiment files: read, merged with what they extend, changed by `--set`, and judged.
 //!
-//! Every problem of every file is told at once, at its own place: the structs stay plain, and the places
-//! are looked up by dotted key.
+//! Every problem of every file is told at once, at its own place ([`problems`](crate::config::problems)).
 
-use std::ops::Range;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use miette::{LabeledSpan, NamedSource};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::config::Experiment;
-use crate::config::files::missing_files;
-use crate::config::grid::{self, Choice};
+use crate::config::names::{Identity, Located, folded, identity, locate, on_disk, refusal};
 use crate::config::path::{by_position, merge, set};
-use crate::config::places::{Place, Places, places};
+use crate::config::places::{Places, places};
+use crate::config::problems::Problems;
 use crate::config::schema::Schema;
-use crate::error::{Error, FileProblems, Problem, Result};
+use crate::config::text::{NoText, text_of};
+use crate::error::{Error, Problem, Result};
 use crate::model::Weights;
+
+/// So many files may lie between a file and the last one that it extends; a person keeps track of fewer.
+const MOST_PARENTS: usize = 16;
 
 /// An experiment that was read and has no problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,43 +41,69 @@ pub struct Point {
     pub varies: Vec<(String, Value)>,
     /// The seed.
     pub seed: u64,
-    /// All settings: no `extends`, no `grid`, one seed.
+    /// All settings: no `extends`, no `grid`, one seed. An experiment whose weights it starts from has its full
+    /// name, as in [`Written::name`].
     pub settings: Experiment,
 }
 
 /// Reads experiment files.
 #[derive(Debug)]
-struct Reader {
-    schema: Schema,
-    files: Vec<Arc<NamedSource<String>>>,
-    problems: Vec<(usize, LabeledSpan)>,
+pub(super) struct Reader {
+    pub(super) schema: Schema,
+    pub(super) problems: Problems,
+    /// The trials of all experiments so far.
+    pub(super) trials: usize,
+    known: Vec<Known>,
 }
 
-/// Reads the experiments at `paths` with the `key=value` changes of `changes`.
+/// An experiment that was looked at, whether something is wrong with it or not.
+#[derive(Debug)]
+struct Known {
+    identity: Identity,
+    located: Located,
+    /// Its file's number.
+    file: usize,
+}
+
+/// An experiment, and what its points start from.
+#[derive(Debug)]
+struct Draft {
+    written: Written,
+    /// The other experiments by what they are called in this one.
+    sources: BTreeMap<String, Found>,
+}
+
+/// An experiment's file that is there.
+#[derive(Debug, Clone)]
+struct Found {
+    identity: Identity,
+    located: Located,
+}
+
+/// A file's settings, parents included, and the place of each.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    /// The number of the file itself.
+    pub(super) file: usize,
+    /// Whether something is wrong with it already.
+    broken: bool,
+    pub(super) table: Table,
+    pub(super) places: Places,
+}
+
+/// Reads the experiments at `paths` with the `key=value` changes of `changes`, and those that they start from.
+///
+/// A file is read once, whatever paths and links lead to it.
 ///
 /// # Errors
 /// [`Error::Config`] with every problem of every file; [`Error::File`] if one cannot be read;
 /// [`Error::Usage`] for a change that is no `key=value`.
 pub fn read(paths: &[PathBuf], changes: &[String]) -> Result<Vec<Written>> {
-    let changes = changes.iter().map(|it| parse_change(it)).collect::<Result<Vec<_>>>()?;
-    let mut reader =
-        Reader { schema: Schema::of_experiment(), files: Vec::new(), problems: Vec::new() };
-    let mut written = Vec::new();
-    let mut waiting: Vec<PathBuf> = paths.iter().rev().cloned().collect();
-    let mut known = Vec::new();
-    while let Some(path) = waiting.pop() {
-        if known.contains(&path) {
-            continue;
-        }
-        known.push(path.clone());
-        // Whatever an experiment starts from is read and run as well, as it is written.
-        let changes = if paths.contains(&path) { changes.as_slice() } else { &[] };
-        let Some(experiment) = reader.experiment(&path, changes)? else { continue };
-        let names = experiment.points.iter().filter_map(|it| source(&it.settings));
-        waiting.extend(names.map(|name| source_path(&path, name)));
-        written.push(experiment);
-    }
-    reader.finish(written)
+    let mut reader = Reader::new();
+    let written = reader.all(paths, changes)?;
+    reader.judge_names();
+    reader.problems.finish()?;
+    Ok(written)
 }
 
 /// Reads the `trial.toml` of a run below `runs`; its experiment is the one that its folder says.
@@ -84,7 +111,9 @@ pub fn read(paths: &[PathBuf], changes: &[String]) -> Result<Vec<Written>> {
 /// # Errors
 /// As [`read`].
 pub fn read_trial(path: &Path, runs: &Path) -> Result<Written> {
-    let mut written = read(&[path.to_owned()], &[])?;
+    let mut reader = Reader::new();
+    let mut written = reader.all(&[path.to_owned()], &[])?;
+    reader.problems.finish()?;
     let mut written = written.swap_remove(0);
     let folder = path.parent().and_then(Path::parent);
     let below = folder.and_then(|it| it.strip_prefix(runs).ok());
@@ -100,9 +129,14 @@ fn parse_change(change: &str) -> Result<(String, Value)> {
         help: "write `--set data.limit=2000`".into(),
     })?;
     let (key, text) = (key.trim(), text.trim());
-    if key.is_empty() {
+    let refused = match key {
+        "" => Some("has no key before its `=`"),
+        "extends" => Some("comes too late: a file's parents are read before it is changed"),
+        _ => None,
+    };
+    if let Some(why) = refused {
         return Err(Error::Usage {
-            message: format!("`--set {change}` has no key before its `=`"),
+            message: format!("`--set {change}` {why}"),
             help: "write `--set data.limit=2000`".into(),
         });
     }
@@ -112,247 +146,231 @@ fn parse_change(change: &str) -> Result<(String, Value)> {
     Ok((key.to_owned(), value.unwrap_or_else(|| Value::String(text.to_owned()))))
 }
 
-/// An experiment's name: its path below `experiments/` without `.toml`, or else its file name.
-pub fn name_of(path: &Path) -> String {
-    let parts: Vec<_> = path.iter().map(|it| it.to_string_lossy()).collect();
-    let below =
-        parts.iter().rposition(|it| it == "experiments").map_or(parts.len() - 1, |it| it + 1);
-    parts[below..].join("/").trim_end_matches(".toml").to_owned()
-}
-
 impl Reader {
-    fn experiment(&mut self, path: &Path, changes: &[(String, Value)]) -> Result<Option<Written>> {
-        let before = self.problems.len();
-        let file = self.files.len();
-        let (mut table, mut places) = self.file(path, &mut Vec::new())?;
-        for (key, value) in changes {
-            self.change((&mut table, &mut places), key, value)?;
-        }
-        if self.problems.len() > before {
-            return Ok(None);
-        }
-        table.remove("extends");
-        let Some(experiment) = self.deserialize(file, &table, &places, &[]) else {
-            return Ok(None);
-        };
-        let points = self.points(file, &experiment, &table, &places);
-        for name in points.iter().filter_map(|it| source(&it.settings)) {
-            let there = source_path(path, name);
-            if !there.is_file() {
-                let message = format!("there is no experiment `{}`", there.display());
-                self.tell(file, &places, &Problem::new("model.weights.experiment", message));
+    fn new() -> Self {
+        let (schema, problems) = (Schema::of_experiment(), Problems::default());
+        Self { schema, problems, trials: 0, known: Vec::new() }
+    }
+
+    /// The experiments at `paths`, and whatever they start from, as far as nothing is wrong with them.
+    fn all(&mut self, paths: &[PathBuf], changes: &[String]) -> Result<Vec<Written>> {
+        let changes = changes.iter().map(|it| parse_change(it)).collect::<Result<Vec<_>>>()?;
+        let named = paths.iter().map(|path| {
+            let located = locate(&on_disk(path)).map_err(Error::file("cannot read", path))?;
+            Found::at(located)
+        });
+        let mut waiting = named.rev().collect::<Result<Vec<Found>>>()?;
+        let named: HashSet<Identity> = waiting.iter().map(|it| it.identity).collect();
+        let mut seen = HashSet::new();
+        let mut drafts = Vec::new();
+        while let Some(Found { identity, located }) = waiting.pop() {
+            if !seen.insert(identity) {
+                continue;
+            }
+            let text = self.file(&located.path, &mut Vec::new())?;
+            self.known.push(Known { identity, located: located.clone(), file: text.file });
+            // Whatever an experiment starts from is run as it is written.
+            let changes = if named.contains(&identity) { changes.as_slice() } else { &[] };
+            if let Some(draft) = self.experiment(&located, text, changes)? {
+                waiting.extend(draft.sources.values().cloned());
+                drafts.push(draft);
             }
         }
-        Ok((self.problems.len() == before).then(|| Written {
-            name: name_of(path),
-            path: path.to_owned(),
-            experiment,
-            points,
-        }))
+        Ok(drafts.into_iter().map(|it| self.with_full_names(it)).collect())
+    }
+
+    fn experiment(
+        &mut self,
+        located: &Located,
+        mut text: Text,
+        changes: &[(String, Value)],
+    ) -> Result<Option<Draft>> {
+        for (key, value) in changes {
+            self.change(&mut text, key, value)?;
+        }
+        if text.broken {
+            return Ok(None);
+        }
+        text.table.remove("extends");
+        let before = self.problems.count();
+        let Some(experiment) = self.deserialize(&text, &text.table, &[]) else { return Ok(None) };
+        let points = self.points(&text, &experiment);
+        let mut sources = BTreeMap::new();
+        for name in points.iter().filter_map(|it| source(&it.settings)) {
+            if sources.contains_key(name) {
+                continue;
+            }
+            match located.beside(name) {
+                Ok(it) => drop(sources.insert(name.to_owned(), Found::at(it)?)),
+                Err(message) => {
+                    self.tell(&text, [Problem::new("model.weights.experiment", message)]);
+                }
+            }
+        }
+        let (name, path) = (located.name.clone(), located.path.clone());
+        let written = Written { name, path, experiment, points };
+        Ok((self.problems.count() == before).then_some(Draft { written, sources }))
+    }
+
+    /// `draft` whose points call other experiments by their full names: those under which their files were read.
+    fn with_full_names(&self, draft: Draft) -> Written {
+        let Draft { mut written, sources } = draft;
+        for point in &mut written.points {
+            if let Weights::Experiment(name) = &mut point.settings.model.weights {
+                let identity = sources[name].identity;
+                let known = self.known.iter().find(|it| it.identity == identity);
+                name.clone_from(&known.expect("sources are read as well").located.name);
+            }
+        }
+        written
+    }
+
+    /// Tells which experiments must be called otherwise.
+    fn judge_names(&mut self) {
+        let mut taken: BTreeMap<String, &Located> = BTreeMap::new();
+        for Known { located, file, .. } in &self.known {
+            let mut tell = |message: String| self.problems.tell_span(*file, 0..0, &message);
+            if let Some(why) = refusal(&located.name) {
+                tell(format!("{why}: rename the file"));
+                continue;
+            }
+            let Some(other) = taken.insert(folded(&located.name), located) else { continue };
+            let (name, theirs, path) = (&located.name, &other.name, other.path.display());
+            tell(if name == theirs {
+                format!(
+                    "is called `{name}`, as `{path}` is, and both would have one folder of runs: rename one"
+                )
+            } else {
+                format!(
+                    "is called `{name}`, which many disks take for `{theirs}`, the name of `{path}`: rename one"
+                )
+            });
+        }
     }
 
     /// A file's settings over those of its parents, and the place of each.
-    fn file(&mut self, path: &Path, children: &mut Vec<PathBuf>) -> Result<(Table, Places)> {
-        let text = fs_err::read_to_string(path).map_err(Error::file("cannot read", path))?;
-        let file = self.files.len();
-        let source = NamedSource::new(path.display().to_string(), text.clone());
-        self.files.push(Arc::new(source.with_language("TOML")));
-        let (parsed, errors) = DeTable::parse_recoverable(&text);
-        let places = places(parsed.get_ref(), file);
-        for error in &errors {
-            self.tell_span(file, error.span().unwrap_or_default(), error.message());
+    fn file(&mut self, path: &Path, children: &mut Vec<Identity>) -> Result<Text> {
+        let cannot = |error| Error::file("cannot read", path)(error);
+        children.push(identity(path).map_err(cannot)?);
+        let mut text = Text::default();
+        let content = match text_of(path) {
+            Ok(content) => content,
+            Err(NoText::Refused(error)) => return Err(cannot(error)),
+            Err(NoText::Unfit(what)) => {
+                text.file = self.problems.file(path, "");
+                self.problems.tell_span(text.file, 0..0, &what);
+                return Ok(Text { broken: true, ..text });
+            }
+        };
+        text.file = self.problems.file(path, &content);
+        let (parsed, mut errors) = DeTable::parse_recoverable(&content);
+        let table = toml::from_str::<Table>(&content).map_err(|it| errors.push(it));
+        // What follows the first mistake is mostly what became of it.
+        let first = errors.iter().min_by_key(|it| it.span().map(|it| it.start));
+        if let Some(first) = first {
+            let span = first.span().unwrap_or_default();
+            self.problems.tell_span(text.file, span, in_other_words(first.message()));
+            return Ok(Text { broken: true, ..text });
         }
-        let Ok(table) = toml::from_str::<Table>(&text) else { return Ok((Table::new(), places)) };
-        for problem in self.schema.problems(&table) {
-            self.tell(file, &places, &problem);
-        }
-        children.push(path.to_owned());
-        self.with_parent(path, (table, places), children)
+        text.places = places(parsed.get_ref(), text.file);
+        text.table = table.unwrap_or_default();
+        let problems = self.schema.problems(&text.table);
+        text.broken = !problems.is_empty();
+        self.tell(&text, problems);
+        self.with_parent(path, text, children)
     }
 
     fn with_parent(
         &mut self,
         path: &Path,
-        (table, places): (Table, Places),
-        children: &mut Vec<PathBuf>,
-    ) -> Result<(Table, Places)> {
-        let Some(Value::String(parent)) = table.get("extends") else { return Ok((table, places)) };
-        let file = places["extends"].file;
-        let parent = path.parent().unwrap_or(Path::new("")).join(parent);
-        let refusal = if children.contains(&parent) {
-            Some("extends itself, through its parents".to_owned())
-        } else if parent.is_file() {
-            None
-        } else {
-            Some(format!("there is no file `{}`", parent.display()))
+        mut text: Text,
+        children: &mut Vec<Identity>,
+    ) -> Result<Text> {
+        let Some(Value::String(parent)) = text.table.get("extends") else { return Ok(text) };
+        let parent = on_disk(&path.parent().unwrap_or(Path::new("")).join(parent));
+        let refusal = match identity(&parent) {
+            Ok(it) if children.contains(&it) => {
+                Some("extends itself, through its parents".to_owned())
+            }
+            Ok(_) if children.len() > MOST_PARENTS => Some(format!(
+                "has more than {MOST_PARENTS} files in front of it that extend each other: put some of them together"
+            )),
+            Ok(_) => None,
+            Err(_) => Some(format!("there is no file `{}`", parent.display())),
         };
         if let Some(message) = refusal {
-            self.tell(file, &places, &Problem::new("extends", message));
-            return Ok((table, places));
+            self.tell(&text, [Problem::new("extends", message)]);
+            return Ok(Text { broken: true, ..text });
         }
-        let (mut all, mut all_places) = self.file(&parent, children)?;
-        for (key, place) in places {
-            let below = format!("{key}.");
+        let mut all = self.file(&parent, children)?;
+        for (key, place) in std::mem::take(&mut text.places) {
             // A list replaces the parent's, so the places of the old items are gone with it.
-            if !matches!(lookup(&table, &key), Some(Value::Table(_))) {
-                all_places.retain(|it, _| !it.starts_with(&below));
+            if !matches!(lookup(&text.table, &key), Some(Value::Table(_))) {
+                forget_below(&mut all.places, &key);
             }
-            all_places.insert(key, place);
+            all.places.insert(key, place);
         }
-        merge(&mut all, table, &self.schema, "");
-        Ok((all, all_places))
+        merge(&mut all.table, text.table, &self.schema, "");
+        Ok(Text { file: text.file, broken: text.broken || all.broken, ..all })
+    }
+
+    /// Tells what is wrong with the settings of `text`, at their places.
+    pub(super) fn tell(&mut self, text: &Text, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            self.problems.tell(text.file, &text.places, &problem);
+        }
     }
 
     /// Applies one `--set`.
-    fn change(
-        &self,
-        (table, places): (&mut Table, &mut Places),
-        key: &str,
-        value: &Value,
-    ) -> Result<()> {
+    fn change(&self, text: &mut Text, key: &str, value: &Value) -> Result<()> {
         let usage = |message: String| Error::Usage {
             message: format!("`--set {key}={value}`: {message}"),
             help: "the keys are listed in docs/config.md".into(),
         };
-        let before = self.schema.problems(table);
-        set(table, key, value.clone(), &self.schema).map_err(usage)?;
-        let problems = self.schema.problems(table);
+        let before = self.schema.problems(&text.table);
+        set(&mut text.table, key, value.clone(), &self.schema).map_err(usage)?;
+        let problems = self.schema.problems(&text.table);
         if let Some(problem) = problems.into_iter().find(|it| !before.contains(it)) {
             return Err(usage(problem.message));
         }
-        let key = by_position(table, key);
-        let below = format!("{key}.");
+        let key = by_position(&text.table, key);
         // What is wrong with it is told at the nearest table, by its whole key.
-        places.retain(|it, _| *it != key && !it.starts_with(&below));
+        forget_below(&mut text.places, &key);
+        text.places.remove(&key);
         Ok(())
-    }
-
-    /// The settings in `table`, which hold `choices` of the grid, if nothing is wrong with them.
-    fn deserialize(
-        &mut self,
-        file: usize,
-        table: &Table,
-        places: &Places,
-        choices: &[Choice],
-    ) -> Option<Experiment> {
-        let problems = match Experiment::deserialize_from(table) {
-            Ok(experiment) => {
-                let mut problems = experiment.check();
-                problems.extend(missing_files(&experiment));
-                if problems.is_empty() {
-                    return Some(experiment);
-                }
-                problems
-            }
-            Err(message) => vec![Problem::new("", message)],
-        };
-        for problem in problems {
-            let culprit = grid::culprit(choices, table, &problem);
-            self.tell(file, places, &culprit.map_or(problem.clone(), |it| it.blamed(&problem)));
-        }
-        None
-    }
-
-    fn points(
-        &mut self,
-        file: usize,
-        experiment: &Experiment,
-        table: &Table,
-        places: &Places,
-    ) -> Vec<Point> {
-        for problem in grid::check(&experiment.grid) {
-            self.tell(file, places, &problem);
-        }
-        let mut points = Vec::new();
-        for choices in grid::combinations(&experiment.grid) {
-            let Some(settings) = self.point(file, table, places, &choices) else { continue };
-            let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
-            points.extend(experiment.seeds.iter().map(|seed| {
-                let settings = Experiment { seeds: vec![*seed], ..settings.clone() };
-                Point { varies: varies.clone(), seed: *seed, settings }
-            }));
-        }
-        points
-    }
-
-    /// The settings of one point of the grid.
-    fn point(
-        &mut self,
-        file: usize,
-        table: &Table,
-        places: &Places,
-        choices: &[Choice],
-    ) -> Option<Experiment> {
-        let mut table = table.clone();
-        table.remove("grid");
-        for choice in choices {
-            let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
-            let problem = match set {
-                Err(message) => Some(Problem::of_key(choice.list(), message)),
-                Ok(()) => self.schema.problems(&table).first().map(|it| choice.blamed(it)),
-            };
-            if let Some(problem) = problem {
-                self.tell(file, places, &problem);
-                return None;
-            }
-        }
-        self.deserialize(file, &table, places, choices)
-    }
-
-    /// Tells `problem` at its place, or at the nearest table that is written down.
-    fn tell(&mut self, file: usize, places: &Places, problem: &Problem) {
-        let mut key = problem.key.as_str();
-        let mut exact = true;
-        let place = loop {
-            if let Some(place) = places.get(key) {
-                break place.clone();
-            }
-            exact = false;
-            match key.rsplit_once('.') {
-                Some((outer, _)) => key = outer,
-                None => break Place { file, key: 0..0, value: 0..0 },
-            }
-        };
-        let span = if problem.of_key || !exact { place.key } else { place.value };
-        let message = match (exact, problem.key.as_str()) {
-            (true, _) | (_, "") => problem.message.clone(),
-            (false, key) => format!("`{key}` {}", problem.message),
-        };
-        self.tell_span(place.file, span, &message);
-    }
-
-    fn tell_span(&mut self, file: usize, span: Range<usize>, message: &str) {
-        let label = LabeledSpan::new_with_span(Some(message.to_owned()), span);
-        let known = self.problems.iter().any(|(other, it)| {
-            *it == label && self.files[*other].name() == self.files[file].name()
-        });
-        if !known {
-            self.problems.push((file, label));
-        }
-    }
-
-    fn finish(self, written: Vec<Written>) -> Result<Vec<Written>> {
-        if self.problems.is_empty() {
-            return Ok(written);
-        }
-        let mut files: Vec<FileProblems> = Vec::new();
-        for (file, label) in self.problems {
-            let source = &self.files[file];
-            match files.iter_mut().find(|it| it.source.name() == source.name()) {
-                Some(file) => file.problems.push(label),
-                None => files.push(FileProblems { source: source.clone(), problems: vec![label] }),
-            }
-        }
-        for file in &mut files {
-            file.problems.sort_by_key(LabeledSpan::offset);
-        }
-        Err(Error::Config { files })
     }
 }
 
-impl Experiment {
-    fn deserialize_from(table: &Table) -> Result<Self, String> {
-        table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+impl Found {
+    fn at(located: Located) -> Result<Self> {
+        let identity =
+            identity(&located.path).map_err(Error::file("cannot read", &located.path))?;
+        Ok(Self { identity, located })
+    }
+}
+
+/// What the TOML reader says, where its own words are about its inside.
+fn in_other_words(message: &str) -> &str {
+    match message {
+        "integer number overflowed" | "u64 value was too large" => LONG_INTEGER,
+        it if it.starts_with("invalid type: integer") => LONG_INTEGER,
+        "floating-point number overflowed" => "is beyond the largest number that a computer has",
+        "recursion limit" => DEEP,
+        it if it.starts_with("cannot recurse further") => DEEP,
+        other => other,
+    }
+}
+
+const LONG_INTEGER: &str = "must be a whole number of at most 63 bits: TOML has no larger ones";
+const DEEP: &str = "is nested deeper than any setting is";
+
+/// Takes out the places of what is in the table or list at `key`.
+fn forget_below(places: &mut Places, key: &str) {
+    let below = format!("{key}.");
+    let old = places.range(below.clone()..).map(|(it, _)| it);
+    let old: Vec<String> = old.take_while(|it| it.starts_with(&below)).cloned().collect();
+    for it in old {
+        places.remove(&it);
     }
 }
 
@@ -362,11 +380,6 @@ fn source(settings: &Experiment) -> Option<&str> {
         Weights::Experiment(name) => Some(name),
         _ => None,
     }
-}
-
-/// The file of the experiment `name` beside the one at `path`.
-fn source_path(path: &Path, name: &str) -> PathBuf {
-    path.parent().unwrap_or(Path::new("")).join(format!("{name}.toml"))
 }
 
 fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {

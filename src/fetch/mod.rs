@@ -3,36 +3,19 @@
 //! A file that has its own name there is complete and was verified: its digest lies beside it as
 //! `<name>.sha256`. Whoever puts a file there by hand has it verified the first time it is needed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+mod download;
+
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use sha2::{Digest, Sha256};
-use ureq::http::StatusCode;
-use ureq::http::header::{CONTENT_RANGE, RANGE};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Proxy};
 
 use crate::error::{Error, Result};
+use crate::fetch::download::{Download, PATIENCE, State};
 use crate::mapped;
 use crate::store::lock::lock;
 use crate::store::write_whole;
-
-/// How often in a row a download may break off without a new byte.
-const TRIES: u32 = 3;
-
-/// How long to wait before the first new try; before the next, twice as long.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// How long to wait for a connection, and for the next bytes of one.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Progress is said at most this often.
-const SAY_EVERY: Duration = Duration::from_millis(100);
-
-/// Bytes that are read at once.
-const CHUNK: usize = 128 << 10;
 
 /// A file of someone else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +24,20 @@ pub struct Remote<'a> {
     pub url: &'a str,
     /// The digest of its content in hexadecimal digits, or the first of them where no more is published.
     pub sha256: &'a str,
+    /// About how many bytes it has.
+    pub bytes: u64,
 }
 
 impl Remote<'_> {
     /// The last part of its address.
     pub fn name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or(self.url)
+    }
+
+    /// More bytes than these are not taken: `bytes` is about right, and a server that sends without an end would
+    /// fill the disk.
+    fn most_bytes(&self) -> u64 {
+        self.bytes + self.bytes / 8 + (1 << 20)
     }
 }
 
@@ -57,6 +48,8 @@ pub struct Progress {
     pub done: u64,
     /// Bytes of the whole file, if the server says so.
     pub of: Option<u64>,
+    /// Whether what was there from an earlier time could not be gone on with, and all is fetched anew.
+    pub anew: bool,
 }
 
 /// The folder of downloaded files.
@@ -67,16 +60,6 @@ pub struct Cache {
     /// Where files are fetched instead of from their own addresses.
     mirror: Option<String>,
     proxy: Option<Proxy>,
-}
-
-/// Why a download stopped.
-enum Stop {
-    /// Trying again may help.
-    Broken(String),
-    /// Trying again will not help.
-    Refused(String),
-    /// Something else, with its own words.
-    Failed(Error),
 }
 
 impl Cache {
@@ -149,93 +132,21 @@ impl Cache {
         let part = beside(&path, "part");
         let lock = lock(&beside(&path, "lock"), &mut |_| {
             // What the other process has of it by now.
-            say(Progress { done: length(&part), of: None });
+            say(Progress { done: length(&part), of: None, anew: false });
             if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
         })?;
         // Another process may have fetched it while this one waited.
         if let Some(found) = self.find(remote)? {
             return Ok(found);
         }
-        self.download(remote, &part, say, interrupted)?;
-        let digest = digest(&part)?;
-        if !digest.starts_with(remote.sha256) {
-            fs::remove_file(&part).map_err(Error::file("cannot remove", &part))?;
-            let message = format!(
-                "what came has the sha256 {digest}, but it should be {}; it was thrown away",
-                remote.sha256
-            );
-            return Err(self.cannot(remote, message));
-        }
+        let part = beside(&path, "part");
+        let state = State::Fresh;
+        let mut download = Download { cache: self, remote, part: &part, say, interrupted, state };
+        let digest = download.verified()?;
         fs::rename(&part, &path).map_err(Error::file("cannot rename", &part))?;
         remember(&path, &digest);
         lock.discard();
         Ok(path)
-    }
-
-    /// Brings all of `remote` into `part`, going on with what is there.
-    fn download(
-        &self,
-        remote: Remote<'_>,
-        part: &Path,
-        say: &mut dyn FnMut(Progress),
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let mut tries = 0;
-        loop {
-            let before = length(part);
-            let message = match self.attempt(remote, part, say, interrupted) {
-                Ok(()) => return Ok(()),
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Refused(message)) => return Err(self.cannot(remote, message)),
-                Err(Stop::Broken(message)) => message,
-            };
-            tries = if length(part) > before { 1 } else { tries + 1 };
-            if tries >= TRIES {
-                return Err(self.cannot(remote, message));
-            }
-            std::thread::sleep(PAUSE * 2_u32.pow(tries - 1));
-        }
-    }
-
-    fn attempt(
-        &self,
-        remote: Remote<'_>,
-        part: &Path,
-        say: &mut dyn FnMut(Progress),
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<(), Stop> {
-        let there = length(part);
-        let mut request = self.agent().get(self.address(remote));
-        if there > 0 {
-            request = request.header(RANGE, format!("bytes={there}-"));
-        }
-        let answer = request.call().map_err(|it| unreachable(&it))?;
-        let from = match answer.status() {
-            StatusCode::OK => 0,
-            StatusCode::PARTIAL_CONTENT if range_start(&answer) == Some(there) => there,
-            // Nothing is left to be sent: what is there is the whole file, or is not this file.
-            StatusCode::RANGE_NOT_SATISFIABLE => return Ok(()),
-            status if status.is_server_error() => {
-                return Err(Stop::Broken(format!("the server says {status}")));
-            }
-            status => return Err(Stop::Refused(format!("the server says {status}"))),
-        };
-        let of = answer.body().content_length().map(|it| it + from);
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(part);
-        let mut file = file.map_err(failed(part))?;
-        file.set_len(from).map_err(failed(part))?;
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(from)).map_err(failed(part))?;
-        let done = copy(answer.into_body(), (&mut file, part), from, &mut |done| {
-            say(Progress { done, of });
-            interrupted()
-        })?;
-        file.sync_data().map_err(failed(part))?;
-        match of {
-            Some(of) if done < of => {
-                Err(Stop::Broken(format!("the connection ended after {done} of {of} bytes")))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn address(&self, remote: Remote<'_>) -> String {
@@ -259,7 +170,7 @@ impl Cache {
     }
 
     fn cannot(&self, remote: Remote<'_>, message: String) -> Error {
-        let Remote { url, sha256 } = remote;
+        let Remote { url, sha256, .. } = remote;
         let path = self.path(remote);
         let path = std::path::absolute(&path).unwrap_or(path);
         let is = if sha256.len() == 64 { "is" } else { "begins with" };
@@ -273,52 +184,6 @@ impl Cache {
             ),
         }
     }
-}
-
-/// Appends what comes to the file, and tells `heard` every now and then how much is there; true stops it.
-fn copy(
-    body: Body,
-    (file, path): (&mut File, &Path),
-    from: u64,
-    heard: &mut dyn FnMut(u64) -> bool,
-) -> Result<u64, Stop> {
-    let mut reader = body.into_reader();
-    let mut chunk = vec![0; CHUNK];
-    let mut done = from;
-    let mut said: Option<Instant> = None;
-    loop {
-        let count = reader.read(&mut chunk);
-        let count = count.map_err(|it| Stop::Broken(format!("the connection broke off ({it})")))?;
-        file.write_all(&chunk[..count]).map_err(failed(path))?;
-        done += count as u64;
-        if count == 0 || said.is_none_or(|it| it.elapsed() >= SAY_EVERY) {
-            said = Some(Instant::now());
-            if heard(done) {
-                return Err(Stop::Failed(Error::Interrupted));
-            }
-        }
-        if count == 0 {
-            return Ok(done);
-        }
-    }
-}
-
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Stop {
-    let path = path.to_owned();
-    move |error| Stop::Failed(Error::file("cannot write", path)(error))
-}
-
-fn unreachable(error: &ureq::Error) -> Stop {
-    match error {
-        ureq::Error::HostNotFound => Stop::Refused("the server's name is not known here".into()),
-        it => Stop::Broken(it.to_string()),
-    }
-}
-
-/// The first byte that an answer to a request for a range holds.
-fn range_start(answer: &ureq::http::Response<Body>) -> Option<u64> {
-    let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }
 
 fn length(path: &Path) -> u64 {

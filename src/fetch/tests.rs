@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
+use super::download::TRIES;
 use super::*;
 
 /// How the server answers one request.
@@ -17,6 +18,14 @@ enum Answer {
     Whole,
     /// As `Well`, but the connection ends after so many bytes.
     Break(usize),
+    /// As `Well`, but of a file that has other bytes.
+    Other,
+    /// As `Whole` without saying how long it is, and then so many bytes more.
+    Endless(usize),
+    /// A file of so many bytes, which never come.
+    Long(usize),
+    /// Another part than was asked for.
+    Elsewhere,
     /// A status without a body.
     Status(&'static str),
 }
@@ -70,10 +79,19 @@ fn respond(
     asked.lock().unwrap().push(range.clone());
     let from = range.strip_prefix("bytes=").and_then(|it| it.strip_suffix('-'));
     let from = from.map(|it| it.parse::<usize>().unwrap());
-    let from = if matches!(answer, Answer::Whole) { None } else { from };
+    let whole = matches!(answer, Answer::Whole | Answer::Endless(_) | Answer::Long(_));
+    let from = if whole { None } else { from };
+    let other: Vec<u8> = content.iter().map(|it| !it).collect();
+    let content = if matches!(answer, Answer::Other) { &other } else { content };
     let end = "connection: close\r\n\r\n";
     let (head, body) = match (answer, from) {
         (Answer::Status(status), _) => (format!("{status}\r\ncontent-length: 0\r\n"), &[][..]),
+        (Answer::Endless(_), _) => ("200 OK\r\n".into(), content),
+        (Answer::Long(bytes), _) => (format!("200 OK\r\ncontent-length: {bytes}\r\n"), &[][..]),
+        (Answer::Elsewhere, Some(_)) => (
+            "206 Partial Content\r\ncontent-range: bytes 7-8/9\r\ncontent-length: 2\r\n".into(),
+            &content[7..9],
+        ),
         (_, Some(from)) if from >= content.len() => {
             ("416 Range Not Satisfiable\r\ncontent-length: 0\r\n".into(), &[][..])
         }
@@ -90,7 +108,10 @@ fn respond(
     write!(stream, "HTTP/1.1 {head}{end}")?;
     let body =
         if let Answer::Break(after) = answer { &body[..after.min(body.len())] } else { body };
-    stream.write_all(body)
+    stream.write_all(body)?;
+    let more = if let Answer::Endless(more) = answer { more } else { 0 };
+    // The client goes away before all of it is sent.
+    (0..more / 4096).try_for_each(|_| stream.write_all(&[7; 4096]))
 }
 
 /// A megabyte that is no repetition.
@@ -112,8 +133,13 @@ fn cache(server: &Server) -> (TempDir, Cache) {
 
 const URL: &str = "https://example.invalid/models/net-0123.pth";
 
+/// A megabyte with this digest.
+fn remote(sha256: &str) -> Remote<'_> {
+    Remote { url: URL, sha256, bytes: 1 << 20 }
+}
+
 fn fetch(cache: &Cache, sha256: &str) -> Result<PathBuf> {
-    cache.fetch(Remote { url: URL, sha256 }, &mut |_| {}, &|| false)
+    cache.fetch(remote(sha256), &mut |_| {}, &|| false)
 }
 
 /// Names of the files in the cache.
@@ -224,7 +250,7 @@ fn an_interrupted_download_keeps_what_came() {
     let server = Server::new(&content, &[Answer::Well]);
     let (_folder, cache) = cache(&server);
     let digest = sha256(&content);
-    let remote = Remote { url: URL, sha256: &digest };
+    let remote = remote(&digest);
     let mut said = Vec::new();
     let error = cache.fetch(remote, &mut |it| said.push(it), &|| true).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
@@ -232,6 +258,56 @@ fn an_interrupted_download_keeps_what_came() {
     assert!(length(&cache.folder.join("net-0123.pth.part")) > 0);
     fetch(&cache, &digest).unwrap();
     assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn a_server_that_sends_more_than_the_file_has_is_cut_off() {
+    // Ten times as much as is taken: were it all read, the sockets would not hold it.
+    let server = Server::new(&content(), &[Answer::Endless(25 << 20)]);
+    check_failure(&server, "sends more than 2228224 bytes, and the file has about 1048576", &[]);
+    assert_eq!(server.asked().len(), 1);
+    let server = Server::new(&content(), &[Answer::Long(1 << 40)]);
+    check_failure(&server, "sends more than 2228224 bytes, and the file has about 1048576", &[]);
+    assert_eq!(server.asked().len(), 1);
+}
+
+/// Checks that a fetch goes on with `there`, gives it up, fetches all and says so.
+#[track_caller]
+fn check_anew(there: &[u8], answers: &[Answer], asked: &[&str]) {
+    let content = content();
+    let server = Server::new(&content, answers);
+    let (_folder, cache) = cache(&server);
+    std::fs::create_dir_all(&cache.folder).unwrap();
+    std::fs::write(cache.folder.join("net-0123.pth.part"), there).unwrap();
+    let mut said = Vec::new();
+    let digest = sha256(&content);
+    let path = cache.fetch(remote(&digest), &mut |it| said.push(it.anew), &|| false).unwrap();
+    assert!(std::fs::read(path).unwrap() == content);
+    assert_eq!(server.asked(), asked);
+    assert_eq!(said.last(), Some(&true));
+    assert_eq!(files(&cache), ["net-0123.pth", "net-0123.pth.sha256"]);
+}
+
+#[test]
+fn what_cannot_be_gone_on_with_is_fetched_anew() {
+    let content = content();
+    let well = [Answer::Well];
+    // Of another file: shorter than the whole, as long, longer, and longer than anything that is taken.
+    check_anew(&[7; 1000], &well, &["bytes=1000-", ""]);
+    check_anew(&vec![7; content.len()], &well, &["bytes=1048576-", ""]);
+    check_anew(&[&content[..], &[7]].concat(), &well, &["bytes=1048577-", ""]);
+    check_anew(&vec![7; 3 << 20], &well, &[""]);
+    let elsewhere = [Answer::Elsewhere, Answer::Well];
+    check_anew(&content[..1000], &elsewhere, &["bytes=1000-", ""]);
+    // The server has another file in the meantime, or the one it should have again.
+    check_anew(&content[..1000], &[Answer::Other, Answer::Well], &["bytes=1000-", ""]);
+}
+
+#[test]
+fn it_is_fetched_anew_only_once() {
+    let server = Server::new(&content(), &[Answer::Break(1000), Answer::Other]);
+    check_failure(&server, "but it should be 0123; it was thrown away", &[]);
+    assert_eq!(server.asked(), ["", "bytes=1000-", ""]);
 }
 
 #[test]

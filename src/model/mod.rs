@@ -255,12 +255,16 @@ impl Model {
 
 impl Head {
     fn check(&self) -> Vec<Problem> {
+        /// More than any head has; each is built to be counted.
+        const MOST_LAYERS: usize = 64;
+        let few = self.layers.len() <= MOST_LAYERS;
         let wide = self.layers.iter().all(|it| (1..=65_536).contains(it));
         let dropout = (0.0..1.0).contains(&self.dropout);
         let normed = !self.batch_norm || !self.layers.is_empty();
         let norm =
             "needs a hidden layer to stand behind: give `layers` a width, or set it to false";
         [
+            Problem::unless(few, "layers", "lists more than 64 hidden layers"),
             Problem::unless(wide, "layers", "each width must be from 1 to 65536"),
             Problem::unless(dropout, "dropout", "must be at least 0 and below 1"),
             Problem::unless(normed, "batch_norm", norm),

@@ -9,6 +9,8 @@
 pub mod cost;
 pub mod keys;
 
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use crate::config::Experiment;
@@ -18,6 +20,9 @@ use crate::data::labels::Labels;
 use crate::error::{Error, Result};
 use crate::model::{Input, WeightFile, Weights};
 use crate::plan::keys::{Inputs, steps};
+
+/// So many experiments may start from each other in a row.
+const MOST_IN_A_ROW: usize = 100;
 
 /// The kinds of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,64 +127,112 @@ pub trait Lookup {
 ///
 /// # Errors
 /// [`Error::Usage`] if experiments start from each other in a circle, or from one with several trials a
-/// seed; whatever `lookup` fails with.
+/// seed, or if two trials would have one folder; whatever `lookup` fails with.
 pub fn trials(experiments: &[Written], lookup: &dyn Lookup) -> Result<Vec<Trial>> {
     let mut planner = Planner {
-        experiments,
+        experiments: experiments.iter().map(|it| (it.name.as_str(), it)).collect(),
         lookup,
-        images: Vec::new(),
-        files: Vec::new(),
-        done: Vec::new(),
+        images: HashMap::new(),
+        files: HashMap::new(),
+        planned: HashMap::new(),
         trials: Vec::new(),
     };
     for written in experiments {
         planner.plan(written, &mut Vec::new())?;
     }
+    check_folders(&planner.trials)?;
     Ok(planner.trials)
 }
 
+/// Whether each trial has a folder for itself.
+fn check_folders(trials: &[Trial]) -> Result<()> {
+    let mut names = HashSet::new();
+    if let Some(twice) = trials.iter().map(Trial::name).find(|it| !names.insert(it.clone())) {
+        return Err(Error::Usage {
+            message: format!("two trials have the same name and the same results: `{twice}`"),
+            help: "take one of them out of the experiment's `[grid]`".into(),
+        });
+    }
+    let within = |it: &&Trial| {
+        Path::new(&it.experiment)
+            .ancestors()
+            .any(|it| it.to_str().is_some_and(|it| names.contains(it)))
+    };
+    match trials.iter().find(within) {
+        None => Ok(()),
+        Some(trial) => Err(Error::Usage {
+            message: format!(
+                "the runs of `{}` would lie in the folder of another run",
+                trial.experiment
+            ),
+            help: "rename its file, or the folder that it lies in".into(),
+        }),
+    }
+}
+
 struct Planner<'a> {
-    experiments: &'a [Written],
+    experiments: HashMap<&'a str, &'a Written>,
     lookup: &'a dyn Lookup,
     /// What `lookup` said already: many trials have the same images and the same weights.
-    images: Vec<(Data, String)>,
-    files: Vec<(PathBuf, String)>,
-    done: Vec<&'a str>,
+    images: HashMap<String, String>,
+    files: HashMap<PathBuf, String>,
+    planned: HashMap<&'a str, Planned>,
     trials: Vec<Trial>,
+}
+
+/// The trials of an experiment, by their place among all.
+#[derive(Default)]
+struct Planned {
+    first_seed: Option<u64>,
+    by_seed: HashMap<u64, Vec<usize>>,
 }
 
 impl<'a> Planner<'a> {
     fn plan(&mut self, written: &'a Written, waiting: &mut Vec<&'a str>) -> Result<()> {
-        if self.done.contains(&written.name.as_str()) {
+        let name = written.name.as_str();
+        if self.planned.contains_key(name) {
             return Ok(());
         }
-        if waiting.contains(&written.name.as_str()) {
-            waiting.push(&written.name);
+        if waiting.contains(&name) {
+            waiting.push(name);
             return Err(Error::Usage {
                 message: format!("experiments start from each other: {}", waiting.join(" from ")),
                 help: "give one of them `model.weights` that do not come from the others".into(),
             });
         }
-        waiting.push(&written.name);
+        if waiting.len() > MOST_IN_A_ROW {
+            return Err(Error::Usage {
+                message: format!(
+                    "more than {MOST_IN_A_ROW} experiments in a row start from each other; the first is `{}`",
+                    waiting[0]
+                ),
+                help:
+                    "sweep the first of them alone, and name its run: `weights = { run = \"…\" }`"
+                        .into(),
+            });
+        }
+        waiting.push(name);
         for point in &written.points {
             if let Weights::Experiment(name) = &point.settings.model.weights {
                 self.plan(self.source(written, name)?, waiting)?;
             }
         }
         waiting.pop();
+        let mut planned = Planned::default();
         for point in &written.points {
             let trial = self.trial(written, point)?;
+            planned.first_seed.get_or_insert(trial.seed);
+            planned.by_seed.entry(trial.seed).or_default().push(self.trials.len());
             self.trials.push(trial);
         }
-        self.done.push(&written.name);
+        self.planned.insert(name, planned);
         Ok(())
     }
 
-    /// The experiment called `name` beside `written`.
+    /// The experiment called `name`, which `written` starts from.
     fn source(&self, written: &Written, name: &str) -> Result<&'a Written> {
-        let full = beside(&written.name, name);
-        self.experiments.iter().find(|it| it.name == full).ok_or_else(|| Error::Usage {
-            message: format!("`{}` starts from `{full}`, which was not read", written.name),
+        self.experiments.get(name).copied().ok_or_else(|| Error::Usage {
+            message: format!("`{}` starts from `{name}`, which was not read", written.name),
             help: "name both experiments, or the folder that holds them".into(),
         })
     }
@@ -201,7 +254,7 @@ impl<'a> Planner<'a> {
             }
             Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),
             Weights::Experiment(name) => {
-                let source = self.source_trial(&beside(&written.name, name), point.seed)?;
+                let source = self.source_trial(name, point.seed)?;
                 settings.model.weights = Weights::Run(source.name());
                 (source.key.clone(), Some(source.name()))
             }
@@ -219,7 +272,8 @@ impl<'a> Planner<'a> {
     }
 
     fn images(&mut self, data: &Data) -> Result<String> {
-        once(&mut self.images, data, |it| self.lookup.images(it))
+        let asked = serde_json::to_string(data).expect("settings are plain JSON");
+        once(&mut self.images, asked, || self.lookup.images(data))
     }
 
     /// What identifies the votes that labels come from, if they do.
@@ -231,17 +285,17 @@ impl<'a> Planner<'a> {
     }
 
     fn file(&mut self, path: &Path) -> Result<String> {
-        once(&mut self.files, &path.to_owned(), |it| self.lookup.file(it))
+        once(&mut self.files, path.to_owned(), || self.lookup.file(path))
     }
 
     /// The trial of `experiment` with this seed, or else its only one.
     fn source_trial(&self, experiment: &str, seed: u64) -> Result<&Trial> {
-        let all: Vec<_> = self.trials.iter().filter(|it| it.experiment == experiment).collect();
-        let first = all.first().map(|it| it.seed);
-        let wanted = if all.iter().any(|it| it.seed == seed) { Some(seed) } else { first };
-        let mut fitting = all.into_iter().filter(|it| Some(it.seed) == wanted);
-        match (fitting.next(), fitting.next()) {
-            (Some(only), None) => Ok(only),
+        let of_seed = |planned: &Planned| {
+            let found = planned.by_seed.get(&seed);
+            found.or_else(|| planned.by_seed.get(&planned.first_seed?)).cloned()
+        };
+        match self.planned.get(experiment).and_then(of_seed).as_deref() {
+            Some([only]) => Ok(&self.trials[*only]),
             _ => Err(Error::Usage {
                 message: format!("`{experiment}` has several trials with seed {seed}"),
                 help: "start from an experiment without a grid, or from one run with \
@@ -253,22 +307,17 @@ impl<'a> Planner<'a> {
 }
 
 /// The answer for `asked`: the one in `known`, or else what `ask` says, which is then known.
-fn once<T: PartialEq + Clone>(
-    known: &mut Vec<(T, String)>,
-    asked: &T,
-    ask: impl FnOnce(&T) -> Result<String>,
+fn once<T: Eq + Hash>(
+    known: &mut HashMap<T, String>,
+    asked: T,
+    ask: impl FnOnce() -> Result<String>,
 ) -> Result<String> {
-    if let Some((_, answer)) = known.iter().find(|(it, _)| it == asked) {
+    if let Some(answer) = known.get(&asked) {
         return Ok(answer.clone());
     }
-    let answer = ask(asked)?;
-    known.push((asked.clone(), answer.clone()));
+    let answer = ask()?;
+    known.insert(asked, answer.clone());
     Ok(answer)
-}
-
-/// The experiment that `name` means in the experiment `from`: the one beside it.
-pub fn beside(from: &str, name: &str) -> String {
-    from.rsplit_once('/').map_or(name.to_owned(), |(folder, _)| format!("{folder}/{name}"))
 }
 
 /// What varies, as a part of a folder's name.

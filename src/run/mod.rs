@@ -252,7 +252,8 @@ impl Runner<'_> {
             let of = it.of.unwrap_or(published.bytes);
             listener(&waiting("weights", it.done as usize, of as usize, started));
         };
-        let remote = Remote { url: published.url, sha256: published.sha256 };
+        let remote =
+            Remote { url: published.url, sha256: published.sha256, bytes: published.bytes };
         let path = Cache::of_user()?.fetch(remote, &mut say, self.interrupted)?;
         Ok((path, published.input))
     }

@@ -14,6 +14,10 @@ mod keys;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
 mod noise;
 #[cfg(test)]
 mod pictures;

@@ -1,0 +1,158 @@
+//! The points of an experiment: every combination of its grid and its seeds, each with settings of its own.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use serde_json::Value as Json;
+use toml::Table;
+
+use crate::config::Experiment;
+use crate::config::files::settle;
+use crate::config::grid::{self, Choice};
+use crate::config::path::set;
+use crate::config::read::{Point, Reader, Text};
+use crate::error::Problem;
+
+/// So many trials can be planned at once. At ten seconds each they take a day, and a report of more is read by
+/// nobody: a list that was to be shorter is told at once, instead of after minutes of planning.
+pub const MOST_TRIALS: usize = 10_000;
+
+impl Reader {
+    /// The settings in `table`, which hold `choices` of the grid of `text`, if nothing is wrong with them.
+    pub(super) fn deserialize(
+        &mut self,
+        text: &Text,
+        table: &Table,
+        choices: &[Choice],
+    ) -> Option<Experiment> {
+        let problems = match deserialized(table) {
+            Ok(mut experiment) => {
+                let mut problems = settle(&mut experiment);
+                problems.extend(experiment.check());
+                if problems.is_empty() {
+                    return Some(experiment);
+                }
+                problems
+            }
+            Err(message) => vec![Problem::new("", message)],
+        };
+        for problem in problems {
+            let culprit = grid::culprit(choices, table, &problem);
+            self.tell(text, [culprit.map_or(problem.clone(), |it| it.blamed(&problem))]);
+        }
+        None
+    }
+
+    /// Every point of `experiment`, which is what `text` says, as far as nothing is wrong with it.
+    pub(super) fn points(&mut self, text: &Text, experiment: &Experiment) -> Vec<Point> {
+        let mut problems = grid::check(&experiment.grid);
+        problems.extend(self.too_many(experiment));
+        if !problems.is_empty() {
+            self.tell(text, problems);
+            return Vec::new();
+        }
+        let mut points = Vec::new();
+        let mut twins = Twins::default();
+        for choices in grid::combinations(&experiment.grid) {
+            let Some(settings) = self.point(text, &choices) else { continue };
+            twins.see(&settings, &choices);
+            let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
+            points.extend(experiment.seeds.iter().map(|seed| {
+                let settings = Experiment { seeds: vec![*seed], ..settings.clone() };
+                Point { varies: varies.clone(), seed: *seed, settings }
+            }));
+        }
+        self.tell(text, twins.problems());
+        points
+    }
+
+    /// What is wrong with the number of trials, before any of them is made.
+    fn too_many(&mut self, experiment: &Experiment) -> Option<Problem> {
+        let lists = experiment.grid.values().map(Vec::len).chain([experiment.seeds.len()]);
+        let lists: Vec<usize> = lists.filter(|it| *it != 1).collect();
+        let trials = lists.iter().try_fold(1, |all: usize, it| all.checked_mul(*it));
+        let before = self.trials;
+        self.trials = trials.map_or(usize::MAX, |it| it.saturating_add(before));
+        if self.trials <= MOST_TRIALS {
+            return None;
+        }
+        let many = trials.map_or("more than 10^19".to_owned(), |it| it.to_string());
+        let lists: Vec<String> = lists.iter().map(usize::to_string).collect();
+        let product = match &lists[..] {
+            [] | [_] | [_, _, _, _, _, ..] => String::new(),
+            few => format!(" ({})", few.join(" x ")),
+        };
+        let others =
+            if before > 0 { format!(", beside {before} of other files") } else { String::new() };
+        let key = if experiment.grid.is_empty() { "seeds" } else { "grid" };
+        let message = format!(
+            "makes {many} trials{product}{others}; at most {MOST_TRIALS} are planned at once: list fewer values"
+        );
+        Some(Problem::of_key(key, message))
+    }
+
+    /// The settings of one point of the grid.
+    fn point(&mut self, text: &Text, choices: &[Choice]) -> Option<Experiment> {
+        let mut table = text.table.clone();
+        table.remove("grid");
+        for choice in choices {
+            let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
+            let problem = match set {
+                Err(message) => Some(Problem::of_key(choice.list(), message)),
+                Ok(()) => self.schema.problems(&table).first().map(|it| choice.blamed(it)),
+            };
+            if problem.is_some() {
+                self.tell(text, problem);
+                return None;
+            }
+        }
+        self.deserialize(text, &table, choices)
+    }
+}
+
+fn deserialized(table: &Table) -> Result<Experiment, String> {
+    table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+/// Finds points with the same settings: what is written in different ways may read as the same.
+#[derive(Default)]
+struct Twins {
+    first: HashMap<String, Vec<Choice>>,
+    found: Vec<[Vec<Choice>; 2]>,
+}
+
+impl Twins {
+    /// Looks at one more point.
+    fn see(&mut self, settings: &Experiment, choices: &[Choice]) {
+        match self.first.entry(identifying(settings)) {
+            Entry::Occupied(it) => self.found.push([it.get().clone(), choices.to_vec()]),
+            Entry::Vacant(it) => drop(it.insert(choices.to_vec())),
+        }
+    }
+
+    /// What is wrong with the grid: which items of one list are equal, and else which of several lists together.
+    fn problems(&self) -> Vec<Problem> {
+        let found = self.found.iter().map(|[first, second]| grid::differing(first, second));
+        let (alone, together): (Vec<_>, Vec<_>) = found.partition(|it| it.len() == 1);
+        // Equal items of one list make equal points with every item of the others.
+        let at_fault = if alone.is_empty() { together } else { alone };
+        at_fault.iter().filter_map(|it| grid::alike(it)).collect()
+    }
+}
+
+/// A text that two points share if they are one: what was written in different ways reads as the same.
+fn identifying(settings: &Experiment) -> String {
+    let mut json = serde_json::to_value(settings).expect("settings are plain JSON");
+    without_negative_zeros(&mut json);
+    json.to_string()
+}
+
+/// Equal numbers as equal texts.
+fn without_negative_zeros(json: &mut Json) {
+    match json {
+        Json::Number(it) if it.as_f64() == Some(0.0) => *json = 0.into(),
+        Json::Array(items) => items.iter_mut().for_each(without_negative_zeros),
+        Json::Object(fields) => fields.values_mut().for_each(without_negative_zeros),
+        _ => {}
+    }
+}
