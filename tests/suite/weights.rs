@@ -1,6 +1,9 @@
 //! Weight files from outside: published ones, the user's own, and those that mean harm.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use ferrite::model::weights::file::TensorFile;
 use ferrite::store::record::State;
@@ -107,4 +110,32 @@ fn a_pickle_that_means_harm_is_refused_by_name_and_the_others_finish() {
     assert_eq!(place.run("b").state, State::Finished);
     place.ferrite(&["weights", "inspect", "evil.pth"]).ends_with(4).says("`posix.system`");
     assert!(!place.path("harm").exists());
+}
+
+#[test]
+fn equal_runs_write_equal_files_which_all_may_read_whom_the_umask_lets() {
+    let place = Place::with(&[("a", SMALL)]);
+    let sweep = |runs: &str| {
+        place.ferrite(&["sweep", "--threads", "1", "--runs", runs]).ends_with(0);
+        let mut files = place.files(runs);
+        files.retain(|path, _| !path.components().any(|it| it.as_os_str() == ".lock"));
+        files
+    };
+    let [first, second] = ["one", "two"].map(sweep);
+    let weights = |files: &BTreeMap<PathBuf, (Vec<u8>, SystemTime)>| {
+        let files =
+            files.iter().filter(|it| it.0.extension().is_some_and(|it| it == "safetensors"));
+        files.map(|(_, (bytes, _))| bytes.clone()).collect::<Vec<_>>()
+    };
+    let (one, two) = (weights(&first), weights(&second));
+    assert_eq!(one.len(), 2, "the run's and its stage's");
+    // Compared by hand: what differs would be printed byte by byte.
+    let differ = one.iter().zip(&two).position(|(a, b)| a != b);
+    assert_eq!(differ, None, "the file that differs");
+    place.write("plain", "");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let usual = mode(&place.path("plain"));
+    for path in first.keys() {
+        assert_eq!(mode(path), usual, "{}", path.display());
+    }
 }

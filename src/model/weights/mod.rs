@@ -5,16 +5,14 @@
 
 pub mod dtype;
 pub mod file;
+pub mod output;
 mod pickle;
 mod pytorch;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
 
-use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, TensorView, View};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::{Error, Result};
 use crate::event::Weights as Loaded;
@@ -23,7 +21,8 @@ use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::network::Network;
 use crate::model::weights::file::TensorFile;
-use crate::torch::parameters::{Parameters, Slot};
+use crate::model::weights::output::{Place, write_tensors};
+use crate::torch::parameters::Slot;
 use crate::torch::tensor::bytes_of;
 
 /// The header's names for what travels with weights.
@@ -176,51 +175,9 @@ pub fn input_of(file: &TensorFile) -> Result<Option<Input>> {
 /// [`Error::File`], e.g. where the disk is full.
 pub fn write(network: &Network, facts: BTreeMap<String, String>, path: &Path) -> Result<()> {
     let parameters = &network.parameters;
-    let tensors = parameters.specs().map(|(slot, spec)| (&spec.name, Place { parameters, slot }));
+    let tensors =
+        parameters.specs().map(|(slot, spec)| (spec.name.clone(), Place { parameters, slot }));
     write_tensors(tensors, facts, path)
-}
-
-/// A tensor of a network, which is copied when its turn has come.
-struct Place<'a> {
-    parameters: &'a Parameters,
-    slot: Slot,
-}
-
-impl View for Place<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.parameters.spec(self.slot).shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.parameters.bytes(self.slot))
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.parameters.spec(self.slot).len()
-    }
-}
-
-/// Writes `tensors` into a safetensors file, one after the other, with `facts` in its header.
-///
-/// # Errors
-/// [`Error::File`], e.g. where the disk is full.
-pub fn write_tensors<N: AsRef<str> + Ord + fmt::Display, V: View>(
-    tensors: impl IntoIterator<Item = (N, V)>,
-    facts: BTreeMap<String, String>,
-    path: &Path,
-) -> Result<()> {
-    let facts = Some(facts.into_iter().collect());
-    safetensors::serialize_to_file(tensors, facts, path).map_err(|error| {
-        let source = match error {
-            SafeTensorError::IoError(source) => source,
-            other => std::io::Error::other(other),
-        };
-        Error::file("cannot write", path)(source)
-    })
 }
 
 /// Writes the tensors of `file` that `wanted` lists into a safetensors file, with `facts` in its header.
@@ -237,7 +194,7 @@ pub fn convert(
     let all = all.collect::<Result<Vec<(&Wanted, Vec<u8>)>>>()?;
     let tensors = all.iter().map(|(Wanted { name, shape }, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name, view.expect("a file's tensors have as many values as their shape says"))
+        (name.clone(), view.expect("a file's tensors have as many values as their shape says"))
     });
     write_tensors(tensors, facts, path)
 }
