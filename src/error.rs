@@ -2,6 +2,7 @@
 //!
 //! Knows no other module. **Invariant:** every message names the file, row or setting it speaks of.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -240,6 +241,17 @@ fn help_for(source: &std::io::Error) -> &'static str {
         }
         _ => "check the path and the permissions",
     }
+}
+
+/// Text of others, such as a name in their file, without what a terminal would obey: control characters become
+/// escapes like `\u{1b}`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let plain =
+        |it: char| if it.is_control() { it.escape_unicode().to_string() } else { it.into() };
+    Cow::Owned(text.chars().map(plain).collect())
 }
 
 /// The result of anything that can fail in a way a user can mend.

@@ -85,7 +85,8 @@ impl Display {
     fn happened(&mut self, trial: &Trial, kind: &Kind) {
         let Some(shown) = self.running.get_mut(&trial.name()) else { return };
         let name = trial.name();
-        let warning = warning::of(kind).filter(|it| shown.warned.insert(it.about.clone()));
+        let mut warnings = warning::of(kind);
+        warnings.retain(|it| shown.warned.insert(it.about.clone()));
         let line = match kind {
             Kind::StageStarted(start) => {
                 shown.epochs = start.epochs;
@@ -104,7 +105,7 @@ impl Display {
             Kind::StageEnded(end) => Some(format!("{name}  {}", ended(end))),
             _ => None,
         };
-        if let Some(it) = warning {
+        for it in warnings {
             self.say(&format!("{name}  warning: {}", it.message));
         }
         if let Some(line) = line

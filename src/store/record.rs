@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 
+use crate::event::weights::Weights;
 use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Failure, Features, Kind, Network,
-    Noise, StageEnd, StageStart, Start, Weights,
+    Noise, StageEnd, StageStart, Start,
 };
 
 /// Everything known of one run.
