@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::fitting::Fitting;
 use crate::cli::print;
 use crate::cli::select::{Disk, Selection, experiments};
-use crate::error::Result;
+use crate::error::{Result, printable};
 use crate::event::Network;
 use crate::model::summary::{summarize, trained_layers};
 use crate::model::trainable::resolve;
@@ -50,7 +50,7 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
     for trial in &trials {
         let standing = standing(&store, trial);
         todo += usize::from(matches!(standing, Standing::Interrupted | Standing::New));
-        let _ = writeln!(text, "{}  {}", trial.name(), state(&standing));
+        let _ = writeln!(text, "{}  {}", printable(&trial.name()), state(&standing));
         let network = network(trial);
         // The seeds of an experiment have the same network; it is said once.
         if shown.as_ref() != Some(&network) {

@@ -104,7 +104,8 @@ fn ancestors(it: &Ancestors) -> Markup {
             @if it.images > 0 { (counted(it.images, "different image")) @if !it.known { ", and " } }
             @if !it.known { "images that are not known" }
         }
-        @for (split, seen) in &it.seen {
+        // What is known of few says nothing of the others.
+        @for (split, seen) in it.seen.iter().filter(|seen| it.known || seen.1.images > 0) {
             dt { "Known to them" }
             dd { (format::count(seen.images)) " of " (counted(seen.of, "image")) " of " (split) }
         }

@@ -53,14 +53,14 @@ impl Account {
         let mut account = Self { prefix, other_prefixes: prefixes.collect(), ..Self::default() };
         for Wanted { name, shape } in wanted {
             let there = account.in_file(name);
-            match (file.shape(&there), file.taken.unreadable.get(&there)) {
-                (None, Some(why)) => account.unreadable.push(why.clone()),
+            match (file.shape(&there), file.flaw(&there)) {
+                (_, Some(why)) => account.unreadable.push(why),
                 (None, None) => account.missing.push(name.clone()),
-                (Some(there), _) if there != shape => {
+                (Some(there), None) if there != shape => {
                     let (name, there, wanted) = (name.clone(), there.to_vec(), shape.clone());
                     account.reshaped.push(Reshaped { name, there, wanted });
                 }
-                (Some(_), _) => account.loaded.push(name.clone()),
+                (Some(_), None) => account.loaded.push(name.clone()),
             }
         }
         let known: BTreeSet<String> = wanted.iter().map(|it| account.in_file(&it.name)).collect();

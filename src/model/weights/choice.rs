@@ -46,6 +46,10 @@ enum Rank {
 impl Rank {
     fn of(path: &[String]) -> Self {
         let Some(last) = path.last() else { return Self::Top };
+        // What an optimizer remembers has the names of weights, and some of it is called an average.
+        if path.iter().any(|it| it.to_ascii_lowercase().contains("optim")) {
+            return Self::Other;
+        }
         if path.iter().any(|it| is_averaged(it)) {
             return Self::Averaged;
         }
@@ -62,7 +66,10 @@ impl Rank {
 pub(super) fn is_averaged(name: &str) -> bool {
     let mut parts = name.split(|it: char| !it.is_ascii_alphanumeric());
     let average = ["ema", "swa", "average", "averaged", "avg"];
-    parts.any(|it| average.contains(&it.to_ascii_lowercase().as_str()) || it.ends_with("EMA"))
+    // Adam's moments are no weights.
+    !name.starts_with("exp_avg")
+        && parts
+            .any(|it| average.contains(&it.to_ascii_lowercase().as_str()) || it.ends_with("EMA"))
 }
 
 /// The dictionary of tensors that is taken, and what is to be told about it.

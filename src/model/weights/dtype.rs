@@ -77,6 +77,11 @@ impl Dtype {
         }
     }
 
+    /// Whether its numbers can be weights.
+    pub(super) fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// The type of the elements of PyTorch's `…Storage`.
     pub(super) fn of_storage(name: &str) -> Option<Self> {
         Some(match name {

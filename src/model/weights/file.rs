@@ -175,6 +175,16 @@ impl TensorFile {
         self.tensors.get(name)?.as_ref().ok().map(|it| it.shape.as_slice())
     }
 
+    /// Why the tensor `name` cannot be weights, as far as its place in the file says; none if it can, or is not
+    /// there.
+    pub(super) fn flaw(&self, name: &str) -> Option<String> {
+        match self.tensors.get(name)? {
+            Ok(it) if it.dtype.is_float() => None,
+            Ok(it) => Some(no_floats(name, it.dtype)),
+            Err(why) => Some(why.clone()),
+        }
+    }
+
     /// The values of the tensor `name` in row-major order, which must be finite floats.
     ///
     /// # Errors
@@ -196,9 +206,8 @@ impl TensorFile {
         let bytes = dense.map(Cow::Borrowed).or_else(|| gather(tensor, storage).map(Cow::Owned));
         let bytes =
             bytes.ok_or_else(|| wrong(format!("`{name}` does not lie within its storage")))?;
-        let values = tensor.dtype.floats(&bytes).ok_or_else(|| {
-            wrong(format!("`{name}` is {}; only floats can be weights", tensor.dtype.name()))
-        })?;
+        let values = tensor.dtype.floats(&bytes);
+        let values = values.ok_or_else(|| wrong(no_floats(name, tensor.dtype)))?;
         match values.iter().find(|it| !it.is_finite()) {
             Some(value) => Err(wrong(format!("`{name}` holds {value}, which is no finite number"))),
             None => Ok(values),
@@ -215,6 +224,10 @@ impl TensorFile {
         }
         Ok(Rc::clone(&last.1))
     }
+}
+
+fn no_floats(name: &str, dtype: Dtype) -> String {
+    format!("`{name}` is {}; only floats can be weights", dtype.name())
 }
 
 /// The tensors of a safetensors file, and what its header says besides.

@@ -2,7 +2,7 @@
 
 use crate::model::weights::Wanted;
 use crate::model::weights::account::{Account, Reshaped};
-use crate::model::weights::tests::make::{call, dict, int, name, text, tuple};
+use crate::model::weights::tests::make::{call, dict, int, name, storage, tensor, text, tuple};
 use crate::model::weights::tests::{Place, many, one, one_number, six, zipped};
 
 /// The names of the tensors of a saved value in which `w` stands for a tensor.
@@ -64,6 +64,10 @@ fn of_several_state_dicts_the_average_is_taken_unless_another_is_asked_for() {
     check_taken(&[("schema", many("a", 4)), ("model", many("a", 4))], None, sure("model"));
     check_taken(&[("net", many("a", 4)), ("ema", many("decay", 1))], None, sure("net"));
     check_taken(&[("a", one()), ("b", one()), ("ema", many("n", 2))], Some("."), sure(""));
+    // Adam's moments, by the names of what they belong to.
+    let adam = dict(&[("state", dict(&[("exp_avg", many("a", 4)), ("ema", many("a", 4))]))]);
+    check_taken(&[("optimizer", adam), ("model", many("a", 4))], None, sure("model"));
+    check_taken(&[("exp_avg", many("a", 4)), ("model", many("a", 4))], None, sure("model"));
     // Equals.
     check_taken(&[("student", many("a", 3)), ("teacher", many("a", 3))], None, ("student", true));
     check_taken(
@@ -130,6 +134,16 @@ fn whatever_stands_before_all_names_that_are_wanted_is_taken_off_and_strays_stay
     check_prefix(&["", "ema."], &[], "", &[]);
     check_prefix(&["student.", "ema_model.module."], &[], "ema_model.module.", &["student."]);
     check_prefix(&["teacher.", "other."], &[], "other.", &["teacher."]);
+}
+
+#[test]
+fn numbers_that_are_no_floats_are_told_before_they_are_read() {
+    let whole = tensor(storage("LongStorage", "0", 1), 0, &[1], &[1]);
+    let file = zipped(&dict(&[("w", whole)]), &[("0", &[0; 8])]);
+    let file = Place::new().open(&file).unwrap();
+    let account = Account::new(&file, &[Wanted { name: "w".into(), shape: vec![1] }]);
+    assert_eq!(account.unreadable, ["`w` is int64; only floats can be weights"]);
+    assert!(account.complete(&file).is_err());
 }
 
 #[test]
