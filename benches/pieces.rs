@@ -18,7 +18,7 @@ use ferrite::model::layer::{Builder, Layer, Pass, forward_all};
 use ferrite::model::network::{Network, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::weights::write;
-use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::model::{FrozenNorm, Input, Model, WeightFile};
 use ferrite::plan::{Lookup, trials};
 use ferrite::torch::ops::{ConvShape, average_pool};
 use ferrite::torch::parameters::Parameters;
@@ -233,8 +233,8 @@ impl Lookup for Nothing {
         Ok("file".into())
     }
 
-    fn input(&self, _: &Path) -> Result<Input> {
-        Ok(Input::default())
+    fn weights(&self, file: &WeightFile) -> Result<WeightFile> {
+        Ok(file.clone())
     }
 
     fn run(&self, _: &str) -> Result<String> {

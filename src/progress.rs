@@ -88,7 +88,8 @@ impl Display {
     fn happened(&mut self, trial: &Trial, kind: &Kind) {
         let Some(shown) = self.running.get_mut(&trial.name()) else { return };
         let name = trial.name();
-        let warning = warning::of(kind).filter(|it| shown.warned.insert(it.about.clone()));
+        let mut warnings = warning::of(kind);
+        warnings.retain(|it| shown.warned.insert(it.about.clone()));
         let line = match kind {
             Kind::StageStarted(start) => {
                 shown.epochs = start.epochs;
@@ -111,7 +112,7 @@ impl Display {
             }
             _ => None,
         };
-        if let Some(it) = warning {
+        for it in warnings {
             self.say(&format!("{name}  warning: {}", it.message));
         }
         if let Some(line) = line
@@ -187,8 +188,8 @@ impl Sink for Notes {
             Kind::Waiting(it) => Some(waits_for(it)),
             _ => None,
         };
-        let warning = warning::of(&kind).map(|it| format!("warning: {}", it.message));
-        for line in waits.into_iter().chain(warning) {
+        let warnings = warning::of(&kind).into_iter().map(|it| format!("warning: {}", it.message));
+        for line in waits.into_iter().chain(warnings) {
             // Nothing can be done if stderr is closed.
             drop(writeln!(std::io::stderr(), "{line}"));
         }

@@ -1,10 +1,12 @@
-//! What in a run's events should make its reader doubt: settings that are there and do nothing.
+//! What in a run's events should make its reader doubt: settings that are there and do nothing, scores on images
+//! that the first weights know already.
 //!
 //! Warnings are told from the facts, so that the terminal, every page and runs of long ago say the same.
 //!
 //! **Invariant:** sentences without layout; what stands between backticks is a setting.
 
 use crate::event::disk::SetAside;
+use crate::event::weights::Weights;
 use crate::event::{Augmentation, Kind, Noise, Start};
 
 /// Noise below this share of what it is added to has no effect to speak of.
@@ -23,14 +25,57 @@ pub struct Warning {
 }
 
 /// What `kind` warns of.
-pub fn of(kind: &Kind) -> Option<Warning> {
-    match kind {
+pub fn of(kind: &Kind) -> Vec<Warning> {
+    let one = match kind {
         Kind::RunStarted(it) => precision(it),
+        Kind::WeightsLoaded(it) => return weights(it),
         Kind::NoiseMeasured(it) => noise(it),
         Kind::AugmentationMeasured(it) => augmentation(it),
         Kind::SetAside(it) => Some(damage(it)),
         _ => None,
+    };
+    one.into_iter().collect()
+}
+
+/// Warns of first weights that know the images which judge the run, or may know them, and of those that may not
+/// be the ones that were meant.
+pub fn weights(it: &Weights) -> Vec<Warning> {
+    let Weights { from, taken, ancestors, .. } = it;
+    let about = |about: &str, message| Warning { about: about.into(), message };
+    let mut warnings = Vec::new();
+    if let Some(it) = ancestors {
+        let known = it.seen.iter().filter(|it| it.1.images > 0);
+        let known: Vec<String> = known
+            .map(|(split, it)| format!("{} of the {} images of `{split}`", it.images, it.of))
+            .collect();
+        if !known.is_empty() {
+            let message = format!(
+                "the first weights (`{from}`), or weights before them, were trained on {}; accuracy on these says how well they are remembered: look at the leak-free accuracy, or begin with weights that have not seen them",
+                known.join(" and ")
+            );
+            warnings.push(about("images that the first weights know", message));
+        }
+        if it.older {
+            let message = format!(
+                "which images the first weights (`{from}`) were trained on is not written in them, so nobody knows whether these judge this run; if they are those of a run by an older Ferrite, delete its folder and sweep again: its stages are kept, and its `model.safetensors` is written anew"
+            );
+            warnings.push(about("images that the first weights may know", message));
+        }
     }
+    if taken.ambiguous {
+        let what = match (&taken.state_dict, taken.prefix.as_str()) {
+            (Some(it), "") => format!("`{it}`"),
+            (None, "") => "its top".into(),
+            (_, prefix) => format!("the tensors behind `{prefix}`"),
+        };
+        let others: Vec<_> = taken.others.iter().map(|it| format!("`{it}`")).collect();
+        let message = format!(
+            "`{from}` holds the network more than once: {what} was taken, {} would have done as well; say which is meant with `model.weights.file.state_dict`",
+            others.join(", ")
+        );
+        warnings.push(about("one of several state dicts", message));
+    }
+    warnings
 }
 
 /// Warns of what was damaged and is made again.
@@ -87,6 +132,7 @@ pub fn augmentation(it: &Augmentation) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::weights::{Ancestors, Seen, Taken};
 
     fn noise_of(std: f64) -> Kind {
         Kind::NoiseMeasured(Noise { layer: "input".into(), std, signal_std: 64.9 })
@@ -104,17 +150,17 @@ mod tests {
             imitated,
             resumed: false,
         };
-        let warning = of(&Kind::RunStarted(start(true))).unwrap();
+        let warning = of(&Kind::RunStarted(start(true))).remove(0);
         assert!(warning.message.contains("this cpu has no instructions for bf16"));
-        assert_eq!(of(&Kind::RunStarted(start(false))), None);
+        assert_eq!(of(&Kind::RunStarted(start(false))), []);
     }
 
     #[test]
     fn noise_below_one_percent_of_the_signal_is_warned_of_and_other_noise_is_not() {
-        let warning = of(&noise_of(0.1)).unwrap();
+        let warning = of(&noise_of(0.1)).remove(0);
         assert!(warning.message.contains("0.15 % of it"), "{}", warning.message);
         assert!(warning.message.contains("`noise.input.std`"), "{}", warning.message);
-        assert_eq!(of(&noise_of(0.65)), None);
+        assert_eq!(of(&noise_of(0.65)), []);
         let nothing = Noise { layer: "input".into(), std: 0.1, signal_std: 0.0 };
         assert_eq!(noise(&nothing), None);
     }
@@ -132,5 +178,40 @@ mod tests {
             let warning = augmentation(&augmented(share, difference)).unwrap();
             assert!(warning.message.contains(said), "{}", warning.message);
         }
+    }
+
+    #[test]
+    fn first_weights_that_know_what_judges_a_run_are_warned_of() {
+        let seen = |images| [("test".to_owned(), Seen { images, of: 48 })].into();
+        let ancestors = |known, older, images| {
+            let ancestors = Some(Ancestors { known, older, images: 100, seen: seen(images) });
+            let (from, taken) = ("runs/a/model.safetensors".to_owned(), Taken::default());
+            let (loaded, missing, unexpected) = (260, vec![], vec![]);
+            let loaded = Weights { from, loaded, missing, unexpected, taken, ancestors };
+            of(&Kind::WeightsLoaded(loaded)).into_iter().map(|it| it.message).collect::<Vec<_>>()
+        };
+        assert_eq!(ancestors(true, false, 0), [""; 0]);
+        // Weights of others: nobody says, and nothing is claimed.
+        assert_eq!(ancestors(false, false, 0), [""; 0]);
+        let told = ancestors(true, false, 7);
+        assert!(told.len() == 1 && told[0].contains("7 of the 48 images of `test`"), "{told:?}");
+        let told = ancestors(false, true, 0);
+        assert!(told.len() == 1 && told[0].contains("is not written in them"), "{told:?}");
+        assert_eq!(ancestors(false, true, 7).len(), 2);
+    }
+
+    #[test]
+    fn a_state_dict_that_nobody_chose_among_equals_is_warned_of() {
+        let taken = |ambiguous| {
+            let state_dict = Some("student".to_owned());
+            let others = vec!["teacher".to_owned()];
+            let taken = Taken { state_dict, others, ambiguous, ..Taken::default() };
+            let (from, ancestors) = ("w.pth".to_owned(), None);
+            let (loaded, missing, unexpected) = (260, vec![], vec![]);
+            weights(&Weights { from, loaded, missing, unexpected, taken, ancestors })
+        };
+        assert_eq!(taken(false), []);
+        let told = &taken(true)[0].message;
+        assert!(told.contains("`student` was taken, `teacher` would have done"), "{told}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod data;
 pub mod engine;
+mod fitting;
 mod interrupt;
 mod new;
 mod plan;

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+use crate::cli::fitting::Fitting;
 use crate::cli::print;
 use crate::cli::select::{Disk, Selection, experiments};
-use crate::error::Result;
+use crate::error::{Result, printable};
 use crate::event::Network;
 use crate::model::summary::{summarize, trained_layers};
 use crate::model::trainable::resolve;
@@ -45,22 +46,30 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
     let mut text = String::new();
     let mut todo = 0;
     let mut shown: Option<Network> = None;
+    let mut fitting = Fitting::new(&store, &trials);
     for trial in &trials {
         let standing = standing(&store, trial);
         todo += usize::from(matches!(standing, Standing::Interrupted | Standing::New));
-        let _ = writeln!(text, "{}  {}", trial.name(), state(&standing));
+        let _ = writeln!(text, "{}  {}", printable(&trial.name()), state(&standing));
         let network = network(trial);
         // The seeds of an experiment have the same network; it is said once.
         if shown.as_ref() != Some(&network) {
             text.push_str(&network_lines(&network));
         }
         shown = Some(network);
+        // Of what is finished nobody needs the first weights any more.
+        if standing != Standing::Finished {
+            for line in fitting.lines(trial) {
+                let _ = writeln!(text, "  weights   {line}");
+            }
+        }
         for step in &trial.steps {
             let found = store.has(step.kind.name(), &step.key);
             text.push_str(&step_lines(trial, step, detail, found));
         }
     }
-    print(&format!("{text}{} trials, {todo} to do\n", trials.len()))
+    print(&format!("{text}{} trials, {todo} to do\n", trials.len()))?;
+    fitting.end()
 }
 
 fn state(standing: &Standing) -> &'static str {

@@ -10,10 +10,11 @@ use crate::config::read::{Written, read};
 use crate::data::Data;
 use crate::data::fingerprint::fingerprint;
 use crate::error::{Error, Result};
+use crate::event::weights::Taken;
 use crate::fetch::digest;
-use crate::model::Input;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::input_of;
+use crate::model::{Input, WeightFile};
 use crate::plan::Lookup;
 use crate::store::Store;
 use crate::store::read::finished_key;
@@ -45,10 +46,24 @@ impl Lookup for Disk<'_> {
         digest(path)
     }
 
-    fn input(&self, path: &Path) -> Result<Input> {
-        // Of a file that cannot be read the run says what is wrong with it, and the others go on.
-        let Ok(file) = TensorFile::open(path) else { return Ok(Input::default()) };
-        Ok(input_of(&file)?.unwrap_or_default())
+    fn weights(&self, written: &WeightFile) -> Result<WeightFile> {
+        let asked = written.state_dict.as_deref();
+        // What is wrong with a file that cannot be read is told once all trials are known.
+        let Ok(file) = TensorFile::open_part(&written.path, asked) else {
+            return Ok(WeightFile {
+                input: written.input.or(Some(Input::default())),
+                ..written.clone()
+            });
+        };
+        let input = match written.input {
+            Some(input) => input,
+            None => input_of(&file)?.unwrap_or_default(),
+        };
+        // An average is not what everybody would take, so it is written down with the settings.
+        let Taken { state_dict, others, averaged, .. } = &file.taken;
+        let average = state_dict.clone().filter(|_| *averaged && !others.is_empty());
+        let state_dict = written.state_dict.clone().or(average);
+        Ok(WeightFile { path: written.path.clone(), input: Some(input), state_dict })
     }
 
     fn run(&self, name: &str) -> Result<String> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::cli::engine;
+use crate::cli::fitting::Fitting;
 use crate::cli::interrupt::{interrupted, listen_for_interrupts};
 use crate::cli::plan::{Detail, show_plan};
 use crate::cli::print;
@@ -57,6 +58,11 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     listen_for_interrupts();
     let work = Work::of(&store, &trials);
     let unfinished = work.unfinished(retry);
+    let mut fitting = Fitting::new(&store, &trials);
+    for trial in &unfinished {
+        fitting.lines(trial);
+    }
+    fitting.end()?;
     // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
     let (engine, asked) = (engine::engine()?, &arguments.device);
     let device =

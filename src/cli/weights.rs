@@ -1,19 +1,23 @@
 //! `ferrite weights`: what is published and what lies here, downloads, imports, and a look into a file.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::cli::fitting::told;
 use crate::cli::interrupt::{interrupted, listen_for_interrupts};
 use crate::cli::{print, print_json};
 use crate::error::{Error, Result};
 use crate::fetch::{Cache, Remote};
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
+use crate::model::weights::account::{Account, Reshaped};
+use crate::model::weights::ancestry::Ancestry;
 use crate::model::weights::file::TensorFile;
-use crate::model::weights::{Account, convert, facts, input_of, tensors_of};
+use crate::model::weights::{convert, facts, input_of, tensors_of};
 use crate::plan::Trial;
 use crate::progress::Download;
 use crate::store::write_whole_by;
@@ -61,6 +65,10 @@ pub(super) struct ImportArguments {
     /// the file's header says]
     #[arg(long)]
     input: Option<String>,
+    /// Which state dict of the file, by its key or by what stands before the names of its tensors [default: the
+    /// averaged weights if there are any, else the one with the usual name]
+    #[arg(long, value_name = "NAME")]
+    state_dict: Option<String>,
     /// The file to write [default: the file's name with `.safetensors`]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -73,6 +81,10 @@ pub(super) struct InspectArguments {
     /// Also say what this backbone would take from it
     #[arg(long, value_name = "BACKBONE")]
     backbone: Option<String>,
+    /// Which state dict of the file, by its key or by what stands before the names of its tensors [default: the
+    /// averaged weights if there are any, else the one with the usual name]
+    #[arg(long, value_name = "NAME")]
+    state_dict: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -169,7 +181,7 @@ fn fetch(arguments: &FetchArguments) -> Result<()> {
 
 fn import(arguments: &ImportArguments) -> Result<()> {
     let backbone = named(&arguments.backbone)?;
-    let file = TensorFile::open(&arguments.file)?;
+    let file = TensorFile::open_part(&arguments.file, arguments.state_dict.as_deref())?;
     let input = match &arguments.input {
         Some(input) => Some(serde_json::from_value(json!(input)).map_err(|_| Error::Usage {
             message: format!("there is no input `{input}`"),
@@ -188,20 +200,23 @@ fn import(arguments: &ImportArguments) -> Result<()> {
             help: "name another file with `--out`".into(),
         });
     }
-    let wanted = tensors_of(backbone);
-    let account = Account::new(&file, &wanted);
+    let account = Account::new(&file, &tensors_of(backbone));
     account.complete(&file)?;
-    let header = [
-        (facts::BACKBONE.to_owned(), backbone.name().to_owned()),
-        (facts::INPUT.to_owned(), plain(&json!(input))),
-    ];
-    write_whole_by(&out, |path| convert(&file, &wanted, header.into(), path))?;
+    let mut header = Ancestry::of(&file).facts();
+    header.insert(facts::BACKBONE.to_owned(), backbone.name().to_owned());
+    header.insert(facts::INPUT.to_owned(), plain(&json!(input)));
+    write_whole_by(&out, |path| convert(&file, &account, header, path))?;
     let (loaded, left) = (account.loaded.len(), account.unexpected.len());
-    print(&format!("{}: {loaded} tensors, {left} left out\n", out.display()))
+    let told = told(&account.taken(&file)).into_iter().map(|it| format!("{it}\n"));
+    print(&format!(
+        "{}{}: {loaded} tensors, {left} left out\n",
+        told.collect::<String>(),
+        out.display()
+    ))
 }
 
 fn inspect(arguments: &InspectArguments) -> Result<()> {
-    let file = TensorFile::open(&arguments.file)?;
+    let file = TensorFile::open_part(&arguments.file, arguments.state_dict.as_deref())?;
     let backbone = arguments.backbone.as_deref().map(named).transpose()?;
     let account = backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it))));
     if arguments.json {
@@ -214,8 +229,12 @@ fn inspect(arguments: &InspectArguments) -> Result<()> {
     let (tensors, numbers) = totals(&file);
     let format = file.format.name();
     let _ = writeln!(text, "{format}, {tensors} tensors, {numbers} numbers");
-    for (name, value) in &file.facts {
+    for (name, value) in &header(&file) {
         let _ = writeln!(text, "header: {name} = {value}");
+    }
+    let taken = account.as_ref().map_or_else(|| file.taken.clone(), |it| it.1.taken(&file));
+    for line in told(&taken) {
+        let _ = writeln!(text, "{line}");
     }
     if let Some((backbone, account)) = account {
         let _ = write!(text, "{}", said(backbone, &account));
@@ -223,10 +242,17 @@ fn inspect(arguments: &InspectArguments) -> Result<()> {
     print(&text)
 }
 
+/// What the header of a file says, without the numbers of thousands of images.
+fn header(file: &TensorFile) -> BTreeMap<String, String> {
+    let mut header = file.facts.clone();
+    header.remove(facts::TRAINED_ON);
+    header
+}
+
 /// What a backbone would take from a file, in words.
 fn said(backbone: &str, account: &Account) -> String {
-    let Account { loaded, missing, reshaped, unexpected } = account;
-    let wanted = loaded.len() + missing.len() + reshaped.len();
+    let Account { loaded, missing, unreadable, reshaped, unexpected, .. } = account;
+    let wanted = loaded.len() + missing.len() + unreadable.len() + reshaped.len();
     let mut text = format!("{backbone}: {} of {wanted} tensors fit\n", loaded.len());
     let mut list = |title: &str, names: &mut dyn Iterator<Item = String>| {
         for name in names {
@@ -234,9 +260,10 @@ fn said(backbone: &str, account: &Account) -> String {
         }
     };
     list("missing", &mut missing.iter().cloned());
-    let mut shapes = reshaped
-        .iter()
-        .map(|(name, there, wanted)| format!("{name} is {there:?}, should be {wanted:?}"));
+    list("not readable", &mut unreadable.iter().cloned());
+    let mut shapes = reshaped.iter().map(|Reshaped { name, there, wanted }| {
+        format!("{name} is {there:?}, should be {wanted:?}")
+    });
     list("of another shape", &mut shapes);
     list("left out", &mut unexpected.iter().cloned());
     text
@@ -249,15 +276,16 @@ fn inspection(file: &TensorFile, account: Option<&(&str, Account)>) -> serde_jso
         .map(|it| json!({ "name": it.name, "dtype": it.dtype.name(), "shape": it.shape }));
     let mut inspection = json!({
         "format": file.format.name(), "tensors": tensors, "numbers": numbers,
-        "header": file.facts, "list": listed.collect::<Vec<_>>(),
+        "header": header(file), "taken": file.taken, "list": listed.collect::<Vec<_>>(),
     });
     if let Some((backbone, it)) = account {
-        let reshaped = it
-            .reshaped
-            .iter()
-            .map(|(name, there, wanted)| json!({ "name": name, "shape": there, "wanted": wanted }));
+        let reshaped = it.reshaped.iter().map(|Reshaped { name, there, wanted }| {
+            json!({ "name": name, "shape": there, "wanted": wanted })
+        });
+        inspection["taken"] = json!(it.taken(file));
         inspection["account"] = json!({
             "backbone": backbone, "loaded": it.loaded, "missing": it.missing,
+            "unreadable": it.unreadable,
             "reshaped": reshaped.collect::<Vec<_>>(), "unexpected": it.unexpected,
         });
     }

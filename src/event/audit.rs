@@ -78,12 +78,28 @@ pub struct Near {
     pub shared: Vec<Shared>,
 }
 
-/// The score on images that no training image is an exact twin of.
+/// The score on images that no training image is an exact twin of and that the first weights have not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LeakFree {
     /// How many images.
     pub images: usize,
-    /// Share of right answers on them, 0-1.
+    /// Share of right answers on them, 0-1; 0 where there are none.
     #[serde(with = "number")]
     pub accuracy: f64,
+    /// Images of the split that the first weights, or weights before them, were trained on.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub inherited: usize,
+    /// Whether there may be more of these, since the images of some weights are not known.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unknown: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(it: &bool) -> bool {
+    !it
 }

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod disk;
 pub mod failure;
 mod number;
+pub mod weights;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use crate::event::acts::{Acts, Kept, Stop, Viewed};
 use crate::event::audit::{Audit, LeakFree};
 use crate::event::disk::{Artifact, Features, SetAside, Waiting};
 use crate::event::failure::Failure;
+use crate::event::weights::Weights;
 
 /// Version of the events' format, written into the first event of every run.
 pub const FORMAT: u32 = 2;
@@ -164,19 +166,6 @@ impl Network {
     }
 }
 
-/// Where the backbone has its first weights from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Weights {
-    /// The file or run they come from, or `random`.
-    pub from: String,
-    /// Tensors that were set from it.
-    pub loaded: usize,
-    /// Tensors of the backbone that it does not have and that were drawn at random.
-    pub missing: Vec<String>,
-    /// Tensors in it that the backbone has no place for.
-    pub unexpected: Vec<String>,
-}
-
 /// What a training stage is going to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageStart {
@@ -257,7 +246,8 @@ pub struct Evaluation {
     pub images: usize,
     /// Loss and accuracy.
     pub scores: Scores,
-    /// The score on images without an exact twin among the training images.
+    /// The score on images without an exact twin among the training images, its own and those of its first
+    /// weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leak_free: Option<LeakFree>,
     /// What was averaged over several views of each image; none if it was looked at as it is.

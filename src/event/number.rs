@@ -127,7 +127,7 @@ mod tests {
             baseline: Some(x),
         };
         let kept = vec![Kept { monitor: "valid_loss".into(), epoch: 1, value: x }];
-        let leak_free = Some(LeakFree { images: 1, accuracy: x });
+        let leak_free = Some(LeakFree { images: 1, accuracy: x, inherited: 0, unknown: false });
         vec![
             Kind::EpochEnded(Epoch {
                 stage: stage(),

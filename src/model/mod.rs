@@ -74,7 +74,8 @@ pub enum Weights {
     /// The weights of a finished run, by its folder below `runs/`, e.g. `pretrain/seed-0-1a2b3c4d`.
     Run(String),
     /// A file of yours with torchvision's tensor names (timm's for Xception): safetensors, or a state dict
-    /// that PyTorch saved. It is read as data; nothing in it is carried out.
+    /// that PyTorch saved, whatever else is saved beside it and whatever stands before all names. It is read as
+    /// data; nothing in it is carried out.
     File(WeightFile),
 }
 
@@ -87,6 +88,11 @@ pub struct WeightFile {
     /// How its network wants pixels to be scaled. Left out: as the file's header says, which files of
     /// Ferrite and of `ferrite weights import` have.
     pub input: Option<Input>,
+    /// Which state dict of the file, where it holds more than one: by its key, e.g. `"state_dict"`, by keys with
+    /// dots between, or by what stands before the names of its tensors, e.g. `"teacher"`; `"."` is the top of
+    /// the file. Left out: the averaged weights if there are any (`state_dict_ema`, `model_ema`, `ema`), else
+    /// `state_dict`, `model_state_dict`, `model`, `net` and the like.
+    pub state_dict: Option<String>,
 }
 
 /// How gray levels 0-255 become the network's input. It belongs to the weights.
@@ -214,7 +220,8 @@ impl Model {
             Weights::Imagenet | Weights::ImagenetV2 => self.check_published(),
             Weights::Experiment(name) => named("weights.experiment", name),
             Weights::Run(name) => named("weights.run", name),
-            Weights::File(file) => named("weights.file.path", &file.path.to_string_lossy()),
+            Weights::File(file) => named("weights.file.path", &file.path.to_string_lossy())
+                .or_else(|| named("weights.file.state_dict", file.state_dict.as_ref()?)),
         };
         weights.into_iter().chain(head).collect()
     }

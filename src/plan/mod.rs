@@ -18,7 +18,7 @@ use crate::config::read::{Point, Written};
 use crate::data::Data;
 use crate::data::labels::Labels;
 use crate::error::{Error, Result};
-use crate::model::{Input, WeightFile, Weights};
+use crate::model::{WeightFile, Weights};
 use crate::plan::keys::{Inputs, steps};
 
 /// So many experiments may start from each other in a row.
@@ -110,11 +110,12 @@ pub trait Lookup {
     /// If the file cannot be read.
     fn file(&self, path: &Path) -> Result<String>;
 
-    /// How the network that a weight file was saved from wants pixels to be scaled.
+    /// What is not written of a weight file and follows from its content: how its network wants pixels to be scaled,
+    /// and which state dict is taken where that could be another.
     ///
     /// # Errors
-    /// If its header does not say so.
-    fn input(&self, path: &Path) -> Result<Input>;
+    /// If its header does not say how pixels are scaled.
+    fn weights(&self, file: &WeightFile) -> Result<WeightFile>;
 
     /// The key of a run by its folder below `runs/`.
     ///
@@ -246,11 +247,14 @@ impl<'a> Planner<'a> {
                 // The key of the same file under `weights.file`: what is planned needs no file.
                 (format!("{} {:?}", published.sha256, published.input), None)
             }
-            Weights::File(WeightFile { path, input }) => {
-                let input = input.map_or_else(|| self.lookup.input(path), Ok)?;
-                let file = WeightFile { path: path.clone(), input: Some(input) };
+            Weights::File(written) => {
+                let file = self.lookup.weights(written)?;
+                let input = file.input.unwrap_or_default();
+                let part = file.state_dict.as_ref().map(|it| format!(" {it:?}"));
+                let key =
+                    format!("{} {input:?}{}", self.file(&file.path)?, part.unwrap_or_default());
                 settings.model.weights = Weights::File(file);
-                (format!("{} {input:?}", self.file(path)?), None)
+                (key, None)
             }
             Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),
             Weights::Experiment(name) => {

@@ -188,48 +188,60 @@ fn counted_only(n: usize, noun: &str) -> String {
     if n == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
-/// The score of `run` on images without a twin among its training images, where those are not all.
+/// The score of `run` on images that neither it nor its first weights were trained on, where those are not all.
 pub(super) fn differs(run: &Run<'_>) -> Option<LeakFree> {
     let evaluation = run.record.facts.evaluation.as_ref()?;
-    evaluation.leak_free.filter(|it| it.images > 0 && it.images < evaluation.images)
+    evaluation.leak_free.filter(|it| it.images < evaluation.images)
 }
 
 /// Accuracy with and without leaked images, where there are any.
 pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
-    let clean = |run: &Run<'_>| differs(run).map(|it| it.accuracy);
+    // Of no images at all there is no accuracy.
+    let clean = |run: &Run<'_>| differs(run).filter(|it| it.images > 0).map(|it| it.accuracy);
     let leaked = |run: &Run<'_>| {
         let images = run.record.facts.evaluation.as_ref()?.images;
-        differs(run).map(|it| (images - it.images, images))
+        differs(run).map(|it| Leaked { images, known: images - it.images, inherited: it.inherited })
     };
     let rows: Vec<_> = study
         .configurations
         .iter()
-        .filter_map(|it| Some((it, it.stat(clean)?, it.finished().find_map(leaked)?)))
+        .filter_map(|it| Some((it, it.finished().find_map(leaked)?)))
         .collect();
     (!rows.is_empty()).then(|| {
         html! {
             p .lead {
                 "Some images by which the final weights were judged have an exact twin among the training \
-                images, pixel by pixel; a network can know them by heart. Accuracy on all of them and on \
-                those without a twin, in percent."
+                images, pixel by pixel, or were training images of the weights that the run began with; a \
+                network can know them by heart. Accuracy on all of them and on the others, in percent."
             }
             div .scroll { table .sortable {
                 thead { tr {
                     th { "Configuration" } th .num { "Judged by" } th .num { "Leaked" }
+                    th .num title="images that the first weights were trained on" { "By first weights" }
                     th .num { "Accuracy, all" } th .num { "Accuracy, leak-free" }
                     th .num { "Difference" }
                 } }
-                tbody { @for (it, clean_stat, (leaked, images)) in rows {
+                tbody { @for (it, Leaked { images, known, inherited }) in rows {
                     @let difference = it.stat(|run| Some(clean(run)? - run.test_accuracy()?));
                     tr {
                         th scope="row" { div .label { (swatch(it.style)) span { (it.label) } } }
-                        td .num { (format::count(images)) } td .num { (format::count(leaked)) }
+                        td .num { (format::count(images)) } td .num { (format::count(known)) }
+                        td .num { (format::count(inherited)) }
                         (share_cell(it.stat(Run::test_accuracy), "", None))
-                        (share_cell(Some(clean_stat), "", None))
+                        (share_cell(it.stat(clean), "", None))
                         (share_cell(difference, "", None))
                     }
                 } }
             } }
         }
     })
+}
+
+/// How many of the images that judge a run are known to it.
+struct Leaked {
+    images: usize,
+    /// Known to the run or to its first weights.
+    known: usize,
+    /// Known to its first weights.
+    inherited: usize,
 }

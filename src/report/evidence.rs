@@ -3,7 +3,8 @@
 use maud::{Markup, PreEscaped, html};
 
 use crate::event::acts::Stop;
-use crate::event::{Augmentation, Layer, Network, Noise, StageStart, Weights};
+use crate::event::weights::{Ancestors, Taken, Weights};
+use crate::event::{Augmentation, Layer, Network, Noise, StageStart};
 use crate::report::format::{self, counted};
 use crate::report::page::prose;
 use crate::report::techniques::{self, kept_weights};
@@ -62,10 +63,51 @@ fn weights(it: &Weights) -> Markup {
             dl {
                 dt { "From" } dd { code { (it.from) } }
                 dt { "Loaded" } dd { (counted(it.loaded, "tensor")) }
+                (taken(&it.taken))
                 (names("Not in it, drawn at random", &it.missing))
                 (names("Without a place here", &it.unexpected))
                 @if it.missing.is_empty() && it.loaded > 0 { dt { "Missing" } dd { "nothing" } }
+                @if let Some(it) = &it.ancestors { (ancestors(it)) }
             }
+            @for it in warning::weights(it) { p .warning { (prose(&it.message)) } }
+        }
+    }
+}
+
+/// What of a weight file was taken.
+fn taken(it: &Taken) -> Markup {
+    let list = |names: &[String]| names.join(", ");
+    html! {
+        @if let Some(name) = &it.state_dict {
+            dt { "State dict" } dd { code { (name) } @if it.averaged { ", averaged weights" } }
+        }
+        @if !it.others.is_empty() { dt { "Not taken" } dd { code { (list(&it.others)) } } }
+        @if !it.prefix.is_empty() { dt { "Taken off the names" } dd { code { (it.prefix) } } }
+        @if !it.ignored.is_empty() {
+            dt { "Ignored, not carried out" }
+            dd { @for (at, (name, count)) in it.ignored.iter().enumerate() {
+                @if at > 0 { ", " } (format::count(*count)) " " code { (name) }
+            } }
+        }
+        @if !it.unreadable.is_empty() {
+            dt { "Not readable" }
+            dd { ul { @for why in it.unreadable.values() { li { (prose(why)) } } } }
+        }
+    }
+}
+
+/// Whose images the first weights know.
+fn ancestors(it: &Ancestors) -> Markup {
+    html! {
+        dt { "Trained on" }
+        dd {
+            @if it.images > 0 { (counted(it.images, "different image")) @if !it.known { ", and " } }
+            @if !it.known { "images that are not known" }
+        }
+        // What is known of few says nothing of the others.
+        @for (split, seen) in it.seen.iter().filter(|seen| it.known || seen.1.images > 0) {
+            dt { "Known to them" }
+            dd { (format::count(seen.images)) " of " (counted(seen.of, "image")) " of " (split) }
         }
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use crate::event::acts::{Acts, Stop};
 use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
 use crate::event::failure::Failure;
+use crate::event::weights::{Taken, Weights};
 use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, FINAL, Layer, Network, Noise, Scores, Signal,
-    StageEnd, StageStart, Start, Weights,
+    StageEnd, StageStart, Start,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};
 
@@ -94,7 +95,12 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
     let scores =
         Scores { loss: 1.9 - 1.6 * accuracy, accuracy: right as f64 / predictions.len() as f64 };
     let images = predictions.len();
-    let leak_free = Some(LeakFree { images: images - 288, accuracy: scores.accuracy - 0.011 });
+    let leak_free = Some(LeakFree {
+        images: images - 288,
+        accuracy: scores.accuracy - 0.011,
+        inherited: 0,
+        unknown: false,
+    });
     let facts = Facts {
         start: Some(start(&trial)),
         dataset: Some(dataset()),
@@ -230,6 +236,8 @@ fn weights(shape: &Shape) -> Weights {
         loaded: 26,
         missing: vec![],
         unexpected: vec!["classifier.6.weight".into(), "classifier.6.bias".into()],
+        taken: Taken::default(),
+        ancestors: None,
     }
 }
 

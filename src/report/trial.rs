@@ -172,8 +172,16 @@ fn tiles(run: &Run<'_>) -> Markup {
                 (tile(&format!("{} accuracy", capital(split)), share(it), &notes.join(" · ")))
             }
             @if let Some(it) = audit::differs(run) {
-                @let note = format!("{} images without a twin in train", format::count(it.images));
-                (tile("Leak-free accuracy", share(it.accuracy), &note))
+                @let note = match (it.images, it.inherited) {
+                    (0, _) => "no image is left that it was not trained on".to_owned(),
+                    (images, 0) => format!("{} images without a twin in train", format::count(images)),
+                    (images, _) => format!(
+                        "{} images known neither to it nor to its first weights", format::count(images)
+                    ),
+                };
+                @let note = if it.unknown { format!("{note}, as far as is known") } else { note };
+                @let accuracy = if it.images > 0 { share(it.accuracy) } else { html! { (format::NOTHING) } };
+                (tile("Leak-free accuracy", accuracy, &note))
             }
             @if let Some(it) = run.macro_f1() { (tile("Macro-F1", share(it), &loss)) }
             @if let Some(it) = run.roc_auc() { (tile("ROC-AUC", share(it), "one class against the rest, mean")) }

@@ -15,7 +15,12 @@ fn of(record: &Record) -> Vec<Warning> {
     let precision = record.facts.start.iter().filter_map(warning::precision);
     let noise = record.facts.noise.iter().filter_map(warning::noise);
     let augmented = record.facts.stages.iter().filter_map(|it| it.augmentation.as_ref());
-    precision.chain(noise).chain(augmented.filter_map(warning::augmentation)).collect()
+    let weights = record.facts.weights.iter().flat_map(warning::weights);
+    precision
+        .chain(weights)
+        .chain(noise)
+        .chain(augmented.filter_map(warning::augmentation))
+        .collect()
 }
 
 /// The warnings of one run.

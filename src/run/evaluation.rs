@@ -8,11 +8,11 @@ use crate::data::dataset::Dataset;
 use crate::error::Result;
 use crate::event::audit::LeakFree;
 use crate::event::{Evaluation, FINAL, Kind as Event, Sink};
-use crate::model::Input;
 use crate::model::network::Network;
 use crate::model::trainable::resolve;
 use crate::model::weights::{facts, write};
 use crate::plan::Kind;
+use crate::run::origin::Origin;
 use crate::run::stage::load_stage;
 use crate::run::{Runner, waiting};
 use crate::store::folder::files;
@@ -29,7 +29,7 @@ impl Runner<'_> {
         network: &mut Network,
         dataset: &Dataset,
         images: &Images<'_>,
-        input: Input,
+        origin: &Origin,
     ) -> Result<()> {
         let (name, rows) = match dataset.test.as_slice() {
             [] => ("valid", dataset.valid.as_slice()),
@@ -42,13 +42,13 @@ impl Runner<'_> {
         let features = caches.then(|| self.features(last, network, images, (name, rows)));
         let split = Split { rows, features: features.transpose()? };
         let mut tables =
-            vec![self.evaluate_weights(FINAL, network, dataset, (images, &split), input)?];
+            vec![self.evaluate_weights(FINAL, network, dataset, (images, &split), origin)?];
         for monitor in &last.checkpoints {
             let folder =
                 self.store.step_folder(Kind::Stage.name(), self.key(Kind::Stage, &last.name));
             load_stage(network, &folder, monitor.name())?;
             let named =
-                self.evaluate_weights(monitor.name(), network, dataset, (images, &split), input);
+                self.evaluate_weights(monitor.name(), network, dataset, (images, &split), origin);
             tables.push(named?);
         }
         let key = self.key(Kind::Evaluate, "").to_owned();
@@ -68,7 +68,7 @@ impl Runner<'_> {
         network: &Network,
         dataset: &Dataset,
         (images, split): (&Images<'_>, &Split<'_>),
-        input: Input,
+        origin: &Origin,
     ) -> Result<(String, Vec<u8>)> {
         let views = self.trial.settings.evaluate.views;
         let started = Instant::now();
@@ -80,10 +80,10 @@ impl Runner<'_> {
         let file = files::of_weights(files::PREDICTIONS, weights);
         self.log.folder.write(&file, &table)?;
         let (model, facts) =
-            (files::of_weights(files::MODEL, weights), self.model_facts(dataset, input));
+            (files::of_weights(files::MODEL, weights), self.model_facts(dataset, origin));
         self.log.folder.write_by(&model, |path| write(network, facts, path))?;
         let name = if dataset.test.is_empty() { "valid" } else { "test" };
-        let leak_free = Some(leak_free(dataset, split.rows, &predictions));
+        let leak_free = Some(leak_free(dataset, split.rows, &predictions, origin));
         let (weights, images) = (weights.to_owned(), split.rows.len());
         let (split, scores, viewed) = (name.to_owned(), judged.scores, judged.viewed);
         let evaluation = Evaluation { weights, split, images, scores, leak_free, viewed };
@@ -91,30 +91,43 @@ impl Runner<'_> {
         Ok((file, table))
     }
 
-    fn model_facts(&self, dataset: &Dataset, input: Input) -> BTreeMap<String, String> {
+    fn model_facts(&self, dataset: &Dataset, origin: &Origin) -> BTreeMap<String, String> {
         let settings = &self.trial.settings;
         let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
         [
-            ("format", "ferrite-1".to_owned()),
+            (facts::FORMAT, "ferrite-1".to_owned()),
             (facts::BACKBONE, plain(serde_json::json!(settings.model.backbone))),
-            (facts::INPUT, plain(serde_json::json!(input))),
+            (facts::INPUT, plain(serde_json::json!(origin.input))),
             ("image_size", settings.data.image_size.to_string()),
             ("classes", dataset.classes.join(",")),
             ("key", self.trial.key.clone()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
+        .chain(origin.with_training(dataset).facts())
         .collect()
     }
 }
 
-/// The accuracy on `rows` that no training image has an exact twin of.
-fn leak_free(dataset: &Dataset, rows: &[u32], predictions: &[Prediction]) -> LeakFree {
-    let leaks = dataset.leaks(rows);
-    let clean = predictions.iter().zip(&leaks).filter(|(_, leaks)| !**leaks).map(|(it, _)| it);
+/// The accuracy on `rows` that no training image has an exact twin of and that the first weights have not seen.
+fn leak_free(
+    dataset: &Dataset,
+    rows: &[u32],
+    predictions: &[Prediction],
+    origin: &Origin,
+) -> LeakFree {
+    let twins = dataset.leaks(rows);
+    let seen: Vec<bool> = rows.iter().map(|it| origin.has_seen(*it)).collect();
+    let leaks = twins.iter().zip(&seen).map(|(twin, seen)| *twin || *seen);
+    let clean = predictions.iter().zip(leaks).filter(|(_, leaks)| !leaks).map(|(it, _)| it);
     let right = clean.clone().filter(|it| it.truth == it.predicted).count();
     let images = clean.count();
-    LeakFree { images, accuracy: right as f64 / images.max(1) as f64 }
+    LeakFree {
+        images,
+        accuracy: right as f64 / images.max(1) as f64,
+        inherited: seen.iter().filter(|it| **it).count(),
+        unknown: origin.ancestry.gap.is_some(),
+    }
 }
 
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {

@@ -8,9 +8,10 @@ mod evaluation;
 mod evidence;
 mod failure;
 mod features;
+mod origin;
 mod stage;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use crate::data::dataset;
@@ -20,20 +21,15 @@ use crate::error::{Error, Result};
 use crate::event::failure::Failure;
 use crate::event::{
     Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
-    StageStart, Start, Weights as WeightsEvent,
+    StageStart, Start,
 };
-use crate::fetch::{self, Cache, Remote};
-use crate::model::network::{Network, NoiseStd, Plan};
-use crate::model::summary::summarize;
+use crate::model::network::{Network, NoiseStd};
 use crate::model::trainable::resolve;
-use crate::model::weights::file::TensorFile;
-use crate::model::weights::{self, Part};
-use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
 use crate::run::failure::torch_failure;
+use crate::run::origin::Begun;
 use crate::store::folder::{RunFolder, files};
-use crate::store::health::verify;
 use crate::store::lock::Caller;
 use crate::store::read::{Last, last};
 use crate::store::record::State;
@@ -151,11 +147,11 @@ impl Runner<'_> {
     fn steps(&mut self) -> Result<()> {
         let dataset = self.dataset()?;
         let images = Images::new(&dataset, self.trial.settings.data.image_size, self.device);
-        let (mut network, input) = self.network(&dataset)?;
+        let Begun { mut network, origin } = self.begin(&dataset)?;
         for stage in &self.trial.settings.stages {
             self.stage(stage, &mut network, &dataset, &images)?;
         }
-        self.evaluate(&mut network, &dataset, &images, input)
+        self.evaluate(&mut network, &dataset, &images, &origin)
     }
 
     fn key(&self, kind: Kind, stage: &str) -> &str {
@@ -202,60 +198,6 @@ impl Runner<'_> {
             seconds: started.elapsed().as_secs_f64(),
         }))?;
         Ok(dataset)
-    }
-
-    fn network(&mut self, dataset: &Dataset) -> Result<(Network, Input)> {
-        let settings = &self.trial.settings;
-        let file = match &settings.model.weights {
-            Weights::None => None,
-            Weights::Imagenet | Weights::ImagenetV2 => Some(self.published()?),
-            Weights::File(file) => Some((file.path.clone(), file.input.unwrap_or_default())),
-            Weights::Run(run) => {
-                let folder = self.store.root.join(run);
-                verify(&folder, files::MODEL)?;
-                let path = folder.join(files::MODEL);
-                let input = weights::input_of(&TensorFile::open(&path)?)?;
-                Some((path, input.unwrap_or_default()))
-            }
-            Weights::Experiment(_) => unreachable!("the plan resolves experiments to runs"),
-        };
-        let input = file.as_ref().map_or(Input::default(), |(_, input)| *input);
-        let plan = Plan {
-            model: &settings.model,
-            input,
-            frozen_norm: settings.batch_norm.frozen_layers,
-            image_size: settings.data.image_size,
-            classes: dataset.classes.len(),
-            seed: self.trial.seed,
-            precisions: settings.model.precisions(self.device),
-        };
-        let mut network = Network::new(&plan, self.device);
-        let summary = summarize(&settings.model, plan.image_size, plan.classes);
-        self.log.emit(Event::NetworkReady(summary))?;
-        let account = if let Some((path, _)) = file {
-            weights::load(&mut network, &path, Part::Backbone)?
-        } else {
-            let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
-            WeightsEvent { from: "random".into(), loaded, missing, unexpected }
-        };
-        self.log.emit(Event::WeightsLoaded(account))?;
-        Ok((network, input))
-    }
-
-    /// The file of the published weights that the trial begins with, downloaded if it is not there yet.
-    fn published(&mut self) -> Result<(PathBuf, Input)> {
-        let published = self.trial.settings.model.published();
-        let published = published.expect("the settings were checked");
-        let started = Instant::now();
-        let listener = &mut self.log.listener;
-        let mut say = |it: fetch::Progress| {
-            let of = it.of.unwrap_or(published.bytes);
-            listener(&waiting("weights", it.done as usize, of as usize, started));
-        };
-        let remote =
-            Remote { url: published.url, sha256: published.sha256, bytes: published.bytes };
-        let path = Cache::of_user()?.fetch(remote, &mut say, self.interrupted)?;
-        Ok((path, published.input))
     }
 
     fn stage(

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use crate::event::disk::{Features, Waiting};
 use crate::event::failure::Failure;
+use crate::event::weights::Weights;
 use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Kind, Network, Noise, StageEnd,
-    StageStart, Start, Weights,
+    StageStart, Start,
 };
 
 /// Everything known of one run.

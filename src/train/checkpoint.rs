@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use crate::error::{Error, Result};
 use crate::event::Epoch;
-use crate::model::weights::write_tensors;
+use crate::model::weights::output::write_tensors;
 use crate::torch::numbers::Numbers;
 use crate::torch::parameters::Snapshot;
 

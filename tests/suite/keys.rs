@@ -5,7 +5,7 @@ use std::path::Path;
 use ferrite::config::read::read;
 use ferrite::data::Data;
 use ferrite::error::Result;
-use ferrite::model::Input;
+use ferrite::model::{Input, WeightFile};
 use ferrite::plan::{Kind, Lookup, Trial, trials};
 
 use crate::place::{Place, SMALL};
@@ -22,8 +22,8 @@ impl Lookup for AnyDisk {
         Ok(path.file_name().unwrap().to_string_lossy().into_owned())
     }
 
-    fn input(&self, _path: &Path) -> Result<Input> {
-        Ok(Input::PlusMinusOne)
+    fn weights(&self, file: &WeightFile) -> Result<WeightFile> {
+        Ok(WeightFile { input: file.input.or(Some(Input::PlusMinusOne)), ..file.clone() })
     }
 
     fn run(&self, name: &str) -> Result<String> {
@@ -66,6 +66,7 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "model.weights=imagenet",
         "model.weights=imagenet-v2",
         "model.weights.file.input=torchvision",
+        "model.weights.file.state_dict=model",
         "model.weights.run=e/other",
         "model.head.pool=flatten",
         "model.head.layers=[8]",

@@ -12,6 +12,8 @@ mod data;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod leaks;
+#[cfg(test)]
 mod learning;
 #[cfg(test)]
 mod mutations;

@@ -25,9 +25,28 @@ pub enum Dtype {
     U8,
     /// True or false, a byte each.
     Bool,
-    /// Any other, which is listed but not read.
-    Other,
+    /// Any other, which is listed but not read: its name, and how many bytes one number takes.
+    Other(&'static str, usize),
 }
+
+/// Types of PyTorch that are listed but not read: their name, their size, what its storages are called.
+const OTHERS: [(&str, usize, &str); 15] = [
+    ("uint16", 2, "UInt16"),
+    ("uint32", 4, "UInt32"),
+    ("uint64", 8, "UInt64"),
+    ("complex32", 4, "ComplexHalf"),
+    ("complex64", 8, "ComplexFloat"),
+    ("complex128", 16, "ComplexDouble"),
+    ("qint8", 1, "QInt8"),
+    ("quint8", 1, "QUInt8"),
+    ("qint32", 4, "QInt32"),
+    ("quint4x2", 1, "QUInt4x2"),
+    ("quint2x4", 1, "QUInt2x4"),
+    ("float8_e4m3fn", 1, "Float8_e4m3fn"),
+    ("float8_e5m2", 1, "Float8_e5m2"),
+    ("float8_e4m3fnuz", 1, "Float8_e4m3fnuz"),
+    ("float8_e5m2fnuz", 1, "Float8_e5m2fnuz"),
+];
 
 impl Dtype {
     /// Its name as PyTorch writes it.
@@ -43,19 +62,24 @@ impl Dtype {
             Self::I8 => "int8",
             Self::U8 => "uint8",
             Self::Bool => "bool",
-            Self::Other => "other",
+            Self::Other(name, _) => name,
         }
     }
 
-    /// Bytes of one number; of an unknown type none.
+    /// Bytes of one number; none where nobody says.
     pub(super) fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
             Self::F32 | Self::I32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
-            Self::Other => 0,
+            Self::Other(_, size) => size,
         }
+    }
+
+    /// Whether its numbers can be weights.
+    pub(super) fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
     }
 
     /// The type of the elements of PyTorch's `…Storage`.
@@ -71,7 +95,10 @@ impl Dtype {
             "Char" => Self::I8,
             "Byte" => Self::U8,
             "Bool" => Self::Bool,
-            _ => return None,
+            name => {
+                let other = OTHERS.iter().find(|it| it.2 == name)?;
+                Self::Other(other.0, other.1)
+            }
         })
     }
 
@@ -89,7 +116,8 @@ impl Dtype {
             Self::U8,
             Self::Bool,
         ];
-        all.into_iter().find(|it| it.name() == name)
+        let others = OTHERS.iter().map(|it| Self::Other(it.0, it.1));
+        all.into_iter().chain(others).find(|it| it.name() == name)
     }
 
     /// The type of a tensor in a safetensors file.
@@ -105,7 +133,13 @@ impl Dtype {
             safetensors::Dtype::I8 => Self::I8,
             safetensors::Dtype::U8 => Self::U8,
             safetensors::Dtype::BOOL => Self::Bool,
-            _ => Self::Other,
+            safetensors::Dtype::U16 => Self::Other("uint16", 2),
+            safetensors::Dtype::U32 => Self::Other("uint32", 4),
+            safetensors::Dtype::U64 => Self::Other("uint64", 8),
+            safetensors::Dtype::C64 => Self::Other("complex64", 8),
+            safetensors::Dtype::F8_E5M2 => Self::Other("float8_e5m2", 1),
+            safetensors::Dtype::F8_E4M3 => Self::Other("float8_e4m3fn", 1),
+            _ => Self::Other("of another type", 0),
         }
     }
 

@@ -13,16 +13,15 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use safetensors::SafeTensors;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
+use crate::event::weights::Taken;
 use crate::mapped;
 use crate::model::weights::dtype::Dtype;
-use crate::model::weights::pytorch::{self, Archive};
+use crate::model::weights::pytorch::{self, Archive, Content};
+use crate::model::weights::recognize::{Refusal, recognize};
 
-/// What wraps a network and then stands before every name.
-const PREFIXES: [&str; 3] = ["module.", "model.", "_orig_mod."];
-
-/// Tensors by name.
-pub(super) type Tensors = BTreeMap<String, Stored>;
+/// Tensors by name, each as it lies in the file or with why it cannot be read.
+pub(super) type Tensors = BTreeMap<String, Result<Stored, String>>;
 
 /// What a header says besides tensors.
 type Facts = BTreeMap<String, String>;
@@ -58,6 +57,8 @@ pub struct TensorFile {
     pub format: Format,
     /// What its header says besides tensors; PyTorch's files have none.
     pub facts: Facts,
+    /// What of it is looked at, and what else is in it.
+    pub taken: Taken,
     tensors: Tensors,
     bytes: Bytes,
     archive: Option<Archive>,
@@ -99,7 +100,7 @@ pub(super) enum Home {
 /// A tensor as a file lists it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Listed<'a> {
-    /// Its name, without what wraps the whole network.
+    /// Its name, as in the file.
     pub name: &'a str,
     /// The type of its numbers.
     pub dtype: Dtype,
@@ -108,42 +109,80 @@ pub struct Listed<'a> {
 }
 
 impl TensorFile {
-    /// Opens the file at `path`: safetensors, or one of PyTorch's two formats.
+    /// Opens the file at `path`: safetensors, or one of PyTorch's two formats. Of several state dicts the
+    /// averaged one is taken, or else the one with the usual name.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read; [`Error::Weights`] if it is none of these, is cut off or
-    /// damaged, or asks for anything but tensors.
+    /// [`Error::File`] if it cannot be read; [`Error::Weights`] if it is none of these, is cut off or damaged, or
+    /// holds no tensors.
     pub fn open(path: &Path) -> Result<Self> {
-        let map = mapped::map(path).map_err(Error::file("cannot read", path))?;
-        let bytes = Bytes(Arc::new(map));
-        let wrong = |message| refused(path, message);
-        let mut archive = None;
-        let mut facts = BTreeMap::new();
-        let (format, tensors) = if pytorch::is_zip(bytes.as_ref()) {
-            let (tensors, opened) = pytorch::open_zip(bytes.clone()).map_err(wrong)?;
-            archive = Some(opened);
-            (Format::PytorchZip, tensors)
-        } else if pytorch::is_legacy(bytes.as_ref()) {
-            let tensors = pytorch::open_legacy(bytes.as_ref()).map_err(wrong)?;
-            (Format::PytorchLegacy, tensors)
-        } else {
-            let (tensors, said) = open_safetensors(bytes.as_ref()).map_err(wrong)?;
-            facts = said;
-            (Format::Safetensors, tensors)
-        };
-        let (path, last) = (path.to_owned(), RefCell::default());
-        Ok(Self { path, format, facts, tensors: unwrapped(tensors), bytes, archive, last })
+        Self::open_part(path, None)
     }
 
-    /// Its tensors, by name.
+    /// As [`TensorFile::open`], where `state_dict` names the state dict to take: by the keys that lead to it, the
+    /// last of them, `.` for the top of the file, or by what stands before the names of its tensors.
+    ///
+    /// # Errors
+    /// As there, and if it has no such state dict.
+    pub fn open_part(path: &Path, state_dict: Option<&str>) -> Result<Self> {
+        let map = mapped::map(path).map_err(Error::file("cannot read", path))?;
+        let bytes = Bytes(Arc::new(map));
+        let wrong = |refusal: Refusal| refusal.of(path);
+        let mut archive = None;
+        let mut facts = BTreeMap::new();
+        let (format, content) = if pytorch::is_zip(bytes.as_ref()) {
+            let (content, opened) = pytorch::open_zip(bytes.clone(), state_dict).map_err(wrong)?;
+            archive = Some(opened);
+            (Format::PytorchZip, content)
+        } else if pytorch::is_legacy(bytes.as_ref()) {
+            let content = pytorch::open_legacy(bytes.as_ref(), state_dict).map_err(wrong)?;
+            (Format::PytorchLegacy, content)
+        } else if let Some(refusal) = recognize(bytes.as_ref(), path) {
+            return Err(wrong(refusal));
+        } else {
+            let (tensors, said) =
+                open_safetensors(bytes.as_ref()).map_err(|it| wrong(it.into()))?;
+            facts = said;
+            let prefix = state_dict.filter(|it| *it != ".").map(str::to_owned);
+            (Format::Safetensors, Content { tensors, taken: Taken::default(), prefix })
+        };
+        let Content { tensors, mut taken, prefix } = content;
+        let tensors = match prefix {
+            Some(prefix) => below(tensors, &prefix, &mut taken).map_err(wrong)?,
+            None => tensors,
+        };
+        let why = |(name, it): (&String, &Result<Stored, String>)| {
+            Some((name.clone(), it.as_ref().err()?.clone()))
+        };
+        taken.unreadable = tensors.iter().filter_map(why).collect();
+        if let (true, Some(why)) =
+            (tensors.values().all(Result::is_err), taken.unreadable.values().next())
+        {
+            return Err(wrong(why.clone().into()));
+        }
+        let (path, last) = (path.to_owned(), RefCell::default());
+        Ok(Self { path, format, facts, taken, tensors, bytes, archive, last })
+    }
+
+    /// Its tensors, by name; those that cannot be read are in [`Taken::unreadable`].
     pub fn tensors(&self) -> impl Iterator<Item = Listed<'_>> {
-        let tensors = self.tensors.iter();
+        let tensors = self.tensors.iter().filter_map(|(name, it)| Some((name, it.as_ref().ok()?)));
         tensors.map(|(name, it)| Listed { name, dtype: it.dtype, shape: &it.shape })
     }
 
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|it| it.shape.as_slice())
+        self.tensors.get(name)?.as_ref().ok().map(|it| it.shape.as_slice())
+    }
+
+    /// Why the tensor `name` cannot be weights, as far as its place in the file says; none if it can, or is not
+    /// there.
+    pub(super) fn flaw(&self, name: &str) -> Option<String> {
+        match self.tensors.get(name)? {
+            Ok(it) if it.dtype.is_float() => None,
+            Ok(it) => Some(no_floats(name, it.dtype)),
+            Err(why) => Some(why.clone()),
+        }
     }
 
     /// The values of the tensor `name` in row-major order, which must be finite floats.
@@ -151,9 +190,10 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Weights`] if it is not there, holds no floats, or its storage is damaged.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let wrong = |message| refused(&self.path, message);
+        let wrong = |message: String| Refusal::from(message).of(&self.path);
         let tensor =
             self.tensors.get(name).ok_or_else(|| wrong(format!("`{name}` is not in it")))?;
+        let tensor = tensor.as_ref().map_err(|it| wrong(it.clone()))?;
         let storage = match &tensor.home {
             Home::Bytes(range) => &self.bytes.as_ref()[range.clone()],
             Home::Entry(entry) => {
@@ -166,9 +206,8 @@ impl TensorFile {
         let bytes = dense.map(Cow::Borrowed).or_else(|| gather(tensor, storage).map(Cow::Owned));
         let bytes =
             bytes.ok_or_else(|| wrong(format!("`{name}` does not lie within its storage")))?;
-        let values = tensor.dtype.floats(&bytes).ok_or_else(|| {
-            wrong(format!("`{name}` is {}; only floats can be weights", tensor.dtype.name()))
-        })?;
+        let values = tensor.dtype.floats(&bytes);
+        let values = values.ok_or_else(|| wrong(no_floats(name, tensor.dtype)))?;
         match values.iter().find(|it| !it.is_finite()) {
             Some(value) => Err(wrong(format!("`{name}` holds {value}, which is no finite number"))),
             None => Ok(values),
@@ -187,10 +226,15 @@ impl TensorFile {
     }
 }
 
+fn no_floats(name: &str, dtype: Dtype) -> String {
+    format!("`{name}` is {}; only floats can be weights", dtype.name())
+}
+
 /// The tensors of a safetensors file, and what its header says besides.
 fn open_safetensors(bytes: &[u8]) -> Result<(Tensors, Facts), String> {
     let incomplete = |it: safetensors::SafeTensorError| {
-        format!("it is no complete safetensors file ({it}), and none of PyTorch's")
+        let why = it.to_string();
+        format!("it is no complete safetensors file ({}), and none of PyTorch's", printable(&why))
     };
     SafeTensors::deserialize(bytes).map_err(incomplete)?;
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(incomplete)?;
@@ -204,23 +248,37 @@ fn open_safetensors(bytes: &[u8]) -> Result<(Tensors, Facts), String> {
             offset: 0,
             home: Home::Bytes(from + start..from + end),
         };
-        (name, stored)
+        (printable(&name).into_owned(), Ok(stored))
     });
-    let facts = metadata.metadata().clone().unwrap_or_default();
-    Ok((tensors.collect(), facts.into_iter().collect()))
+    let facts = metadata.metadata().iter().flatten();
+    let facts = facts.map(|(name, it)| (printable(name).into_owned(), printable(it).into_owned()));
+    Ok((tensors.collect(), facts.collect()))
 }
 
-/// Names without what stands before every one of them because the network was wrapped.
-fn unwrapped(mut tensors: Tensors) -> Tensors {
-    let everywhere = |it: &Tensors| {
-        let mut prefixes = PREFIXES.into_iter();
-        prefixes.find(|prefix| !it.is_empty() && it.keys().all(|name| name.starts_with(prefix)))
-    };
-    while let Some(prefix) = everywhere(&tensors) {
-        let short = |(name, it): (String, Stored)| (name[prefix.len()..].to_owned(), it);
-        tensors = tensors.into_iter().map(short).collect();
+/// The tensors whose names begin with `prefix` and a dot, without it.
+fn below(tensors: Tensors, prefix: &str, taken: &mut Taken) -> Result<Tensors, Refusal> {
+    let start = format!("{}.", prefix.trim_end_matches('.'));
+    let (inside, outside): (Tensors, Tensors) =
+        tensors.into_iter().partition(|(name, _)| name.starts_with(&start));
+    if inside.is_empty() {
+        let dicts = taken.state_dict.iter().chain(&taken.others);
+        let dicts: Vec<_> = dicts.map(|it| format!("`{it}`")).collect();
+        let has = if dicts.is_empty() {
+            "its tensors lie at its top".into()
+        } else {
+            format!("it has {}", dicts.join(", "))
+        };
+        let first = outside.keys().next().map_or("", String::as_str);
+        return Err(Refusal::new(
+            &format!(
+                "it has no state dict `{}`, and no tensor's name begins so: {has}, the first tensor is `{first}`",
+                printable(prefix)
+            ),
+            "change or leave out `model.weights.file.state_dict` (`--state-dict`)",
+        ));
     }
-    tensors
+    taken.prefix.clone_from(&start);
+    Ok(inside.into_iter().map(|(name, it)| (name[start.len()..].to_owned(), it)).collect())
 }
 
 fn row_major(shape: &[usize]) -> Vec<usize> {
@@ -259,15 +317,4 @@ fn gather(tensor: &Stored, storage: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
-}
-
-/// A weight file that cannot be used, with why.
-pub(super) fn refused(path: &Path, message: String) -> Error {
-    Error::Weights {
-        path: path.to_owned(),
-        message,
-        help: "download it again, or save it anew: safetensors, or in PyTorch \
-               `torch.save(network.state_dict(), path)`"
-            .into(),
-    }
 }

@@ -3,27 +3,31 @@
 //! Files are data: safetensors and PyTorch's formats are read, nothing in them is ever carried out.
 //! Tensors go by torchvision's names (timm's for Xception), so that PyTorch reads what Ferrite writes.
 
+pub mod account;
+pub mod ancestry;
+mod choice;
 pub mod dtype;
 pub mod file;
+pub mod output;
 mod pickle;
 mod pytorch;
+mod recognize;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, TensorView, View};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::{Error, Result};
-use crate::event::Weights as Loaded;
+use crate::event::weights::Weights as Loaded;
 use crate::model::Input;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::network::Network;
+use crate::model::weights::account::Account;
 use crate::model::weights::file::TensorFile;
-use crate::torch::parameters::{Parameters, Slot};
+use crate::model::weights::output::{Place, write_tensors};
+use crate::torch::parameters::Slot;
 use crate::torch::tensor::bytes_of;
 
 /// The header's names for what travels with weights.
@@ -32,10 +36,15 @@ pub mod facts {
     pub const INPUT: &str = "input";
     /// Which backbone the weights belong to.
     pub const BACKBONE: &str = "backbone";
+    /// The form of a model that a run wrote.
+    pub const FORMAT: &str = "format";
+    /// The numbers of all images that the weights were trained on, those before them included.
+    pub const TRAINED_ON: &str = "trained_on";
+    /// How many these are, and a sum over them.
+    pub const TRAINED_ON_DIGEST: &str = "trained_on_digest";
+    /// Why these are not all; not there if they are.
+    pub const TRAINED_ON_GAP: &str = "trained_on_gap";
 }
-
-/// Counters of PyTorch's batch norms, which nothing here reads.
-const COUNTERS: &str = "num_batches_tracked";
 
 /// Which part of a network a file is to fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,73 +64,6 @@ pub struct Wanted {
     pub shape: Vec<usize>,
 }
 
-/// What a file has of what a network asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Account {
-    /// Names of tensors that fit.
-    pub loaded: Vec<String>,
-    /// Names of tensors that the file does not have.
-    pub missing: Vec<String>,
-    /// Tensors of another shape: the name, the shape in the file, the shape that is asked for.
-    pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Names of tensors that the network has no place for, e.g. another classifier.
-    pub unexpected: Vec<String>,
-}
-
-impl Account {
-    /// Compares the tensors of `file` with those that are `wanted`.
-    pub fn new(file: &TensorFile, wanted: &[Wanted]) -> Self {
-        let mut account = Self::default();
-        for Wanted { name, shape } in wanted {
-            match file.shape(name) {
-                None => account.missing.push(name.clone()),
-                Some(there) if there != shape => {
-                    account.reshaped.push((name.clone(), there.to_vec(), shape.clone()));
-                }
-                Some(_) => account.loaded.push(name.clone()),
-            }
-        }
-        let known: BTreeSet<&str> = wanted.iter().map(|it| it.name.as_str()).collect();
-        let others = file.tensors().map(|it| it.name).filter(|it| !known.contains(it));
-        let others = others.filter(|it| !it.ends_with(COUNTERS));
-        account.unexpected = others.map(str::to_owned).collect();
-        account
-    }
-
-    /// Fails unless everything that was asked for fits.
-    ///
-    /// # Errors
-    /// [`Error::Weights`], naming the first tensor that is missing or of another shape.
-    pub fn complete(&self, file: &TensorFile) -> Result<()> {
-        if let Some(first) = self.missing.first() {
-            return Err(self.incomplete(file, first));
-        }
-        let Some((name, there, wanted)) = self.reshaped.first() else { return Ok(()) };
-        Err(Error::Weights {
-            path: file.path.clone(),
-            message: format!("`{name}` has shape {there:?}, the backbone needs {wanted:?}"),
-            help: "check that `model.backbone` is the network the file was saved from".into(),
-        })
-    }
-
-    fn incomplete(&self, file: &TensorFile, first: &str) -> Error {
-        let wanted = self.loaded.len() + self.missing.len() + self.reshaped.len();
-        Error::Weights {
-            path: file.path.clone(),
-            message: format!(
-                "{} of the network's {wanted} tensors are not in it, the first is `{first}`; it \
-                 holds {} tensors, the first is `{}`",
-                self.missing.len(),
-                file.tensors().count(),
-                file.tensors().next().map_or("nothing", |it| it.name),
-            ),
-            help: "it looks like the weights of another network: check `model.backbone` and \
-                   `model.weights`"
-                .into(),
-        }
-    }
-}
-
 /// The tensors that `backbone` asks for.
 pub fn tensors_of(backbone: Backbone) -> Vec<Wanted> {
     let mut builder = Builder::default();
@@ -132,14 +74,21 @@ pub fn tensors_of(backbone: Backbone) -> Vec<Wanted> {
 
 /// Sets `part` of `network` from the weight file at `path`.
 ///
+/// # Errors
+/// As [`load_from`], and whatever opening the file fails with.
+pub fn load(network: &mut Network, path: &Path, part: Part) -> Result<Loaded> {
+    load_from(network, &TensorFile::open(path)?, part)
+}
+
+/// Sets `part` of `network` from an open weight file.
+///
 /// Every tensor of that part must be there in its shape. What the file holds beyond it (another
-/// classifier) is listed and left out.
+/// classifier, the weights of a loss) is listed and left out.
 ///
 /// # Errors
 /// [`Error::Weights`], naming the first tensor that is missing, of another shape or not a finite float;
 /// the network is then not to be used.
-pub fn load(network: &mut Network, path: &Path, part: Part) -> Result<Loaded> {
-    let file = TensorFile::open(path)?;
+pub fn load_from(network: &mut Network, file: &TensorFile, part: Part) -> Result<Loaded> {
     let specs = network.parameters.specs().enumerate();
     let specs = specs.filter(|(index, _)| part == Part::Whole || !network.is_head(*index));
     let (slots, wanted): (Vec<Slot>, Vec<Wanted>) = specs
@@ -147,13 +96,15 @@ pub fn load(network: &mut Network, path: &Path, part: Part) -> Result<Loaded> {
             (slot, Wanted { name: spec.name.clone(), shape: spec.shape.clone() })
         })
         .unzip();
-    let account = Account::new(&file, &wanted);
-    account.complete(&file)?;
+    let account = Account::new(file, &wanted);
+    account.complete(file)?;
     for (slot, Wanted { name, .. }) in slots.into_iter().zip(&wanted) {
-        network.parameters.set(slot, &file.values(name)?);
+        network.parameters.set(slot, &file.values(&account.in_file(name))?);
     }
+    let taken = account.taken(file);
     let Account { loaded, missing, unexpected, .. } = account;
-    Ok(Loaded { from: path.display().to_string(), loaded: loaded.len(), missing, unexpected })
+    let (from, loaded) = (file.path.display().to_string(), loaded.len());
+    Ok(Loaded { from, loaded, missing, unexpected, taken, ancestors: None })
 }
 
 /// How the network that `file` was saved from wants pixels to be scaled, if its header says so.
@@ -176,68 +127,31 @@ pub fn input_of(file: &TensorFile) -> Result<Option<Input>> {
 /// [`Error::File`], e.g. where the disk is full.
 pub fn write(network: &Network, facts: BTreeMap<String, String>, path: &Path) -> Result<()> {
     let parameters = &network.parameters;
-    let tensors = parameters.specs().map(|(slot, spec)| (&spec.name, Place { parameters, slot }));
+    let tensors =
+        parameters.specs().map(|(slot, spec)| (spec.name.clone(), Place { parameters, slot }));
     write_tensors(tensors, facts, path)
 }
 
-/// A tensor of a network, which is copied when its turn has come.
-struct Place<'a> {
-    parameters: &'a Parameters,
-    slot: Slot,
-}
-
-impl View for Place<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.parameters.spec(self.slot).shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.parameters.bytes(self.slot))
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.parameters.spec(self.slot).len()
-    }
-}
-
-/// Writes `tensors` into a safetensors file, one after the other, with `facts` in its header.
+/// Writes the tensors of `file` that `account` found into a safetensors file under the network's names, with
+/// `facts` in its header.
 ///
 /// # Errors
-/// [`Error::File`], e.g. where the disk is full.
-pub fn write_tensors<N: AsRef<str> + Ord + fmt::Display, V: View>(
-    tensors: impl IntoIterator<Item = (N, V)>,
-    facts: BTreeMap<String, String>,
-    path: &Path,
-) -> Result<()> {
-    let facts = Some(facts.into_iter().collect());
-    safetensors::serialize_to_file(tensors, facts, path).map_err(|error| {
-        let source = match error {
-            SafeTensorError::IoError(source) => source,
-            other => std::io::Error::other(other),
-        };
-        Error::file("cannot write", path)(source)
-    })
-}
-
-/// Writes the tensors of `file` that `wanted` lists into a safetensors file, with `facts` in its header.
-///
-/// # Errors
-/// [`Error::Weights`] if one is not there or cannot be read, [`Error::File`].
+/// [`Error::Weights`] if one cannot be read, [`Error::File`].
 pub fn convert(
     file: &TensorFile,
-    wanted: &[Wanted],
+    account: &Account,
     facts: BTreeMap<String, String>,
     path: &Path,
 ) -> Result<()> {
-    let all = wanted.iter().map(|it| Ok((it, bytes_of(&file.values(&it.name)?))));
-    let all = all.collect::<Result<Vec<(&Wanted, Vec<u8>)>>>()?;
-    let tensors = all.iter().map(|(Wanted { name, shape }, bytes)| {
+    let all = account.loaded.iter().map(|name| {
+        let there = account.in_file(name);
+        let shape = file.shape(&there).unwrap_or_default().to_vec();
+        Ok((name, shape, bytes_of(&file.values(&there)?)))
+    });
+    let all = all.collect::<Result<Vec<(&String, Vec<usize>, Vec<u8>)>>>()?;
+    let tensors = all.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name, view.expect("a file's tensors have as many values as their shape says"))
+        ((*name).clone(), view.expect("a file's tensors have as many values as their shape says"))
     });
     write_tensors(tensors, facts, path)
 }

@@ -7,56 +7,74 @@ use std::io::{Cursor, Read};
 use std::ops::Range;
 
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
+use crate::error::printable;
+use crate::event::weights::Taken;
+use crate::model::weights::choice::{Chosen, choose};
 use crate::model::weights::dtype::Dtype;
 use crate::model::weights::file::{Bytes, Home, Stored, Tensors};
 use crate::model::weights::pickle::{self, Objects, Tensor, Value};
+use crate::model::weights::recognize::{Refusal, recognize_archive, script};
 
 /// A zip archive in memory.
 pub(super) type Archive = ZipArchive<Cursor<Bytes>>;
 
-/// What both formats begin with: a zip archive, or the pickled number `0x1950a86a20f9469cfc6c`.
-const ZIP: &[u8] = b"PK\x03\x04";
-const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+/// What the newer format begins with, as every zip archive does: one with entries, one without.
+const ZIPS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+
+/// The number that the older format begins with, pickled.
+const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
+
+/// Into so many bytes it fits under every protocol.
+const LONGEST_MAGIC: usize = 64;
 
 /// The version of the older format; there is no other.
 const PROTOCOL: i128 = 1001;
 
-/// The names of fifty thousand tensors fit into it. A longer pickle is not read.
-const LONGEST_PICKLE: usize = 8 << 20;
+/// Scripts save what they wrote down of their training beside the tensors, arrays of NumPy included. A longer
+/// pickle is not read.
+const LONGEST_PICKLE: usize = 256 << 20;
 
 /// PyTorch does not compress; what others compressed must not fill the memory.
 const LARGEST_COMPRESSED: u64 = 1 << 30;
 
-/// Where training scripts put the state dict in what they save.
-const NESTED: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
-
-/// How deep.
-const DEEPEST: usize = 4;
+/// The tensors that were taken from a file, and what is to be told about that.
+pub(super) struct Content {
+    pub(super) tensors: Tensors,
+    pub(super) taken: Taken,
+    /// What a user asked for that is no state dict of the file; it may be what stands before names.
+    pub(super) prefix: Option<String>,
+}
 
 pub(super) fn is_zip(bytes: &[u8]) -> bool {
-    bytes.starts_with(ZIP)
+    ZIPS.iter().any(|it| bytes.starts_with(it))
 }
 
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
-    bytes.starts_with(LEGACY)
+    let first = &bytes[..bytes.len().min(LONGEST_MAGIC)];
+    bytes.starts_with(b"\x80") && pickle::read(first).is_ok_and(|it| it.0 == Value::Int(MAGIC))
 }
 
 /// The tensors of a file in the zip format, and its archive.
 ///
 /// # Errors
-/// What is wrong with the file, as the end of a sentence.
-pub(super) fn open_zip(bytes: Bytes) -> Result<(Tensors, Archive), String> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|it| broken(&it))?;
+/// What the file is or what is wrong with it.
+pub(super) fn open_zip(bytes: Bytes, asked: Option<&str>) -> Result<(Content, Archive), Refusal> {
+    // Where it begins is known. A guess would go wrong: between the list of entries and its end PyTorch writes 76
+    // bytes, and if the first entry takes as many in the list, the second is taken for the first.
+    let begins = Config { archive_offset: ArchiveOffset::Known(0) };
+    let archive = ZipArchive::with_config(begins, Cursor::new(bytes));
+    let mut archive = archive.map_err(|it| broken(&it))?;
     let root = archive.file_names().find_map(|it| {
         let name = it.ok()?;
         let root = name.strip_suffix("/data.pkl")?;
         (!root.contains('/')).then(|| root.to_owned())
     });
-    let root = root.ok_or("it is a zip archive, but none that `torch.save` wrote")?;
+    let Some(root) = root else { return Err(recognize_archive(&archive)) };
     if archive.index_for_name(&format!("{root}/constants.pkl")).is_some() {
-        return Err("it is a TorchScript program, not the weights of one".into());
+        return Err(script());
     }
     if archive.index_for_name(&format!("{root}/byteorder")).is_some() {
         let order = entry(&mut archive, &format!("{root}/byteorder"), 16)?;
@@ -66,15 +84,19 @@ pub(super) fn open_zip(bytes: Bytes) -> Result<(Tensors, Archive), String> {
     }
     let text = entry(&mut archive, &format!("{root}/data.pkl"), LONGEST_PICKLE)?;
     let (value, objects, _) = pickle::read(&text)?;
-    let mut tensors = Tensors::new();
+    let chosen = choose(value, &objects, asked)?;
     let mut sizes = HashMap::new();
-    for (name, tensor) in state_dict(value, &objects)? {
-        let storage = objects.storages[tensor.storage];
-        let home = format!("{root}/data/{}", storage.key);
+    let mut place = |key: &str| {
+        let home = format!("{root}/data/{key}");
         let size = match sizes.get(&home) {
             Some(size) => *size,
             None => *sizes.entry(home.clone()).or_insert(entry_size(&mut archive, &home)?),
         };
+        Ok::<_, String>((Home::Entry(home), size))
+    };
+    let read = read_tensors(chosen, &objects, &mut |name, tensor| {
+        let storage = objects.storages[tensor.storage];
+        let (home, size) = place(storage.key)?;
         let there = size / storage.dtype.map_or(1, |it| it.size().max(1));
         if there != storage.elements {
             return Err(format!(
@@ -82,9 +104,35 @@ pub(super) fn open_zip(bytes: Bytes) -> Result<(Tensors, Archive), String> {
                 storage.elements
             ));
         }
-        tensors.insert(name.to_owned(), stored(name, tensor, Home::Entry(home), (0, size))?);
+        stored(name, tensor, home, (0, size))
+    });
+    Ok((read, archive))
+}
+
+/// The tensors of the state dict that was chosen; `place` finds each.
+fn read_tensors(
+    chosen: Chosen<'_, '_>,
+    objects: &Objects<'_>,
+    place: &mut dyn FnMut(&str, &Tensor) -> Result<Stored, String>,
+) -> Content {
+    let Chosen { items, mut taken, prefix } = chosen;
+    let mut tensors = Tensors::new();
+    for (name, value) in items {
+        let Value::Text(name) = name else { continue };
+        let name = printable(name).into_owned();
+        let tensor = match value {
+            Value::Tensor(index) => place(&name, &objects.tensors[*index]),
+            value => match objects.maker(*value) {
+                Some(maker) => Err(format!(
+                    "`{name}` is made by `{maker}`, which is not carried out; only plain tensors are read"
+                )),
+                None => continue,
+            },
+        };
+        tensors.insert(name, tensor);
     }
-    Ok((tensors, archive))
+    taken.ignored = objects.ignored();
+    Content { tensors, taken, prefix }
 }
 
 /// The bytes of an entry of a zip archive, of which there are at most `most`; checked by their sum.
@@ -94,6 +142,7 @@ pub(super) fn open_zip(bytes: Bytes) -> Result<(Tensors, Archive), String> {
 pub(super) fn entry(archive: &mut Archive, name: &str, most: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let entry = archive.by_name(name).map_err(|it| broken(&it))?;
+    let name = printable(name);
     let read = entry.take(most as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|it| format!("`{name}` in it is damaged ({it})"))?;
     if bytes.len() > most {
@@ -108,9 +157,10 @@ pub(super) fn entry(archive: &mut Archive, name: &str, most: usize) -> Result<Ve
 /// If it is not there, or cannot be so large.
 pub(super) fn entry_size(archive: &mut Archive, name: &str) -> Result<usize, String> {
     let entry = archive.by_name(name).map_err(|it| match it {
-        ZipError::FileNotFound => format!("`{name}` is not in it"),
+        ZipError::FileNotFound => format!("`{}` is not in it", printable(name)),
         it => broken(&it),
     })?;
+    let name = printable(name);
     let (packed, size) = (entry.compressed_size(), entry.size());
     if packed != size && size > LARGEST_COMPRESSED {
         return Err(format!("`{name}` in it is compressed and too large"));
@@ -126,7 +176,7 @@ fn broken(error: &ZipError) -> String {
 ///
 /// # Errors
 /// What is wrong with the file, as the end of a sentence.
-pub(super) fn open_legacy(bytes: &[u8]) -> Result<Tensors, String> {
+pub(super) fn open_legacy(bytes: &[u8], asked: Option<&str>) -> Result<Content, Refusal> {
     let mut at = 0;
     let mut next = || {
         let end = bytes.len().min(at + LONGEST_PICKLE);
@@ -145,18 +195,14 @@ pub(super) fn open_legacy(bytes: &[u8]) -> Result<Tensors, String> {
     let (value, objects) = next()?;
     let (keys, lists) = next()?;
     let Value::List(keys) = keys else { return Err("it does not list its storages".into()) };
-    let named = state_dict(value, &objects)?;
+    let chosen = choose(value, &objects, asked)?;
     let homes = storages(bytes, at, &objects, &lists.lists[keys])?;
-    let mut tensors = Tensors::new();
-    for (name, tensor) in named {
+    Ok(read_tensors(chosen, &objects, &mut |name, tensor| {
         let storage = objects.storages[tensor.storage];
         let home = homes.get(storage.key);
         let home = home.ok_or_else(|| format!("the storage of `{name}` is not in it"))?;
-        let available = (storage.start, home.len());
-        tensors
-            .insert(name.to_owned(), stored(name, tensor, Home::Bytes(home.clone()), available)?);
-    }
-    Ok(tensors)
+        stored(name, tensor, Home::Bytes(home.clone()), (storage.start, home.len()))
+    }))
 }
 
 /// Where in `bytes` each storage lies, from `at` on.
@@ -187,33 +233,8 @@ fn storages<'a>(
 }
 
 fn fact<'a>(dict: Value<'a>, objects: &Objects<'a>, key: &str) -> Option<Value<'a>> {
-    let Value::Dict(dict) = dict else { return None };
-    let found = objects.dicts[dict].iter().find(|(it, _)| *it == Value::Text(key));
+    let found = objects.items(dict)?.iter().find(|(it, _)| *it == Value::Text(key));
     found.map(|(_, value)| *value)
-}
-
-/// The named tensors of what was saved: a state dict, or a dictionary that holds one.
-fn state_dict<'a, 'o>(
-    value: Value<'a>,
-    objects: &'o Objects<'a>,
-) -> Result<Vec<(&'a str, &'o Tensor)>, String> {
-    let mut dict = value;
-    for _ in 0..DEEPEST {
-        let inside = NESTED.iter().filter_map(|key| fact(dict, objects, key));
-        match inside.into_iter().find(|it| matches!(it, Value::Dict(_))) {
-            Some(inside) => dict = inside,
-            None => break,
-        }
-    }
-    let Value::Dict(dict) = dict else {
-        return Err("what it holds is no dictionary of tensors".into());
-    };
-    let named = objects.dicts[dict].iter().filter_map(|it| match it {
-        (Value::Text(name), Value::Tensor(index)) => Some((*name, &objects.tensors[*index])),
-        _ => None,
-    });
-    let named: Vec<_> = named.collect();
-    if named.is_empty() { Err("it holds no tensor by name".into()) } else { Ok(named) }
 }
 
 /// A tensor in its home, of which `size` bytes are there, the first `start` elements not its own.

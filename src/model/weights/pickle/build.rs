@@ -1,11 +1,12 @@
 //! What PyTorch would call: storages, tensors and dictionaries, built as plain values.
 
 use crate::model::weights::dtype::Dtype;
+use crate::model::weights::pickle::known::Known;
 use crate::model::weights::pickle::machine::Machine;
-use crate::model::weights::pickle::{Known, Storage, Tensor, Value};
+use crate::model::weights::pickle::{Storage, Tensor, Value};
 
-/// No tensor of a network has more dimensions.
-const MOST_DIMENSIONS: usize = 8;
+/// PyTorch has no tensors of more dimensions.
+const MOST_DIMENSIONS: usize = 64;
 
 /// No call that is known takes more.
 const MOST_ARGUMENTS: usize = 16;
@@ -15,6 +16,18 @@ impl<'a> Machine<'a> {
     pub(super) fn persistent(&mut self) -> Result<(), String> {
         let id = self.pop()?;
         let parts = self.items(id)?;
+        // Old PyTorch: a class with its source, which is looked at no more than any other class.
+        if let [Value::Text("module"), class, ..] = parts {
+            let class = *class;
+            self.stack.push(class);
+            return Ok(());
+        }
+        if let [Value::Text("storage"), Value::Name(class), ..] = parts {
+            let class = *class;
+            let storage = self.foreign(class);
+            self.stack.push(storage);
+            return Ok(());
+        }
         let [
             Value::Text("storage"),
             Value::Known(Known::Storage(dtype)),
@@ -49,22 +62,63 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What PyTorch would call becomes the value it would give.
-    pub(super) fn reduce(&mut self) -> Result<(), String> {
-        let arguments = self.pop()?;
-        let Value::Known(callee) = self.pop()? else {
-            return Err("it calls what cannot be called".into());
-        };
+    /// What Python would call becomes the value it would give, or one that nobody looks into.
+    pub(super) fn reduce(&mut self, arguments: Value<'a>) -> Result<(), String> {
+        let callee = self.pop()?;
+        let Value::Known(_) = callee else { return self.call(callee, Vec::new()) };
         let arguments = self.items(arguments)?;
         if arguments.len() > MOST_ARGUMENTS {
             return Err(format!("it calls something with {} values", arguments.len()));
         }
         let arguments = arguments.to_vec();
-        let value = match (callee, arguments.as_slice()) {
-            (Known::OrderedDict, []) => self.dict(Vec::new()),
+        self.call(callee, arguments)
+    }
+
+    /// As [`Machine::reduce`], where the arguments are at hand; those of what is not known do not matter.
+    pub(super) fn call(
+        &mut self,
+        callee: Value<'a>,
+        arguments: Vec<Value<'a>>,
+    ) -> Result<(), String> {
+        let value = match callee {
+            Value::Known(callee) => self.known_call(callee, &arguments)?,
+            Value::Name(name) => self.foreign(name),
+            // A method or a function that was itself made, e.g. by `functools.partial`.
+            Value::Foreign(index) => self.foreign(self.objects.foreign[index].name),
+            _ => return Err("it calls what cannot be called".into()),
+        };
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn known_call(&mut self, callee: Known, arguments: &[Value<'a>]) -> Result<Value<'a>, String> {
+        Ok(match (callee, arguments) {
+            (Known::OrderedDict, []) | (Known::DefaultDict, _) => self.dict(Vec::new()),
             (Known::OrderedDict, [items]) => self.ordered_dict(*items)?,
+            (Known::Encode, _) => Value::Plain,
             (Known::Size, [sizes]) => *sizes,
             (Known::RebuildParameter, [tensor, ..]) => *tensor,
+            (
+                Known::RebuildFromType,
+                [Value::Known(builder), Value::Known(Known::Tensor), arguments, ..],
+            ) if *builder != Known::RebuildFromType => {
+                let arguments = self.items(*arguments)?;
+                let arguments = arguments[..arguments.len().min(MOST_ARGUMENTS)].to_vec();
+                self.known_call(*builder, &arguments)?
+            }
+            // Of another class: what its numbers mean, only that class knows.
+            (Known::RebuildFromType, [_, Value::Name(class), ..]) => self.foreign(*class),
+            // On a storage that is not known, or with a type that is not.
+            (
+                Known::RebuildTensor | Known::RebuildTensorV2 | Known::RebuildTensorV3,
+                [Value::Foreign(index), ..],
+            )
+            | (Known::RebuildTensorV3, [_, _, _, _, _, _, Value::Foreign(index), ..]) => {
+                self.foreign(self.objects.foreign[*index].name)
+            }
+            (Known::RebuildTensorV3, [_, _, _, _, _, _, Value::Name(dtype), ..]) => {
+                self.foreign(*dtype)
+            }
             (
                 Known::RebuildTensor | Known::RebuildTensorV2,
                 [storage, offset, shape, strides, ..],
@@ -74,9 +128,7 @@ impl<'a> Machine<'a> {
                 [storage, offset, shape, strides, _, _, Value::Known(Known::Dtype(dtype)), ..],
             ) => self.tensor(*storage, [*offset, *shape, *strides], Some(*dtype))?,
             _ => return Err(format!("it calls {callee:?} with what it does not take")),
-        };
-        self.stack.push(value);
-        Ok(())
+        })
     }
 
     /// A dictionary from a list of pairs, as Python 2 wrote it.
@@ -120,11 +172,11 @@ impl<'a> Machine<'a> {
         Ok(Value::Tensor(self.objects.tensors.len() - 1))
     }
 
-    /// Attributes of a dictionary, which hold the versions of modules, are left out.
+    /// Attributes are left out: a dictionary's hold the versions of modules.
     pub(super) fn build(&mut self) -> Result<(), String> {
         self.pop()?;
         match self.top()? {
-            Value::Dict(_) => Ok(()),
+            Value::Dict(_) | Value::Foreign(_) => Ok(()),
             _ => Err("it sets attributes of what has none".into()),
         }
     }

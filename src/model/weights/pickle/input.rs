@@ -34,8 +34,9 @@ impl<'a> Input<'a> {
         self.take(count)
     }
 
+    /// A text; what is none, such as the name of a file from another system, is a plain value.
     pub(super) fn text(&mut self, width: usize) -> Result<Value<'a>, String> {
-        Ok(Value::Text(utf8(self.counted(width)?)?))
+        Ok(std::str::from_utf8(self.counted(width)?).map_or(Value::Plain, Value::Text))
     }
 
     pub(super) fn line(&mut self) -> Result<&'a str, String> {
@@ -51,15 +52,15 @@ fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| "it holds a name that is no text".to_owned())
 }
 
-/// A little-endian number with a sign, as wide as its bytes.
-pub(super) fn signed(bytes: &[u8]) -> Result<Value<'_>, String> {
+/// A little-endian number with a sign, as wide as its bytes; one too wide to be a size is a plain value.
+pub(super) fn signed(bytes: &[u8]) -> Value<'_> {
     if bytes.len() > 16 {
-        return Err("it holds a number that is too long to be a size".into());
+        return Value::Plain;
     }
     let fill = if bytes.last().is_some_and(|it| *it >= 0x80) { 0xff } else { 0 };
     let mut wide = [fill; 16];
     wide[..bytes.len()].copy_from_slice(bytes);
-    Ok(Value::Int(i128::from_le_bytes(wide)))
+    Value::Int(i128::from_le_bytes(wide))
 }
 
 /// A number without a sign.

@@ -3,7 +3,12 @@
 use std::collections::HashMap;
 
 use crate::model::weights::pickle::input::{Input, signed, unsigned};
-use crate::model::weights::pickle::{Objects, Value, known};
+use crate::model::weights::pickle::known::known;
+use crate::model::weights::pickle::{Foreign, Name, Objects, Value};
+
+/// Instructions that are carried out at most: a state dict of fifty thousand tensors takes three quarters. Each
+/// makes a value of a few dozen bytes at most, or as many as it has itself.
+const MOST_STEPS: usize = 4 << 20;
 
 /// A stack machine in the middle of a pickle.
 pub(super) struct Machine<'a> {
@@ -11,6 +16,9 @@ pub(super) struct Machine<'a> {
     pub(super) stack: Vec<Value<'a>>,
     marks: Vec<usize>,
     memo: HashMap<usize, Value<'a>>,
+    /// Where in `objects.names` a name is.
+    names: HashMap<(&'a str, &'a str), usize>,
+    steps: usize,
     pub(super) objects: Objects<'a>,
     /// Items of lists that were copied: more of them than bytes means a list that is copied again and again.
     pub(super) copied: usize,
@@ -24,6 +32,8 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            names: HashMap::new(),
+            steps: 0,
             objects: Objects::default(),
             copied: 0,
         }
@@ -31,6 +41,10 @@ impl<'a> Machine<'a> {
 
     /// Carries out one instruction. False behind the last.
     pub(super) fn step(&mut self) -> Result<bool, String> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err("it holds too many values beside its tensors to be read".into());
+        }
         let code = self.input.byte()?;
         let value = match code {
             b'.' => return Ok(false),
@@ -46,30 +60,36 @@ impl<'a> Machine<'a> {
             b'N' => Value::None,
             0x88 => Value::Bool(true),
             0x89 => Value::Bool(false),
-            b'J' => signed(self.input.take(4)?)?,
+            b'J' => signed(self.input.take(4)?),
             b'K' => unsigned(self.input.number(1)?),
             b'M' => unsigned(self.input.number(2)?),
-            0x8a => signed(self.input.counted(1)?)?,
-            0x8b => signed(self.input.counted(4)?)?,
+            0x8a => signed(self.input.counted(1)?),
+            0x8b => signed(self.input.counted(4)?),
             b'G' => {
                 self.input.take(8)?;
-                Value::Float
+                Value::Plain
             }
             // The capitals T and U are strings of Python 2.
             b'X' | b'T' => self.input.text(4)?,
             0x8c | b'U' => self.input.text(1)?,
             0x8d => self.input.text(8)?,
-            b'B' => Value::Bytes(self.input.counted(4)?),
-            b'C' => Value::Bytes(self.input.counted(1)?),
-            0x8e => Value::Bytes(self.input.counted(8)?),
+            b'B' => self.skip(4)?,
+            b'C' => self.skip(1)?,
+            // Bytes, and bytes that can be changed.
+            0x8e | 0x96 => self.skip(8)?,
+            // What an extension registry would name by a number.
+            0x82 => self.extension(1)?,
+            0x83 => self.extension(2)?,
+            0x84 => self.extension(4)?,
             b'}' => self.dict(Vec::new()),
-            b']' => self.list(Vec::new()),
+            // Sets hold no tensors by name: a list will do.
+            b']' | 0x8f => self.list(Vec::new()),
             b')' => self.tuple(Vec::new()),
             b'h' => self.recall(1)?,
             b'j' => self.recall(4)?,
             b'c' => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
-                Value::Known(known(module, name)?)
+                self.global(module, name)
             }
             _ => return self.act(code).map(|()| true),
         };
@@ -113,7 +133,7 @@ impl<'a> Machine<'a> {
                 let dict = self.dict(pairs(&items)?);
                 self.stack.push(dict);
             }
-            b'l' => {
+            b'l' | 0x91 => {
                 let items = self.pop_to_mark()?;
                 let list = self.list(items);
                 self.stack.push(list);
@@ -131,14 +151,36 @@ impl<'a> Machine<'a> {
                 let item = self.pop()?;
                 self.append(vec![item])?;
             }
-            b'e' => {
+            b'e' | 0x90 => {
                 let items = self.pop_to_mark()?;
                 self.append(items)?;
             }
             0x93 => self.global_on_stack()?,
             b'Q' => self.persistent()?,
-            b'R' | 0x81 => self.reduce()?,
+            b'R' | 0x81 => {
+                let arguments = self.pop()?;
+                self.reduce(arguments)?;
+            }
+            0x92 => {
+                // Arguments by name, which nothing known here takes.
+                self.pop()?;
+                let arguments = self.pop()?;
+                self.reduce(arguments)?;
+            }
+            b'i' => {
+                let (module, name) = (self.input.line()?, self.input.line()?);
+                let arguments = self.pop_to_mark()?;
+                let callee = self.global(module, name);
+                self.call(callee, arguments)?;
+            }
+            b'o' => {
+                let mut items = self.pop_to_mark()?.into_iter();
+                let callee = items.next().ok_or("it makes an object of nothing")?;
+                self.call(callee, items.collect())?;
+            }
             b'b' => self.build()?,
+            // Whether bytes of elsewhere can be changed.
+            0x98 => drop(self.top()?),
             _ => {
                 return Err(format!(
                     "its list of tensors holds the instruction {code:#04x}, which state dicts do without"
@@ -201,19 +243,45 @@ impl<'a> Machine<'a> {
 
     fn set(&mut self, items: &[Value<'a>]) -> Result<(), String> {
         let pairs = pairs(items)?;
-        let Value::Dict(dict) = self.top()? else {
-            return Err("its list of tensors sets items of what is no dictionary".into());
+        let dict = match self.top()? {
+            Value::Dict(dict) => dict,
+            Value::Foreign(index) => self.dict_of(index),
+            _ => return Err("its list of tensors sets items of what is no dictionary".into()),
         };
         self.objects.dicts[dict].extend(pairs);
         Ok(())
     }
 
+    /// The items of a foreign object, which is a kind of dictionary, as it seems.
+    fn dict_of(&mut self, index: usize) -> usize {
+        if let Some(dict) = self.objects.foreign[index].dict {
+            return dict;
+        }
+        self.objects.dicts.push(Vec::new());
+        let dict = self.objects.dicts.len() - 1;
+        self.objects.foreign[index].dict = Some(dict);
+        dict
+    }
+
     fn append(&mut self, items: Vec<Value<'a>>) -> Result<(), String> {
-        let Value::List(list) = self.top()? else {
-            return Err("its list of tensors appends to what is no list".into());
-        };
-        self.objects.lists[list].extend(items);
+        match self.top()? {
+            Value::List(list) => self.objects.lists[list].extend(items),
+            // A kind of list, of which nobody asks what it holds.
+            Value::Foreign(_) => {}
+            _ => return Err("its list of tensors appends to what is no list".into()),
+        }
         Ok(())
+    }
+
+    /// Passes over bytes behind their count, which takes `width` bytes.
+    fn skip(&mut self, width: usize) -> Result<Value<'a>, String> {
+        self.input.counted(width)?;
+        Ok(Value::Plain)
+    }
+
+    fn extension(&mut self, width: usize) -> Result<Value<'a>, String> {
+        self.input.take(width)?;
+        Ok(self.global("copyreg", "extension"))
     }
 
     fn global_on_stack(&mut self) -> Result<(), String> {
@@ -221,8 +289,29 @@ impl<'a> Machine<'a> {
         let (Value::Text(module), Value::Text(name)) = (module, name) else {
             return Err("it names what is no text".into());
         };
-        self.stack.push(Value::Known(known(module, name)?));
+        let global = self.global(module, name);
+        self.stack.push(global);
         Ok(())
+    }
+
+    /// What a name means: something known, or no more than the name.
+    fn global(&mut self, module: &'a str, name: &'a str) -> Value<'a> {
+        if let Some(known) = known(module, name) {
+            return Value::Known(known);
+        }
+        let names = &mut self.objects.names;
+        let index = *self.names.entry((module, name)).or_insert_with(|| {
+            names.push(Name { module, item: name, made: 0 });
+            names.len() - 1
+        });
+        Value::Name(index)
+    }
+
+    /// An object that the name at `index` would make.
+    pub(super) fn foreign(&mut self, index: usize) -> Value<'a> {
+        self.objects.names[index].made += 1;
+        self.objects.foreign.push(Foreign { name: index, dict: None });
+        Value::Foreign(self.objects.foreign.len() - 1)
     }
 }
 

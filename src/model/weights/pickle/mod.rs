@@ -1,18 +1,28 @@
 //! Pickles, read as data: a stack machine that knows the few objects a state dict is made of.
 //!
-//! Python's own machine calls whatever a pickle names. This one calls nothing: a name outside of
-//! [`Known`] is an error, and the calls that state dicts make build plain values here.
+//! Python's own machine imports and calls whatever a pickle names. This one imports and calls nothing: the
+//! calls that state dicts make build plain values here, and whatever else a training script saved beside them
+//! (arguments, meters, scalars of NumPy, functions) becomes a [`Foreign`] value that nobody looks into. It
+//! is counted, so that a user is told of it.
 //!
 //! Containers lie side by side in one list and refer to each other by index, so that nesting costs no
 //! stack, however deep, and sharing costs no memory. **Invariant:** memory is in proportion to the bytes
-//! that were read.
+//! that were read, and bounded.
 
 mod build;
 mod input;
+mod known;
 mod machine;
 
+use std::collections::BTreeMap;
+
+use crate::error::printable;
 use crate::model::weights::dtype::Dtype;
+use crate::model::weights::pickle::known::Known;
 use crate::model::weights::pickle::machine::Machine;
+
+/// A longer name is cut before anybody reads it.
+const LONGEST_NAME: usize = 120;
 
 /// A value on the stack. Containers are indices into [`Objects`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,30 +30,19 @@ pub(super) enum Value<'a> {
     None,
     Bool(bool),
     Int(i128),
-    Float,
     Text(&'a str),
-    Bytes(&'a [u8]),
+    /// A value that says nothing about tensors: a float, bytes, a number too long to be a size.
+    Plain,
     Known(Known),
+    /// A class or function that state dicts do without; an index into [`Objects::names`].
+    Name(usize),
     Dict(usize),
     List(usize),
     Tuple(usize),
     Storage(usize),
     Tensor(usize),
-}
-
-/// What a pickle may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    OrderedDict,
-    Size,
-    RebuildParameter,
-    RebuildTensor,
-    RebuildTensorV2,
-    RebuildTensorV3,
-    /// A storage and the type of its elements; none for bytes that the tensor gives a type.
-    Storage(Option<Dtype>),
-    /// A type of elements.
-    Dtype(Dtype),
+    /// An index into [`Objects::foreign`].
+    Foreign(usize),
 }
 
 /// A reference to elements that lie elsewhere in the file.
@@ -74,6 +73,34 @@ pub(super) struct Tensor {
     pub(super) strides: Vec<usize>,
 }
 
+/// What a pickle asks for by name, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name<'a> {
+    module: &'a str,
+    /// What it is called in the module.
+    item: &'a str,
+    /// Objects that were to be made with it.
+    made: usize,
+}
+
+impl Name<'_> {
+    /// The name for people: nothing in it that a terminal would obey.
+    pub(super) fn told(&self) -> String {
+        let Self { module, item, .. } = self;
+        let whole = if module.is_empty() { (*item).to_owned() } else { format!("{module}.{item}") };
+        printable(&whole).chars().take(LONGEST_NAME).collect()
+    }
+}
+
+/// An object that is made by what is not known here. Nothing of it was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Foreign {
+    /// What would make it, an index into [`Objects::names`].
+    pub(super) name: usize,
+    /// Its items, where it is a kind of dictionary; an index into [`Objects::dicts`].
+    pub(super) dict: Option<usize>,
+}
+
 /// Everything that a pickle built.
 #[derive(Debug, Default)]
 pub(super) struct Objects<'a> {
@@ -81,41 +108,49 @@ pub(super) struct Objects<'a> {
     pub(super) lists: Vec<Vec<Value<'a>>>,
     pub(super) storages: Vec<Storage<'a>>,
     pub(super) tensors: Vec<Tensor>,
+    pub(super) names: Vec<Name<'a>>,
+    pub(super) foreign: Vec<Foreign>,
+}
+
+impl<'a> Objects<'a> {
+    /// The items of what is a dictionary, or a kind of one.
+    pub(super) fn items(&self, value: Value<'a>) -> Option<&[(Value<'a>, Value<'a>)]> {
+        let dict = match value {
+            Value::Dict(dict) => dict,
+            Value::Foreign(index) => self.foreign[index].dict?,
+            _ => return None,
+        };
+        Some(&self.dicts[dict])
+    }
+
+    /// The name of what would make `value`, if that is not known here.
+    pub(super) fn maker(&self, value: Value<'a>) -> Option<String> {
+        let name = match value {
+            Value::Name(name) => name,
+            Value::Foreign(index) => self.foreign[index].name,
+            _ => return None,
+        };
+        Some(self.names[name].told())
+    }
+
+    /// What was asked for and not carried out, by name: how many objects it was to make, or 1 where it is only
+    /// named.
+    pub(super) fn ignored(&self) -> BTreeMap<String, usize> {
+        let mut ignored = BTreeMap::new();
+        for name in &self.names {
+            *ignored.entry(name.told()).or_default() += name.made.max(1);
+        }
+        ignored
+    }
 }
 
 /// Reads one pickle from the front of `bytes`: its value, what it is made of, and how many bytes it took.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence; a name that is not [`Known`] is quoted.
+/// What is wrong with it, as the end of a sentence.
 pub(super) fn read(bytes: &[u8]) -> Result<(Value<'_>, Objects<'_>, usize), String> {
     let mut machine = Machine::new(bytes);
     while machine.step()? {}
     let value = machine.pop()?;
     Ok((value, machine.objects, machine.input.at))
-}
-
-/// What `module.name` means, if it is one of the few names that state dicts need.
-fn known(module: &str, name: &str) -> Result<Known, String> {
-    let found = match (module, name) {
-        ("collections", "OrderedDict") => Some(Known::OrderedDict),
-        ("torch", "Size") => Some(Known::Size),
-        ("torch._utils", "_rebuild_parameter") => Some(Known::RebuildParameter),
-        ("torch._utils", "_rebuild_tensor") => Some(Known::RebuildTensor),
-        ("torch._utils", "_rebuild_tensor_v2") => Some(Known::RebuildTensorV2),
-        ("torch._utils", "_rebuild_tensor_v3") => Some(Known::RebuildTensorV3),
-        ("torch.storage" | "torch", "UntypedStorage" | "TypedStorage") => {
-            Some(Known::Storage(None))
-        }
-        ("torch" | "torch.storage", name) => match name.strip_suffix("Storage") {
-            Some(storage) => Dtype::of_storage(storage).map(|it| Known::Storage(Some(it))),
-            None => Dtype::of_torch(name).map(Known::Dtype),
-        },
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        let plain: String = format!("{module}.{name}").escape_debug().take(120).collect();
-        format!(
-            "it asks for `{plain}`, which is no part of a state dict; nothing of it was carried out"
-        )
-    })
 }
