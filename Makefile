@@ -13,7 +13,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test check parity devices bench docs clean help
+.PHONY: sweep libtorch build test check parity devices bench reliability audit docs clean help
 
 sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -45,6 +45,12 @@ bench: build ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --release --example bench
 	@PYTHONUNBUFFERED=1 .venv/bin/python tools/bench $(ARGS)
+
+reliability: build ## Kill sweeps, fill disks, damage files, many times: make reliability [ARGS='--only kills --rounds 50']
+	@PYTHONUNBUFFERED=1 $(PYTHON) tools/reliability.py $(ARGS)
+
+audit: needs-cargo ## Look for known faults of dependencies; wants `cargo install cargo-audit` and a network
+	@$(CARGO) audit
 
 docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
 	@$(CARGO) build --quiet --bins

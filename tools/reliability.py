@@ -1,0 +1,299 @@
+"""Break Ferrite in every way that its promises speak of, many times: `make reliability`.
+
+Sweeps are killed at any moment, run out of disk space, and find their files damaged; experiment files, tables, weight
+files and pictures are changed at random. Nothing may panic, hang, be lost, or end with another result: a sweep that was
+disturbed ends with the bytes of one that was not, and whatever cannot be used is told with one of the documented exit
+codes. Random choices follow from `--seed`, so a campaign can be repeated; how many tries there are is told at the end.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+PROGRAM = Path("target/release/ferrite")
+# What the README lists; 139 and the like, a death by a signal, are not among them.
+CODES = {0, 1, 2, 3, 4, 5, 6, 7, 10, 130}
+# No try takes longer on two cores, unless something hangs.
+PATIENCE = 300
+
+EXPERIMENT = """[data]
+source = { synthetic = { faces = 120 } }
+image_size = 32
+[augment]
+flip = 0.5
+[model.head]
+dropout = 0.3
+[[stages]]
+name = "head"
+epochs = 3
+batch_size = 16
+[[stages]]
+name = "all"
+trainable = "features.17"
+epochs = 3
+batch_size = 16
+"""
+
+
+class Tally(NamedTuple):
+    tries: int
+    failures: List[str]
+
+
+class Folder:
+    """A folder with the experiment above, and the program in it."""
+
+    def __init__(self, root: Path, program: Path):
+        self.root, self.program = root, program
+        (root / "experiments").mkdir(parents=True, exist_ok=True)
+        (root / "experiments/e.toml").write_text(EXPERIMENT)
+
+    def command(self, *words: str) -> List[str]:
+        return [str(self.program), *words]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(self.command(*words), cwd=self.root, capture_output=True, timeout=PATIENCE, check=False)
+
+    def sweep(self) -> subprocess.CompletedProcess:
+        return self.run("sweep", "--jobs", "1", "--threads", "1", "--device", "cpu", "--quiet")
+
+    def learnt(self) -> Optional[Dict[str, bytes]]:
+        """What the run holds that says what was learnt; none if it is not there."""
+        runs = list((self.root / "runs/e").glob("seed-*"))
+        names = ["predictions.csv", "model.safetensors"]
+        if len(runs) != 1 or not all((runs[0] / name).is_file() for name in names):
+            return None
+        return {name: (runs[0] / name).read_bytes() for name in names}
+
+
+def wrong(told: subprocess.CompletedProcess, codes: set = CODES) -> Optional[str]:
+    """What is wrong with how a command ended."""
+    said = told.stderr.decode(errors="replace")
+    if told.returncode not in codes:
+        return f"exit code {told.returncode}: {said[-300:]}"
+    if "panicked" in said:
+        return f"a panic: {said[-300:]}"
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------
+# Sweeps
+
+
+def undisturbed(folder: Path, program: Path) -> Dict[str, bytes]:
+    it = Folder(folder / "undisturbed", program)
+    if it.learnt() is None:
+        it.sweep().check_returncode()
+    return it.learnt()
+
+
+def kills(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """SIGKILL, and now and then SIGINT or SIGTERM, at any moment of a sweep, until one comes through."""
+    expected, failures, count = undisturbed(folder, arguments.program), [], 0
+    for number in range(arguments.rounds):
+        it = Folder(folder / f"kills-{number}", arguments.program)
+        for _ in range(dice.randint(1, 5)):
+            worker = subprocess.Popen(it.command("sweep", "--jobs", "1", "--threads", "1", "--device", "cpu", "--quiet"), cwd=it.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            time.sleep(dice.uniform(0.02, 4.0))
+            how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+            everyone = dice.random() < 0.5
+            if worker.poll() is None:
+                (os.killpg if everyone else os.kill)(worker.pid, how)
+                count += 1
+            worker.wait(PATIENCE)
+        for _ in range(2):
+            # What a worker that outlived its scheduler holds is waited for.
+            told = it.sweep()
+        problem = wrong(told, {0}) or (None if it.learnt() == expected else "other predictions or weights")
+        if problem:
+            failures.append(f"round {number}: {problem}")
+        shutil.rmtree(it.root)
+    return Tally(count, failures)
+
+
+def disks(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """A disk that is full sooner or later, and then is not. Wants root, to mount one."""
+    if os.geteuid() != 0:
+        print("  full disks are left out: only root can mount a small one")
+        return Tally(0, [])
+    expected, failures = undisturbed(folder, arguments.program), []
+    needed = sum(it.stat().st_size for it in (folder / "undisturbed/runs").rglob("*") if it.is_file())
+    for number in range(arguments.rounds):
+        kilobytes = int(needed / 1024 * dice.uniform(0.01, 1.2))
+        it = Folder(folder / f"disk-{number}", arguments.program)
+        (it.root / "runs").mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(it.root / "runs")], check=False)
+        if mounted.returncode != 0:
+            print("  full disks are left out: nothing can be mounted here")
+            return Tally(number, failures)
+        try:
+            problem = wrong(it.sweep())
+            subprocess.run(["mount", "-o", "remount,size=1g", str(it.root / "runs")], check=True)
+            # What failed is tried again when it is asked for.
+            told = it.run("retry", "--jobs", "1", "--threads", "1", "--device", "cpu", "--quiet")
+            problem = problem or wrong(told, {0}) or (None if it.learnt() == expected else "other predictions or weights")
+        finally:
+            subprocess.run(["umount", str(it.root / "runs")], check=True)
+        if problem:
+            failures.append(f"{kilobytes} kB: {problem}")
+    return Tally(arguments.rounds, failures)
+
+
+def flips(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Bits that change, bytes that go, and files that are cut, emptied or lost, of a finished run and its steps."""
+    expected, failures = undisturbed(folder, arguments.program), []
+    for number in range(10 * arguments.rounds):
+        it = Folder(folder / "flips", arguments.program)
+        shutil.copytree(folder / "undisturbed/runs", it.root / "runs")
+        files = sorted(path for path in (it.root / "runs").rglob("*") if path.is_file() and path.stat().st_size > 0)
+        path = dice.choice(files)
+        done = damage(path, dice)
+        problem = None
+        for words in (["status"], ["report"], ["plan"], ["sweep", "--jobs", "1", "--threads", "1", "--device", "cpu", "--quiet"], ["status"]):
+            problem = problem or wrong(it.run(*words))
+        problem = problem or (None if it.learnt() == expected else "other predictions or weights after a sweep")
+        if problem:
+            failures.append(f"{path.relative_to(it.root)} {done}: {problem}")
+        shutil.rmtree(it.root)
+    return Tally(10 * arguments.rounds, failures)
+
+
+def damage(path: Path, dice: random.Random) -> str:
+    content = bytearray(path.read_bytes())
+    at = dice.randrange(len(content))
+    kind = dice.choice(["bit", "cut", "empty", "lost", "zeros"])
+    if kind == "lost":
+        path.unlink()
+        return "lost"
+    if kind == "bit":
+        content[at] ^= 1 << dice.randrange(8)
+    elif kind == "cut":
+        del content[at:]
+    elif kind == "empty":
+        content.clear()
+    else:
+        content[at : at + 512] = bytes(len(content[at : at + 512]))
+    path.write_bytes(content)
+    return f"{kind} at byte {at}"
+
+
+# ---------------------------------------------------------------------------------------------------
+# Files of others
+
+
+def changed(content: bytes, dice: random.Random) -> bytes:
+    """`content` with a few things done to it that happen to files."""
+    content = bytearray(content)
+    for _ in range(dice.randint(1, 4)):
+        if not content:
+            break
+        at, length = dice.randrange(len(content)), dice.choice([1, 1, 2, 8, 64, 1000])
+        kind = dice.randrange(7)
+        if kind == 0:
+            content[at] ^= 1 << dice.randrange(8)
+        elif kind == 1:
+            del content[at : at + length]
+        elif kind == 2:
+            content[at:at] = content[at : at + length]
+        elif kind == 3:
+            del content[at:]
+        elif kind == 4:
+            content[at : at + length] = bytes(dice.randrange(256) for _ in range(min(length, len(content) - at)))
+        elif kind == 5:
+            content[at:at] = dice.choice([b"9" * 40, b"-1", b"1e400", b"nan", b"\0", b'"', b"[", b"{", b"=", b"\xff\xfe", b"../", b"\x1b[2J", b"\n"])
+        else:
+            other = dice.randrange(len(content))
+            content[at : at + length] = content[other : other + length]
+    return bytes(content)
+
+
+def experiments(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Experiment files that are planned."""
+    texts = [path.read_bytes() for path in sorted(Path("experiments").rglob("*.toml"))]
+
+    def once(place: Path, number: int) -> List[str]:
+        path = place / "experiments" / f"m{number}.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(changed(dice.choice(texts), dice))
+        return ["plan", str(path)]
+
+    return many(folder / "experiments", arguments, 100 * arguments.rounds, once)
+
+
+def tables(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Tables of FER2013."""
+    row = " ".join(str(it % 256) for it in range(48 * 48))
+    text = "emotion,pixels,Usage\n" + "".join(f"{it % 7},{row},{('Training', 'PublicTest')[it % 2]}\n" for it in range(14))
+
+    def once(place: Path, number: int) -> List[str]:
+        (place / "fer.csv").write_bytes(changed(text.encode(), dice))
+        return ["data", "audit", "--csv", "fer.csv", "--runs", str(place / f"runs-{number % 50}")]
+
+    return many(folder / "tables", arguments, 30 * arguments.rounds, once)
+
+
+def weights(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Weight files, PyTorch's and safetensors."""
+    files = [path for path in sorted(Path("tests/fixtures/weights").glob("*")) if path.is_file()]
+    files += sorted((folder / "undisturbed/runs").glob("e/*/model.safetensors"))
+    contents = {path.suffix: path.read_bytes() for path in files}
+
+    def once(place: Path, number: int) -> List[str]:
+        suffix = dice.choice(sorted(contents))
+        (place / f"w{suffix}").write_bytes(changed(contents[suffix], dice))
+        return ["weights", "inspect", f"w{suffix}", "--backbone", "mobilenet_v2"]
+
+    undisturbed(folder, arguments.program)
+    return many(folder / "weights", arguments, 30 * arguments.rounds, once)
+
+
+def many(place: Path, arguments: argparse.Namespace, tries: int, once: Callable[[Path, int], List[str]]) -> Tally:
+    """Commands about files that `once` writes."""
+    place.mkdir(exist_ok=True)
+    failures = []
+    for number in range(tries):
+        words = once(place, number)
+        told = subprocess.run([str(arguments.program), *words], cwd=place, capture_output=True, timeout=PATIENCE, check=False)
+        problem = wrong(told)
+        if problem is None and b"\x1b[2J" in told.stdout + told.stderr:
+            problem = "an escape sequence reached the terminal"
+        if problem:
+            failures.append(f"try {number}, `{' '.join(words)}`: {problem}")
+    return Tally(tries, failures)
+
+
+CAMPAIGNS: Dict[str, Callable[[Path, argparse.Namespace, random.Random], Tally]] = {
+    it.__name__: it for it in (kills, disks, flips, experiments, tables, weights)
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="CAMPAIGN", action="append", choices=list(CAMPAIGNS), help=f"only this one; may be repeated: {', '.join(CAMPAIGNS)}")
+    parser.add_argument("--rounds", type=int, default=20, help="how much of everything (default: 20)")
+    parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")
+    parser.add_argument("--program", type=Path, default=PROGRAM, help="Ferrite (default: what `make build` builds)")
+    arguments = parser.parse_args()
+    arguments.program = arguments.program.resolve()
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.only or list(CAMPAIGNS):
+            began = time.monotonic()
+            tally = CAMPAIGNS[name](Path(folder), arguments, random.Random(f"{name} {arguments.seed}"))
+            failed += len(tally.failures)
+            print(f"{name:12} {tally.tries:6} tries, {len(tally.failures)} failures, {time.monotonic() - began:.0f} s", flush=True)
+            for it in tally.failures[:10]:
+                print(f"  {it}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
