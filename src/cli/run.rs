@@ -72,12 +72,13 @@ fn run_trial(arguments: &RunArguments, listener: &mut (dyn FnMut(&Kind) + Send))
     let written = read_trial(&path, &store.root)?;
     let trial = only_trial(&written, &store)?;
     check_settings(&path, &trial, &store)?;
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
     // What LibTorch panics with is told as an error, once.
     std::panic::set_hook(Box::new(|_| {}));
-    run::run(
-        &trial,
-        Context { store: &store, device, threads, listener, interrupted: &interrupted },
-    )
+    let interrupted = &interrupted;
+    run::run(&trial, Context { store: &store, device, threads, listener, interrupted })
 }
 
 /// The file of the trial as it lies below the folder of runs, by whatever path the user names it: it is the run's own
@@ -88,11 +89,12 @@ fn below_runs(path: &Path, store: &Store) -> Result<PathBuf> {
     Ok(file.strip_prefix(&root).map_or_else(|_| path.to_owned(), |below| store.root.join(below)))
 }
 
-/// Refuses settings that are not those which the finished run in their folder was made from.
+/// Refuses settings that are not those which the finished run in their folder was made from, unless the folder is
+/// called after them: then it was the run that had others.
 fn check_settings(path: &Path, trial: &Trial, store: &Store) -> Result<()> {
     let name = trial.name();
     let last = last(store, &name).filter(|it| it.state == State::Finished);
-    let Some(last) = last.filter(|it| it.key.as_ref() != Some(&trial.key)) else { return Ok(()) };
+    let Some(last) = last.filter(|_| !name.ends_with(&trial.key[..8])) else { return Ok(()) };
     let of_settings = |it: &Error| matches!(it, Error::Damaged { path: it, .. } if it == path);
     last.damages(store, &name)?.into_iter().find(of_settings).map_or(Ok(()), Err)
 }

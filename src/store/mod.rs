@@ -21,13 +21,14 @@ pub mod read;
 pub mod record;
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use crate::error::{Error, Result};
 use crate::event::Kind;
-use crate::store::artifact::{Care, manifest, set_aside, write_manifest};
+use crate::store::artifact::{Care, damaged, manifest, set_aside, write_manifest};
 use crate::store::lock::Caller;
 
 /// The folder of all runs.
@@ -44,8 +45,8 @@ pub struct Wanted<'a> {
     pub kind: &'a str,
     /// What names its result.
     pub key: &'a str,
-    /// Looks at a result of an older version, which wrote no manifest. [`Error::Damaged`] says that it is to be
-    /// made again.
+    /// Looks at a result of an older version, which wrote no manifest. [`Error::Damaged`] of a file in it says that
+    /// it is to be made again.
     pub check: &'a dyn Fn(&Path) -> Result<()>,
 }
 
@@ -116,10 +117,17 @@ impl Store {
 impl Wanted<'_> {
     /// Looks at every byte of the result in `folder`.
     fn look(&self, folder: &Path) -> Result<()> {
-        match manifest(folder)? {
-            Some(manifest) => manifest.check(folder, Care::Content),
-            None => (self.check)(folder),
-        }
+        let Some(manifest) = manifest(folder)? else {
+            return (self.check)(folder).map_err(|error| match error {
+                Error::File { path, source, .. }
+                    if source.kind() == ErrorKind::NotFound && path.starts_with(folder) =>
+                {
+                    damaged(&path, "it is missing")
+                }
+                other => other,
+            });
+        };
+        manifest.check(folder, Care::Content)
     }
 }
 
@@ -133,7 +141,7 @@ fn find_or_make(
     if folder.is_dir() {
         match wanted.look(folder) {
             Ok(()) => return Ok(true),
-            Err(Error::Damaged { path, message, .. }) => {
+            Err(Error::Damaged { path, message, .. }) if path.starts_with(folder) => {
                 let message = format!("`{}`: {message}", path.display());
                 caller.sink.emit(Kind::SetAside(set_aside(folder, folder, &message)?))?;
             }

@@ -201,7 +201,8 @@ fn make_old(place: &Place) {
         } else if path.ends_with("shape.json") {
             let text: serde_json::Value =
                 serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            std::fs::write(&path, text["shape"].to_string()).unwrap();
+            let shape = text.get("shape").unwrap_or(&text);
+            std::fs::write(&path, shape.to_string()).unwrap();
         }
     }
 }
@@ -232,13 +233,18 @@ fn what_older_versions_finished_stays_finished_and_is_checked_as_far_as_it_can_b
     place.ferrite(&["status"]).ends_with(0).says("trial.toml` is damaged: it holds no settings");
     place.sweep_well().says("1 trials carried out");
     // What the steps say of themselves is looked at as well.
-    make_old(&place);
-    std::fs::remove_dir_all(&folder).unwrap();
-    let history =
-        place.files("runs/.store/stage").into_keys().find(|it| it.ends_with("history.json"));
-    damage(&history.unwrap(), Damage::Half);
-    place.sweep_well().says("history.json`: ");
-    check_whole(&place, &expected, "half a history");
+    for (kind, name, how) in [
+        ("stage", "history.json", Damage::Half),
+        ("stage", "weights.safetensors", Damage::Lose),
+        ("features", "features.bin", Damage::Empty),
+    ] {
+        make_old(&place);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let hit = place.path("runs/.store").join(kind).join(&place.steps(kind)[0]).join(name);
+        damage(&hit, how);
+        place.sweep_well().says(&format!("{name}`: "));
+        check_whole(&place, &expected, name);
+    }
 }
 
 /// The answer of `ferrite predict` for a picture that the report drew.
