@@ -5,8 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::config::Experiment;
-use crate::data::photo::{self, Photo};
+use crate::data::layout::Layout;
+use crate::data::photo;
+use crate::data::picture::Picture;
 use crate::error::{Error, Result};
 use crate::model::network::{Network, Plan};
 use crate::model::trainable::resolve;
@@ -14,16 +18,15 @@ use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::store::Store;
 use crate::store::folder::files;
+use crate::store::health::verify;
 use crate::store::read::record;
-use crate::store::record::State;
+use crate::store::record::{Record, State};
 use crate::torch;
 use crate::torch::Device;
 use crate::torch::loss;
-use crate::torch::tensor::Table;
+use crate::train::images::inference_batch;
+use crate::train::pictures::Pictures;
 use crate::train::views::Views;
-
-/// Pictures that go through the network at once.
-const BATCH: usize = 32;
 
 /// A trained model, ready to be asked.
 #[derive(Debug)]
@@ -59,7 +62,9 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         let message = format!("the run in `{}` is not finished", folder.display());
         return Err(usage(message, "`ferrite status` lists what every run is at".into()));
     }
-    let path = folder.join(files::of_weights(files::MODEL, weights));
+    let file = files::of_weights(files::MODEL, weights);
+    verify(folder, &file)?;
+    let path = folder.join(file);
     if !path.is_file() {
         let message = format!("the run has no weights `{weights}`: no `{}`", path.display());
         let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
@@ -76,9 +81,11 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         message: "it does not say what the run was trained on".into(),
         help: "sweep the experiment again".into(),
     })?;
+    let model = TensorFile::open(&path)?;
+    check_header(&model, &path, &settings, &record)?;
     let plan = Plan {
         model: &settings.model,
-        input: weights::input_of(&TensorFile::open(&path)?)?.unwrap_or_default(),
+        input: weights::input_of(&model)?.unwrap_or_default(),
         frozen_norm: settings.batch_norm.frozen_layers,
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
@@ -102,52 +109,86 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
     })
 }
 
+/// Holds the header of a model's file against the settings beside it and the log.
+fn check_header(
+    model: &TensorFile,
+    path: &Path,
+    settings: &Experiment,
+    record: &Record,
+) -> Result<()> {
+    let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
+    let classes = record.facts.dataset.as_ref().map(|it| it.classes.join(","));
+    let key = record.facts.start.as_ref().map(|it| it.key.clone());
+    let expected = [
+        (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
+        ("image_size", Some(settings.data.image_size.to_string())),
+        ("classes", classes),
+        ("key", key),
+    ];
+    for (name, expected) in expected {
+        let (Some(written), Some(expected)) = (model.facts.get(name), expected) else { continue };
+        if *written != expected {
+            return Err(Error::Damaged {
+                path: path.to_owned(),
+                message: format!(
+                    "its {name} is `{written}`, but the run's is `{expected}`: the model, the settings or \
+                     the log is of another run"
+                ),
+                help:
+                    "put the files of one run together, or remove the run's folder and sweep again"
+                        .into(),
+            });
+        }
+    }
+    Ok(())
+}
+
 impl Model {
-    /// What it says about each of `pictures`, or why one cannot be read. Views are averaged as when the run
-    /// was tested. `done` hears how many are done.
+    /// What the model says about each of `pictures`, or why one cannot be read. They go through the network as test images
+    /// do, so that a picture of the run's own gets what the run said of it. `done` hears how many are done.
     pub fn guess(&self, pictures: &[PathBuf], done: &mut dyn FnMut(usize)) -> Vec<Result<Guess>> {
         let mut guesses = Vec::new();
-        for paths in pictures.chunks(BATCH) {
-            let photos: Vec<Result<Photo>> =
-                paths.iter().map(|it| photo::read(it, self.channels, self.image_size)).collect();
-            let mut read = paths.iter().zip(photos).peekable();
-            while let Some((path, photo)) = read.next() {
-                let Ok(photo) = photo else {
-                    guesses.extend(photo.err().map(Err));
-                    continue;
-                };
-                // Pictures of one size, one behind the other, go through the network together.
-                let (mut together, size) = (vec![path], photo.size);
-                let mut pixels = photo.pixels;
-                let alike = |it: &(&PathBuf, Result<Photo>)| {
-                    it.1.as_ref().is_ok_and(|photo| photo.size == size)
-                };
-                while let Some((path, Ok(photo))) = read.next_if(alike) {
-                    together.push(path);
-                    pixels.extend(photo.pixels);
-                }
-                guesses.extend(self.look(&together, &pixels, size).into_iter().map(Ok));
+        let (channels, side) = (self.channels, self.image_size);
+        for paths in pictures.chunks(inference_batch(side, self.device)) {
+            let read = |path: &PathBuf| photo::read(path, channels, side);
+            let photos: Vec<Result<Picture>> = paths.par_iter().map(read).collect();
+            let mut looks = self.look(photos.iter().flatten()).into_iter();
+            for (path, photo) in paths.iter().zip(photos) {
+                guesses.push(photo.map(|_| {
+                    let probabilities = looks.next().unwrap_or_default();
+                    Guess {
+                        path: path.clone(),
+                        class: first_largest(&probabilities),
+                        probabilities,
+                    }
+                }));
             }
             done(guesses.len());
         }
         guesses
     }
 
-    fn look(&self, paths: &[&PathBuf], pixels: &[u8], size: [usize; 3]) -> Vec<Guess> {
-        let [height, width, channels] = size;
-        let table = Table::of_bytes(pixels, [paths.len(), height, width, channels], self.device);
-        let rows: Vec<u32> = (0..paths.len() as u32).collect();
+    /// The class probabilities of each of `photos`.
+    fn look<'a>(&self, photos: impl Iterator<Item = &'a Picture>) -> Vec<Vec<f32>> {
+        let (mut bytes, mut layout) = (Vec::new(), Layout::default());
+        for photo in photos {
+            layout.push(photo.shape).expect("a picture that was read has a shape");
+            bytes.extend_from_slice(&photo.pixels);
+        }
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        let pictures = Pictures::new(&bytes, &layout, self.image_size, self.device);
+        let rows: Vec<u32> = (0..layout.count() as u32).collect();
         let probabilities = torch::without_gradients(|| {
-            let x = table.images(&rows);
-            loss::probabilities(vec![self.views.infer(&self.network, &x, self.image_size)])
+            let look = |window| pictures.window(&rows, window);
+            loss::probabilities(vec![self.views.infer(&self.network, &look)])
         });
-        let rows = probabilities.chunks(self.classes.len());
-        let guess = |(path, row): (&&PathBuf, &[f32])| Guess {
-            path: (*path).clone(),
-            // The first of equals, as in numpy's and PyTorch's argmax.
-            class: (0..row.len()).rev().max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0),
-            probabilities: row.to_vec(),
-        };
-        paths.iter().zip(rows).map(guess).collect()
+        probabilities.chunks(self.classes.len()).map(<[f32]>::to_vec).collect()
     }
+}
+
+/// The index of the largest, the first of equals, as in numpy's and PyTorch's argmax.
+fn first_largest(values: &[f32]) -> usize {
+    (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0)
 }

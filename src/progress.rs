@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::error::printable_lines;
+use crate::error::{Result, printable_lines};
 use crate::event::acts::Stop;
-use crate::event::{Epoch, Kind, Progress, StageEnd};
+use crate::event::disk::Waiting;
+use crate::event::{Epoch, Kind, Progress, Sink, StageEnd};
 use crate::fetch;
 use crate::plan::Trial;
 use crate::sweep::{Outcome, Said};
@@ -104,6 +105,10 @@ impl Display {
                 Some(format!("{name}  {split} features of {images} images, {speed:.0} images/s"))
             }
             Kind::StageEnded(end) => Some(format!("{name}  {}", ended(end))),
+            Kind::Waiting(it) => {
+                self.say(&format!("{name}  {}", waits_for(it)));
+                None
+            }
             _ => None,
         };
         if let Some(it) = warning {
@@ -171,6 +176,30 @@ impl Shown {
             epoch.images_per_second,
         ))
     }
+}
+
+/// Says on stderr what a command that shows no trials should not keep to itself: whom it waits for, and damage.
+pub struct Notes;
+
+impl Sink for Notes {
+    fn emit(&mut self, kind: Kind) -> Result<()> {
+        let waits = match &kind {
+            Kind::Waiting(it) => Some(waits_for(it)),
+            _ => None,
+        };
+        let warning = warning::of(&kind).map(|it| format!("warning: {}", it.message));
+        for line in waits.into_iter().chain(warning) {
+            // Nothing can be done if stderr is closed.
+            drop(writeln!(std::io::stderr(), "{line}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whom a run waits for.
+pub fn waits_for(it: &Waiting) -> String {
+    let process = it.process.map_or_else(String::new, |it| format!(" {it}"));
+    format!("waits for another process{process}, which holds `{}`", it.path)
 }
 
 /// Shows a download.

@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** sentences without layout; what stands between backticks is a setting.
 
+use crate::event::disk::SetAside;
 use crate::event::{Augmentation, Kind, Noise, Start};
 
 /// Noise below this share of what it is added to has no effect to speak of.
@@ -27,8 +28,18 @@ pub fn of(kind: &Kind) -> Option<Warning> {
         Kind::RunStarted(it) => precision(it),
         Kind::NoiseMeasured(it) => noise(it),
         Kind::AugmentationMeasured(it) => augmentation(it),
+        Kind::SetAside(it) => Some(damage(it)),
         _ => None,
     }
+}
+
+/// Warns of what was damaged and is made again.
+fn damage(it: &SetAside) -> Warning {
+    let SetAside { path, message, aside } = it;
+    let where_to =
+        if aside.is_empty() { String::new() } else { format!(", set aside as `{aside}`") };
+    let message = format!("`{path}` is damaged: {message}{where_to}; it is made again");
+    Warning { about: format!("damage to {path}"), message }
 }
 
 /// Warns of a precision that the device imitates.

@@ -1,10 +1,11 @@
-//! The FER2013 table: read once, opened many times.
+//! The FER2013 table, read once and opened many times; a folder of pictures, read.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use ferrite::data::dataset;
 use ferrite::data::decode::decode;
+use ferrite::data::source::Source;
+use ferrite::data::{Data, dataset};
 use ferrite::torch::Device;
 use serde::Deserialize;
 use serde_json::json;
@@ -34,6 +35,35 @@ pub(crate) fn read(csv: &Csv) -> Result<()> {
         let reopen = began.elapsed().as_secs_f64();
         let images = faces.labels.len();
         if !done(Device::Cpu, json!({ "parse_s": parse, "reopen_s": reopen, "images": images })) {
+            return Ok(());
+        }
+    }
+}
+
+/// A folder with a folder of pictures for each class.
+#[derive(Deserialize)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    classes: Vec<String>,
+    size: usize,
+}
+
+/// Rounds of reading the folder into a fresh one, for a network of `size` pixels a side.
+pub(crate) fn read_folder(folder: &Folder) -> Result<()> {
+    let Folder { path, classes, size } = folder;
+    let data = Data {
+        source: Source::Folder { path: path.clone(), classes: classes.clone() },
+        image_size: *size,
+        ..Data::default()
+    };
+    ready(Device::Cpu);
+    loop {
+        let decoded = tempfile::tempdir()?;
+        let began = Instant::now();
+        decode(&data, decoded.path(), &|_, _| {})?;
+        let seconds = began.elapsed().as_secs_f64();
+        let images = dataset::open(&data, decoded.path())?.labels.len();
+        if !done(Device::Cpu, json!({ "images_per_second": images as f64 / seconds })) {
             return Ok(());
         }
     }

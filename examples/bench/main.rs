@@ -31,6 +31,8 @@ enum Work {
     Pipeline(network::Setup),
     /// A FER2013 table, read and opened again.
     Csv(data::Csv),
+    /// A folder of pictures, read.
+    Folder(data::Folder),
 }
 
 /// Says that all is prepared, and waits for the first turn.
@@ -73,5 +75,6 @@ fn main() -> Result<()> {
         Work::FrozenStage(setup) => network::frozen_stage(&setup),
         Work::Pipeline(setup) => network::pipeline(&setup),
         Work::Csv(csv) => data::read(&csv),
+        Work::Folder(folder) => data::read_folder(&folder),
     }
 }

@@ -69,6 +69,8 @@ enum Work {
     Draws { augment: Augment, count: usize },
     /// Brings images to another size.
     Resize { size: usize },
+    /// Reads files as a network of one size sees them, in RGB, and in gray where that is asked for.
+    Files { files: Vec<PathBuf>, size: usize, gray: bool },
     /// Scales gray levels for a network.
     Scale { input: Input },
     /// Tests a network on several views of the images of a FER2013 table.
@@ -101,6 +103,7 @@ fn main() -> Result<()> {
             Work::Light { light, factors } => pictures::light(&input, light, &factors)?,
             Work::Draws { augment, count } => pictures::draw(&augment, count),
             Work::Resize { size } => pictures::resize(&input, size)?,
+            Work::Files { files, size, gray } => pictures::files(&folder, &files, size, gray)?,
             Work::Scale { input: scaling } => pictures::scale(&input, scaling)?,
             Work::Views { weights, image_size, csv, views } => {
                 views::judge_all(&folder, (&weights, image_size), (&csv, &name), views)?

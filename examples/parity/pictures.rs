@@ -1,10 +1,15 @@
 //! Pictures: augmentation, resize, scaling.
 
+use std::path::{Path, PathBuf};
+
 use ferrite::data::augment::{Augment, Change, Window};
+use ferrite::data::layout::Layout;
+use ferrite::data::photo;
 use ferrite::model::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::torch::{Device, picture};
+use ferrite::train::pictures::Pictures;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
@@ -108,5 +113,20 @@ pub(crate) fn scale(images: &SafeTensors<'_>, input: Input) -> Result<Output> {
     let network = Network::new(&plan, Device::Cpu);
     let mut output = Output::default();
     output.tensor("images", network.scale_pixels(all_images(images)?));
+    Ok(output)
+}
+
+/// What a network of `size` pixels a side sees of files, `[files, channels, size, size]` in gray levels.
+pub(crate) fn files(folder: &Path, files: &[PathBuf], size: usize, gray: bool) -> Result<Output> {
+    let channels = if gray { 1 } else { 3 };
+    let (mut bytes, mut layout) = (Vec::new(), Layout::default());
+    for file in files {
+        let picture = photo::read(&folder.join(file), channels, size)?;
+        layout.push(picture.shape).ok_or("a picture without a shape")?;
+        bytes.extend(picture.pixels);
+    }
+    let rows: Vec<u32> = (0..files.len() as u32).collect();
+    let mut output = Output::default();
+    output.tensor("seen", Pictures::new(&bytes, &layout, size, Device::Cpu).plain(&rows));
     Ok(output)
 }

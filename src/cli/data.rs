@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::interrupt::interrupted;
 use crate::cli::select::Disk;
 use crate::cli::{Place, print, print_json};
 use crate::config::read::read;
 use crate::data::decode::decode;
-use crate::data::inspect::{Inspected, Unnamed, inspect};
+use crate::data::inspect::{Groups, Inspected, Unnamed, inspect};
 use crate::data::part::Part;
 use crate::data::source::Source;
 use crate::data::split::Split;
@@ -19,12 +20,17 @@ use crate::error::{Error, Result};
 use crate::event::audit::{Audit, Shared};
 use crate::plan::keys::dataset_key;
 use crate::plan::{Kind, Lookup};
+use crate::progress::Notes;
 use crate::report::audit::{Examples, Picture, page};
-use crate::store::{Store, clear, write_whole};
+use crate::store::lock::Caller;
+use crate::store::{Store, Wanted, clear, write_whole};
 
 /// Groups and images of a kind that the page shows.
 const MOST_GROUPS: usize = 24;
 const MOST_IMAGES: usize = 12;
+
+/// Broken images that are named one by one on a terminal.
+const MOST_NAMED: usize = 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DataCommand {
@@ -127,7 +133,9 @@ fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     };
-    let (folder, _) = store.step(Kind::Dataset.name(), &key, |folder: &Path| {
+    let wanted = Wanted { kind: Kind::Dataset.name(), key: &key, check: &|_| Ok(()) };
+    let mut caller = Caller { sink: &mut Notes, interrupted: &interrupted };
+    let (folder, _) = store.step(&wanted, &mut caller, |folder: &Path, _| {
         clear(folder)?;
         decode(data, folder, &progress)
     })?;
@@ -136,13 +144,15 @@ fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
 }
 
 fn json(source: &str, inspected: &Inspected, audit: &Audit) -> String {
-    let Inspected { classes, unlabelled, skipped, .. } = inspected;
+    let Inspected { classes, unlabelled, skipped, beside, groups, .. } = inspected;
     let all = serde_json::json!({
         "source": source,
         "classes": classes,
         "audit": audit,
         "unlabelled": unlabelled,
         "skipped": skipped,
+        "beside": beside,
+        "groups": groups,
     });
     format!("{all:#}\n")
 }
@@ -186,8 +196,21 @@ fn text(source: &str, inspected: &Inspected, audit: &Audit) -> String {
     for (why, n) in &inspected.unlabelled {
         line(format!("without a label: {n}, {why}"));
     }
-    if !inspected.skipped.is_empty() {
-        line(format!("broken: {}, the first is {}", inspected.skipped.len(), inspected.skipped[0]));
+    if let Some(it) = inspected.groups {
+        let Groups { count, in_several_splits: several } = it;
+        line(format!("groups: {count}, of which {several} have images in more than one split"));
+    }
+    for (what, lines) in [("broken", &inspected.skipped), ("beside the images", &inspected.beside)]
+    {
+        if !lines.is_empty() {
+            line(format!("{what}: {}", lines.len()));
+        }
+        for it in lines.iter().take(MOST_NAMED) {
+            line(format!("  {it}"));
+        }
+        if lines.len() > MOST_NAMED {
+            line(format!("  and {} more; `--json` has all", lines.len() - MOST_NAMED));
+        }
     }
     text
 }

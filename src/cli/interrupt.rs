@@ -1,17 +1,21 @@
 //! Ctrl-C, and the lifeline of a worker.
 
 use std::io::BufRead;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 
-/// How often the user asked to stop.
-static ASKED_TO_STOP: AtomicUsize = AtomicUsize::new(0);
+/// Whether this process heard a signal that asks to stop.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the process that started this one passed such a request on. A terminal sends its signal to both, and this
+/// must not look like a second one.
+static TOLD_TO_STOP: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C, or a termination signal, asks to stop; a second one stops at once.
 pub(super) fn listen_for_interrupts() {
     let heard = ctrlc::set_handler(|| {
-        if ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst) > 0 {
+        if SIGNALLED.swap(true, Ordering::SeqCst) {
             leave_at_once();
         }
     });
@@ -30,7 +34,7 @@ fn leave_at_once() -> ! {
 }
 
 pub(super) fn interrupted() -> bool {
-    ASKED_TO_STOP.load(Ordering::SeqCst) > 0
+    SIGNALLED.load(Ordering::SeqCst) || TOLD_TO_STOP.load(Ordering::SeqCst)
 }
 
 /// Follows the process that started this one: `stop` on standard input asks to stop, and its end, which
@@ -39,7 +43,7 @@ pub(super) fn hold_the_lifeline() {
     std::thread::spawn(|| {
         for line in std::io::stdin().lock().lines() {
             if line.is_ok_and(|it| it == "stop") {
-                ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst);
+                TOLD_TO_STOP.store(true, Ordering::SeqCst);
             }
         }
         leave_at_once();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::{Place, print, print_data, print_json};
-use crate::data::photo;
-use crate::error::{Error, Result};
+use crate::data::photo::{self, Photos};
+use crate::error::{Error, Result, printable};
 use crate::predict;
 use crate::predict::{Guess, Model};
 use crate::progress::counting;
@@ -20,7 +20,7 @@ use crate::torch::Device;
 pub(super) struct PredictArguments {
     /// A finished run: its folder, or its name below the runs (an experiment's, if it has one run)
     run: PathBuf,
-    /// Pictures (PNG, JPEG), or folders of them
+    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), or folders of them
     #[arg(required = true)]
     pictures: Vec<PathBuf>,
     /// Which of its weights: `final`, or a metric that it kept a checkpoint for
@@ -42,21 +42,30 @@ pub(super) struct PredictArguments {
 pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     let store = Store { root: arguments.place.runs.clone() };
     let folder = run_folder(&store, &arguments.run)?;
-    let pictures = photo::list(&arguments.pictures)?;
+    let Photos { pictures, broken, beside } = photo::list(&arguments.pictures)?;
     let device = Device::named(&arguments.device)?;
     torch::start(torch::cores(), device);
     let model = predict::open(&store, &folder, &arguments.weights, device)?;
     let bar = counting("pictures", pictures.len());
     let guesses = model.guess(&pictures, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
-    let (good, bad): (Vec<_>, Vec<_>) = guesses.into_iter().partition(Result::is_ok);
-    let good: Vec<Guess> = good.into_iter().filter_map(Result::ok).collect();
+    let (mut good, mut bad) = (Vec::new(), broken);
+    for guess in guesses {
+        match guess {
+            Ok(guess) => good.push(guess),
+            Err(error) => bad.push(error),
+        }
+    }
     match (arguments.json, arguments.csv) {
         (true, _) => print_json(&json(&model, &good))?,
         (_, true) => print_data(&csv(&model, &good)?)?,
         _ => print(&table(&model, &good))?,
     }
-    let mut bad = bad.into_iter().filter_map(Result::err);
+    for line in beside.lines() {
+        // A closed stderr leaves nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{}", printable(&line));
+    }
+    let mut bad = bad.into_iter();
     let first = bad.next();
     for error in bad {
         // The first is told last, with its help and the exit code.

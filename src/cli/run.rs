@@ -11,11 +11,14 @@ use crate::cli::select::Disk;
 use crate::config::read::{Written, read_trial};
 use crate::error::{Error, Result};
 use crate::event::Kind;
+use crate::event::failure::Failure;
 use crate::plan;
 use crate::plan::Trial;
 use crate::run;
 use crate::run::Context;
 use crate::store::Store;
+use crate::store::read::last;
+use crate::store::record::State;
 use crate::torch;
 use crate::torch::Device;
 
@@ -37,34 +40,68 @@ pub(super) struct RunArguments {
 }
 
 pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
-    let threads = arguments.threads.unwrap_or_else(torch::cores);
-    let device = Device::named(&arguments.device)?;
-    torch::start(threads, device);
-    let store = Store::open(&arguments.place.runs)?;
-    let written = read_trial(&arguments.trial, &store.root)?;
-    let trial = only_trial(&written, &store)?;
+    // First of all, since loading LibTorch and reading settings take long enough to be interrupted.
     listen_for_interrupts();
     if arguments.events {
         hold_the_lifeline();
     }
+    let mut told = false;
+    let result = run_trial(arguments, &mut |kind: &Kind| {
+        told |= matches!(kind, Kind::RunFailed(_));
+        if arguments.events {
+            print_event(kind);
+        }
+    });
+    // What stops a run before it has a log is told to the scheduler all the same.
+    match &result {
+        Ok(()) | Err(Error::Interrupted) => {}
+        Err(error) if arguments.events && !told => {
+            print_event(&Kind::RunFailed(Failure::from(error)));
+        }
+        Err(_) => {}
+    }
+    result
+}
+
+fn run_trial(arguments: &RunArguments, listener: &mut (dyn FnMut(&Kind) + Send)) -> Result<()> {
+    let threads = arguments.threads.unwrap_or_else(torch::cores);
+    let device = Device::named(&arguments.device)?;
+    torch::start(threads, device);
+    let store = Store::open(&arguments.place.runs)?;
+    let path = below_runs(&arguments.trial, &store)?;
+    let written = read_trial(&path, &store.root)?;
+    let trial = only_trial(&written, &store)?;
+    check_settings(&path, &trial, &store)?;
     // What LibTorch panics with is told as an error, once.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut listener = |kind: &Kind| {
-        if arguments.events {
-            let line = serde_json::to_string(kind).expect("events are plain JSON");
-            let mut stdout = std::io::stdout().lock();
-            // Without a listener the lifeline ends this process.
-            let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-        }
-    };
-    let context = Context {
-        store: &store,
-        device,
-        threads,
-        listener: &mut listener,
-        interrupted: &interrupted,
-    };
-    run::run(&trial, context)
+    run::run(
+        &trial,
+        Context { store: &store, device, threads, listener, interrupted: &interrupted },
+    )
+}
+
+/// The file of the trial as it lies below the folder of runs, by whatever path the user names it: it is the run's own
+/// there. Elsewhere it is a new run's.
+fn below_runs(path: &Path, store: &Store) -> Result<PathBuf> {
+    let whole = |it: &Path| std::fs::canonicalize(it).map_err(Error::file("cannot read", it));
+    let (file, root) = (whole(path)?, whole(&store.root)?);
+    Ok(file.strip_prefix(&root).map_or_else(|_| path.to_owned(), |below| store.root.join(below)))
+}
+
+/// Refuses settings that are not those which the finished run in their folder was made from.
+fn check_settings(path: &Path, trial: &Trial, store: &Store) -> Result<()> {
+    let name = trial.name();
+    let last = last(store, &name).filter(|it| it.state == State::Finished);
+    let Some(last) = last.filter(|it| it.key.as_ref() != Some(&trial.key)) else { return Ok(()) };
+    let of_settings = |it: &Error| matches!(it, Error::Damaged { path: it, .. } if it == path);
+    last.damages(store, &name)?.into_iter().find(of_settings).map_or(Ok(()), Err)
+}
+
+fn print_event(kind: &Kind) {
+    let line = serde_json::to_string(kind).expect("events are plain JSON");
+    let mut stdout = std::io::stdout().lock();
+    // Without a listener the lifeline ends this process.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// The trial of a `trial.toml`, under the name that its folder has.

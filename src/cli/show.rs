@@ -1,14 +1,18 @@
 //! `ferrite report` and `status`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{Place, print};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress::waits_for;
 use crate::report;
 use crate::store::Store;
+use crate::store::folder::files;
+use crate::store::leftovers::clear_old;
+use crate::store::lock::holder;
 use crate::store::read::all;
-use crate::store::record::State;
+use crate::store::record::{Record, State};
 
 pub(super) fn write_report(store: &Store) -> Result<PathBuf> {
     let runs = all(store);
@@ -16,27 +20,54 @@ pub(super) fn write_report(store: &Store) -> Result<PathBuf> {
 }
 
 pub(super) fn report_command(place: &Place) -> Result<()> {
-    let index = write_report(&Store::open(&place.runs)?)?;
+    let store = existing(place)?;
+    clear_old(&store.root);
+    let index = write_report(&store)?;
     print(&format!("{}\n", index.display()))
 }
 
 pub(super) fn status_command(place: &Place) -> Result<()> {
-    let runs = all(&Store { root: place.runs.clone() });
+    let runs = all(&existing(place)?);
     let mut text = String::new();
     for record in &runs.records {
-        let state = match &record.state {
-            State::Running => "running".to_owned(),
-            State::Finished => "finished".to_owned(),
-            State::Failed(failure) => format!("failed: {}", failure.message),
-            State::Interrupted => "interrupted".to_owned(),
-        };
         let epochs: usize = record.facts.stages.iter().map(|it| it.epochs.len()).sum();
         let (experiment, trial) = (&record.experiment, &record.trial);
-        let seconds = record.seconds;
+        let (seconds, state) = (record.seconds, state(record));
         let _ = writeln!(text, "{experiment}/{trial}  {epochs} epochs  {seconds:.0} s  {state}");
     }
     for error in &runs.damaged {
         let _ = writeln!(text, "{error}");
     }
     print(&text)
+}
+
+/// The folder of runs, which must be there.
+fn existing(place: &Place) -> Result<Store> {
+    let root = place.runs.clone();
+    if root.is_dir() {
+        return Ok(Store { root });
+    }
+    Err(Error::Usage {
+        message: format!("there is no folder of runs `{}`", root.display()),
+        help: "name it with `--runs`, or make one with `ferrite sweep`".into(),
+    })
+}
+
+/// How far a run is, and whom it waits for.
+fn state(record: &Record) -> String {
+    match &record.state {
+        State::Running => {
+            let process = holder(&record.folder.join(files::LOCK));
+            let said = process.map_or_else(String::new, |it| format!(", process {it}"));
+            // It may hold by now what it waited for, and have nothing new to tell yet.
+            let waits = record.facts.waiting.as_ref();
+            let waits =
+                waits.filter(|it| process.is_none() || holder(Path::new(&it.path)) != process);
+            let waits = waits.map_or_else(String::new, |it| format!(", {}", waits_for(it)));
+            format!("running{said}{waits}")
+        }
+        State::Finished => "finished".to_owned(),
+        State::Failed(failure) => format!("failed: {}", failure.message),
+        State::Interrupted => "interrupted".to_owned(),
+    }
 }

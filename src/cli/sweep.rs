@@ -15,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::plan;
 use crate::progress::Display;
 use crate::store::Store;
+use crate::store::leftovers::clear_old;
 use crate::sweep;
-use crate::sweep::{Said, Settings, Standing, standing};
+use crate::sweep::{Said, Settings, Work};
 use crate::torch;
 
 #[derive(Debug, Args)]
@@ -50,15 +51,12 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     }
     let written = experiments(&arguments.selection)?;
     let store = Store::open(&arguments.selection.place.runs)?;
+    clear_old(&store.root);
     let trials = plan::trials(&written, &Disk { store: &store })?;
     let mut display = Display::new(arguments.quiet);
     listen_for_interrupts();
-    let unfinished = trials.iter().filter(|it| match standing(&store, it) {
-        Standing::Finished => false,
-        Standing::Failed(_) => retry,
-        Standing::Interrupted | Standing::New => true,
-    });
-    let unfinished: Vec<_> = unfinished.collect();
+    let work = Work::of(&store, &trials);
+    let unfinished = work.unfinished(retry);
     // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
     let (engine, asked) = (engine::engine()?, &arguments.device);
     let device =
@@ -77,15 +75,20 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         }
         display.show(it);
     };
-    let summary = sweep::sweep(&store, &trials, &settings, said, &interrupted)?;
-    let index = write_report(&store)?;
+    let summary = sweep::sweep(&store, &work, &settings, said, &interrupted)?;
+    let report = write_report(&store);
     let (done, found) = (summary.done.len(), summary.found.len());
     let seconds = started.elapsed().as_secs_f64();
     display
         .say(&format!("{done} trials carried out in {seconds:.1} s, {found} were finished before"));
-    print(&format!("{}\n", index.display()))?;
+    if let Ok(index) = &report {
+        print(&format!("{}\n", index.display()))?;
+    }
     if summary.failed.is_empty() {
-        return Ok(());
+        return report.map(|_| ());
+    }
+    if let Err(error) = report {
+        display.say(&format!("the report is not whole: {error}"));
     }
     let (failed, names) = (summary.failed.len(), summary.failed.join(", "));
     Err(Error::TrialsFailed { failed, total: trials.len(), names })

@@ -45,6 +45,12 @@ fn files(experiment: &mut Experiment) -> Vec<Named<'_>> {
     match &mut experiment.data.source {
         Source::Fer2013 { csv } => name("data.source.fer2013.csv", csv, Path::is_file as _),
         Source::Folder { path, .. } => name("data.source.folder.path", path, Path::is_dir),
+        Source::Manifest(it) => {
+            name("data.source.manifest.table", &mut it.table, Path::exists);
+            if let Some(images) = &mut it.images {
+                name("data.source.manifest.images", images, Path::is_dir);
+            }
+        }
         Source::Synthetic(_) => {}
     }
     if let Labels::Ferplus(it) = &mut experiment.data.labels {

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use crate::data::audit::{Subject, audit};
 use crate::data::findings::{Findings, Pixels};
+use crate::data::folder::list::same;
 use crate::data::labelled::{Labelled, Wanted};
-use crate::data::part::Part;
+use crate::data::layout::Layout;
 use crate::data::prepared::{self, Prepared};
 use crate::data::{Data, Leakage, rows};
 use crate::error::{Error, Result};
@@ -21,14 +22,19 @@ use crate::event::audit::Audit;
 pub struct Dataset {
     /// Class names in label order.
     pub classes: Vec<String>,
-    /// Height, width and channels of the stored images.
+    /// Height, width and channels of the largest stored image.
     pub size: [usize; 3],
+    /// Where each image lies among the pixels, and its shape.
+    pub layout: Layout,
     /// Label of each image; means nothing where an image is in no part.
     pub labels: Vec<u8>,
     /// Labels as distributions, `[images, classes]` row by row, where they are any.
     pub probabilities: Option<Vec<f32>>,
     /// What identifies each image in its source.
     pub ids: Vec<String>,
+    /// What identifies the picture that each image was made from, whatever size networks see it in; see
+    /// [`crate::data::picture::content`].
+    pub contents: Vec<u64>,
     /// Rows to learn from, ascending.
     pub train: Vec<u32>,
     /// Rows to choose epochs and settings by, ascending.
@@ -56,7 +62,7 @@ pub struct Dataset {
 /// empty.
 pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
     let prepared = prepared::read(folder)?;
-    let pixels = Pixels::new(&prepared.images, prepared.manifest.size);
+    let pixels = Pixels::new(&prepared.images, &prepared.layout);
     let findings = Findings::remembered(folder, pixels);
     let labelled = Labelled::of(data, &prepared)?;
     let mut unlabelled = BTreeMap::new();
@@ -66,18 +72,21 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
         Leakage::DropFromTrain => drop_leaks(&mut parts, &findings.originals()),
     };
     if let Some(limit) = data.limit {
-        parts = rows::limited(&labelled.labels, parts, limit, data.split.seed);
+        parts = rows::limited(labelled.drawn(data.split.seed), parts, limit);
     }
     let mut parts = parts.into_iter();
     let mut next = || parts.next().unwrap_or_default();
     let (train, valid, test) = (next(), next(), next());
     let probabilities = labelled.probabilities(&train);
     let Labelled { classes, labels, .. } = labelled;
-    let Prepared { manifest, images, ids, .. } = prepared;
-    let (size, skipped) = (manifest.size, manifest.skipped);
+    let contents = prepared.contents().into_owned();
+    let Prepared { manifest, images, layout, ids, .. } = prepared;
+    let skipped = [manifest.skipped, manifest.beside].concat();
     let dataset = Dataset {
         classes,
-        size,
+        size: layout.largest(),
+        layout,
+        contents,
         labels,
         probabilities,
         ids,
@@ -111,8 +120,7 @@ impl Dataset {
 
     /// Pixels of the image at row `index` (HWC).
     pub fn image(&self, index: u32) -> &[u8] {
-        let length: usize = self.size.iter().product();
-        &self.images[index as usize * length..][..length]
+        &self.images[self.layout.range(index)]
     }
 
     /// What is wrong with the images of the parts; near twins are not looked for.
@@ -145,16 +153,17 @@ impl Dataset {
         counts
     }
 
-    /// Mean and standard deviation of the pixels of `rows`, in gray levels (0-255).
+    /// Mean and standard deviation of the pixels of `rows`, in gray levels (0-255). Every image counts alike, whatever
+    /// its size and its channels.
     pub fn signal(&self, rows: &[u32]) -> Signal {
         let histogram = rows.par_chunks(256).map(|it| self.histogram(it)).reduce(
-            || [0; 256],
+            || [0.0; 256],
             |mut all, part| {
                 all.iter_mut().zip(part).for_each(|(sum, it)| *sum += it);
                 all
             },
         );
-        let levels = || histogram.iter().enumerate().map(|(it, count)| (it as f64, *count as f64));
+        let levels = || histogram.iter().enumerate().map(|(it, count)| (it as f64, *count));
         let n = levels().map(|(_, count)| count).sum::<f64>().max(1.0);
         let mean = levels().map(|(level, count)| level * count).sum::<f64>() / n;
         let variance =
@@ -162,10 +171,20 @@ impl Dataset {
         Signal { mean, std: variance.sqrt() }
     }
 
-    fn histogram(&self, rows: &[u32]) -> [u64; 256] {
-        let mut histogram = [0; 256];
-        for pixel in rows.iter().flat_map(|it| self.image(*it)) {
-            histogram[usize::from(*pixel)] += 1;
+    /// How often each gray level occurs in `rows`: in whole numbers, which sum up to the same in any order, unless
+    /// images have different sizes.
+    fn histogram(&self, rows: &[u32]) -> [f64; 256] {
+        let largest = self.size.iter().product::<usize>() as f64;
+        let mut histogram = [0.0; 256];
+        for image in rows.iter().map(|it| self.image(*it)) {
+            let mut counts = [0_u32; 256];
+            for pixel in image {
+                counts[usize::from(*pixel)] += 1;
+            }
+            let weight = largest / image.len().max(1) as f64;
+            for (sum, count) in histogram.iter_mut().zip(counts) {
+                *sum += weight * f64::from(count);
+            }
         }
         histogram
     }
@@ -179,19 +198,34 @@ pub(super) fn parts(
     unlabelled: &mut BTreeMap<String, usize>,
 ) -> Result<Vec<Vec<u32>>> {
     let all = || 0..prepared.labels.len() as u32;
+    let drawn = labelled.drawn(data.split.seed);
+    let fractions: Vec<f64> = data.split.parts().filter_map(|it| it.1.fraction()).collect();
     let mut parts = if data.split.is_named() {
-        let rows = |(key, part): (_, &Part)| {
-            let name = part.name().unwrap_or_default();
-            let split = prepared.split_names.iter().position(|it| it == name);
+        let mut parts = Vec::new();
+        for (key, part) in data.split.parts() {
+            let Some(name) = part.name() else {
+                parts.push(Vec::new());
+                continue;
+            };
+            let split = prepared.split_names.iter().position(|it| same(it, name));
             let split = split.ok_or_else(|| no_such_split(data, prepared, key, name))?;
             let is_in = |it: &u32| usize::from(prepared.splits[*it as usize]) == split;
-            Ok(all().filter(is_in).collect())
-        };
-        data.split.parts().map(rows).collect::<Result<Vec<_>>>()?
+            parts.push(all().filter(is_in).collect());
+        }
+        if !fractions.is_empty() {
+            let train = std::mem::take(&mut parts[0]);
+            let train = labelled.fit(train, Wanted::Training, unlabelled);
+            let mut taken = rows::by_fractions(drawn, train.clone(), &fractions).into_iter();
+            let fractional =
+                data.split.parts().zip(&mut parts).filter(|it| it.0.1.name().is_none());
+            fractional.for_each(|(_, rows)| *rows = taken.next().unwrap_or_default());
+            let elsewhere: HashSet<u32> = parts.iter().flatten().copied().collect();
+            parts[0] = train.into_iter().filter(|it| !elsewhere.contains(it)).collect();
+        }
+        parts
     } else {
         let rows = labelled.fit(all().collect(), Wanted::Training, unlabelled);
-        let fractions: Vec<f64> = data.split.parts().filter_map(|it| it.1.fraction()).collect();
-        rows::by_fractions(&labelled.labels, rows, &fractions, data.split.seed)
+        rows::by_fractions(drawn, rows, &fractions)
     };
     for (position, rows) in parts.iter_mut().enumerate() {
         let wanted = Wanted::of_part(position);
@@ -214,11 +248,14 @@ fn no_such_split(data: &Data, prepared: &Prepared, key: &str, name: &str) -> Err
         );
     }
     let message = format!("it has no split `{name}`, only {}", names.join(", "));
-    refused(
-        data,
-        message,
-        &format!("change `data.split.{key}` to one of these, or get the rest of the data"),
-    )
+    let help = if key == "valid" {
+        "get the rest of the data, or take the validation images out of the training ones: \
+         `data.split.valid = 0.15`"
+            .to_owned()
+    } else {
+        format!("change `data.split.{key}` to one of these, or get the rest of the data")
+    };
+    refused(data, message, &help)
 }
 
 fn refuse_empty(data: &Data, dataset: &Dataset) -> Result<()> {
@@ -249,7 +286,8 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::data::prepared::{Item, Writer};
+    use crate::data::picture::content;
+    use crate::data::prepared::{Item, Notes, Writer};
     use crate::data::trial::Trial;
     use crate::event::audit::Shared;
 
@@ -257,14 +295,15 @@ mod tests {
     fn decoded() -> Trial {
         let trial = Trial::new();
         trial.write("decoded/images.bin", "");
-        let mut writer = Writer::create(&trial.path("decoded"), [2, 3, 1]).unwrap();
+        let mut writer = Writer::create(&trial.path("decoded")).unwrap();
         for row in 0..400_u32 {
             let label = if row % 4 == 0 { (row / 4 % 7) as u8 } else { 0 };
             let pixels = [0, 1, 2, 3, 4, 5].map(|it| (row * 31 + it * 7) as u8);
-            writer.push(Item { id: &row.to_string(), split: "", label }, &pixels).unwrap();
+            let item = Item { id: &row.to_string(), split: "", group: "", label, content: 0 };
+            writer.push(item, [2, 3, 1], &pixels).unwrap();
         }
         let classes = (0..7).map(|it| format!("class {it}")).collect();
-        writer.finish("synthetic", classes, Vec::new()).unwrap();
+        writer.finish("synthetic", classes, Notes::default()).unwrap();
         trial
     }
 
@@ -313,7 +352,7 @@ mod tests {
     fn leaking() -> (Trial, &'static str) {
         let trial = Trial::new();
         trial.write("decoded/images.bin", "");
-        let mut writer = Writer::create(&trial.path("decoded"), [1, 2, 1]).unwrap();
+        let mut writer = Writer::create(&trial.path("decoded")).unwrap();
         for row in 0..60_u8 {
             let split = ["a", "b", "c"][usize::from(row / 20)];
             let shown = match row {
@@ -322,9 +361,10 @@ mod tests {
                 _ => row,
             };
             let label = u8::from(row == 21) ^ (row % 2);
-            writer.push(Item { id: &row.to_string(), split, label }, &[shown, 7]).unwrap();
+            let item = Item { id: &row.to_string(), split, group: "", label, content: 0 };
+            writer.push(item, [1, 2, 1], &[shown, 7]).unwrap();
         }
-        writer.finish("folder", vec!["x".into(), "y".into()], Vec::new()).unwrap();
+        writer.finish("folder", vec!["x".into(), "y".into()], Notes::default()).unwrap();
         let settings = "source.folder = { path = 'f', classes = ['x', 'y'] }\n\
                         split = { train = 'a', valid = 'b', test = 'c' }\n";
         (trial, settings)
@@ -421,9 +461,9 @@ mod tests {
             "items.csv",
             half,
             expect![[r#"
-            `decoded/items.csv` is damaged: line 208 is no image
-            delete the folder `decoded`; the next sweep decodes the images again
-        "#]],
+                `decoded/items.csv` is damaged: it has 201 images, not 400
+                delete the folder `decoded`; the next sweep decodes the images again
+            "#]],
         );
         check_damage(
             "items.csv",
@@ -437,26 +477,26 @@ mod tests {
             "items.csv",
             |_| b"id,split,label\n0,,1\n".to_vec(),
             expect![[r#"
-            `decoded/items.csv` is damaged: it has 1 images, not 400
-            delete the folder `decoded`; the next sweep decodes the images again
-        "#]],
+                `decoded/items.csv` is damaged: line 2 is no image
+                delete the folder `decoded`; the next sweep decodes the images again
+            "#]],
         );
         check_damage(
             "dataset.json",
             half,
             expect![[r#"
-                `decoded/dataset.json` is damaged: EOF while parsing a string at line 11 column 8
+                `decoded/dataset.json` is damaged: EOF while parsing a value at line 12 column 1
                 delete the folder `decoded`; the next sweep decodes the images again
             "#]],
         );
-        let other = |it| String::from_utf8(it).unwrap().replace("\"format\": 1", "\"format\": 0");
+        let other = |it| String::from_utf8(it).unwrap().replace("\"format\": 2", "\"format\": 0");
         check_damage(
             "dataset.json",
             |it| other(it).into_bytes(),
             expect![[r#"
-            `decoded/dataset.json` is damaged: it has the format 0, not 1
-            delete the folder `decoded`; the next sweep decodes the images again
-        "#]],
+                `decoded/dataset.json` is damaged: it has the format 0, not 2
+                delete the folder `decoded`; the next sweep decodes the images again
+            "#]],
         );
         let trial = Trial::new();
         let error = open(&trial.data(""), &trial.path("decoded")).unwrap_err();
@@ -465,5 +505,25 @@ mod tests {
             delete the folder `decoded`; the next sweep decodes the images again
         "#]]
         .assert_eq(&trial.told(&error));
+    }
+
+    #[test]
+    fn a_folder_of_the_first_format_is_read_as_before() {
+        let trial = decoded();
+        let dataset = opened(&trial, "limit = 70");
+        let items = std::fs::read_to_string(trial.path("decoded/items.csv")).unwrap();
+        let first_columns = |it: &str| it.split(',').take(3).collect::<Vec<_>>().join(",");
+        let items: Vec<_> = items.lines().map(first_columns).collect();
+        trial.write("decoded/items.csv", items.join("\n") + "\n");
+        let manifest = std::fs::read_to_string(trial.path("decoded/dataset.json")).unwrap();
+        let manifest = manifest.replace("\"format\": 2", "\"format\": 1");
+        trial.write("decoded/dataset.json", manifest.replace(",\n  \"beside\": []", ""));
+        let old = opened(&trial, "limit = 70");
+        assert_eq!(
+            (&old.train, &old.valid, &old.test),
+            (&dataset.train, &dataset.valid, &dataset.test)
+        );
+        assert_eq!((&old.layout, old.pixels()), (&dataset.layout, dataset.pixels()));
+        assert_eq!(old.contents[7], content(dataset.image(7), [2, 3, 1]));
     }
 }

@@ -11,6 +11,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::data::layout::Layout;
+
 /// Version of `audit.json`.
 const FORMAT: u32 = 1;
 
@@ -23,29 +25,38 @@ pub const NEARLY_CONSTANT: f64 = 8.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Pixels<'a> {
     bytes: &'a [u8],
-    size: [usize; 3],
+    layout: &'a Layout,
 }
 
 impl<'a> Pixels<'a> {
-    /// Images of `size` (height, width, channels) in `bytes` (NHWC).
-    pub fn new(bytes: &'a [u8], size: [usize; 3]) -> Self {
-        Self { bytes, size }
+    /// The images that lie in `bytes` as `layout` says.
+    pub fn new(bytes: &'a [u8], layout: &'a Layout) -> Self {
+        Self { bytes, layout }
     }
 
     /// How many there are.
     pub fn count(self) -> usize {
-        self.bytes.len() / self.size.iter().product::<usize>().max(1)
+        self.layout.count()
     }
 
-    /// Height, width, channels.
-    pub fn size(self) -> [usize; 3] {
-        self.size
+    /// Height, width and channels of the image at `row`.
+    pub fn shape(self, row: u32) -> [usize; 3] {
+        self.layout.shape(row)
     }
 
     /// The image at `row` (HWC).
     pub fn image(self, row: u32) -> &'a [u8] {
-        let length: usize = self.size.iter().product();
-        &self.bytes[row as usize * length..][..length]
+        &self.bytes[self.layout.range(row)]
+    }
+
+    /// Whether the images at two rows have equal pixels.
+    fn are_equal(self, [a, b]: [u32; 2]) -> bool {
+        self.shape(a) == self.shape(b) && self.image(a) == self.image(b)
+    }
+
+    /// Standard deviation of the image at `row` in gray levels.
+    pub(super) fn deviation(self, row: u32) -> f64 {
+        deviation(self.image(row), self.shape(row)[2])
     }
 }
 
@@ -70,7 +81,7 @@ impl Findings {
         let seen: Vec<(u64, f64)> = rows
             .into_par_iter()
             .with_min_len(64)
-            .map(|row| (hash(pixels.image(row)), deviation(pixels.image(row), pixels.size[2])))
+            .map(|row| (hash(pixels.image(row)), pixels.deviation(row)))
             .collect();
         let rows_with = |wanted: fn(f64) -> bool| {
             let rows = seen.iter().enumerate().filter(|(_, it)| wanted(it.1));
@@ -129,7 +140,7 @@ fn equal(pixels: Pixels<'_>, seen: &[(u64, f64)]) -> Vec<Vec<u32>> {
     for (row, (hash, _)) in seen.iter().enumerate() {
         let row = row as u32;
         let groups = by_hash.entry(*hash).or_default();
-        let twin = |it: &&mut Vec<u32>| pixels.image(it[0]) == pixels.image(row);
+        let twin = |it: &&mut Vec<u32>| pixels.are_equal([it[0], row]);
         match groups.iter_mut().find(twin) {
             Some(group) => group.push(row),
             None => groups.push(vec![row]),
@@ -147,7 +158,7 @@ fn hash(image: &[u8]) -> u64 {
 }
 
 /// Standard deviation of an image in gray levels; 0 exactly where every channel is constant.
-pub(super) fn deviation(image: &[u8], channels: usize) -> f64 {
+fn deviation(image: &[u8], channels: usize) -> f64 {
     let n = (image.len() / channels.max(1)).max(1) as u64;
     let variance = |channel: usize| {
         let values = image.iter().skip(channel).step_by(channels).map(|it| u64::from(*it));
@@ -178,7 +189,8 @@ mod tests {
     #[test]
     fn equal_and_flat_images_are_found() {
         let bytes = bytes();
-        let found = Findings::of(Pixels::new(&bytes, [2, 2, 1]));
+        let layout = Layout::uniform(12, [2, 2, 1]);
+        let found = Findings::of(Pixels::new(&bytes, &layout));
         assert_eq!(found.equal, [vec![0, 4, 9], vec![2, 11]]);
         assert_eq!(
             (found.constant.as_slice(), found.nearly_constant.as_slice()),
@@ -198,7 +210,8 @@ mod tests {
     fn what_was_found_is_remembered_and_a_memory_that_does_not_fit_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let bytes = bytes();
-        let pixels = Pixels::new(&bytes, [2, 2, 1]);
+        let layout = Layout::uniform(12, [2, 2, 1]);
+        let pixels = Pixels::new(&bytes, &layout);
         let found = Findings::remembered(folder.path(), pixels);
         let path = folder.path().join(FILE);
         let kept: Findings = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();

@@ -1,14 +1,15 @@
 //! What identifies decoded images: the settings that decoding depends on, and the content.
 //!
 //! Reading 271 MB only to see that nothing changed takes longer than a whole sweep with nothing to
-//! do may take. So the hash of the content is remembered, and holds as long as no file's length or
-//! time of change differs.
+//! do may take. So the hash of the content is remembered, and holds as long as no file's length, time of change, or
+//! time of change as the system itself keeps it differs: the first time can be set back by whoever writes the file.
 //!
 //! **Invariant:** equal fingerprints, equal decoded folders. Where the files lie, when they were
 //! changed, `split` fractions and `limit` make no difference.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,10 +18,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::data::folder::list::{List, list};
+use crate::data::manifest::table::Tables;
 use crate::data::source::Source;
-use crate::data::{Data, broken, prepared};
+use crate::data::{Data, broken, manifest};
 use crate::error::{Error, Result};
 use crate::mapped;
+
+/// Versions of how drawn faces, FER2013's tables, and pictures of files become decoded images: raised when the same
+/// source would give other images. Pictures: 2, since they are read alike wherever they stand, damaged ones are
+/// refused, and shrinking is antialiased.
+const DRAWN: u32 = 1;
+const TABLE: u32 = 1;
+const PICTURES: u32 = 2;
 
 /// Bytes hashed at a time, in parallel. Changing it changes every fingerprint.
 const BLOCK: usize = 8 << 20;
@@ -35,23 +44,35 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// # Errors
 /// [`Error::Data`] if the source is missing or a folder does not have the classes it should.
 pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
-    let version = (prepared::FORMAT, data.on_error);
+    let on_error = data.on_error;
     Ok(match &data.source {
-        Source::Synthetic(synthetic) => hash_of(&(version, "synthetic", synthetic)),
+        Source::Synthetic(synthetic) => hash_of(&((DRAWN, on_error), "synthetic", synthetic)),
         Source::Fer2013 { csv } => {
             let files = [(String::new(), csv.clone())];
             let key = ("data.source.fer2013.csv", name_of(csv));
-            hash_of(&(version, "fer2013", content(&files, key, cache)?))
+            hash_of(&((TABLE, on_error), "fer2013", content(&files, key, cache)?))
         }
         Source::Folder { path, classes } => {
             let mut splits = data.split.names();
             splits.sort_unstable();
-            let List { files, broken } = list(path, classes, &splits)?;
+            let List { files, broken, .. } = list(path, classes, &splits)?;
             let files: Vec<_> = files.into_iter().map(|it| (it.id, it.path)).collect();
             let broken: Vec<_> = broken.into_iter().map(|it| (it.name, it.message)).collect();
             let key = format!("{}/{}", name_of(path), splits.join("+"));
             let content = content(&files, ("data.source.folder.path", key), cache)?;
-            hash_of(&(version, "folder", (classes, splits, data.image_size, broken, content)))
+            let what = (classes, splits, data.image_size, broken, content);
+            hash_of(&((PICTURES, on_error), "folder", what))
+        }
+        Source::Manifest(manifest) => {
+            let (tables, pictures) = (Tables::open(manifest)?, manifest::files(manifest)?);
+            let tables = tables.files().map(|(path, split)| (split.clone(), path.clone()));
+            // A picture that is not there is a broken row, whatever else is said of it.
+            let pictures = pictures.into_iter().filter(|it| it.1.is_file());
+            let files: Vec<_> = tables.chain(pictures).collect();
+            let key = ("data.source.manifest.table", name_of(&manifest.table));
+            let content = content(&files, key, cache)?;
+            let what = (&manifest.classes, &manifest.columns, data.image_size, content);
+            hash_of(&((PICTURES, on_error), "manifest", what))
         }
     })
 }
@@ -100,7 +121,10 @@ fn stat(files: &[(String, PathBuf)], setting: &str) -> Result<(String, SystemTim
         let changed = file.modified().map_err(Error::file("cannot read", path))?;
         newest = newest.max(changed);
         let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
-        stats.push((path.to_string_lossy(), file.len(), since.as_nanos() as u64));
+        let system = (file.ctime(), file.ctime_nsec());
+        let system_time = Duration::new(system.0.max(0) as u64, system.1.max(0) as u32);
+        newest = newest.max(UNIX_EPOCH + system_time);
+        stats.push((path.to_string_lossy(), file.len(), since.as_nanos() as u64, system));
     }
     Ok((hash_of(&stats), newest))
 }
@@ -158,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn content_decides_and_an_unchanged_file_is_not_read_again() {
+    fn content_decides() {
         let trial = Trial::new();
         let path = trial.write("fer.csv", "one");
         trial.write("cache/hashes.json", "");
@@ -171,13 +195,27 @@ mod tests {
         touch(&path, 100);
         let second = at(&trial, TABLE);
         assert_ne!(second, first);
-        // Same length and time: the remembered hash is taken, right or wrong.
+        // The same length, and a time of change that was set back: the system knows better.
         let time = path.metadata().unwrap().modified().unwrap();
         trial.write("fer.csv", "six");
         File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
-        assert_eq!(at(&trial, TABLE), second);
-        trial.write("cache/hashes.json", "{ damaged");
         assert_ne!(at(&trial, TABLE), second);
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again() {
+        let trial = Trial::new();
+        let path = trial.write("fer.csv", "one");
+        let files = [(String::new(), path)];
+        let ask = || content(&files, ("key", "name".into()), &trial.path("hashes.json")).unwrap();
+        std::thread::sleep(SETTLED + Duration::from_millis(50));
+        let right = ask();
+        let known = std::fs::read_to_string(trial.path("hashes.json")).unwrap();
+        // What is remembered is believed, even where it is wrong: nothing is read again.
+        trial.write("hashes.json", known.replace(&right, "wrong"));
+        assert_eq!(ask(), "wrong");
+        trial.write("hashes.json", "{ damaged");
+        assert_eq!(ask(), right);
     }
 
     #[test]

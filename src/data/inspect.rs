@@ -1,11 +1,12 @@
 //! A decoded source as an audit looks at it: all of it, split as the source itself is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use memmap2::Mmap;
+use serde::Serialize;
 
 use crate::data::Data;
 use crate::data::audit::{
@@ -14,6 +15,7 @@ use crate::data::audit::{
 use crate::data::dataset::parts;
 use crate::data::findings::{Findings, Pixels};
 use crate::data::labelled::{Labelled, Wanted};
+use crate::data::layout::Layout;
 use crate::data::near::{Pair, near};
 use crate::data::prepared::{self, Prepared};
 use crate::error::Result;
@@ -41,13 +43,27 @@ pub struct Inspected {
     pub splits: Vec<(String, Vec<u32>)>,
     /// Rows or files left out, with the reason.
     pub skipped: Vec<String>,
+    /// What lies beside the images and is none.
+    pub beside: Vec<String>,
     /// Images that have no label under `data.labels`, by the reason.
     pub unlabelled: BTreeMap<String, usize>,
     /// Near twins among different pictures.
     pub pairs: Vec<Pair>,
+    /// How many groups (persons, videos) there are, and how many of them have images in more than one split; none
+    /// where the source tells no groups.
+    pub groups: Option<Groups>,
     findings: Findings,
-    size: [usize; 3],
+    layout: Layout,
     images: Mmap,
+}
+
+/// The groups of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Groups {
+    /// How many there are.
+    pub count: usize,
+    /// How many have images in more than one split.
+    pub in_several_splits: usize,
 }
 
 /// Images worth looking at.
@@ -67,29 +83,46 @@ pub struct Examples {
 /// As [`crate::data::dataset::open`], but a part or class may be empty.
 pub fn inspect(data: &Data, folder: &Path, unnamed: Unnamed) -> Result<Inspected> {
     let prepared = prepared::read(folder)?;
-    let pixels = Pixels::new(&prepared.images, prepared.manifest.size);
+    let pixels = Pixels::new(&prepared.images, &prepared.layout);
     let findings = Findings::remembered(folder, pixels);
     let labelled = Labelled::of(data, &prepared)?;
     let mut unlabelled = BTreeMap::new();
     let splits = splits(data, &prepared, &labelled, (unnamed, &mut unlabelled))?;
     let Labelled { classes, labels, .. } = labelled;
-    let Prepared { manifest, images, ids, .. } = prepared;
-    let (size, skipped, pairs) = (manifest.size, manifest.skipped, Vec::new());
+    let groups = groups(&prepared.groups, &splits);
+    let Prepared { manifest, images, layout, ids, .. } = prepared;
+    let (skipped, beside, pairs) = (manifest.skipped, manifest.beside, Vec::new());
     let mut inspected = Inspected {
         classes,
         ids,
         labels,
         splits,
         skipped,
+        beside,
         unlabelled,
         pairs,
+        groups,
         findings,
-        size,
+        layout,
         images,
     };
     let rows = inspected.with_subject(different_pictures);
-    inspected.pairs = near(Pixels::new(&inspected.images, size), &rows);
+    inspected.pairs = near(Pixels::new(&inspected.images, &inspected.layout), &rows);
     Ok(inspected)
+}
+
+/// Counts the groups that the rows of `splits` belong to; none if no image has a group.
+fn groups(of_rows: &[String], splits: &[(String, Vec<u32>)]) -> Option<Groups> {
+    let mut found = BTreeMap::<&str, BTreeSet<usize>>::new();
+    for (split, (_, rows)) in splits.iter().enumerate() {
+        for group in rows.iter().map(|row| of_rows[*row as usize].as_str()) {
+            if !group.is_empty() {
+                found.entry(group).or_default().insert(split);
+            }
+        }
+    }
+    let in_several_splits = found.values().filter(|it| it.len() > 1).count();
+    (!found.is_empty()).then_some(Groups { count: found.len(), in_several_splits })
 }
 
 /// The splits of the source with their rows that have a label to train with.
@@ -132,10 +165,10 @@ impl Inspected {
 
     /// The image at `row` as PNG.
     pub fn png(&self, row: u32) -> Vec<u8> {
-        let [height, width, channels] = self.size;
+        let [height, width, channels] = self.layout.shape(row);
         let kind = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         let mut png = Cursor::new(Vec::new());
-        let image = Pixels::new(&self.images, self.size).image(row);
+        let image = Pixels::new(&self.images, &self.layout).image(row);
         PngEncoder::new(&mut png)
             .write_image(image, width as u32, height as u32, kind)
             .expect("a picture in memory can be written");
@@ -269,6 +302,6 @@ mod tests {
             Nearly constant images (1): test/b/dull.png"#]]
         .assert_eq(&told.join("\n"));
         let png = image::load_from_memory(&it.png(0)).unwrap().into_luma8().into_raw();
-        assert_eq!(png, Pixels::new(&it.images, it.size).image(0));
+        assert_eq!(png, Pixels::new(&it.images, &it.layout).image(0));
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod augment;
+pub mod beside;
 mod broken;
 pub mod dataset;
 pub mod decode;
@@ -20,9 +21,12 @@ mod folder;
 pub mod inspect;
 mod labelled;
 pub mod labels;
+pub mod layout;
+pub mod manifest;
 pub mod near;
 pub mod part;
 pub mod photo;
+pub mod picture;
 pub mod prepared;
 mod rows;
 pub mod source;
@@ -47,12 +51,13 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
     /// Where the images and labels come from: `{ fer2013 = { csv = "…" } }`,
-    /// `{ folder = { path = "…", classes = ["…"] } }` or `{ synthetic = { faces = 4000 } }`.
+    /// `{ folder = { path = "…", classes = ["…"] } }`, `{ manifest = { table = "…", classes = ["…"] } }` or
+    /// `{ synthetic = { faces = 4000 } }`.
     pub source: Source,
     /// Which images train, validate and test: names of splits that the source has, or fractions.
     pub split: Split,
-    /// Rows and columns of the images as the network sees them, in pixels, 32 to 512. Other sizes
-    /// are scaled to it on the way into the network.
+    /// Rows and columns of the images as the network sees them, in pixels, 32 to 512. Square pictures that are smaller are
+    /// enlarged on the way into the network; all others are shrunk or stretched before, with antialiasing.
     pub image_size: usize,
     /// For a quick look: at most this many training images, each class by its share but with at
     /// least one image. Validation and test images are cut by the same factor. Which ones is drawn
@@ -217,7 +222,7 @@ mod tests {
         check(
             r#"source = { fer2014 = {} }"#,
             expect![[r#"
-                "fer2014" unknown variant `fer2014`, expected one of `fer2013`, `folder`, `synthetic`
+                "fer2014" unknown variant `fer2014`, expected one of `fer2013`, `folder`, `manifest`, `synthetic`
             "#]],
         );
         check(

@@ -14,11 +14,13 @@
 //! grows, nearly every pair is ruled out by its first eight terms without ever losing a twin.
 //! Mirroring changes the sign of the odd horizontal frequencies alone; the even ones come first.
 
+use std::borrow::Cow;
 use std::f64::consts::PI;
 
 use rayon::prelude::*;
 
-use crate::data::findings::{NEARLY_CONSTANT, Pixels, deviation};
+use crate::data::findings::{NEARLY_CONSTANT, Pixels};
+use crate::data::picture::{fit, in_channels};
 
 /// Least correlation of thumbnails.
 pub const THUMBNAIL_CORRELATION: f32 = 0.95;
@@ -56,12 +58,8 @@ pub struct Pair {
 
 /// Near twins among `rows`, in ascending order. Nearly constant images have none.
 pub fn near(pixels: Pixels<'_>, rows: &[u32]) -> Vec<Pair> {
-    let channels = pixels.size()[2];
-    let rows: Vec<u32> = rows
-        .par_iter()
-        .copied()
-        .filter(|it| deviation(pixels.image(*it), channels) >= NEARLY_CONSTANT)
-        .collect();
+    let rows: Vec<u32> =
+        rows.par_iter().copied().filter(|it| pixels.deviation(*it) >= NEARLY_CONSTANT).collect();
     let waves = (cosines(), frequencies());
     let sketches: Vec<Sketch> = rows.par_iter().map(|it| Sketch::of(pixels, *it, &waves)).collect();
     let blocks: Vec<Block> = sketches.chunks(BLOCK).map(block).collect();
@@ -198,7 +196,7 @@ fn sum_of_squares(a: &[f32; HALF], b: &[f32; HALF], of: impl Fn(f32, f32) -> f32
 
 /// Means of the pixels in each of 16x16 fields, all channels together.
 fn thumbnail(pixels: Pixels<'_>, row: u32) -> [[f64; SIDE]; SIDE] {
-    let [height, width, channels] = pixels.size();
+    let [height, width, channels] = pixels.shape(row);
     let image = pixels.image(row);
     let field = |at: usize, length: usize| {
         let (from, to) = (at * length / SIDE, (at + 1) * length / SIDE);
@@ -222,10 +220,25 @@ fn thumbnail(pixels: Pixels<'_>, row: u32) -> [[f64; SIDE]; SIDE] {
     thumbnail
 }
 
+/// The pixels of two images in one shape, and the shape: images of different shapes are brought to gray, and to the
+/// smaller one's side.
+fn alike(pixels: Pixels<'_>, rows: [u32; 2]) -> ([Cow<'_, [u8]>; 2], [usize; 3]) {
+    let shapes = rows.map(|it| pixels.shape(it));
+    if shapes[0] == shapes[1] {
+        return (rows.map(|it| pixels.image(it).into()), shapes[0]);
+    }
+    let side = shapes.iter().flat_map(|it| &it[..2]).copied().min().unwrap_or(1);
+    let brought = rows.map(|row| {
+        let [height, width, channels] = pixels.shape(row);
+        let gray = in_channels(pixels.image(row), channels, 1);
+        fit(&gray, [height, width, 1], side).0.into_owned().into()
+    });
+    (brought, [side, side, 1])
+}
+
 /// Pearson's correlation of all pixels of two images, the second mirrored if it is to be.
 fn correlation(pixels: Pixels<'_>, rows: [u32; 2], mirrored: bool) -> f64 {
-    let [_, width, channels] = pixels.size();
-    let [first, second] = rows.map(|it| pixels.image(it));
+    let ([first, second], [_, width, channels]) = alike(pixels, rows);
     let other = |at: usize| {
         if !mirrored {
             return second[at];
@@ -251,6 +264,7 @@ fn correlation(pixels: Pixels<'_>, rows: [u32; 2], mirrored: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::layout::Layout;
     use crate::data::synthetic::{SIZE, Synthetic};
 
     /// The new gray level of a pixel (y, x) of an image.
@@ -281,7 +295,8 @@ mod tests {
             &|image, y, x| pixel(image, y, x + 1),
             &|image, y, x| pixel(image, SIZE - 1 - y, x),
         ]);
-        let pixels = Pixels::new(&bytes, [SIZE, SIZE, 1]);
+        let layout = Layout::uniform(bytes.len() / (SIZE * SIZE), [SIZE, SIZE, 1]);
+        let pixels = Pixels::new(&bytes, &layout);
         let rows: Vec<u32> = (0..pixels.count() as u32).collect();
         let pair = |first, second, mirrored| Pair { rows: [first, second], mirrored };
         let found = near(pixels, &rows);
@@ -294,7 +309,8 @@ mod tests {
     #[test]
     fn the_distance_of_sketches_is_the_correlation_of_thumbnails() {
         let bytes = faces(&[]);
-        let pixels = Pixels::new(&bytes, [SIZE, SIZE, 1]);
+        let layout = Layout::uniform(bytes.len() / (SIZE * SIZE), [SIZE, SIZE, 1]);
+        let pixels = Pixels::new(&bytes, &layout);
         let waves = (cosines(), frequencies());
         let values = |row| thumbnail(pixels, row).concat();
         for (a, b) in [(0, 1), (2, 3), (4, 39)] {
@@ -316,10 +332,25 @@ mod tests {
     #[test]
     fn flat_and_small_images_break_nothing() {
         let flat = vec![7; 3 * 30];
-        assert_eq!(near(Pixels::new(&flat, [3, 10, 1]), &[0, 1, 2]), []);
+        let layout = Layout::uniform(3, [3, 10, 1]);
+        assert_eq!(near(Pixels::new(&flat, &layout), &[0, 1, 2]), []);
         let wave: Vec<u8> = (0..60).map(|it| (it * 37 % 251) as u8).collect();
         let twice = [wave.clone(), wave].concat();
         let pair = Pair { rows: [0, 1], mirrored: false };
-        assert_eq!(near(Pixels::new(&twice, [2, 10, 3]), &[0, 1]), [pair]);
+        let layout = Layout::uniform(2, [2, 10, 3]);
+        assert_eq!(near(Pixels::new(&twice, &layout), &[0, 1]), [pair]);
+    }
+
+    #[test]
+    fn a_picture_of_another_size_and_in_colour_is_still_the_same() {
+        let source = Synthetic::default();
+        let faces: Vec<Vec<u8>> = (0..3).map(|it| source.draw(it).pixels.to_vec()).collect();
+        let small = fit(&faces[0], [SIZE, SIZE, 1], 32).0.into_owned();
+        let colour = in_channels(&small, 1, 3).into_owned();
+        let mut layout = Layout::uniform(3, [SIZE, SIZE, 1]);
+        layout.push([32, 32, 3]).unwrap();
+        let bytes = [faces.concat(), colour].concat();
+        let pair = Pair { rows: [0, 3], mirrored: false };
+        assert_eq!(near(Pixels::new(&bytes, &layout), &[0, 1, 2, 3]), [pair]);
     }
 }

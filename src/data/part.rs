@@ -13,7 +13,7 @@ use serde::ser::{Serialize, Serializer};
 pub enum Part {
     /// The split of this name.
     Name(String),
-    /// This share of all images, drawn at random within each class.
+    /// This share of all images, or of the split that trains, drawn at random within each class.
     Fraction(f64),
 }
 

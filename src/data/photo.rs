@@ -2,72 +2,72 @@
 
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
-use crate::data::folder::picture;
+use crate::data::beside::Beside;
+use crate::data::folder::list::{judge_entry, unwalked, walk};
+use crate::data::picture::kind::{FORMATS, Verdict};
+use crate::data::picture::{self, Picture};
 use crate::error::{Error, Result};
 
-/// Endings of files that are taken for pictures in a folder.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
-
-/// A decoded picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Photo {
-    /// Row after row, channels together.
-    pub pixels: Vec<u8>,
-    /// Height, width and channels.
-    pub size: [usize; 3],
-}
-
-/// Reads the picture at `path` as a model sees it that was trained on pictures of `channels` channels.
-///
-/// A square one that is no larger than `side` stays as it is, and the network enlarges it as it enlarges
-/// training images; every other is brought to `side` squared with a triangle filter, as folders of images are.
+/// Reads the picture at `path` as a model of `side` pixels a side sees it that was trained on pictures of `channels`
+/// channels.
 ///
 /// # Errors
-/// [`Error::Data`] if it is no picture.
-pub fn read(path: &Path, channels: usize, side: usize) -> Result<Photo> {
-    let picture = picture::read(path).map_err(|message| Error::Data {
-        path: path.to_owned(),
-        place: String::new(),
-        message,
-        help: "name PNG or JPEG files, or folders of them".into(),
-    })?;
-    let (pixels, shape) = picture.seen(channels, side as u32);
-    Ok(Photo { pixels, size: shape })
+/// [`Error::Data`] if it is no picture, or a damaged one.
+pub fn read(path: &Path, channels: usize, side: usize) -> Result<Picture> {
+    let picture = picture::read(path).map_err(|message| refused(path, message))?;
+    Ok(picture.in_channels(channels).fitted(side))
 }
 
-/// The pictures that `paths` mean: files as they are, folders as the pictures in and below them, by name.
+/// The pictures that paths mean.
+#[derive(Debug, Default)]
+pub struct Photos {
+    /// Files to read, in the order of the paths; those of a folder by name.
+    pub pictures: Vec<PathBuf>,
+    /// Files in folders that should be pictures and cannot be read.
+    pub broken: Vec<Error>,
+    /// What lies beside them in folders and is no picture.
+    pub beside: Beside,
+}
+
+/// The pictures that `paths` mean: files as they are, folders as the pictures in and below them, links followed, as the
+/// folders that one trains on are read.
 ///
 /// # Errors
 /// [`Error::Data`] for a path that is not there, and for a folder without a picture.
-pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
+pub fn list(paths: &[PathBuf]) -> Result<Photos> {
+    let mut all = Photos::default();
     for path in paths {
-        let refused = |message: &str| Error::Data {
-            path: path.clone(),
-            place: String::new(),
-            message: message.to_owned(),
-            help: "name PNG or JPEG files, or folders of them".into(),
-        };
-        if path.is_file() {
-            all.push(path.clone());
-            continue;
+        if !path.exists() {
+            return Err(refused(path, "it does not exist".into()));
         }
         if !path.is_dir() {
-            return Err(refused("it does not exist"));
+            all.pictures.push(path.clone());
+            continue;
         }
-        let walk = WalkDir::new(path).sort_by_file_name().into_iter().filter_map(Result::ok);
-        let before = all.len();
-        all.extend(walk.map(|it| it.path().to_owned()).filter(|it| it.is_file() && is_picture(it)));
-        if all.len() == before {
-            return Err(refused("there is no picture in it"));
+        let before = all.pictures.len() + all.broken.len();
+        for entry in walk(path) {
+            let (found, judged) = match entry {
+                Ok(entry) if entry.file_type().is_dir() => continue,
+                Ok(entry) => (entry.path().to_owned(), judge_entry(&entry)),
+                Err(error) => {
+                    let found = error.path().unwrap_or(path).to_owned();
+                    (found, Verdict::Broken(unwalked(&error)))
+                }
+            };
+            match judged {
+                Verdict::Picture => all.pictures.push(found),
+                Verdict::Broken(message) => all.broken.push(refused(&found, message)),
+                Verdict::Other => all.beside.add(&found.to_string_lossy()),
+            }
+        }
+        if all.pictures.len() + all.broken.len() == before {
+            return Err(refused(path, "there is no picture in it".into()));
         }
     }
     Ok(all)
 }
 
-fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().map(|it| it.to_string_lossy().to_lowercase());
-    ending.is_some_and(|it| ENDINGS.contains(&it.as_str()))
+fn refused(path: &Path, message: String) -> Error {
+    let help = format!("name pictures, or folders of them: {FORMATS} are read");
+    Error::Data { path: path.to_owned(), place: String::new(), message, help }
 }

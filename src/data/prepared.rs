@@ -1,27 +1,36 @@
 //! A decoded source on disk: `images.bin`, `items.csv` and `dataset.json` in one folder.
 //!
 //! `images.bin` holds the pixels, one byte each, image after image, row after row, channels
-//! together (NHWC). `items.csv` has a line `id,split,label` for each image. `dataset.json` says how
-//! many there are, their size and classes, and what was skipped.
+//! together (NHWC). `items.csv` has a line `id,split,label,group,height,width,channels,content` for each image.
+//! `dataset.json` says how many there are, their classes, and what was left out.
 //!
 //! **Invariant:** what `read` returns fits together; a folder that does not is named damaged.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Error as IoError, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::data::layout::Layout;
+use crate::data::picture::content;
 use crate::error::{Error, Result};
 use crate::mapped;
 
-/// Version of the three files together.
-pub const FORMAT: u32 = 1;
+/// Version of the three files together. In version 1 all images had one size, and `items.csv` had only its first
+/// three columns; it is read as well.
+pub const FORMAT: u32 = 2;
 
 const IMAGES: &str = "images.bin";
 const ITEMS: &str = "items.csv";
 const MANIFEST: &str = "dataset.json";
+
+/// The columns of `items.csv`.
+const COLUMNS: [&str; 8] =
+    ["id", "split", "label", "group", "height", "width", "channels", "content"];
 
 /// Bytes written at a time.
 const BUFFER: usize = 1 << 20;
@@ -32,16 +41,19 @@ const BUFFER: usize = 1 << 20;
 pub struct Manifest {
     /// [`FORMAT`] of the writer.
     pub format: u32,
-    /// Kind of the source: `fer2013`, `folder` or `synthetic`.
+    /// Kind of the source: `fer2013`, `folder`, `manifest` or `synthetic`.
     pub source: String,
     /// How many images there are.
     pub count: usize,
-    /// Height, width and channels of every image.
+    /// Height, width and channels of the largest image.
     pub size: [usize; 3],
     /// Class names in label order.
     pub classes: Vec<String>,
-    /// Rows or files left out, with the reason.
+    /// Rows or files that are broken and were left out, with the reason.
     pub skipped: Vec<String>,
+    /// What lay beside the images and is none.
+    #[serde(default)]
+    pub beside: Vec<String>,
 }
 
 /// What is known about one image beside its pixels.
@@ -51,8 +63,21 @@ pub(super) struct Item<'a> {
     pub id: &'a str,
     /// Name of its split in the source; empty if it has none.
     pub split: &'a str,
+    /// The person, video or other thing that it shares with other images; empty if nothing is known of it.
+    pub group: &'a str,
     /// Position of its class.
     pub label: u8,
+    /// What identifies the picture that it was made from; see [`crate::data::picture::content`].
+    pub content: u64,
+}
+
+/// What there is to say of a source as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Rows or files that are broken and were left out, with the reason.
+    pub skipped: Vec<String>,
+    /// What lay beside the images and is none.
+    pub beside: Vec<String>,
 }
 
 /// Writes a decoded folder, image by image.
@@ -65,35 +90,34 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins the files of `folder`, for images of `size` (height, width, channels).
-    pub(super) fn create(folder: &Path, size: [usize; 3]) -> Result<Self> {
+    /// Begins the files of `folder`.
+    pub(super) fn create(folder: &Path) -> Result<Self> {
         let create = |name| {
             let path = folder.join(name);
             File::create(&path).map_err(Error::file("cannot write", path))
         };
         let images = BufWriter::with_capacity(BUFFER, create(IMAGES)?);
         let items = csv::Writer::from_writer(create(ITEMS)?);
-        let mut writer = Self { folder: folder.to_owned(), images, items, count: 0, size };
-        writer.write_record(["id", "split", "label"])?;
+        let mut writer = Self { folder: folder.to_owned(), images, items, count: 0, size: [0; 3] };
+        writer.write_record(COLUMNS)?;
         Ok(writer)
     }
 
-    /// Adds an image.
-    pub(super) fn push(&mut self, item: Item<'_>, pixels: &[u8]) -> Result<()> {
-        debug_assert_eq!(pixels.len(), self.size.iter().product::<usize>());
+    /// Adds an image of this `shape` (height, width, channels).
+    pub(super) fn push(&mut self, item: Item<'_>, shape: [usize; 3], pixels: &[u8]) -> Result<()> {
+        debug_assert_eq!(pixels.len(), shape.iter().product::<usize>());
         let path = || self.folder.join(IMAGES);
         self.images.write_all(pixels).map_err(|it| Error::file("cannot write", path())(it))?;
         self.count += 1;
-        self.write_record([item.id, item.split, &item.label.to_string()])
+        self.size = [0, 1, 2].map(|it| self.size[it].max(shape[it]));
+        let Item { id, split, group, label, content } = item;
+        let [height, width, channels] = shape.map(|it| it.to_string());
+        let (label, content) = (label.to_string(), format!("{content:016x}"));
+        self.write_record([id, split, &label, group, &height, &width, &channels, &content])
     }
 
     /// Ends the files and puts them safely on the disk; the manifest last.
-    pub(super) fn finish(
-        self,
-        source: &str,
-        classes: Vec<String>,
-        skipped: Vec<String>,
-    ) -> Result<()> {
+    pub(super) fn finish(self, source: &str, classes: Vec<String>, notes: Notes) -> Result<()> {
         let Self { folder, images, items, count, size } = self;
         let path = |name| folder.join(name);
         let images = images.into_inner().map_err(std::io::IntoInnerError::into_error);
@@ -101,13 +125,13 @@ impl Writer {
         for (name, file) in [(IMAGES, images), (ITEMS, items)] {
             file.and_then(|it| it.sync_all()).map_err(Error::file("cannot write", path(name)))?;
         }
-        let source = source.to_owned();
-        let manifest = Manifest { format: FORMAT, source, count, size, classes, skipped };
+        let (source, Notes { skipped, beside }) = (source.to_owned(), notes);
+        let manifest = Manifest { format: FORMAT, source, count, size, classes, skipped, beside };
         write_manifest(&path(MANIFEST), &manifest)
             .map_err(Error::file("cannot write", path(MANIFEST)))
     }
 
-    fn write_record(&mut self, fields: [&str; 3]) -> Result<()> {
+    fn write_record(&mut self, fields: [&str; COLUMNS.len()]) -> Result<()> {
         let written = self.items.write_record(fields).map_err(IoError::from);
         written.map_err(|it| Error::file("cannot write", self.folder.join(ITEMS))(it))
     }
@@ -122,10 +146,12 @@ fn write_manifest(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
 
 /// A decoded folder, opened.
 pub(super) struct Prepared {
-    /// Size, classes, what was skipped.
+    /// Classes, what was skipped.
     pub manifest: Manifest,
     /// Pixels of all images.
     pub images: Mmap,
+    /// Where each image lies in `images`.
+    pub layout: Layout,
     /// Label of each image.
     pub labels: Vec<u8>,
     /// Identity of each image.
@@ -134,6 +160,10 @@ pub(super) struct Prepared {
     pub splits: Vec<u16>,
     /// Names of the splits, in the order in which they occur; empty for "none".
     pub split_names: Vec<String>,
+    /// Group of each image; empty for "none".
+    pub groups: Vec<String>,
+    /// What identifies the picture that each image was made from; empty in version 1.
+    contents: Vec<u64>,
 }
 
 /// Opens the decoded `folder`.
@@ -144,18 +174,19 @@ pub(super) fn read(folder: &Path) -> Result<Prepared> {
     let manifest = read_manifest(&folder.join(MANIFEST))?;
     let path = folder.join(IMAGES);
     let images = mapped::map(&path).map_err(|it| unreadable(&path, it))?;
-    let bytes = manifest.size.iter().product::<usize>() * manifest.count;
-    if images.len() != bytes {
-        return Err(damaged(&path, format!("it has {} bytes, not {bytes}", images.len())));
+    let prepared = read_items(&folder.join(ITEMS), manifest, images)?;
+    let (there, bytes) = (prepared.images.len(), prepared.layout.bytes());
+    if there == bytes {
+        return Ok(prepared);
     }
-    read_items(&folder.join(ITEMS), manifest, images)
+    Err(damaged(&path, format!("it has {there} bytes, not {bytes}")))
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest> {
     let text = std::fs::read(path).map_err(|it| unreadable(path, it))?;
     let manifest: Manifest =
         serde_json::from_slice(&text).map_err(|it| damaged(path, it.to_string()))?;
-    if manifest.format == FORMAT {
+    if (1..=FORMAT).contains(&manifest.format) {
         return Ok(manifest);
     }
     Err(damaged(path, format!("it has the format {}, not {FORMAT}", manifest.format)))
@@ -164,13 +195,22 @@ fn read_manifest(path: &Path) -> Result<Manifest> {
 fn read_items(path: &Path, manifest: Manifest, images: Mmap) -> Result<Prepared> {
     let text = mapped::map(path).map_err(|it| unreadable(path, it))?;
     let mut reader = csv::Reader::from_reader(&text[..]);
-    let (labels, ids) = (Vec::with_capacity(manifest.count), Vec::with_capacity(manifest.count));
-    let (splits, split_names) = (Vec::with_capacity(manifest.count), Vec::new());
-    let mut all = Prepared { manifest, images, labels, ids, splits, split_names };
+    let count = manifest.count.min(text.len());
+    let mut all = Prepared {
+        manifest,
+        images,
+        layout: Layout::default(),
+        labels: Vec::with_capacity(count),
+        ids: Vec::with_capacity(count),
+        splits: Vec::with_capacity(count),
+        split_names: Vec::new(),
+        groups: Vec::with_capacity(count),
+        contents: Vec::with_capacity(count),
+    };
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|it| damaged(path, it.to_string()))? {
         let line = all.ids.len() + 2;
-        if !all.add(&record) {
+        if all.add(&record).is_none() {
             return Err(damaged(path, format!("line {line} is no image")));
         }
     }
@@ -181,22 +221,38 @@ fn read_items(path: &Path, manifest: Manifest, images: Mmap) -> Result<Prepared>
 }
 
 impl Prepared {
-    /// Adds the image of one line; false if it is none.
-    fn add(&mut self, record: &csv::StringRecord) -> bool {
-        let (Some(id), Some(split), Some(Ok(label))) =
-            (record.get(0), record.get(1), record.get(2).map(str::parse::<u8>))
-        else {
-            return false;
-        };
+    /// What identifies the picture that each image was made from. In version 1 tables and drawn faces were kept as they
+    /// are, so their pixels tell it.
+    pub(super) fn contents(&self) -> Cow<'_, [u64]> {
+        if self.contents.len() == self.ids.len() {
+            return Cow::Borrowed(&self.contents);
+        }
+        let rows = (0..self.ids.len() as u32).into_par_iter();
+        let content = |row| content(&self.images[self.layout.range(row)], self.layout.shape(row));
+        rows.map(content).collect::<Vec<_>>().into()
+    }
+
+    /// Adds the image of one line; none if the line is no image.
+    fn add(&mut self, record: &csv::StringRecord) -> Option<()> {
+        let (id, split, label) = (record.get(0)?, record.get(1)?, record.get(2)?.parse().ok()?);
         let known = self.split_names.iter().position(|it| it == split);
         let split = known.unwrap_or_else(|| {
             self.split_names.push(split.to_owned());
             self.split_names.len() - 1
         });
+        let (group, shape) = if self.manifest.format == 1 {
+            ("", self.manifest.size)
+        } else {
+            let side = |at: usize| record.get(at)?.parse::<usize>().ok();
+            self.contents.push(u64::from_str_radix(record.get(7)?, 16).ok()?);
+            (record.get(3)?, [side(4)?, side(5)?, side(6)?])
+        };
+        self.layout.push(shape)?;
         self.ids.push(id.to_owned());
+        self.groups.push(group.to_owned());
         self.labels.push(label);
-        self.splits.push(split as u16);
-        usize::from(label) < self.manifest.classes.len() && u16::try_from(split).is_ok()
+        self.splits.push(u16::try_from(split).ok()?);
+        (usize::from(label) < self.manifest.classes.len()).then_some(())
     }
 }
 

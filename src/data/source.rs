@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::fer2013;
+use crate::data::folder::list::same;
+use crate::data::manifest::Manifest;
 use crate::data::synthetic::Synthetic;
 use crate::error::Problem;
 
@@ -22,19 +24,23 @@ pub enum Source {
         /// The CSV file, relative to the folder you run `ferrite` in.
         csv: PathBuf,
     },
-    /// Image files (PNG, JPEG) in a folder for each class: `path/<split>/<class>/*` where `split`
-    /// names splits, `path/<class>/*` where it gives fractions. Gray if every image is gray, else
-    /// RGB, without transparency; at their own size if that is the same for all, else scaled to
-    /// `image_size` squared.
+    /// Picture files in a folder for each class: `path/<split>/<class>/*` where `split` names splits, else `path/<class>/*`,
+    /// or all splits together. Folders inside class folders, e.g. one for each person, are read too; their names are the
+    /// pictures' groups. PNG, JPEG, WebP, TIFF, BMP, GIF (first frame), PGM and PPM are read, known by their content; other
+    /// pictures are broken images (`on_error`), and other files are counted and named. Gray if every picture is gray, else
+    /// RGB, without transparency, turned as their EXIF data says. Square pictures no larger than `image_size` are kept at
+    /// their own size, all others at `image_size` squared, shrunk with antialiasing.
     Folder {
         /// The folder, relative to the folder you run `ferrite` in.
         path: PathBuf,
-        /// The class folders in label order: the first one is label 0. Every class folder must be
-        /// listed. The order matters for weights trained elsewhere: many programs number class
-        /// folders alphabetically, FER2013 does not.
+        /// The class folders in label order: the first one is label 0. Every class folder must be listed; a class without
+        /// a folder in a split has no picture there. The order matters for weights trained elsewhere: many programs
+        /// number class folders alphabetically, FER2013 does not.
         #[serde(default)]
         classes: Vec<String>,
     },
+    /// A table of pictures, as CSV or Parquet.
+    Manifest(Manifest),
     /// Faces drawn by Ferrite, for trying things without any data set. No named splits.
     Synthetic(Synthetic),
 }
@@ -59,7 +65,11 @@ impl Source {
                 let named = !path.as_os_str().is_empty();
                 let problem =
                     Problem::unless(named, "folder.path", "must name a folder, like `data/faces`");
-                problem.into_iter().chain(check_classes(classes)).collect()
+                problem.into_iter().chain(check_classes("folder.classes", classes)).collect()
+            }
+            Self::Manifest(manifest) => {
+                let own = manifest.check().into_iter().map(|it| it.within("manifest"));
+                own.chain(check_classes("manifest.classes", &manifest.classes)).collect()
             }
             Self::Synthetic(synthetic) => {
                 synthetic.check().into_iter().map(|it| it.within("synthetic")).collect()
@@ -72,6 +82,7 @@ impl Source {
         match self {
             Self::Fer2013 { csv } => csv.clone(),
             Self::Folder { path, .. } => path.clone(),
+            Self::Manifest(it) => it.table.clone(),
             Self::Synthetic(_) => "synthetic faces".into(),
         }
     }
@@ -81,25 +92,32 @@ impl Source {
         match self {
             Self::Fer2013 { .. } => fer2013::CLASSES.map(str::to_owned).to_vec(),
             Self::Folder { classes, .. } => classes.clone(),
+            Self::Manifest(it) => it.classes.clone(),
             Self::Synthetic(synthetic) => synthetic.classes(),
         }
     }
+
+    /// Whether images have no names of their own, only rows of a table, so that nothing but the picture itself says which
+    /// one it is.
+    pub(super) fn names_no_images(&self) -> bool {
+        matches!(self, Self::Fer2013 { .. } | Self::Manifest(_))
+    }
 }
 
-fn check_classes(classes: &[String]) -> Vec<Problem> {
-    const KEY: &str = "folder.classes";
+fn check_classes(list: &str, classes: &[String]) -> Vec<Problem> {
     if !(2..=MOST_CLASSES).contains(&classes.len()) {
+        let what = if list.starts_with("folder") { "class folders" } else { "classes" };
         let message = format!(
-            "must list the class folders in label order, 2 to {MOST_CLASSES} of them, \
+            "must list the {what} in label order, 2 to {MOST_CLASSES} of them, \
              like `[\"angry\", \"happy\"]`"
         );
-        return vec![Problem::new(KEY, message)];
+        return vec![Problem::new(list, message)];
     }
     let judge = |(position, name): (usize, &String)| {
-        let key = format!("{KEY}.{position}");
+        let key = format!("{list}.{position}");
         if name.trim().is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             Some(Problem::new(key, format!("must be the name of a folder, not `{name}`")))
-        } else if classes[..position].contains(name) {
+        } else if classes[..position].iter().any(|it| same(it, name)) {
             Some(Problem::new(key, format!("lists `{name}` twice: take one of them out")))
         } else {
             None

@@ -11,16 +11,19 @@ const TOLERANCE: f64 = 1e-9;
 
 /// The `split` table: which images train, validate and test.
 ///
-/// Either all names of splits that the source has, or all fractions. Fractions are drawn within
-/// each class, so every part has the classes in the same proportions, and pool whatever splits the
-/// source has. What they leave of 1 stays unused.
+/// Names of splits that the source has, or fractions, or both. Fractions are drawn within each class, so every part has
+/// the classes in the same proportions, and which images they draw depends on the images alone, not on the order of
+/// files, rows or classes. All fractions pool whatever splits the source has, and what they leave of 1 stays unused.
+/// Beside a `train` that is a name, fractions are shares of that split, which are taken out of it:
+/// `{ train = "train", valid = 0.15, test = "test" }` for data without validation images of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, from = "Written")]
 #[schemars(!from)]
 pub struct Split {
     /// Images to learn from: a name like `"Training"` or a fraction like `0.7`.
     pub train: Part,
-    /// Images to choose epochs and settings by: a name like `"PublicTest"` or a fraction.
+    /// Images to choose epochs and settings by: a name like `"PublicTest"` or a fraction. Left out beside a `train` that
+    /// is a name, 0.15 of its images.
     pub valid: Part,
     /// Images to judge the final weights by: a name like `"PrivateTest"` or a fraction. Left out
     /// beside a `train` or `valid`: there is no test split, and the final weights are judged by the
@@ -84,6 +87,11 @@ impl Split {
         self.parts().filter_map(|(_, part)| part.name()).collect()
     }
 
+    /// Whether any part is drawn.
+    pub fn draws(&self) -> bool {
+        self.parts().any(|(_, part)| part.fraction().is_some())
+    }
+
     /// What cannot be right in this table alone.
     pub fn check(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> =
@@ -91,14 +99,31 @@ impl Split {
         problems.extend(self.check_twins());
         let fractions: Vec<f64> = self.parts().filter_map(|(_, part)| part.fraction()).collect();
         let sum: f64 = fractions.iter().sum();
-        if fractions.len() < self.parts().count() && !fractions.is_empty() {
-            let message = "must be all names, like `\"Training\"`, or all fractions, like `0.7`: \
-                           a fraction is a share of all images, not of a split";
-            problems.push(Problem::new("", message));
-        } else if sum > 1.0 + TOLERANCE && problems.is_empty() {
-            let message = format!("must be fractions that add up to 1 or less, not {sum:.3}");
-            problems.push(Problem::new("", message));
-        }
+        let mixed = self.is_named() && !fractions.is_empty();
+        let problem = match &self.train {
+            Part::Fraction(share) if mixed => {
+                let name = self.names().swap_remove(0);
+                let message = format!(
+                    "must be the name of a split where another part is one (`{name}`): `{share}` does not say of which \
+                     images. Fractions of the other parts are then shares of it, like \
+                     `{{ train = \"train\", valid = 0.15, test = \"{name}\" }}`"
+                );
+                Some(Problem::new("train", message))
+            }
+            Part::Name(name) if mixed && sum >= 1.0 - TOLERANCE => {
+                let message = format!(
+                    "leaves no image of `{name}` to train on: {sum:.3} of it are taken out"
+                );
+                Some(Problem::new("", message))
+            }
+            _ if sum > 1.0 + TOLERANCE => {
+                let message = format!("must be fractions that add up to 1 or less, not {sum:.3}");
+                Some(Problem::new("", message))
+            }
+            _ => None,
+        };
+        let sound = problems.is_empty();
+        problems.extend(problem.filter(|_| sound));
         problems
     }
 
@@ -108,11 +133,10 @@ impl Split {
         let twin = |(position, (key, part)): (usize, &(&str, &Part))| {
             let Part::Name(name) = part else { return None };
             let (other, _) = parts[..position].iter().find(|(_, it)| it == part)?;
-            let message = if *key == "test" {
-                format!("must not be `{name}` like `{other}`: leave `test` out instead")
-            } else {
-                format!("must not be `{name}` like `{other}`: the scores would mean nothing")
-            };
+            let message = format!(
+                "must not be `{name}` like `{other}`: the scores would mean nothing. Where there is no split to validate \
+                 on, take a share of the training images: `valid = 0.15`"
+            );
             Some(Problem::new(*key, message))
         };
         parts.iter().enumerate().filter_map(twin).collect()
@@ -161,6 +185,8 @@ mod tests {
         check("train = 'Training'\nvalid = 'PublicTest'", expect![""]);
         check("train = 0.7\nvalid = 0.2\ntest = 0.1", expect![""]);
         check("train = 0.5\nvalid = 0.1", expect![""]);
+        check("train = 'train'\nvalid = 0.15\ntest = 'test'", expect![""]);
+        check("train = 'train'\nvalid = 0.15\ntest = 0.15", expect![""]);
         check("seed = 3", expect![""]);
     }
 
@@ -204,9 +230,15 @@ mod tests {
         "#]],
         );
         check(
-            "train = 'Training'\nvalid = 0.2",
+            "train = 0.7\nvalid = 0.2\ntest = 'test'",
             expect![[r#"
-            : must be all names, like `"Training"`, or all fractions, like `0.7`: a fraction is a share of all images, not of a split
+            train: must be the name of a split where another part is one (`test`): `0.7` does not say of which images. Fractions of the other parts are then shares of it, like `{ train = "train", valid = 0.15, test = "test" }`
+        "#]],
+        );
+        check(
+            "train = 'train'\nvalid = 0.6\ntest = 0.4",
+            expect![[r#"
+            : leaves no image of `train` to train on: 1.000 of it are taken out
         "#]],
         );
         check(
@@ -220,14 +252,14 @@ mod tests {
         check(
             "train = 'a'\nvalid = 'b'\ntest = 'b'",
             expect![[r#"
-            test: must not be `b` like `valid`: leave `test` out instead
-        "#]],
+                test: must not be `b` like `valid`: the scores would mean nothing. Where there is no split to validate on, take a share of the training images: `valid = 0.15`
+            "#]],
         );
         check(
             "train = 'a'\nvalid = 'a'",
             expect![[r#"
-            valid: must not be `a` like `train`: the scores would mean nothing
-        "#]],
+                valid: must not be `a` like `train`: the scores would mean nothing. Where there is no split to validate on, take a share of the training images: `valid = 0.15`
+            "#]],
         );
     }
 

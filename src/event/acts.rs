@@ -1,6 +1,8 @@
-//! What techniques of training did: in an epoch, to the weights that are kept, and why a stage ended.
+//! What techniques did: in an epoch, to the weights that are kept, and why a stage ended.
 
 use serde::{Deserialize, Serialize};
+
+use crate::event::{Scores, number};
 
 /// What techniques of training did in an epoch; each part is absent where its technique is off.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -21,8 +23,10 @@ pub struct Acts {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Clipped {
     /// Share of steps whose gradient was changed.
+    #[serde(with = "number")]
     pub share: f64,
     /// Mean L2 norm of the gradients before.
+    #[serde(with = "number")]
     pub norm: f64,
 }
 
@@ -30,8 +34,10 @@ pub struct Clipped {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Mixed {
     /// Mean share of the other image's pixels, 0-1.
+    #[serde(with = "number")]
     pub other: f64,
     /// Share of the batches in which a rectangle was taken (cutmix); the others were blended (mixup).
+    #[serde(with = "number")]
     pub cut: f64,
 }
 
@@ -49,7 +55,19 @@ pub struct Kept {
     /// The epoch they are from.
     pub epoch: usize,
     /// The metric in that epoch.
+    #[serde(with = "number")]
     pub value: f64,
+}
+
+/// Several views of each image in a test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Viewed {
+    /// What they are, e.g. `flip`.
+    pub name: String,
+    /// How many views of an image there are.
+    pub count: usize,
+    /// Loss and accuracy of the same weights on the images as they are.
+    pub plain: Scores,
 }
 
 /// Why a stage ended.
@@ -65,15 +83,16 @@ pub enum Stop {
         /// Epochs without improvement.
         patience: usize,
         /// The best value.
+        #[serde(with = "number")]
         best: f64,
         /// Its epoch; 0 in logs that do not say.
         #[serde(default)]
         best_epoch: usize,
         /// The value in the last epoch.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "number::optional")]
         last: Option<f64>,
         /// What the value had to beat, if anything was set.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "number::optional")]
         baseline: Option<f64>,
     },
 }

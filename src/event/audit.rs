@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::number;
+
 /// What is wrong with the images of a data set, split by split and between splits.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Audit {
@@ -82,5 +84,6 @@ pub struct LeakFree {
     /// How many images.
     pub images: usize,
     /// Share of right answers on them, 0-1.
+    #[serde(with = "number")]
     pub accuracy: f64,
 }

@@ -1,23 +1,28 @@
 //! What can happen in a run. The trainer says it; the terminal, the store and the report listen.
 //!
 //! Events are facts: appended, never changed. Every state is folded from them. One line of
-//! `events.jsonl` is one event as JSON; the first line is [`Kind::RunStarted`] and carries [`FORMAT`].
+//! `events.jsonl` is one event as JSON; each [`Kind::RunStarted`] carries [`FORMAT`].
 //!
 //! **Invariant:** no presentation here, only names, counts, seconds and scores.
 
 pub mod acts;
 pub mod audit;
+pub mod disk;
+pub mod failure;
+mod number;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::event::acts::{Acts, Kept, Stop};
+use crate::event::acts::{Acts, Kept, Stop, Viewed};
 use crate::event::audit::{Audit, LeakFree};
+use crate::event::disk::{Artifact, Features, SetAside, Waiting};
+use crate::event::failure::Failure;
 
 /// Version of the events' format, written into the first event of every run.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One fact and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +46,10 @@ pub enum Kind {
     NetworkReady(Network),
     /// The backbone has its first weights.
     WeightsLoaded(Weights),
+    /// The run waits for a folder that another process holds.
+    Waiting(Waiting),
+    /// Something that the run needs was damaged; it is made again.
+    SetAside(SetAside),
     /// A training stage begins (or goes on).
     StageStarted(StageStart),
     /// The output of a frozen prefix is at hand for one split.
@@ -61,6 +70,9 @@ pub enum Kind {
     RunEnded {
         /// Time of this process, in seconds.
         seconds: f64,
+        /// What the files of the run's folder held then, by name; empty in older logs.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        files: BTreeMap<String, Artifact>,
     },
     /// The run cannot go on.
     RunFailed(Failure),
@@ -190,33 +202,16 @@ pub struct StageStart {
     pub prefix_views: usize,
 }
 
-/// The output of a frozen prefix for one split.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Features {
-    /// Name of the stage that reads them.
-    pub stage: String,
-    /// Key of the features step.
-    pub key: String,
-    /// Split: `train`, `valid` or `test`.
-    pub split: String,
-    /// How many images.
-    pub images: usize,
-    /// Shape of one image's features.
-    pub shape: Vec<usize>,
-    /// Whether an earlier stage or run had computed them.
-    pub reused: bool,
-    /// Time it took.
-    pub seconds: f64,
-}
-
 /// How strong a noise layer is against what it is added to, measured on training images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Noise {
     /// Where the noise is added: `input` or `features`.
     pub layer: String,
     /// Standard deviation of the noise in the layer's own units.
+    #[serde(with = "number")]
     pub std: f64,
     /// Standard deviation of the signal in the same units.
+    #[serde(with = "number")]
     pub signal_std: f64,
 }
 
@@ -230,6 +225,7 @@ pub struct Augmentation {
     /// Share of them that each operation changed, by its name in `[augment]`.
     pub changed: BTreeMap<String, f64>,
     /// Mean absolute difference from the unaugmented image, in gray levels 0-255.
+    #[serde(with = "number")]
     pub mean_difference: f64,
 }
 
@@ -269,17 +265,6 @@ pub struct Evaluation {
     pub viewed: Option<Viewed>,
 }
 
-/// Several views of each image in a test.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Viewed {
-    /// What they are, e.g. `flip`.
-    pub name: String,
-    /// How many views of an image there are.
-    pub count: usize,
-    /// Loss and accuracy of the same weights on the images as they are.
-    pub plain: Scores,
-}
-
 /// The name of the weights that a run ends with.
 pub const FINAL: &str = "final";
 
@@ -291,23 +276,14 @@ fn is_final(weights: &str) -> bool {
     weights == FINAL
 }
 
-/// Why a run cannot go on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Why.
-    pub message: String,
-    /// What to do about it.
-    pub help: String,
-    /// The exit code of the process.
-    pub exit_code: u8,
-}
-
 /// Mean and standard deviation of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
     /// Mean.
+    #[serde(with = "number")]
     pub mean: f64,
     /// Standard deviation.
+    #[serde(with = "number")]
     pub std: f64,
 }
 
@@ -334,18 +310,14 @@ pub struct Progress {
     /// Steps in the epoch.
     pub steps: usize,
     /// Mean training loss of the epoch so far; no number where nothing trains.
-    #[serde(deserialize_with = "number_or_nan")]
+    #[serde(with = "number")]
     pub loss: f64,
     /// Training accuracy of the epoch so far; no number where nothing trains.
-    #[serde(deserialize_with = "number_or_nan")]
+    #[serde(with = "number")]
     pub accuracy: f64,
     /// Speed of training.
+    #[serde(with = "number")]
     pub images_per_second: f64,
-}
-
-/// JSON has no NaN: it is written as `null`.
-fn number_or_nan<'de, D: serde::Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
 }
 
 /// One finished epoch.
@@ -356,6 +328,7 @@ pub struct Epoch {
     /// Epoch within the stage, counted from 1.
     pub epoch: usize,
     /// Learning rate of its last step.
+    #[serde(with = "number")]
     pub lr: f64,
     /// Scores on the training images, as they were while training.
     pub train: Scores,
@@ -364,6 +337,7 @@ pub struct Epoch {
     /// Time it took, validation included.
     pub seconds: f64,
     /// Training images per second, validation excluded.
+    #[serde(with = "number")]
     pub images_per_second: f64,
     /// What the techniques of the stage did in it.
     #[serde(default, skip_serializing_if = "Acts::is_nothing")]
@@ -374,8 +348,10 @@ pub struct Epoch {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Mean cross-entropy.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Share of right answers, 0-1.
+    #[serde(with = "number")]
     pub accuracy: f64,
 }
 

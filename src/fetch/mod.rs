@@ -14,7 +14,8 @@ use ureq::{Agent, Proxy};
 use crate::error::{Error, Result};
 use crate::fetch::download::{Download, PATIENCE, State};
 use crate::mapped;
-use crate::store::{lock, write_whole};
+use crate::store::lock::lock;
+use crate::store::write_whole;
 
 /// A file of someone else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +129,12 @@ impl Cache {
         }
         fs::create_dir_all(&self.folder).map_err(Error::file("cannot create", &self.folder))?;
         let path = self.path(remote);
-        let lock_path = beside(&path, "lock");
-        let lock = lock(&lock_path)?;
+        let part = beside(&path, "part");
+        let lock = lock(&beside(&path, "lock"), &mut |_| {
+            // What the other process has of it by now.
+            say(Progress { done: length(&part), of: None, anew: false });
+            if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+        })?;
         // Another process may have fetched it while this one waited.
         if let Some(found) = self.find(remote)? {
             return Ok(found);
@@ -140,8 +145,7 @@ impl Cache {
         let digest = download.verified()?;
         fs::rename(&part, &path).map_err(Error::file("cannot rename", &part))?;
         remember(&path, &digest);
-        drop(lock);
-        let _ = fs::remove_file(&lock_path);
+        lock.discard();
         Ok(path)
     }
 

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::config::Experiment;
 use crate::data::fingerprint::hex;
 use crate::data::labels::Labels;
+use crate::data::source::Source;
+use crate::data::synthetic::SIZE;
 use crate::data::{Data, Leakage};
 use crate::model::trainable::{Trainable, resolve};
 use crate::model::{Model, Noise, PrecisionSetting, Unit};
@@ -56,8 +58,8 @@ pub(super) fn steps(settings: &Experiment, inputs: Inputs) -> Vec<Step> {
     steps
 }
 
-/// What decides, beside splits and limit, which images there are and what they are called. Nothing by
-/// default.
+/// What decides, beside splits and limit, which images there are, what they are called and what is seen of them.
+/// Nothing by default.
 fn rows_settings(data: &Data, votes: Option<&str>) -> Map<String, Json> {
     let mut settings = Map::new();
     if let (Labels::Ferplus(it), Some(votes)) = (&data.labels, votes) {
@@ -65,6 +67,20 @@ fn rows_settings(data: &Data, votes: Option<&str>) -> Map<String, Json> {
     }
     if data.leakage != Leakage::default() {
         settings.insert("leakage".into(), serde_json::json!(data.leakage));
+    }
+    // Rows of a table were drawn by their numbers once; the mark tells the results apart.
+    let draws = data.split.draws() || data.limit.is_some();
+    if draws && matches!(data.source, Source::Fer2013 { .. }) {
+        settings.insert("drawn".into(), "by-picture".into());
+    }
+    // Images were shrunk without antialiasing once. Pictures of files are shrunk when they are decoded, and their key
+    // says how.
+    let stored = match data.source {
+        Source::Fer2013 { .. } | Source::Synthetic(_) => SIZE,
+        Source::Folder { .. } | Source::Manifest(_) => 0,
+    };
+    if data.image_size < stored {
+        settings.insert("shrunk".into(), "antialiased".into());
     }
     settings
 }

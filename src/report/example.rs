@@ -4,9 +4,10 @@ use std::path::Path;
 
 use crate::event::acts::{Acts, Stop};
 use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
+use crate::event::failure::Failure;
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, FINAL, Failure, Layer, Network, Noise, Scores,
-    Signal, StageEnd, StageStart, Start, Weights,
+    Augmentation, Dataset, Epoch, Evaluation, FINAL, Layer, Network, Noise, Scores, Signal,
+    StageEnd, StageStart, Start, Weights,
 };
 use crate::store::record::{Facts, Prediction, Record, Stage, State};
 
@@ -110,6 +111,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
             leak_free,
         }),
         others: vec![],
+        waiting: None,
     };
     Record {
         experiment: shape.experiment.into(),

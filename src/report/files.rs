@@ -1,5 +1,6 @@
 //! Reading what lies beside a run's record, and writing only what has changed.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs;
 use std::io::Read;
@@ -8,8 +9,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::event::disk::Artifact;
 use crate::report::page::{SCRIPT, STYLE_SHEET};
 use crate::report::trial::Files;
+use crate::store::artifact::{Care, check};
 use crate::store::record::Record;
 
 /// Grows when the code makes other pages of the same records, so that all are written again. The style
@@ -67,19 +70,38 @@ pub(super) fn fingerprint(record: &Record, study: &str) -> String {
     digest.finish()
 }
 
-/// Whether the page in `folder` was made from `inputs` and its images are there.
+/// The name of a page.
+pub(super) const PAGE: &str = "index.html";
+
+/// What a page and its images held when they were written, so that one that was damaged since is written again.
+const WRITTEN: &str = "plots/.written.json";
+
+/// Remembers what was `written` into `folder`.
+pub(super) fn remember(folder: &Path, written: BTreeMap<String, Artifact>) -> Result<()> {
+    let text = serde_json::to_vec(&written).expect("counts are plain JSON");
+    write_file(&folder.join(WRITTEN), &text)
+}
+
+/// Whether the page in `folder` was made from `inputs`, and it and its images are as they were written.
 pub(super) fn is_fresh(folder: &Path, inputs: &str) -> bool {
     let mut head = Vec::new();
-    let page = fs::File::open(folder.join("index.html"));
+    let page = fs::File::open(folder.join(PAGE));
     if page.and_then(|it| it.take(1024).read_to_end(&mut head)).is_err() {
         return false;
     }
     let head = String::from_utf8_lossy(&head);
     let content =
         |name: &str| Some(head.split_once(name)?.1.split_once("content=\"")?.1.split_once('"')?.0);
-    let there = |name: &str| folder.join("plots").join(format!("{name}.png")).exists();
+    let written = fs::read(folder.join(WRITTEN)).unwrap_or_default();
+    let written: BTreeMap<String, Artifact> = serde_json::from_slice(&written).unwrap_or_default();
+    let same = |name: &str| {
+        let artifact = written.get(name);
+        artifact.is_some_and(|it| check(&folder.join(name), it, Care::Content).is_ok())
+    };
     content("ferrite-inputs") == Some(inputs)
-        && content("ferrite-plots").is_some_and(|it| it.split_whitespace().all(there))
+        && same(PAGE)
+        && content("ferrite-plots")
+            .is_some_and(|it| it.split_whitespace().all(|it| same(&format!("plots/{it}.png"))))
 }
 
 /// What lies beside `record`; what cannot be read is left out.

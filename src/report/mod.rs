@@ -38,10 +38,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::report::files::{Fingerprint, is_fresh, write_file};
+use crate::report::files::{Fingerprint, PAGE, is_fresh, remember, write_file};
 use crate::report::page::Page;
 use crate::report::plot::{Chart, png};
 use crate::report::study::{Run, Study};
+use crate::store::artifact::of_bytes;
 use crate::store::record::Record;
 
 /// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each of `records`, and
@@ -70,7 +71,7 @@ pub fn write(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathB
 }
 
 fn write_index(study: &Study<'_>, runs: &Path, name: &str, inputs: String) -> Result<PathBuf> {
-    let path = runs.join("index.html");
+    let path = runs.join(PAGE);
     if is_fresh(runs, &inputs) {
         return Ok(path);
     }
@@ -103,13 +104,22 @@ fn write_trial(run: &Run<'_>, study: &str) -> (Result<()>, String) {
 
 /// Writes the images first: a page that is there vouches for them.
 fn write_page(folder: &Path, page: Page, images: &[(&str, Vec<Chart>)]) -> Result<()> {
-    images.par_iter().try_for_each(|(name, charts)| {
-        let path = folder.join("plots").join(format!("{name}.png"));
-        let columns = if charts.len() > 4 { 4 } else { 2 };
-        let drawn: io::Result<Vec<u8>> = png(charts, columns);
-        write_file(&path, &drawn.map_err(Error::file("cannot draw", &path))?)
-    })?;
-    write_file(&folder.join("index.html"), page.render().as_bytes())
+    let drawn: Vec<_> = images
+        .par_iter()
+        .map(|(name, charts)| {
+            let name = format!("plots/{name}.png");
+            let path = folder.join(&name);
+            let columns = if charts.len() > 4 { 4 } else { 2 };
+            let drawn: io::Result<Vec<u8>> = png(charts, columns);
+            let drawn = drawn.map_err(Error::file("cannot draw", &path))?;
+            write_file(&path, &drawn)?;
+            Ok((name, of_bytes(&drawn)))
+        })
+        .collect::<Result<_>>()?;
+    let page = page.render();
+    let written = drawn.into_iter().chain([(PAGE.to_owned(), of_bytes(page.as_bytes()))]);
+    remember(folder, written.collect())?;
+    write_file(&folder.join(PAGE), page.as_bytes())
 }
 
 /// The name of the folder that holds `runs`.

@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::event::{Epoch, Viewed};
+use crate::event::Epoch;
+use crate::event::acts::Viewed;
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
 use crate::report::metrics::{Confusion, Stat, roc_auc};

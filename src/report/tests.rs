@@ -157,6 +157,28 @@ fn the_same_records_give_the_same_bytes_and_are_not_written_twice() {
 }
 
 #[test]
+fn a_page_or_an_image_that_was_damaged_is_written_again_and_the_others_are_not() {
+    in_study(|runs| {
+        let records = some(runs);
+        write(&records, &[], runs).unwrap();
+        let [page, image] = ["index.html", "plots/loss.png"].map(|it| records[1].folder.join(it));
+        let other = records[2].folder.join("index.html");
+        let [whole, drawn] = [&page, &image].map(|it| fs::read(it).unwrap());
+        let when = fs::metadata(&other).unwrap().modified().unwrap();
+        for (path, bytes) in [(&page, &whole), (&image, &drawn)] {
+            let mut flipped = bytes.clone();
+            *flipped.last_mut().unwrap() ^= 1;
+            for damaged in [&flipped, &bytes[..bytes.len() / 2].to_vec()] {
+                fs::write(path, damaged).unwrap();
+                write(&records, &[], runs).unwrap();
+                assert!(fs::read(path).unwrap() == *bytes, "{} stays damaged", path.display());
+            }
+        }
+        assert_eq!(fs::metadata(&other).unwrap().modified().unwrap(), when);
+    });
+}
+
+#[test]
 fn evidence_of_a_run_is_on_its_page() {
     in_study(|runs| {
         let records = some(runs);

@@ -16,9 +16,10 @@ use crate::plan::Kind;
 use crate::run::stage::load_stage;
 use crate::run::{Runner, waiting};
 use crate::store::folder::files;
+use crate::store::lock::Caller;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
-use crate::store::write_whole;
+use crate::store::{Wanted, write_whole};
 use crate::train::images::{Images, Split};
 use crate::train::views::judge;
 
@@ -50,11 +51,13 @@ impl Runner<'_> {
                 self.evaluate_weights(monitor.name(), network, dataset, (images, &split), input);
             tables.push(named?);
         }
-        let key = self.key(Kind::Evaluate, "");
-        let keep = |folder: &Path| {
+        let key = self.key(Kind::Evaluate, "").to_owned();
+        let wanted = Wanted { kind: Kind::Evaluate.name(), key: &key, check: &|_| Ok(()) };
+        let mut caller = Caller { sink: &mut self.log, interrupted: self.interrupted };
+        let keep = |folder: &Path, _: &mut Caller<'_>| {
             tables.iter().try_for_each(|(name, table)| write_whole(&folder.join(name), table))
         };
-        self.store.step(Kind::Evaluate.name(), key, keep).map(|_| ())
+        self.store.step(&wanted, &mut caller, keep).map(|_| ())
     }
 
     /// Tests the weights that `network` has, called `weights`, on `split`; writes their predictions and

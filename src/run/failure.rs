@@ -1,17 +1,8 @@
-//! Why a run cannot go on, as its log and its user hear it.
+//! What LibTorch's panics mean to a user.
 
 use std::any::Any;
 
-use miette::Diagnostic;
-
 use crate::error::Error;
-use crate::event::Failure;
-
-/// What the log says of `error`.
-pub(super) fn failure(error: &Error) -> Failure {
-    let help = Diagnostic::help(error).map(|it| it.to_string()).unwrap_or_default();
-    Failure { message: error.to_string(), help, exit_code: error.exit_code() }
-}
 
 /// The error behind a panic of LibTorch's wrapper.
 pub(super) fn torch_failure(panic: &(dyn Any + Send)) -> Error {

@@ -3,18 +3,21 @@
 use std::path::Path;
 use std::time::Instant;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::data::augment::Augment;
 use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
-use crate::event::{Features as FeaturesEvent, Kind as Event, Sink};
+use crate::event::disk::Features as FeaturesEvent;
+use crate::event::{Kind as Event, Sink};
 use crate::mapped;
 use crate::mapped::Bytes;
 use crate::model::network::Network;
 use crate::plan::Kind;
 use crate::run::{Runner, waiting};
-use crate::store::{clear, write_whole};
+use crate::store::lock::Caller;
+use crate::store::{Wanted, clear, write_whole};
 use crate::torch::precision::Precision;
 use crate::train::Stage;
 use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_features};
@@ -76,16 +79,18 @@ impl Runner<'_> {
         let started = Instant::now();
         let blocks = network.frozen_blocks();
         let key = format!("{}-{split}", self.key(Kind::Features, &stage.name));
-        let Self { store, log, interrupted, .. } = self;
-        let (folder, reused) = store.step(Kind::Features.name(), &key, |folder| {
+        let check = |folder: &Path| read_features(folder, rows.len()).map(|_| ());
+        let wanted = Wanted { kind: Kind::Features.name(), key: &key, check: &check };
+        let mut caller = Caller { sink: &mut self.log, interrupted: self.interrupted };
+        let (folder, reused) = self.store.step(&wanted, &mut caller, |folder, caller| {
             clear(folder)?;
             let features =
                 compute_features(network, images, (rows, changes), blocks, &mut |done| {
-                    (log.listener)(&waiting("features", done, rows.len(), started));
-                    !interrupted()
+                    // Progress is shown and not recorded, which cannot fail.
+                    let _ = caller.sink.emit(waiting("features", done, rows.len(), started));
+                    !(caller.interrupted)()
                 })?;
-            write_whole(&folder.join("shape.json"), format!("{:?}", features.shape).as_bytes())?;
-            write_whole(&folder.join("features.bin"), &features.bytes)
+            write_features(folder, &features)
         })?;
         let features = read_features(&folder, rows.len())?;
         let [_, height, width, channels] = features.shape;
@@ -109,7 +114,23 @@ fn view_key(Augmented { augment, seed, epoch }: Augmented<'_>) -> String {
     hex(&Sha256::digest(text))[..16].to_owned()
 }
 
-/// The features in `folder`. Their size tells their precision, which is that of the machine that wrote them.
+/// The content of `shape.json`. Older versions wrote the shape alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Layout {
+    Whole { shape: [usize; 4], precision: Precision },
+    Shape([usize; 4]),
+}
+
+fn write_features(folder: &Path, features: &FeatureBytes) -> Result<()> {
+    let FeatureBytes { bytes, precision, shape } = features;
+    let layout = serde_json::json!({ "shape": shape, "precision": precision });
+    write_whole(&folder.join("shape.json"), layout.to_string().as_bytes())?;
+    write_whole(&folder.join("features.bin"), bytes)
+}
+
+/// The features in `folder`. Where older versions did not say their precision, which is that of the machine that
+/// wrote them, their size tells it.
 fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
     let damaged = |path: &Path| Error::Damaged {
         path: path.to_owned(),
@@ -117,13 +138,20 @@ fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
         help: "delete its folder; the features are then computed again".into(),
     };
     let path = folder.join("shape.json");
-    let shape = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-    let shape: [usize; 4] = serde_json::from_slice(&shape).map_err(|_| damaged(&path))?;
+    let layout = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+    let layout: Layout = serde_json::from_slice(&layout).map_err(|_| damaged(&path))?;
     let path = folder.join("features.bin");
     let bytes = mapped::map(&path).map_err(Error::file("cannot read", &path))?;
-    let numbers: usize = shape.iter().product();
-    let of_size = |it: &Precision| it.bytes() * numbers == bytes.len() && shape[0] == images;
-    let precision = [Precision::F32, Precision::Bf16].into_iter().find(of_size);
+    let (shape, precisions) = match layout {
+        Layout::Whole { shape, precision } => (shape, vec![precision]),
+        Layout::Shape(shape) => (shape, vec![Precision::F32, Precision::Bf16]),
+    };
+    // Numbers of a damaged file may be of any size.
+    let numbers = shape.iter().try_fold(1_usize, |all, it| all.checked_mul(*it));
+    let of_size = |it: &Precision| {
+        numbers.and_then(|numbers| it.bytes().checked_mul(numbers)) == Some(bytes.len())
+    };
+    let precision = precisions.into_iter().find(of_size).filter(|_| shape[0] == images);
     let precision = precision.ok_or_else(|| damaged(&path))?;
     Ok(FeatureBytes { bytes: Bytes::File(bytes), precision, shape })
 }

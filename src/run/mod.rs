@@ -10,13 +10,14 @@ mod failure;
 mod features;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::dataset;
 use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
+use crate::event::failure::Failure;
 use crate::event::{
     Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
     StageStart, Start, Weights as WeightsEvent,
@@ -30,11 +31,13 @@ use crate::model::weights::{self, Part};
 use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
-use crate::run::failure::{failure, torch_failure};
-use crate::store::Store;
-use crate::store::clear;
+use crate::run::failure::torch_failure;
 use crate::store::folder::{RunFolder, files};
-use crate::store::read::finished_key;
+use crate::store::health::verify;
+use crate::store::lock::Caller;
+use crate::store::read::{Last, last};
+use crate::store::record::State;
+use crate::store::{Store, Wanted, clear};
 use crate::torch::Device;
 use crate::torch::precision::{Precision, has_bfloat16};
 use crate::train::Stage;
@@ -72,6 +75,16 @@ impl Sink for Log<'_> {
     }
 }
 
+/// Whoever listens, before there is a log.
+struct Listener<'a>(&'a mut (dyn FnMut(&Event) + Send));
+
+impl Sink for Listener<'_> {
+    fn emit(&mut self, kind: Event) -> Result<()> {
+        (self.0)(&kind);
+        Ok(())
+    }
+}
+
 /// Carries out `trial`: what is finished is taken, what was interrupted goes on, the rest is done.
 ///
 /// # Errors
@@ -79,15 +92,24 @@ impl Sink for Log<'_> {
 pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let started = Instant::now();
     let resumed = context.store.root.join(trial.name()).join(files::EVENTS).exists();
-    let folder = RunFolder::own(context.store, &trial.name())?;
+    let mut listener = Listener(context.listener);
+    let mut caller = Caller { sink: &mut listener, interrupted: context.interrupted };
+    let mut folder = RunFolder::own(context.store, &trial.name(), &mut caller)?;
     // Another sweep may have done it while this one waited for the folder.
-    if finished_key(context.store, &trial.name()).as_ref() == Some(&trial.key) {
-        return Ok(());
+    let last = last(context.store, &trial.name());
+    let finished = |it: &Last| it.state == State::Finished && it.key.as_ref() == Some(&trial.key);
+    if let Some(last) = last.filter(finished) {
+        let damages = last.damages(context.store, &trial.name())?;
+        if damages.is_empty() {
+            return Ok(());
+        }
+        folder.set_aside(&damages)?;
     }
     folder.write(files::TRIAL, trial.to_toml().as_bytes())?;
     let environment = environment::describe(context.device, context.threads);
     folder.write(files::ENVIRONMENT, environment.as_bytes())?;
-    let mut log = Log { folder, listener: context.listener };
+    let aside = folder.take_aside();
+    let mut log = Log { folder, listener: listener.0 };
     let precisions = trial.settings.model.precisions(context.device);
     log.emit(Event::RunStarted(Start {
         format: FORMAT,
@@ -99,6 +121,7 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
         imitated: precisions.include(Precision::Bf16) && !has_bfloat16(context.device),
         resumed,
     }))?;
+    aside.into_iter().try_for_each(|it| log.emit(Event::SetAside(it)))?;
     let (store, device) = (context.store, context.device);
     let mut runner = Runner { trial, store, device, log, interrupted: context.interrupted };
     // LibTorch's wrapper panics where an operation fails, e.g. when memory runs out.
@@ -106,9 +129,12 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let result = std::panic::catch_unwind(work).unwrap_or_else(|it| Err(torch_failure(&*it)));
     let seconds = started.elapsed().as_secs_f64();
     match &result {
-        Ok(()) => runner.log.emit(Event::RunEnded { seconds })?,
+        Ok(()) => {
+            let files = runner.log.folder.written();
+            runner.log.emit(Event::RunEnded { seconds, files })?;
+        }
         Err(Error::Interrupted) => runner.log.emit(Event::RunInterrupted)?,
-        Err(error) => runner.log.emit(Event::RunFailed(failure(error)))?,
+        Err(error) => runner.log.emit(Event::RunFailed(Failure::from(error)))?,
     }
     result
 }
@@ -141,13 +167,17 @@ impl Runner<'_> {
         let started = Instant::now();
         let settings = &self.trial.settings.data;
         let key = self.key(Kind::Dataset, "").to_owned();
-        let listener = std::sync::Mutex::new(&mut self.log.listener);
-        let progress = |done: usize, of: usize| {
-            if let Ok(mut listener) = listener.try_lock() {
-                listener(&waiting("images", done, of, started));
-            }
-        };
-        let (folder, reused) = self.store.step(Kind::Dataset.name(), &key, |folder| {
+        let check = |folder: &Path| dataset::open(settings, folder).map(|_| ());
+        let wanted = Wanted { kind: Kind::Dataset.name(), key: &key, check: &check };
+        let mut caller = Caller { sink: &mut self.log, interrupted: self.interrupted };
+        let (folder, reused) = self.store.step(&wanted, &mut caller, |folder, caller| {
+            let sink = std::sync::Mutex::new(&mut *caller.sink);
+            let progress = |done: usize, of: usize| {
+                if let Ok(mut sink) = sink.try_lock() {
+                    // Progress is shown and not recorded, which cannot fail.
+                    let _ = sink.emit(waiting("images", done, of, started));
+                }
+            };
             clear(folder)?;
             decode(settings, folder, &progress)
         })?;
@@ -181,7 +211,9 @@ impl Runner<'_> {
             Weights::Imagenet | Weights::ImagenetV2 => Some(self.published()?),
             Weights::File(file) => Some((file.path.clone(), file.input.unwrap_or_default())),
             Weights::Run(run) => {
-                let path = self.store.root.join(run).join(files::MODEL);
+                let folder = self.store.root.join(run);
+                verify(&folder, files::MODEL)?;
+                let path = folder.join(files::MODEL);
                 let input = weights::input_of(&TensorFile::open(&path)?)?;
                 Some((path, input.unwrap_or_default()))
             }

@@ -1,31 +1,36 @@
 //! One trained stage under its key: made, or taken from where it lies.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::event::{Epoch, FINAL, Kind as Event, Sink, StageEnd};
 use crate::model::network::Network;
+use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::plan::Kind;
 use crate::run::Runner;
+use crate::store::artifact::set_aside;
 use crate::store::folder::files;
-use crate::store::{write_whole, write_whole_by};
+use crate::store::lock::Caller;
+use crate::store::{Wanted, write_whole, write_whole_by};
+use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::{Job, Outside, Trained, fit};
 
 impl Runner<'_> {
     /// Trains a stage, or takes the result that lies under its key.
     pub(super) fn train(&mut self, key: &str, network: &mut Network, job: &Job<'_>) -> Result<()> {
-        let Self { store, log, interrupted, .. } = self;
-        let (folder, found) = store.step(Kind::Stage.name(), key, |folder| {
+        let check = |folder: &Path| check_stage(folder, job.stage);
+        let wanted = Wanted { kind: Kind::Stage.name(), key, check: &check };
+        let mut caller = Caller { sink: &mut self.log, interrupted: self.interrupted };
+        let (folder, found) = self.store.step(&wanted, &mut caller, |folder, caller| {
             let path = folder.join("checkpoint.safetensors");
-            let checkpoint = match std::fs::read(&path) {
-                Ok(bytes) => Some(Checkpoint::from_bytes(&bytes, &path)?),
-                Err(_) => None,
-            };
+            let checkpoint = read_checkpoint(&path, caller)?;
             let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
-            let mut outside = Outside { sink: log, save: &mut save, interrupted: *interrupted };
+            let Caller { sink, interrupted } = caller;
+            let mut outside = Outside { sink: *sink, save: &mut save, interrupted: *interrupted };
             let trained = fit(network, job, checkpoint, &mut outside)?;
             write_stage(folder, network, &trained)?;
             let _ = std::fs::remove_file(&path);
@@ -39,19 +44,56 @@ impl Runner<'_> {
 
     /// Says what a finished stage did, and gives `network` its weights.
     fn take_stage(&mut self, folder: &Path, network: &mut Network) -> Result<()> {
-        let path = folder.join("history.json");
-        let text = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-        let (epochs, end): (Vec<Epoch>, StageEnd) =
-            serde_json::from_slice(&text).map_err(|error| Error::Damaged {
-                path: path.clone(),
-                message: error.to_string(),
-                help: "delete its folder; the stage is then trained again".into(),
-            })?;
+        let (epochs, end) = read_history(folder)?;
         for epoch in epochs {
             self.log.emit(Event::EpochEnded(epoch))?;
         }
         self.log.emit(Event::StageEnded(end))?;
         load_stage(network, folder, FINAL)
+    }
+}
+
+/// The checkpoint at `path`, if there is one. A damaged one is set aside, beside the folder that it lies in, and the
+/// stage begins again.
+fn read_checkpoint(path: &Path, caller: &mut Caller<'_>) -> Result<Option<Checkpoint>> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(Error::file("cannot read", path))?,
+    };
+    match Checkpoint::from_bytes(&bytes, path) {
+        Err(Error::Damaged { message, .. }) => {
+            let folder = path.parent().unwrap_or(path);
+            let told = set_aside(path, &folder.with_extension("safetensors"), &message)?;
+            caller.sink.emit(Event::SetAside(told))?;
+            Ok(None)
+        }
+        checkpoint => checkpoint.map(Some),
+    }
+}
+
+/// What a finished stage in `folder` says of its epochs and its end.
+fn read_history(folder: &Path) -> Result<(Vec<Epoch>, StageEnd)> {
+    let path = folder.join("history.json");
+    let text = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
+    serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))
+}
+
+/// Looks at a stage that an older version finished: whether its history can be read, and all its weights are there.
+fn check_stage(folder: &Path, stage: &Stage) -> Result<()> {
+    read_history(folder)?;
+    let named = stage.checkpoints.iter().map(|it| it.name());
+    for name in std::iter::once(FINAL).chain(named) {
+        let path = folder.join(stage_weights(name));
+        TensorFile::open(&path).map_err(|error| damaged(&path, &error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn damaged(path: &Path, message: &str) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        message: message.to_owned(),
+        help: "delete its folder; the stage is then trained again".into(),
     }
 }
 
@@ -85,10 +127,6 @@ fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Resul
 pub(super) fn load_stage(network: &mut Network, folder: &Path, name: &str) -> Result<()> {
     network.rest();
     let path = folder.join(stage_weights(name));
-    let loaded = weights::load(network, &path, Part::Whole).map_err(|error| Error::Damaged {
-        message: error.to_string(),
-        help: format!("delete `{}`; the stage is then trained again", folder.display()),
-        path,
-    });
-    loaded.map(|_| ())
+    let loaded = weights::load(network, &path, Part::Whole);
+    loaded.map(|_| ()).map_err(|error| damaged(&path, &error.to_string()))
 }

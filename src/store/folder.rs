@@ -1,16 +1,17 @@
 //! The folder of one run, while a process writes it.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err as fs;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Kind};
-use crate::store::read::events;
-use crate::store::{Lock, Store, lock, write_whole, write_whole_by};
+use crate::event::Kind;
+use crate::event::disk::{Artifact, SetAside};
+use crate::store::artifact::{of_bytes, of_file, set_aside};
+use crate::store::lock::{Caller, Lock, lock};
+use crate::store::log::{Log, events};
+use crate::store::{Store, leftovers, write_whole, write_whole_by};
 
 /// Names of the files in a run's folder.
 pub mod files {
@@ -22,8 +23,6 @@ pub mod files {
     pub const TRIAL: &str = "trial.toml";
     /// What happened.
     pub const EVENTS: &str = "events.jsonl";
-    /// A log that could not be read, set aside.
-    pub const DAMAGED: &str = "events.damaged.jsonl";
     /// Where it happened.
     pub const ENVIRONMENT: &str = "environment.json";
     /// Predictions of the final weights.
@@ -48,31 +47,53 @@ pub mod files {
 pub struct RunFolder {
     /// The folder.
     pub path: PathBuf,
-    events: File,
+    log: Log,
+    written: BTreeMap<String, Artifact>,
+    aside: Vec<SetAside>,
     _lock: Lock,
 }
 
 impl RunFolder {
-    /// Makes the folder or goes on with it; waits while another process owns it. A log that cannot be
-    /// read is set aside: what it told lies in the steps' results, too.
+    /// Makes the folder or goes on with it; waits while another process owns it. A log that is damaged is set
+    /// aside: what it told lies in the steps' results, too.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written.
-    pub fn own(store: &Store, name: &str) -> Result<Self> {
+    /// [`Error::File`] if it cannot be written; [`Error::Interrupted`] if the user ends the wait.
+    pub fn own(store: &Store, name: &str, caller: &mut Caller<'_>) -> Result<Self> {
         let path = store.root.join(name);
         let plots = path.join(files::PLOTS);
         fs::create_dir_all(&plots).map_err(Error::file("cannot create", &plots))?;
-        let lock = lock(&path.join(files::LOCK))?;
+        let lock = lock(&path.join(files::LOCK), &mut |held| caller.wait(held))?;
+        leftovers::clear_own(&path);
+        leftovers::clear_own(&plots);
         let log = path.join(files::EVENTS);
-        mend(&log)?;
+        let mut aside = Vec::new();
         if log.exists()
-            && let Err(Error::Damaged { .. }) = events(&log)
+            && let Err(error) = events(&log)
         {
-            let aside = path.join(files::DAMAGED);
-            fs::rename(&log, &aside).map_err(Error::file("cannot rename", &log))?;
+            let Error::Damaged { message, .. } = error else { return Err(error) };
+            aside.push(set_aside(&log, &log, &message)?);
         }
-        let file = OpenOptions::new().create(true).append(true).open(&log);
-        Ok(Self { events: file.map_err(Error::file("cannot write", &log))?, _lock: lock, path })
+        let log = Log::open(&log)?;
+        Ok(Self { path, log, written: BTreeMap::new(), aside, _lock: lock })
+    }
+
+    /// Sets those files aside that are not what the finished run wrote, so that they are made again.
+    ///
+    /// # Errors
+    /// [`Error::File`] if one cannot be renamed.
+    pub fn set_aside(&mut self, damages: &[Error]) -> Result<()> {
+        for damage in damages {
+            if let Error::Damaged { path, message, .. } = damage {
+                self.aside.push(set_aside(path, path, message)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was set aside and is not told yet.
+    pub fn take_aside(&mut self) -> Vec<SetAside> {
+        std::mem::take(&mut self.aside)
     }
 
     /// Appends what happened to the log.
@@ -80,63 +101,32 @@ impl RunFolder {
     /// # Errors
     /// [`Error::File`] if it cannot be written.
     pub fn append(&mut self, kind: Kind) -> Result<()> {
-        let event = Event { at_ms: now_ms(), kind };
-        let mut line = serde_json::to_string(&event).expect("events are plain JSON");
-        line.push('\n');
-        let log = self.path.join(files::EVENTS);
-        self.events.write_all(line.as_bytes()).map_err(Error::file("cannot write", log))
+        self.log.append(kind)
     }
 
     /// Writes a file of the folder, whole or not at all.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be written.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        write_whole(&self.path.join(name), bytes)
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.path.join(name), bytes)?;
+        self.written.insert(name.to_owned(), of_bytes(bytes));
+        Ok(())
     }
 
-    /// As [`RunFolder::write`], where `write` writes the file that it is given.
+    /// Writes a file as [`RunFolder::write`] does, where `write` writes the file that it is given.
     ///
     /// # Errors
-    /// As there.
-    pub fn write_by(&self, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        write_whole_by(&self.path.join(name), write)
+    /// [`Error::File`] if it cannot be written; what `write` fails with.
+    pub fn write_by(&mut self, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let path = self.path.join(name);
+        write_whole_by(&path, write)?;
+        self.written.insert(name.to_owned(), of_file(&path)?);
+        Ok(())
     }
-}
 
-/// Ends a last line that a killed process left without its end, so that the next event stands alone.
-fn mend(log: &Path) -> Result<()> {
-    let Ok(text) = std::fs::read(log) else { return Ok(()) };
-    if text.is_empty() || text.ends_with(b"\n") {
-        return Ok(());
-    }
-    let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
-    let file =
-        OpenOptions::new().write(true).open(log).map_err(Error::file("cannot write", log))?;
-    file.set_len(whole as u64).map_err(Error::file("cannot write", log))
-}
-
-/// Milliseconds since 1970-01-01 UTC.
-pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_torn_last_line_is_cut_off_and_what_came_before_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path()).unwrap();
-        let mut folder = RunFolder::own(&store, "e/t").unwrap();
-        folder.append(Kind::RunInterrupted).unwrap();
-        let log = folder.path.join(files::EVENTS);
-        drop(folder);
-        let whole = std::fs::read_to_string(&log).unwrap();
-        std::fs::write(&log, format!("{whole}{{\"at_ms\":1,\"eve")).unwrap();
-        RunFolder::own(&store, "e/t").unwrap().append(Kind::RunInterrupted).unwrap();
-        let text = std::fs::read_to_string(&log).unwrap();
-        assert!(text.starts_with(&whole) && text.lines().count() == 2, "{text}");
+    /// What this process wrote into the folder, by file.
+    pub fn written(&self) -> BTreeMap<String, Artifact> {
+        self.written.clone()
     }
 }

@@ -2,16 +2,22 @@
 //!
 //! **Invariant:** a damaged folder is named and never hides the others.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, FORMAT, Kind};
+use crate::event::{Event, Kind};
+use crate::store::Store;
+use crate::store::artifact::damaged;
 use crate::store::folder::files;
+use crate::store::health::damages;
+use crate::store::lock::is_locked;
+use crate::store::log::events;
 use crate::store::record::{Facts, Prediction, Record, State};
-use crate::store::{Store, is_locked};
 
 /// Every run, and the folders that could not be read with the reason.
 #[derive(Debug, Default)]
@@ -22,18 +28,33 @@ pub struct Runs {
     pub damaged: Vec<Error>,
 }
 
+/// Files that only a run's folder has. One of them is enough to tell it, since others may be lost.
+const OF_A_RUN: [&str; 4] = [files::TRIAL, files::EVENTS, files::PREDICTIONS, files::MODEL];
+
 /// Every run below the store.
 pub fn all(store: &Store) -> Runs {
-    let walk = WalkDir::new(&store.root).min_depth(2).sort_by_file_name().into_iter();
-    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
-    let folders: Vec<PathBuf> = walk
-        .filter_entry(|it| !hidden(it.file_name()))
-        .filter_map(Result::ok)
-        .filter(|it| it.file_name() == files::TRIAL)
-        .filter_map(|it| it.path().parent().map(Path::to_owned))
-        .collect();
-    let read: Vec<_> = folders.par_iter().map(|it| record(store, it)).collect();
     let mut runs = Runs::default();
+    let mut folders = BTreeSet::new();
+    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    let walk = WalkDir::new(&store.root).min_depth(1).into_iter();
+    for entry in walk.filter_entry(|it| !hidden(it.file_name())) {
+        match entry {
+            Ok(it) => {
+                let of_a_run = OF_A_RUN.iter().any(|name| it.file_name() == *name);
+                folders.extend(
+                    it.path().parent().filter(|_| of_a_run && it.depth() > 1).map(Path::to_owned),
+                );
+            }
+            Err(error) => {
+                let path = error.path().unwrap_or(&store.root).to_owned();
+                let source = error.into_io_error();
+                let source = source.unwrap_or_else(|| std::io::Error::other("it leads to itself"));
+                runs.damaged.push(Error::file("cannot read", path)(source));
+            }
+        }
+    }
+    let folders: Vec<PathBuf> = folders.into_iter().collect();
+    let read: Vec<_> = folders.par_iter().map(|it| record(store, it)).collect();
     for result in read {
         match result {
             Ok(record) => runs.records.push(record),
@@ -43,80 +64,104 @@ pub fn all(store: &Store) -> Runs {
     runs
 }
 
-/// The run in `folder`.
+/// The run in `folder`. One that has no log yet has just been made, or was stopped before it could begin.
 ///
 /// # Errors
-/// [`Error::Damaged`] or [`Error::File`], naming the file that cannot be read.
+/// [`Error::Damaged`] or [`Error::File`], naming the file that cannot be read or is not what was written.
 pub fn record(store: &Store, folder: &Path) -> Result<Record> {
     let below = folder.strip_prefix(&store.root).unwrap_or(folder);
     let experiment = below.parent().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     let trial = below.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
-    let path = folder.join(files::TRIAL);
-    let text = fs_err::read_to_string(&path).map_err(Error::file("cannot read", &path))?;
-    let settings = text.parse().map_err(|it: toml::de::Error| damaged(&path, it.message()))?;
-    let events = events(&folder.join(files::EVENTS))?;
+    let events = events_so_far(folder)?;
     let mut facts = Facts::default();
     for event in &events {
         facts.fold(event);
     }
-    let state = state(&events, is_locked(&folder.join(files::LOCK)));
+    let state = if is_locked(&folder.join(files::LOCK)) { State::Running } else { state(&events) };
+    if state == State::Finished
+        && let Some(damage) = damages(folder, &events)?.into_iter().next()
+    {
+        return Err(damage);
+    }
+    let settings = settings(&folder.join(files::TRIAL))?;
     let predictions = match state {
         State::Finished => predictions(&folder.join(files::PREDICTIONS))?,
         _ => Vec::new(),
     };
-    let began_ms = events.first().map_or(0, |it| it.at_ms);
+    let began_ms = events.first().map_or_else(|| made_ms(folder), |it| it.at_ms);
     let seconds = busy_seconds(&events);
     let folder = folder.to_owned();
     Ok(Record { experiment, trial, folder, settings, state, began_ms, seconds, facts, predictions })
 }
 
+/// The settings in the `trial.toml` at `path`.
+pub(in crate::store) fn settings(path: &Path) -> Result<toml::Table> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(damaged(path, "it is missing"));
+        }
+        text => text.map_err(Error::file("cannot read", path))?,
+    };
+    let text = String::from_utf8(text).map_err(|it| damaged(path, &it.to_string()))?;
+    let settings: toml::Table =
+        text.parse().map_err(|it: toml::de::Error| damaged(path, it.message()))?;
+    if settings.is_empty() { Err(damaged(path, "it holds no settings")) } else { Ok(settings) }
+}
+
+/// The events of the run in `folder`; none if it has no log.
+pub(in crate::store) fn events_so_far(folder: &Path) -> Result<Vec<Event>> {
+    match events(&folder.join(files::EVENTS)) {
+        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Vec::new())
+        }
+        events => events,
+    }
+}
+
+/// When the folder of a run without a log was made, in milliseconds since 1970.
+fn made_ms(folder: &Path) -> u64 {
+    let changed = std::fs::metadata(folder.join(files::TRIAL)).and_then(|it| it.modified()).ok();
+    let since = changed.and_then(|it| it.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |it| it.as_millis() as u64)
+}
+
 /// The key of the run called `name`, if it is finished.
 pub fn finished_key(store: &Store, name: &str) -> Option<String> {
-    let events = events(&store.root.join(name).join(files::EVENTS)).ok()?;
-    first_key(&events).filter(|_| state(&events, false) == State::Finished)
+    last(store, name).filter(|it| it.state == State::Finished)?.key
 }
 
-/// How the last process left the run called `name`, and the run's key; none if there is no run.
-pub fn last_state(store: &Store, name: &str) -> Option<(State, Option<String>)> {
-    let folder = store.root.join(name);
-    let events = events(&folder.join(files::EVENTS)).ok().filter(|it| !it.is_empty())?;
-    Some((state(&events, is_locked(&folder.join(files::LOCK))), first_key(&events)))
+/// How the last process left a run.
+#[derive(Debug)]
+pub struct Last {
+    /// The state, whoever may be at it now.
+    pub state: State,
+    /// The key under which it was begun last: that of the settings which its results come from.
+    pub key: Option<String>,
+    events: Vec<Event>,
 }
 
-fn first_key(events: &[Event]) -> Option<String> {
-    events.iter().find_map(|it| match &it.kind {
+/// How the last process left the run called `name`; none if there is no run whose log can be read.
+pub fn last(store: &Store, name: &str) -> Option<Last> {
+    let events = events(&store.root.join(name).join(files::EVENTS)).ok();
+    let events = events.filter(|it| !it.is_empty())?;
+    let key = events.iter().rev().find_map(|it| match &it.kind {
         Kind::RunStarted(start) => Some(start.key.clone()),
         _ => None,
-    })
+    });
+    Some(Last { state: state(&events), key, events })
 }
 
-/// The events of the log at `path`, without a last line that was not written to its end.
-///
-/// # Errors
-/// [`Error::File`], or [`Error::Damaged`] with the line that is no event.
-pub fn events(path: &Path) -> Result<Vec<Event>> {
-    let text = fs_err::read_to_string(path).map_err(Error::file("cannot read", path))?;
-    let mut events = Vec::new();
-    // A last line without its end was being written when the process was killed.
-    let lines = text.split_inclusive('\n').filter(|it| it.ends_with('\n')).enumerate();
-    for (index, line) in lines {
-        let event: Event = serde_json::from_str(line)
-            .map_err(|error| damaged(path, &format!("line {} is no event: {error}", index + 1)))?;
-        if let Kind::RunStarted(start) = &event.kind
-            && start.format > FORMAT
-        {
-            let message = format!("format {} is newer than this Ferrite's {FORMAT}", start.format);
-            return Err(damaged(path, &message));
-        }
-        events.push(event);
+impl Last {
+    /// What is wrong with the files of the run called `name`, which is finished.
+    ///
+    /// # Errors
+    /// [`Error::File`] if one cannot be read.
+    pub fn damages(&self, store: &Store, name: &str) -> Result<Vec<Error>> {
+        damages(&store.root.join(name), &self.events)
     }
-    Ok(events)
 }
 
-fn state(events: &[Event], locked: bool) -> State {
-    if locked {
-        return State::Running;
-    }
+fn state(events: &[Event]) -> State {
     let end = events.iter().rev().find_map(|it| match &it.kind {
         Kind::RunEnded { .. } => Some(State::Finished),
         Kind::RunFailed(failure) => Some(State::Failed(failure.clone())),
@@ -188,10 +233,58 @@ fn predictions(path: &Path) -> Result<Vec<Prediction>> {
     Ok(predictions)
 }
 
-fn damaged(path: &Path, message: &str) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        message: message.to_owned(),
-        help: "delete the run's folder and sweep again; the other runs are not touched".into(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_entered_is_named() {
+        let root = tempfile::tempdir().unwrap().path().join("gone");
+        let runs = all(&Store { root: root.clone() });
+        let [Error::File { path, .. }] = &runs.damaged[..] else { panic!("{:?}", runs.damaged) };
+        assert_eq!(*path, root);
+    }
+
+    #[test]
+    fn every_number_of_settings_is_read_with_the_bits_that_it_was_written_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(files::TRIAL);
+        let special = [0.0, -0.0, 4.0 / 17.0, 5e-324, f64::MAX, 1e17, 3e-5, f64::INFINITY];
+        let more = (1..2000_u64).map(|it| f64::from_bits(it.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let numbers: Vec<f64> = special.into_iter().chain(more.filter(|it| !it.is_nan())).collect();
+        let mut table = toml::Table::new();
+        table.insert("numbers".into(), numbers.clone().into());
+        std::fs::write(&path, toml::to_string(&table).unwrap()).unwrap();
+        let there = settings(&path).unwrap();
+        let there = there["numbers"].as_array().unwrap();
+        assert_eq!(there.len(), numbers.len());
+        for (there, number) in there.iter().zip(numbers) {
+            assert_eq!(there.as_float().unwrap().to_bits(), number.to_bits(), "{number:e}");
+        }
+    }
+
+    #[test]
+    fn predictions_are_read_as_they_were_written_and_written_as_they_were_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(files::PREDICTIONS);
+        let classes = ["happy", "a, \"quoted\" class"].map(str::to_owned);
+        let row = |it: u64| {
+            let draw = (it as f64 * 0.618_033_988_749_895).fract();
+            let probabilities = vec![draw, 1.0 - draw];
+            let (truth, predicted) = ((it % 2) as usize, usize::from(draw < 0.5));
+            Prediction { id: format!("{it},\n"), truth, predicted, probabilities }
+        };
+        let rows: Vec<Prediction> = (0..200).map(row).collect();
+        let written = predictions_csv(&classes, &rows).unwrap();
+        std::fs::write(&path, &written).unwrap();
+        let there = predictions(&path).unwrap();
+        assert_eq!(there.len(), rows.len());
+        for (there, row) in there.iter().zip(&rows) {
+            assert_eq!((&there.id, there.truth), (&row.id, row.truth));
+            for (a, b) in there.probabilities.iter().zip(&row.probabilities) {
+                assert!((a - b).abs() <= 0.5e-6, "{a} and {b}");
+            }
+        }
+        assert_eq!(predictions_csv(&classes, &there).unwrap(), written);
     }
 }

@@ -5,9 +5,11 @@
 
 use std::path::PathBuf;
 
+use crate::event::disk::{Features, Waiting};
+use crate::event::failure::Failure;
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Failure, Features, Kind, Network,
-    Noise, StageEnd, StageStart, Start, Weights,
+    Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Kind, Network, Noise, StageEnd,
+    StageStart, Start, Weights,
 };
 
 /// Everything known of one run.
@@ -65,6 +67,8 @@ pub struct Facts {
     pub evaluation: Option<Evaluation>,
     /// Tests of the weights that were kept under other metrics.
     pub others: Vec<Evaluation>,
+    /// What the run waits for since its last event.
+    pub waiting: Option<Waiting>,
 }
 
 /// One stage of a run.
@@ -98,7 +102,9 @@ pub struct Prediction {
 impl Facts {
     /// Takes note of one more event.
     pub fn fold(&mut self, event: &Event) {
+        self.waiting = None;
         match event.kind.clone() {
+            Kind::Waiting(it) => self.waiting = Some(it),
             Kind::RunStarted(start) => self.start = Some(start),
             Kind::DatasetReady(dataset) => self.dataset = Some(dataset),
             Kind::NetworkReady(network) => self.network = Some(network),
@@ -136,6 +142,7 @@ impl Facts {
                 self.others.push(evaluation);
             }
             Kind::StepEnded(_)
+            | Kind::SetAside(_)
             | Kind::RunEnded { .. }
             | Kind::RunFailed(_)
             | Kind::RunInterrupted => {}

@@ -6,13 +6,15 @@
 use std::fmt;
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 use tch::Kind;
 
 use crate::torch::tensor::map;
 use crate::torch::{Device, native};
 
 /// What a backbone's activations are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 32-bit floats.
     F32,

@@ -146,6 +146,21 @@ impl Table {
     }
 }
 
+/// The images of all `parts`, each at its position among all.
+///
+/// - input: `[images, channels, h, w]` each, with the position of each image
+/// - output: `[images of all parts, channels, h, w]`
+pub fn in_order(parts: Vec<(Tensor<4>, &[u32])>) -> Tensor<4> {
+    let (images, positions): (Vec<_>, Vec<_>) =
+        parts.into_iter().map(|(x, at)| (open(x), at)).unzip();
+    let mut order = vec![0_i64; positions.iter().map(|it| it.len()).sum()];
+    for (index, position) in positions.into_iter().flatten().enumerate() {
+        order[*position as usize] = index as i64;
+    }
+    let all = tch::Tensor::cat(&images, 0);
+    close(all.index_select(0, &Device::of(&all).tensor_of(&order)))
+}
+
 /// The values of `x` as bytes of the processor's order, height by height, width by width, channels last; and what each is.
 pub fn to_channels_last_bytes(x: Tensor<4>) -> (Vec<u8>, Precision) {
     let x = open(x).permute([0, 2, 3, 1]).to_device(tch::Device::Cpu).contiguous();

@@ -36,6 +36,7 @@ const NAMED: &str = "named.";
 const AVERAGE: &str = "average";
 const EPOCHS: &str = "epochs";
 const STEPS: &str = "steps";
+const CHECKSUM: &str = "crc32";
 
 impl Checkpoint {
     /// Frees what the network and the optimizer hold as well.
@@ -64,8 +65,13 @@ impl Checkpoint {
         let moments = self.moments.iter().enumerate();
         blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), Blob::new(it))));
         let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
-        let facts = [(EPOCHS.to_owned(), epochs), (STEPS.to_owned(), self.steps.to_string())];
-        write_tensors(blobs, facts.into(), path)
+        let facts = [(EPOCHS, epochs), (STEPS, self.steps.to_string())];
+        let mut facts: BTreeMap<String, String> =
+            facts.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();
+        blobs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let all = blobs.iter().map(|(name, it)| (name.as_str(), it.numbers.bytes()));
+        facts.insert(CHECKSUM.to_owned(), checksum(all, &facts));
+        write_tensors(blobs, facts, path)
     }
 
     /// Reads back what [`Checkpoint::write`] wrote; `path` is for messages.
@@ -87,6 +93,17 @@ impl Checkpoint {
             let flat = floats(&format!("{name}.flat"))?;
             Ok::<_, Error>(Snapshot { flat, buffers: floats(&format!("{name}.buffers"))? })
         };
+        // Older versions wrote none.
+        if let Some(written) = facts.get(CHECKSUM) {
+            let mut tensors = file.tensors();
+            tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let tensors = tensors.iter().map(|(name, it)| (name.as_str(), it.data().into()));
+            let others = facts.iter().filter(|(name, _)| *name != CHECKSUM);
+            let others = others.map(|(name, it)| (name.clone(), it.clone())).collect();
+            if checksum(tensors, &others) != *written {
+                return Err(broken("its bytes are not those that were written"));
+            }
+        }
         let has = |name: &str| file.tensor(name).is_ok();
         let moments: Vec<String> =
             (0..file.len()).map(|it| format!("moments.{it}")).take_while(|it| has(it)).collect();
@@ -103,6 +120,22 @@ impl Checkpoint {
             moments: moments.iter().map(|it| floats(it)).collect::<Result<_>>()?,
         })
     }
+}
+
+/// A checksum of all that a checkpoint holds: names and bytes of its tensors, sorted by name, and its facts.
+///
+/// It is taken from memory before the file is written, since the header comes first in it.
+fn checksum<'a>(
+    tensors: impl Iterator<Item = (&'a str, Cow<'a, [u8]>)>,
+    facts: &BTreeMap<String, String>,
+) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, bytes) in tensors {
+        hasher.update(format!("{name} {}\n", bytes.len()).as_bytes());
+        hasher.update(&bytes);
+    }
+    hasher.update(format!("{facts:?}").as_bytes());
+    format!("{:08x}", hasher.finalize())
 }
 
 /// Numbers as a tensor of the file.
@@ -180,6 +213,36 @@ mod tests {
     fn a_file_that_cannot_be_written_is_named() {
         let error = example().write(Path::new("/no/such/folder/checkpoint")).unwrap_err();
         assert!(error.to_string().contains("/no/such/folder/checkpoint"), "{error}");
+    }
+
+    #[test]
+    fn every_number_of_a_checkpoint_comes_back_with_the_same_bits() {
+        let thirds: Vec<f32> = (1..200).map(|it| 1.0 / (3.0 * it as f32).powi(it % 40)).collect();
+        let odd = [f32::MIN_POSITIVE, 1e-45, -0.0, f32::MAX, f32::INFINITY];
+        let current = Snapshot { flat: Numbers::of(&thirds), buffers: Numbers::of(&odd) };
+        let mut epochs = epochs(&[4.0 / 17.0, 5e-324, f64::INFINITY, 0.1 + 0.2]);
+        for it in &mut epochs {
+            it.lr = it.valid.loss / 3.0;
+        }
+        let checkpoint = Checkpoint { epochs, current, ..Checkpoint::default() };
+        let there = Checkpoint::from_bytes(&written(&checkpoint), Path::new("c")).unwrap();
+        assert_eq!(there.epochs, checkpoint.epochs);
+        let bits = |it: &Numbers| it.to_vec().iter().map(|it| it.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&there.current.flat), bits(&checkpoint.current.flat));
+        assert_eq!(bits(&there.current.buffers), bits(&checkpoint.current.buffers));
+    }
+
+    #[test]
+    fn no_byte_of_a_checkpoint_can_be_flipped_and_be_believed() {
+        let bytes = written(&example());
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 4;
+            // Spaces and the order of names in the header say nothing.
+            if let Ok(it) = Checkpoint::from_bytes(&flipped, Path::new("c")) {
+                assert_eq!(it, example(), "byte {at}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::data::augment::{Augment, Change};
+use crate::data::augment::{Augment, Change, Window};
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Scores, Signal};
@@ -12,15 +12,15 @@ use crate::torch;
 use crate::torch::Device;
 use crate::torch::loss::{self, Labels, Tally};
 use crate::torch::ops;
-use crate::torch::picture;
 use crate::torch::precision::Precision;
 use crate::torch::tensor::{Table, to_channels_last_bytes};
+use crate::train::pictures::Pictures;
 
 /// How many images of `size` pixels a side run through a network at once where no gradient is needed.
 ///
 /// A processor is fastest with what its cache still holds a part of; a GPU wants much to do, and its memory is the
 /// limit: the largest activations, which are VGG's, then take about a gigabyte each.
-fn inference_batch(size: usize, device: Device) -> usize {
+pub fn inference_batch(size: usize, device: Device) -> usize {
     const POSITIONS: usize = 1024 * 96 * 96;
     match device {
         Device::Cpu => 128,
@@ -32,7 +32,7 @@ fn inference_batch(size: usize, device: Device) -> usize {
 #[derive(Debug)]
 pub struct Images<'a> {
     dataset: &'a Dataset,
-    table: Table,
+    pictures: Pictures,
     size: usize,
     device: Device,
     /// Mean and standard deviation of the training pixels, in gray levels 0-255.
@@ -42,10 +42,8 @@ pub struct Images<'a> {
 impl<'a> Images<'a> {
     /// Uploads the images once; `size` is the network's input, in pixels a side.
     pub fn new(dataset: &'a Dataset, size: usize, device: Device) -> Self {
-        let [height, width, channels] = dataset.size;
-        let shape = [dataset.labels.len(), height, width, channels];
-        let table = Table::of_bytes(dataset.pixels(), shape, device);
-        Self { dataset, table, size, device, pixels: dataset.signal(&dataset.train) }
+        let pictures = Pictures::new(dataset.pixels(), &dataset.layout, size, device);
+        Self { dataset, pictures, size, device, pixels: dataset.signal(&dataset.train) }
     }
 
     /// Images at the network's size, gray levels 0-255: as they are, or as an epoch changes them.
@@ -53,15 +51,21 @@ impl<'a> Images<'a> {
     /// - output: `[rows, channels, size, size]`
     pub fn seen(&self, rows: &[u32], changes: Option<Augmented<'_>>) -> Tensor<4> {
         let Some(changes) = changes else { return self.plain(rows) };
-        let (images, drawn) = (self.table.images(rows), changes.draw(rows));
-        changes.augment.apply(images, &drawn, self.size, self.pixels.mean)
+        self.pictures.changed(rows, changes.augment, &changes.draw(rows), self.pixels.mean)
     }
 
     /// Images as they are, at the network's size, gray levels 0-255.
     ///
     /// - output: `[rows, channels, size, size]`
     pub fn plain(&self, rows: &[u32]) -> Tensor<4> {
-        picture::resize(self.table.images(rows), self.size)
+        self.pictures.plain(rows)
+    }
+
+    /// A part of each image, at the network's size, gray levels 0-255.
+    ///
+    /// - output: `[rows, channels, size, size]`
+    pub fn window(&self, rows: &[u32], window: Window) -> Tensor<4> {
+        self.pictures.window(rows, window)
     }
 
     /// How many classes there are.
@@ -77,13 +81,6 @@ impl<'a> Images<'a> {
     /// How many of `rows` are of each class.
     pub fn counts(&self, rows: &[u32]) -> Vec<usize> {
         self.dataset.counts(rows)
-    }
-
-    /// Images as they lie on disk, gray levels 0-255.
-    ///
-    /// - output: `[rows, channels, h, w]`
-    pub fn stored(&self, rows: &[u32]) -> Tensor<4> {
-        self.table.images(rows)
     }
 
     /// Pixels a side of the network's input.

@@ -11,6 +11,7 @@ pub mod loss;
 mod mix;
 pub mod optimizer;
 pub mod order;
+pub mod pictures;
 pub mod schedule;
 pub mod stopping;
 pub mod views;

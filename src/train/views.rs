@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::augment::Window;
 use crate::error::Problem;
-use crate::event::{Scores, Viewed};
+use crate::event::Scores;
+use crate::event::acts::Viewed;
 use crate::model::network::Network;
 use crate::torch::loss;
 use crate::torch::picture;
@@ -105,16 +106,18 @@ impl Views {
         }
     }
 
-    /// Logarithms of the class probabilities of images, averaged over the views.
+    /// Class scores of images: those of a plain look as the network gives them, else the logarithms of the class
+    /// probabilities, averaged over the views. `look` shows a part of each image at the network's size, gray levels 0-255.
     ///
-    /// - input: `[rows, channels, h, w]`, gray levels 0-255
     /// - output: `[rows, classes]`
-    pub fn infer(self, network: &Network, x: &Tensor<4>, size: usize) -> Tensor<2> {
+    pub fn infer(self, network: &Network, look: &dyn Fn(Window) -> Tensor<4>) -> Tensor<2> {
         let infer = |x| network.infer(network.scale_pixels(x), 0);
+        if self == Self::Plain {
+            return infer(look(Window::WHOLE));
+        }
         let views = self.windows().into_iter().flat_map(|window| {
-            let x = window.of(x.clone(), size);
-            let mirrored = (self != Self::Plain).then(|| picture::mirror(x.clone()));
-            std::iter::once(x).chain(mirrored)
+            let x = look(window);
+            [x.clone(), picture::mirror(x)]
         });
         loss::log_mean_probability(views.map(infer).collect())
     }
@@ -135,7 +138,8 @@ pub fn judge(
     let mut done = 0;
     let (scores, probabilities) = split.score(images, &mut |positions| {
         done += positions.len();
-        let logits = views.infer(network, &images.stored(&split.at(positions)), images.size());
+        let rows = split.at(positions);
+        let logits = views.infer(network, &|window| images.window(&rows, window));
         progress(done);
         logits
     });
@@ -208,7 +212,7 @@ mod tests {
         for views in [Views::Flip, Views::TenCrop(TenCrop { size: 0.75 })] {
             let mut looks = Vec::new();
             for window in views.windows() {
-                let x = window.of(images.stored(&SAMPLE), SIZE);
+                let x = images.window(&SAMPLE, window);
                 looks.push(softmax(&network, picture::mirror(x.clone())));
                 looks.push(softmax(&network, x));
             }

@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod configs;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod keys;
@@ -17,6 +19,8 @@ mod mutations;
 mod names;
 #[cfg(test)]
 mod noise;
+#[cfg(test)]
+mod pictures;
 #[cfg(test)]
 mod place;
 #[cfg(test)]
@@ -35,5 +39,7 @@ mod techniques;
 mod tidy;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod waiting;
 #[cfg(test)]
 mod weights;

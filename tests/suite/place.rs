@@ -184,6 +184,11 @@ impl Started {
         self.child.id()
     }
 
+    /// What it has said on stderr so far.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.err).unwrap()).into()
+    }
+
     /// Sends a signal by its name, as `kill -INT`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -336,29 +336,74 @@ fn a_log_that_holds_rubbish_is_set_aside_and_the_run_is_finished_again() {
 }
 
 #[test]
-fn a_checkpoint_that_was_cut_off_is_named_and_the_other_trials_finish() {
-    let place = interrupted_place();
-    place.write("experiments/other.toml", SMALL);
-    let files = place.files("runs/.store/stage");
-    let checkpoint = files.keys().find(|it| it.ends_with("checkpoint.safetensors")).unwrap();
-    let bytes = std::fs::read(checkpoint).unwrap();
-    std::fs::write(checkpoint, &bytes[..bytes.len() / 2]).unwrap();
-    let told = place.sweep();
-    told.ends_with(1).says("checkpoint.safetensors` is damaged").says("1 of 2 trials failed: e/");
-    assert_eq!(place.run("other").state, State::Finished);
-    std::fs::remove_file(checkpoint).unwrap();
-    place.ferrite(&["retry", "--threads", "1"]).ends_with(0);
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+fn a_checkpoint_that_is_damaged_is_named_and_set_aside_and_its_stage_begins_again() {
+    let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    let flip = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    };
+    for damage in [cut as fn(&[u8]) -> Vec<u8>, flip] {
+        let place = interrupted_place();
+        let files = place.files("runs/.store/stage");
+        let checkpoint = files.keys().find(|it| it.ends_with("checkpoint.safetensors")).unwrap();
+        let bytes = damage(&std::fs::read(checkpoint).unwrap());
+        std::fs::write(checkpoint, &bytes).unwrap();
+        let told = place.sweep_well();
+        told.says("checkpoint.safetensors` is damaged")
+            .says(".damaged.safetensors`; it is made again");
+        assert!(predictions(&place) == undisturbed(), "other predictions");
+        let kept = place.files("runs/.store/stage").into_iter();
+        let mut kept =
+            kept.filter(|(it, _)| it.to_string_lossy().ends_with(".damaged.safetensors"));
+        assert!(kept.next().is_some_and(|(_, (it, _))| it == bytes), "it is kept");
+    }
 }
 
 #[test]
-fn settings_of_a_run_that_hold_rubbish_are_named_and_hide_no_other_run() {
+fn settings_of_a_run_that_hold_rubbish_are_named_and_hide_no_other_run_and_are_restored() {
     let place = Place::with(&[("e", SMALL), ("other", SMALL)]);
     place.sweep_well();
     let trial = place.run("e").folder.join("trial.toml");
+    let settings = std::fs::read(&trial).unwrap();
     std::fs::write(&trial, "rubbish").unwrap();
     place.ferrite(&["status"]).ends_with(0).says("trial.toml` is damaged").says("other/seed-0");
     place.ferrite(&["report"]).ends_with(0);
-    place.sweep_well().says("0 trials carried out");
     place.ferrite(&["run", &trial.to_string_lossy()]).ends_with(2).says("trial.toml:1:");
+    place.sweep_well().says("trial.toml` is damaged").says("1 trials carried out");
+    assert!(std::fs::read(&trial).unwrap() == settings, "other settings");
+    place.sweep_well().says("0 trials carried out");
+}
+
+/// A stage whose best epochs have equal accuracies that no short decimal number is.
+const TIES: &str = r#"
+    seeds = [2]
+    [data]
+    source = { synthetic = { faces = 100 } }
+    image_size = 32
+    [augment]
+    flip = 0.01
+    [model.head]
+    layers = [16]
+    dropout = 0.3
+    [[stages]]
+    name = "head"
+    epochs = 12
+    batch_size = 8
+    optimizer = { adam = { lr = 3e-5 } }
+    early_stopping = { monitor = "valid_accuracy", patience = 60 }
+"#;
+
+#[test]
+fn a_stage_that_was_stopped_keeps_the_epoch_that_it_would_have_kept() {
+    let place = Place::with(&[("e", TIES)]);
+    let sweep = place.start(&["sweep", "--threads", "1"]);
+    place.wait_until(ended("head", 2));
+    interrupt(sweep);
+    place.sweep_well();
+    let again = Place::with(&[("e", TIES)]);
+    again.sweep_well();
+    let kept = |place: &Place| place.run("e").facts.stages[0].end.clone().unwrap().kept_epoch;
+    assert_eq!(kept(&place), kept(&again));
+    assert!(predictions(&place) == predictions(&again), "other predictions");
 }

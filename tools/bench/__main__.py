@@ -197,6 +197,38 @@ def csv(arguments: argparse.Namespace, figures: Dict) -> None:
     print(f"\ntable of {megabytes:.0f} MB: read in {figures['csv_parse_s']:.2f} s, opened again in {1000 * figures['csv_reopen_s']:.1f} ms")
 
 
+FOLDER_IMAGES = 30_000
+FOLDER_SIDE = 100
+
+
+def folder(arguments: argparse.Namespace, figures: Dict) -> None:
+    """A folder of JPEG files of RAF-DB's size, read for a network of 48 pixels a side."""
+    import numpy
+    from PIL import Image
+
+    classes = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    random = numpy.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as path:
+        for index in range(FOLDER_IMAGES):
+            place = Path(path) / classes[index % len(classes)] / f"{index:05d}.jpg"
+            place.parent.mkdir(exist_ok=True)
+            # Smooth with some noise, as photographs are.
+            coarse = Image.fromarray(random.integers(0, 256, (9, 9, 3), dtype=numpy.uint8))
+            smooth = numpy.asarray(coarse.resize((FOLDER_SIDE, FOLDER_SIDE), Image.BICUBIC), dtype=numpy.int16)
+            noisy = smooth + random.integers(-6, 7, smooth.shape, dtype=numpy.int16)
+            Image.fromarray(noisy.clip(0, 255).astype(numpy.uint8)).save(place, quality=90)
+        setup = {"path": path, "classes": classes, "size": 48}
+        both = [sides.ferrite(arguments.program, {"folder": setup}, arguments.threads)]
+        for workers in (0, arguments.threads):
+            mode = f"{workers} workers"
+            both.append(sides.pytorch("folder", {**setup, "device": "cpu", "threads": arguments.threads}, mode, arguments.threads))
+        speeds = {name: it.images_per_second for name, it in sides.take_turns(both, min(arguments.rounds, 3)).items()}
+    best = max((it for it in speeds if it != sides.OURS), key=lambda it: speeds[it])
+    ratio = speeds[sides.OURS] / speeds[best]
+    figures["folder"] = {"ratio": ratio, **{f"{name}_img_s": it for name, it in speeds.items()}}
+    print(f"\nfolder of {FOLDER_IMAGES:,} JPEG files: {speeds[sides.OURS]:.0f} images/s, ImageFolder with {best} {speeds[best]:.0f}, ratio {ratio:.2f}")
+
+
 TINY = """seeds = [{seeds}]
 [data]
 source = {{ synthetic = {{ faces = 60 }} }}
@@ -264,6 +296,7 @@ PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
     "frozen_stage": frozen_stage,
     "pipeline": pipeline,
     "csv": csv,
+    "folder": folder,
     "noop": noop,
     "bookkeeping": bookkeeping,
     "study": study,

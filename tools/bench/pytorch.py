@@ -33,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(setup["threads"])
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    {"step": train, "inference": infer, "frozen_stage": frozen_stage}[kind](setup)
+    {"step": train, "inference": infer, "frozen_stage": frozen_stage, "folder": folder}[kind](setup)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -174,6 +174,21 @@ def infer(setup: Dict) -> None:
             most = float(scores[-1].max())
             if not done(setup["batch"] * len(images), time.perf_counter() - began, most):
                 return
+
+
+def folder(setup: Dict) -> None:
+    """torchvision's folder of pictures, read by as many workers as `mode` says and brought to the network's size."""
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    seen = v2.Compose([v2.Resize((setup["size"], setup["size"])), v2.PILToTensor()])
+    workers = int(setup["mode"].split()[0])
+    ready()
+    while True:
+        began = time.perf_counter()
+        images = sum(len(x) for x, _ in torch.utils.data.DataLoader(ImageFolder(setup["path"], seen), 64, num_workers=workers))
+        if not done(images, time.perf_counter() - began, 0.0):
+            return
 
 
 if __name__ == "__main__":

@@ -29,11 +29,12 @@ import keras_layers
 import losses
 import network
 import optimizers
+import pictures
 import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, scores]
+MODULES = [network, backbones, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, scores]
 
 
 def main() -> int:

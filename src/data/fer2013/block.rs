@@ -119,7 +119,7 @@ fn row<'a>(header: Header, line: &'a [u8], pixels: &mut Vec<u8>) -> Result<(u8, 
     let (mut columns, mut rest, mut more) = (0, line, true);
     while more {
         let field;
-        (field, more) = until(&mut rest, b',');
+        (field, more) = field_of(&mut rest);
         let field = unquoted(field);
         if columns == header.pixels {
             read_pixels(field, pixels)?;
@@ -190,6 +190,29 @@ fn until<'a>(rest: &mut &'a [u8], end: u8) -> (&'a [u8], bool) {
     let all = *rest;
     let taken = &all[..rest.skip_until(end).expect("memory can always be read")];
     taken.strip_suffix(&[end]).map_or((taken, false), |it| (it, true))
+}
+
+/// Takes the first field off `rest`, and the comma behind it, if there is one. Commas in quotes belong to the field.
+fn field_of<'a>(rest: &mut &'a [u8]) -> (&'a [u8], bool) {
+    let all = *rest;
+    let blanks = all.iter().take_while(|it| **it == b' ').count();
+    let Some(mut quoted) = all[blanks..].strip_prefix(b"\"") else { return until(rest, b',') };
+    loop {
+        let (_, closed) = until(&mut quoted, b'"');
+        if !closed {
+            // The quote is never closed: no more than a character.
+            return until(rest, b',');
+        }
+        // Two quotes stand for one that is part of the text.
+        match quoted.strip_prefix(b"\"") {
+            Some(behind) => quoted = behind,
+            None => break,
+        }
+    }
+    let (_, more) = until(&mut quoted, b',');
+    *rest = quoted;
+    let taken = &all[..all.len() - quoted.len()];
+    (if more { &taken[..taken.len() - 1] } else { taken }, more)
 }
 
 /// A field without the blanks and quotes around it.

@@ -14,13 +14,17 @@ use rayon::prelude::*;
 use crate::data::broken::{self, Broken};
 use crate::data::fer2013::block::{Block, SIZE};
 use crate::data::fer2013::header::Header;
-use crate::data::prepared::{Item, Writer};
+use crate::data::picture::content;
+use crate::data::prepared::{Item, Notes, Writer};
 use crate::data::{OnError, Progress};
 use crate::error::Result;
 use crate::mapped;
 
 /// The classes in label order.
 pub const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+
+/// Height, width and channels of a face.
+const SHAPE: [usize; 3] = [SIZE, SIZE, 1];
 
 /// Bytes of a block: enough blocks for even work, few enough to keep their overhead small.
 const BLOCK: usize = 2 << 20;
@@ -38,17 +42,19 @@ pub(super) fn decode(
     let mut blocks = parse(header, lines, progress);
     block::mark_cut_off(&mut blocks, lines);
     let skipped = broken::settle(on_error, broken_rows(csv, &blocks))?;
-    let mut writer = Writer::create(folder, [SIZE, SIZE, 1])?;
+    let mut writer = Writer::create(folder)?;
     let mut before = 0;
     for block in &blocks {
         for (row, pixels) in block.rows.iter().zip(block.pixels.chunks_exact(SIZE * SIZE)) {
             let id = (before + row.position).to_string();
-            let item = Item { id: &id, split: &block.splits[row.split], label: row.label };
-            writer.push(item, pixels)?;
+            let (split, label) = (block.splits[row.split].as_str(), row.label);
+            let content = content(pixels, SHAPE);
+            writer.push(Item { id: &id, split, group: "", label, content }, SHAPE, pixels)?;
         }
         before += block.data_lines;
     }
-    writer.finish("fer2013", CLASSES.map(str::to_owned).to_vec(), skipped)
+    let notes = Notes { skipped, ..Notes::default() };
+    writer.finish("fer2013", CLASSES.map(str::to_owned).to_vec(), notes)
 }
 
 /// Parses all lines below the header.

@@ -246,9 +246,9 @@ fn a_table_that_cannot_be_used_says_why() {
     check(
         usual().replace("PublicTest", "PrivateTest").as_bytes(),
         expect![[r#"
-        cannot use `fer.csv`: it has no split `PublicTest`, only `Training` (7 images), `PrivateTest` (7 images)
-        change `data.split.valid` to one of these, or get the rest of the data
-    "#]],
+            cannot use `fer.csv`: it has no split `PublicTest`, only `Training` (7 images), `PrivateTest` (7 images)
+            get the rest of the data, or take the validation images out of the training ones: `data.split.valid = 0.15`
+        "#]],
     );
     check(
         usual().replace("\n6,", "\n5,").as_bytes(),
@@ -257,4 +257,15 @@ fn a_table_that_cannot_be_used_says_why() {
         give `data.split.train` a larger fraction, or add images of it
     "#]],
     );
+}
+
+#[test]
+fn commas_in_quotes_belong_to_their_field() {
+    let names = ["\"Doe, Jane\"", "\"says \"\"a, b\"\"\"", "plain"];
+    let table = table("emotion,name,pixels,Usage", |label, pixels, usage| {
+        format!("{label}, {},\"{pixels}\",{usage}", names[label % names.len()])
+    });
+    let dataset = decoded(table, NAMED);
+    assert_eq!((dataset.labels.len(), dataset.train.len()), (14, 7));
+    assert_eq!(dataset.pixels(), decoded(usual(), NAMED).pixels());
 }

@@ -1,32 +1,31 @@
-//! The image files below a folder, with their splits and classes, without opening them.
+//! The picture files below a folder, with their splits, classes and groups. A file is opened only where its name
+//! does not tell what it is.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+use walkdir::{DirEntry, WalkDir};
+
+use crate::data::beside::Beside;
 use crate::data::broken::{self, Broken};
-use crate::data::prepared::Item;
+use crate::data::picture::kind::{FORMATS, Verdict, is_left_behind, judge};
 use crate::error::{Error, Result};
 
 /// The setting that names the folder.
 const KEY: &str = "data.source.folder.path";
 
-/// Endings of the files that are read.
-const READ: [&str; 3] = ["png", "jpg", "jpeg"];
-
-/// Endings of images that are not read; ignoring them would lose images in silence.
-const UNREAD: [&str; 11] =
-    ["avif", "bmp", "gif", "heic", "jp2", "pgm", "pnm", "ppm", "tif", "tiff", "webp"];
-
-/// All image files of a source.
+/// All picture files of a source.
 #[derive(Debug, Default)]
 pub(in crate::data) struct List {
     /// Files to decode, sorted by id.
     pub files: Vec<Found>,
-    /// What is no readable image as far as its name tells.
+    /// What cannot be read as far as can be told without decoding.
     pub broken: Vec<Broken>,
+    /// What lies beside them and is no picture.
+    pub beside: Beside,
 }
 
-/// One image file.
+/// One picture file.
 #[derive(Debug)]
 pub(in crate::data) struct Found {
     /// Path below the source's folder.
@@ -35,110 +34,133 @@ pub(in crate::data) struct Found {
     pub path: PathBuf,
     /// Name of the split, or empty.
     pub split: String,
+    /// Name of the folder below the class folder, e.g. of a person, or empty.
+    pub group: String,
     /// Position of the class.
     pub label: u8,
 }
 
 impl Found {
-    /// What is stored about it beside the pixels.
-    pub(super) fn item(&self) -> Item<'_> {
-        Item { id: &self.id, split: &self.split, label: self.label }
-    }
-
-    /// It, as an image that cannot be used.
+    /// The file as a picture that cannot be used.
     pub(super) fn broken(&self, message: String) -> Broken {
         let (path, name) = (self.path.clone(), self.id.clone());
         Broken { path, place: String::new(), name, message }
     }
 }
 
-/// Lists `path/<split>/<class>/*` for every name in `splits`; `path/<class>/*` if there is none.
+/// Lists what lies in and below `path/<split>/<class>` for every name in `splits`. Without names it is what lies
+/// below `path/<class>`, or, where the class folders lie one level deeper, below them in all folders of `path`.
 pub(in crate::data) fn list(path: &Path, classes: &[String], splits: &[&str]) -> Result<List> {
     let mut list = List::default();
+    let found = folders(path)?;
     if splits.is_empty() {
-        list.add_classes(path, "", classes)?;
-    } else {
-        let folders = folders(path)?;
-        for split in splits {
-            if !folders.iter().any(|it| it == split) {
-                return Err(no_such_split(path, split, &folders));
-            }
-            list.add_classes(path, split, classes)?;
+        let pooled = pooled(path, &found, classes);
+        if pooled.is_empty() {
+            list.add_classes(path, "", classes)?;
         }
+        for split in pooled {
+            list.add_classes(path, &split, classes)?;
+        }
+    }
+    for split in splits {
+        let Some(split) = found.iter().find(|it| same(it, split)) else {
+            return Err(no_such_split(path, split, &found, classes));
+        };
+        list.add_classes(path, split, classes)?;
     }
     list.files.sort_by(|a, b| a.id.cmp(&b.id));
     if list.files.is_empty() && list.broken.is_empty() {
-        let help = format!("put files ending in {} into its class folders", READ.join(", "));
-        return Err(refused(path, "its class folders hold no image".into(), help));
+        let help = format!("put pictures into its class folders: {FORMATS} are read");
+        return Err(refused(path, "its class folders hold no picture".into(), help));
     }
     Ok(list)
 }
 
+/// The folders among `found` in `path` that hold class folders, if none of `found` is one itself.
+fn pooled(path: &Path, found: &[String], classes: &[String]) -> Vec<String> {
+    let is_class = |it: &String| classes.iter().any(|class| same(it, class));
+    if found.iter().any(is_class) {
+        return Vec::new();
+    }
+    let holds_classes =
+        |it: &&String| folders(&path.join(it)).is_ok_and(|below| below.iter().any(is_class));
+    found.iter().filter(holds_classes).cloned().collect()
+}
+
 impl List {
-    /// Adds what lies in the class folders of one split.
+    /// Adds what lies in the class folders of one split. A class without a folder has no picture there.
     fn add_classes(&mut self, root: &Path, split: &str, classes: &[String]) -> Result<()> {
         let path = if split.is_empty() { root.to_owned() } else { root.join(split) };
         let found = folders(&path)?;
-        let strange: Vec<&String> = found.iter().filter(|it| !classes.contains(it)).collect();
-        let missing: Vec<&String> = classes.iter().filter(|it| !found.contains(it)).collect();
-        if !strange.is_empty() || !missing.is_empty() {
+        let strange: Vec<&String> =
+            found.iter().filter(|it| !classes.iter().any(|class| same(it, class))).collect();
+        let missing: Vec<&String> =
+            classes.iter().filter(|class| !found.iter().any(|it| same(it, class))).collect();
+        if !strange.is_empty() || missing.len() == classes.len() {
             return Err(other_classes(&path, &strange, &missing));
         }
-        for (label, class) in classes.iter().enumerate() {
-            self.add_files(root, &path.join(class), split, label as u8)?;
+        for folder in &found {
+            let label = classes.iter().position(|class| same(folder, class)).unwrap_or_default();
+            self.add_files([root, &path.join(folder)], split, label as u8)?;
         }
         Ok(())
     }
 
-    /// Adds the files of one class folder.
-    fn add_files(&mut self, root: &Path, folder: &Path, split: &str, label: u8) -> Result<()> {
-        let cannot = |it| broken::unreadable(folder, KEY, it);
-        for entry in folder.read_dir().map_err(cannot)? {
-            let path = entry.map_err(cannot)?.path();
+    /// Adds the files in and below one class folder.
+    fn add_files(&mut self, [root, folder]: [&Path; 2], split: &str, label: u8) -> Result<()> {
+        folder.read_dir().map_err(|it| broken::unreadable(folder, KEY, it))?;
+        for entry in walk(folder) {
+            let (path, judged) = match entry {
+                Ok(entry) if entry.file_type().is_dir() => continue,
+                Ok(entry) => (entry.path().to_owned(), judge_entry(&entry)),
+                Err(error) => {
+                    let path = error.path().unwrap_or(folder).to_owned();
+                    (path, Verdict::Broken(unwalked(&error)))
+                }
+            };
+            let below = path.strip_prefix(folder).unwrap_or(&path);
+            let group = below.parent().and_then(|it| it.iter().next());
+            let group = group.map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
             let id = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            let found = Found { id, path, split: split.to_owned(), label };
-            match judge(&found.path) {
-                Verdict::Image => self.files.push(found),
+            let found = Found { id, path, split: split.to_owned(), group, label };
+            match judged {
+                Verdict::Picture => self.files.push(found),
                 Verdict::Broken(message) => self.broken.push(found.broken(message)),
-                Verdict::Other => {}
+                Verdict::Other => self.beside.add(&found.id),
             }
         }
         Ok(())
     }
 }
 
-/// What a file in a class folder is, by its name.
-enum Verdict {
-    Image,
-    Broken(String),
-    Other,
+/// What lies in and below `folder`, links followed, without what systems leave behind; by name.
+pub(in crate::data) fn walk(folder: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
+    let walk = WalkDir::new(folder).min_depth(1).follow_links(true).sort_by_file_name();
+    walk.into_iter().filter_entry(|it| it.depth() == 0 || !is_left_behind(it.path()))
 }
 
-fn judge(path: &Path) -> Verdict {
-    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_lowercase();
-    if is_hidden(path) {
-        Verdict::Other
-    } else if path.is_dir() {
-        Verdict::Broken("it is a folder inside a class folder; move its images up".into())
-    } else if READ.contains(&ending.as_str()) {
-        match path.metadata() {
-            Ok(_) => Verdict::Image,
-            Err(error) => Verdict::Broken(format!("it cannot be read: {error}")),
-        }
-    } else if UNREAD.contains(&ending.as_str()) {
-        Verdict::Broken(format!("`.{ending}` files are not read; convert it to PNG or JPEG"))
-    } else {
-        Verdict::Other
+/// What a file that [`walk`] came by is taken for.
+pub(in crate::data) fn judge_entry(entry: &DirEntry) -> Verdict {
+    // Opening a pipe would wait for whoever writes into it.
+    if entry.file_type().is_file() { judge(entry.path()) } else { Verdict::Other }
+}
+
+/// Why [`walk`] could not go on at a place, as a fragment of a sentence that begins with "it".
+pub(in crate::data) fn unwalked(error: &walkdir::Error) -> String {
+    match (error.loop_ancestor(), error.io_error()) {
+        (Some(above), _) => format!("it is a link to `{}`, in which it lies", above.display()),
+        (None, Some(error)) => format!("it cannot be read: {error}"),
+        (None, None) => format!("it cannot be read: {error}"),
     }
 }
 
-/// The names of the folders in `path`, sorted; hidden ones left out.
+/// The names of the folders in `path`, sorted; those that systems leave behind are left out.
 fn folders(path: &Path) -> Result<Vec<String>> {
     let cannot = |it| broken::unreadable(path, KEY, it);
     let mut names = Vec::new();
     for entry in path.read_dir().map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
-        if entry.path().is_dir() && !is_hidden(&entry.path()) {
+        if entry.path().is_dir() && !is_left_behind(&entry.path()) {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
@@ -146,17 +168,24 @@ fn folders(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(b"."))
+/// Whether two names look the same: Macs write an umlaut as a letter and its dots, others as one character.
+pub(in crate::data) fn same(a: &str, b: &str) -> bool {
+    a == b || a.nfc().eq(b.nfc())
 }
 
-fn no_such_split(path: &Path, split: &str, folders: &[String]) -> Error {
+fn no_such_split(path: &Path, split: &str, folders: &[String], classes: &[String]) -> Error {
     let message = match folders {
         [] => format!("it has no folder `{split}`; it has no folder at all"),
         _ => format!("it has no folder `{split}`, only {}", quoted(folders)),
     };
-    let help = "change `data.split` to folders that are there; if they are the classes \
-                themselves, write fractions: `split = { train = 0.7, valid = 0.15, test = 0.15 }`";
+    let are_classes = folders.iter().any(|it| classes.iter().any(|class| same(it, class)));
+    let help = if are_classes {
+        "its folders are the classes themselves: write fractions, \
+         `split = { train = 0.7, valid = 0.15, test = 0.15 }`"
+    } else {
+        "name folders that are there under `data.split`. Where there are none to validate on, take the validation \
+         images out of the training ones: `valid = 0.15`"
+    };
     refused(path, message, help.into())
 }
 
@@ -169,15 +198,8 @@ fn other_classes(path: &Path, strange: &[&String], missing: &[&String]) -> Error
         wrong.push(format!("listed without a folder: {}", quoted(missing)));
     }
     let message = format!("its folders are not those of `classes` ({})", wrong.join("; "));
-    let below =
-        strange.iter().any(|it| missing.iter().any(|class| path.join(it).join(class).is_dir()));
-    let help = if below {
-        "its class folders lie one level deeper: name the splits, like \
-         `split = { train = \"train\", valid = \"test\" }`"
-    } else {
-        "list every class folder in `data.source.folder.classes`, in label order: the first is \
-         label 0. Other programs often number them alphabetically"
-    };
+    let help = "list every class folder in `data.source.folder.classes`, in label order: the first is label 0. \
+                Other programs often number them alphabetically";
     refused(path, message, help.into())
 }
 

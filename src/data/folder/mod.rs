@@ -1,25 +1,20 @@
-//! Image files in a folder for each class.
-//!
-//! What the images have in common (their size; being gray) is known only at the end, but they must
-//! not all lie in memory until then. So it is guessed from the first ones; an image that does not
-//! fit widens the guess, and writing starts over. In practice that happens early or never.
+//! Picture files in a folder for each class.
 
 pub(super) mod list;
-pub(super) mod picture;
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use crate::data::broken::{self, Broken};
-use crate::data::folder::list::{Found, List, list};
-use crate::data::folder::picture::{Picture, Shape};
-use crate::data::prepared::Writer;
+use crate::data::folder::list::{List, list};
+use crate::data::picture::{self, Picture};
+use crate::data::prepared::{Item, Notes, Writer};
 use crate::data::{Data, Progress};
 use crate::error::Result;
 
-/// Images held in memory at a time.
-const CHUNK: usize = 64;
+/// Pictures held in memory at a time.
+const CHUNK: usize = 256;
 
 /// Decodes the files below `path` into `folder`. An image's id is its path below `path`.
 pub(super) fn decode(
@@ -28,69 +23,41 @@ pub(super) fn decode(
     classes: &[String],
     progress: Progress<'_>,
 ) -> Result<()> {
-    let List { files, broken } = list(path, classes, &data.split.names())?;
-    let mut pass = Pass::with(None);
-    let mut done = 0;
-    while done < files.len() {
-        let chunk = &files[done..files.len().min(done + CHUNK)];
-        if pass.take(chunk, data.image_size as u32, folder)? {
-            done += chunk.len();
-        } else {
-            pass = Pass::with(pass.shape);
-            done = 0;
+    let List { files, mut broken, beside } = list(path, classes, &data.split.names())?;
+    let mut writer = Writer::create(folder)?;
+    for (index, chunk) in files.chunks(CHUNK).enumerate() {
+        let side = data.image_size;
+        let read = |path: &Path| picture::read(path).map(|it| Seen::of(it, side));
+        let pictures: Vec<_> = chunk.par_iter().map(|it| read(&it.path)).collect();
+        for (file, picture) in chunk.iter().zip(pictures) {
+            match picture {
+                Ok(Seen { content, picture }) => {
+                    let (id, split, group) = (&file.id, &file.split, &file.group);
+                    let item = Item { id, split, group, label: file.label, content };
+                    writer.push(item, picture.shape, &picture.pixels)?;
+                }
+                Err(message) => broken.push(file.broken(message)),
+            }
         }
-        progress(done, files.len());
+        progress(index * CHUNK + chunk.len(), files.len());
     }
-    let mut broken: Vec<Broken> = broken.into_iter().chain(pass.broken).collect();
-    broken.sort_by(|a, b| a.name.cmp(&b.name));
+    broken.sort_by(|a: &Broken, b| a.name.cmp(&b.name));
     let skipped = broken::settle(data.on_error, broken)?;
-    let writer = match pass.writer {
-        Some(writer) => writer,
-        None => Writer::create(folder, [data.image_size, data.image_size, 1])?,
-    };
-    writer.finish("folder", classes.to_vec(), skipped)
+    writer.finish("folder", classes.to_vec(), Notes { skipped, beside: beside.lines() })
 }
 
-/// One try at all files under one guess of what they have in common.
-struct Pass {
-    shape: Option<Shape>,
-    writer: Option<Writer>,
-    broken: Vec<Broken>,
+/// A picture as a network sees it, with what identifies the whole of it.
+pub(super) struct Seen {
+    /// What identifies the picture as it lies in its file.
+    pub content: u64,
+    /// What a network sees of it.
+    pub picture: Picture,
 }
 
-impl Pass {
-    fn with(shape: Option<Shape>) -> Self {
-        Self { shape, writer: None, broken: Vec::new() }
-    }
-
-    /// Decodes and writes `files`; false if one does not fit the guess, which is then wider.
-    fn take(&mut self, files: &[Found], side: u32, folder: &Path) -> Result<bool> {
-        let pictures: Vec<_> = files.par_iter().map(|it| picture::read(&it.path)).collect();
-        let seen = pictures.iter().flatten().map(Picture::shape).chain(self.shape);
-        let seen = seen.reduce(Shape::and);
-        if self.shape != seen {
-            self.shape = seen;
-            if self.writer.is_some() {
-                return Ok(false);
-            }
-        }
-        let fit = |it: Result<Picture, String>| it.map(|it| it.fitted(seen, side));
-        let fitted: Vec<_> = pictures.into_par_iter().map(fit).collect();
-        for (file, pixels) in files.iter().zip(fitted) {
-            match pixels {
-                Ok(pixels) => self.writer(side, folder)?.push(file.item(), &pixels)?,
-                Err(message) => self.broken.push(file.broken(message)),
-            }
-        }
-        Ok(true)
-    }
-
-    fn writer(&mut self, side: u32, folder: &Path) -> Result<&mut Writer> {
-        let writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => Writer::create(folder, Shape::stored(self.shape, side))?,
-        };
-        Ok(self.writer.insert(writer))
+impl Seen {
+    /// What a network of `side` pixels a side sees of `picture`.
+    pub(super) fn of(picture: Picture, side: usize) -> Self {
+        Self { content: picture.content(), picture: picture.fitted(side) }
     }
 }
 

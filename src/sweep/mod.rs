@@ -4,21 +4,27 @@
 //! standard output is the run's events as JSON lines; its standard input is a lifeline: when it closes,
 //! because this process is gone, the worker stops.
 
+mod worker;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
-use crate::event::{Failure, Kind};
+use crate::event::Kind;
+use crate::event::disk::SetAside;
+use crate::event::failure::Failure;
 use crate::plan::Trial;
 use crate::plan::cost::multiplications_of;
+use crate::store::artifact::set_aside;
 use crate::store::folder::files;
-use crate::store::read::last_state;
+use crate::store::read::{Last, last};
 use crate::store::record::State;
 use crate::store::{Store, write_whole};
+use crate::sweep::worker::{Message, Worker};
 
 /// How a sweep is carried out.
 #[derive(Debug, Clone)]
@@ -50,13 +56,48 @@ pub enum Standing {
     New,
 }
 
-/// What is to be done about `trial`.
+/// What is to be done about `trial`. A finished run of which a file is damaged is gone on with: what is whole of it
+/// is taken, and the rest made again.
 pub fn standing(store: &Store, trial: &Trial) -> Standing {
-    match last_state(store, &trial.name()) {
-        Some((State::Finished, Some(key))) if key == trial.key => Standing::Finished,
-        None | Some((State::Finished, _)) => Standing::New,
-        Some((State::Failed(failure), _)) => Standing::Failed(failure),
-        Some((State::Interrupted | State::Running, _)) => Standing::Interrupted,
+    let name = trial.name();
+    let Some(last) = last(store, &name) else { return Standing::New };
+    match &last.state {
+        State::Finished if last.key.as_ref() != Some(&trial.key) => Standing::New,
+        // What cannot be looked at is told by the worker.
+        State::Finished => match last.damages(store, &name) {
+            Ok(damages) if damages.is_empty() => Standing::Finished,
+            _ => Standing::Interrupted,
+        },
+        State::Failed(failure) => Standing::Failed(failure.clone()),
+        State::Interrupted | State::Running => Standing::Interrupted,
+    }
+}
+
+/// The trials of a sweep.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// All of them, those that others start from first.
+    pub trials: &'a [Trial],
+    /// What is to be done about each, in their order.
+    pub standings: Vec<Standing>,
+}
+
+impl<'a> Work<'a> {
+    /// Looks at what is there of each of `trials`.
+    pub fn of(store: &Store, trials: &'a [Trial]) -> Self {
+        let standings = trials.par_iter().map(|it| standing(store, it)).collect();
+        Self { trials, standings }
+    }
+
+    /// The trials that a sweep carries out; those that failed earlier only if it is to `retry` them.
+    pub fn unfinished(&self, retry: bool) -> Vec<&'a Trial> {
+        let all = self.trials.iter().zip(&self.standings);
+        let unfinished = |it: &Standing| match it {
+            Standing::Finished => false,
+            Standing::Failed(_) => retry,
+            Standing::Interrupted | Standing::New => true,
+        };
+        all.filter(|(_, standing)| unfinished(standing)).map(|(trial, _)| trial).collect()
     }
 }
 
@@ -95,21 +136,6 @@ pub struct Summary {
     pub failed: Vec<String>,
 }
 
-/// A line of a worker, or its end.
-enum Message {
-    Line(usize, String),
-    Ended(usize),
-}
-
-struct Worker {
-    trial: usize,
-    child: Child,
-    lifeline: Option<ChildStdin>,
-    /// What it said last about its own end.
-    failure: Option<Failure>,
-    complaints: std::thread::JoinHandle<String>,
-}
-
 struct Sweep<'a> {
     store: &'a Store,
     trials: &'a [Trial],
@@ -125,11 +151,11 @@ struct Sweep<'a> {
 /// Carries out every trial that is not finished. `interrupted` says whether the user wants to stop.
 ///
 /// # Errors
-/// [`Error::Interrupted`] if the user stopped it, [`Error::File`] if a worker cannot be started. Failed
-/// trials are no error here: see [`Summary`].
+/// [`Error::Interrupted`] if the user stopped it. Failed trials are no error here, nor are those whose worker
+/// cannot be started: see [`Summary`].
 pub fn sweep(
     store: &Store,
-    trials: &[Trial],
+    work: &Work<'_>,
     settings: &Settings,
     say: &mut dyn FnMut(Said<'_>),
     interrupted: &dyn Fn() -> bool,
@@ -137,7 +163,7 @@ pub fn sweep(
     let (sender, receiver) = channel();
     let mut sweep = Sweep {
         store,
-        trials,
+        trials: work.trials,
         settings,
         waiting: Vec::new(),
         workers: Vec::new(),
@@ -146,8 +172,8 @@ pub fn sweep(
         sender,
         stopping: false,
     };
-    sweep.sort_out();
-    sweep.run(&receiver, interrupted)?;
+    sweep.sort_out(&work.standings);
+    sweep.run(&receiver, interrupted);
     // A worker that was stopped by itself leaves trials undone, too. After a failure that stopped the
     // others, the failure is what there is to tell.
     let stopped = sweep.stopping && (interrupted() || sweep.summary.failed.is_empty());
@@ -155,9 +181,9 @@ pub fn sweep(
 }
 
 impl Sweep<'_> {
-    fn sort_out(&mut self) {
-        for (index, trial) in self.trials.iter().enumerate() {
-            match standing(self.store, trial) {
+    fn sort_out(&mut self, standings: &[Standing]) {
+        for (index, (trial, standing)) in self.trials.iter().zip(standings).enumerate() {
+            match standing {
                 Standing::Finished => self.summary.found.push(trial.name()),
                 Standing::Failed(_) if !self.settings.retry => {
                     self.summary.failed.push(trial.name());
@@ -189,20 +215,20 @@ impl Sweep<'_> {
         self.waiting.sort_by(|a, b| work[*b].total_cmp(&work[*a]));
     }
 
-    fn run(&mut self, receiver: &Receiver<Message>, interrupted: &dyn Fn() -> bool) -> Result<()> {
+    fn run(&mut self, receiver: &Receiver<Message>, interrupted: &dyn Fn() -> bool) {
         loop {
             if interrupted() && !self.stopping {
                 self.stop();
             }
             if !self.stopping {
-                self.start_some()?;
+                self.start_some();
             }
             if self.workers.is_empty() {
-                return Ok(());
+                return;
             }
             match receiver.recv_timeout(Duration::from_millis(100)) {
                 Ok(Message::Line(trial, line)) => self.hear(trial, &line),
-                Ok(Message::Ended(trial)) => self.finish(trial)?,
+                Ok(Message::Ended(trial)) => self.finish(trial),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
@@ -212,23 +238,20 @@ impl Sweep<'_> {
     fn stop(&mut self) {
         self.stopping = true;
         self.waiting.clear();
-        for worker in &mut self.workers {
-            if let Some(lifeline) = &mut worker.lifeline {
-                // A worker that cannot hear has ended already.
-                let _ = writeln!(lifeline, "stop").and_then(|()| lifeline.flush());
-            }
-        }
+        self.workers.iter_mut().for_each(Worker::stop);
     }
 
-    fn start_some(&mut self) -> Result<()> {
-        self.give_up_orphans();
-        while self.workers.len() < self.settings.jobs {
+    /// Starts as many as may run at once. One that cannot be started fails, and the others go on.
+    fn start_some(&mut self) {
+        while !self.stopping && self.workers.len() < self.settings.jobs {
+            self.give_up_orphans();
             let ready = self.waiting.iter().position(|it| self.is_ready(&self.trials[*it]));
-            let Some(position) = ready else { return Ok(()) };
+            let Some(position) = ready else { return };
             let trial = self.waiting.remove(position);
-            self.start(trial)?;
+            if let Err(error) = self.start(trial) {
+                self.end(trial, &Outcome::Failed(Failure::from(&error)));
+            }
         }
-        Ok(())
     }
 
     /// Whether the run that `trial` starts from is there.
@@ -238,69 +261,59 @@ impl Sweep<'_> {
         !known || self.summary.found.contains(needs) || self.summary.done.contains(needs)
     }
 
-    /// Trials whose source failed cannot run.
+    /// Trials whose source failed cannot run, nor can those that start from them.
     fn give_up_orphans(&mut self) {
-        let (trials, failed) = (self.trials, self.summary.failed.clone());
-        let orphaned =
-            |it: &usize| trials[*it].needs.as_ref().is_some_and(|needs| failed.contains(needs));
-        let orphans: Vec<usize> = self.waiting.iter().copied().filter(|it| orphaned(it)).collect();
-        self.waiting.retain(|it| !orphans.contains(it));
-        for orphan in orphans {
-            let trial = &trials[orphan];
-            let needs = trial.needs.as_deref().unwrap_or_default();
+        let trials = self.trials;
+        let needs = |index: usize| trials[index].needs.as_deref().unwrap_or_default();
+        let failed = |it: &Summary, index: usize| it.failed.iter().any(|it| it == needs(index));
+        while let Some(at) = self.waiting.iter().position(|it| failed(&self.summary, *it)) {
+            let orphan = self.waiting.remove(at);
             let failure = Failure {
-                message: format!("`{needs}`, which it starts from, failed"),
+                message: format!("`{}`, which it starts from, failed", needs(orphan)),
                 help: "mend that run first, then sweep again".into(),
                 exit_code: 1,
             };
-            self.summary.failed.push(trial.name());
-            (self.say)(Said::Ended(trial, &Outcome::Failed(failure)));
+            self.summary.failed.push(trials[orphan].name());
+            (self.say)(Said::Ended(&trials[orphan], &Outcome::Failed(failure)));
         }
     }
 
     fn start(&mut self, index: usize) -> Result<()> {
         let trial = &self.trials[index];
+        let aside = self.write_settings(trial)?;
+        let path = self.store.root.join(trial.name()).join(files::TRIAL);
+        let root = &self.store.root;
+        let worker = Worker::start(index, [&path, root], self.settings, &self.sender)?;
+        self.workers.push(worker);
+        (self.say)(Said::Started(trial));
+        if let Some(told) = aside {
+            (self.say)(Said::Happened(trial, &Kind::SetAside(told)));
+        }
+        Ok(())
+    }
+
+    /// Writes the `trial.toml` of a run. That of a finished run stays if it is whole; else it is set aside. What else
+    /// is damaged the worker finds, but its settings must be there before it starts.
+    fn write_settings(&self, trial: &Trial) -> Result<Option<SetAside>> {
         let folder = self.store.root.join(trial.name());
         fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
         let path = folder.join(files::TRIAL);
+        let finished =
+            |it: &Last| it.state == State::Finished && it.key.as_ref() == Some(&trial.key);
+        let mut aside = None;
+        if let Some(last) = last(self.store, &trial.name()).filter(finished) {
+            let message =
+                last.damages(self.store, &trial.name())?.into_iter().find_map(|it| match it {
+                    Error::Damaged { path: damaged, message, .. } if damaged == path => {
+                        Some(message)
+                    }
+                    _ => None,
+                });
+            let Some(message) = message else { return Ok(None) };
+            aside = Some(set_aside(&path, &path, &message)?);
+        }
         write_whole(&path, trial.to_toml().as_bytes())?;
-        let program = &self.settings.engine;
-        let mut child = Command::new(program)
-            .arg("run")
-            .arg(&path)
-            .args(["--events", "--device", &self.settings.device])
-            .args(["--threads", &self.settings.threads.to_string()])
-            .arg("--runs")
-            .arg(&self.store.root)
-            .env("OMP_NUM_THREADS", self.settings.threads.to_string())
-            .env("GOMP_SPINCOUNT", spins())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(Error::file("cannot start", program))?;
-        let lines = child.stdout.take().map(BufReader::new);
-        let sender = self.sender.clone();
-        std::thread::spawn(move || {
-            for line in
-                lines.into_iter().flat_map(BufRead::lines).map_while(std::result::Result::ok)
-            {
-                let _ = sender.send(Message::Line(index, line));
-            }
-            let _ = sender.send(Message::Ended(index));
-        });
-        let mut errors = child.stderr.take();
-        let complaints = std::thread::spawn(move || {
-            let mut text = String::new();
-            if let Some(errors) = &mut errors {
-                let _ = errors.read_to_string(&mut text);
-            }
-            text
-        });
-        let lifeline = child.stdin.take();
-        self.workers.push(Worker { trial: index, child, lifeline, failure: None, complaints });
-        (self.say)(Said::Started(trial));
-        Ok(())
+        Ok(aside)
     }
 
     fn hear(&mut self, trial: usize, line: &str) {
@@ -312,22 +325,15 @@ impl Sweep<'_> {
         (self.say)(Said::Happened(&self.trials[trial], &kind));
     }
 
-    fn finish(&mut self, index: usize) -> Result<()> {
-        let Some(position) = self.workers.iter().position(|it| it.trial == index) else {
-            return Ok(());
-        };
-        let mut worker = self.workers.remove(position);
-        let status = worker.child.wait().map_err(Error::file("cannot wait for", "a worker"))?;
-        let complaints = worker.complaints.join().unwrap_or_default();
+    fn finish(&mut self, index: usize) {
+        let Some(position) = self.workers.iter().position(|it| it.trial == index) else { return };
+        let outcome = self.workers.remove(position).outcome();
+        self.end(index, &outcome);
+    }
+
+    fn end(&mut self, index: usize, outcome: &Outcome) {
         let trial = &self.trials[index];
-        let outcome = if status.success() {
-            Outcome::Finished
-        } else if status.code() == Some(i32::from(Error::Interrupted.exit_code())) {
-            Outcome::Interrupted
-        } else {
-            Outcome::Failed(worker.failure.unwrap_or_else(|| died(status, &complaints)))
-        };
-        match &outcome {
+        match outcome {
             Outcome::Finished => self.summary.done.push(trial.name()),
             Outcome::Interrupted => self.stopping = true,
             Outcome::Failed(_) => {
@@ -337,31 +343,6 @@ impl Sweep<'_> {
                 }
             }
         }
-        (self.say)(Said::Ended(trial, &outcome));
-        Ok(())
-    }
-}
-
-/// How long LibTorch's threads spin for each other before they sleep, unless the user says so.
-///
-/// OpenMP's default is long: on a machine that does anything else, the thread that is waited for cannot run
-/// meanwhile, and training crawls. Never spinning costs a fifth of the speed of an idle machine.
-fn spins() -> String {
-    /// Some tens of microseconds, about what waking a thread up costs.
-    const SPINS: &str = "20000";
-    std::env::var("GOMP_SPINCOUNT").unwrap_or_else(|_| SPINS.into())
-}
-
-/// Why a worker that said nothing is gone.
-fn died(status: ExitStatus, complaints: &str) -> Failure {
-    let last: Vec<&str> = complaints.lines().rev().take(3).collect();
-    let last = last.into_iter().rev().collect::<Vec<_>>().join(" ");
-    Failure {
-        message: format!("its process died ({status}) {last}").trim().to_owned(),
-        help:
-            "sweep again: it goes on from its last checkpoint. If it was killed for memory, lower \
-               `--jobs` or `batch_size`"
-                .into(),
-        exit_code: 70,
+        (self.say)(Said::Ended(trial, outcome));
     }
 }
