@@ -190,7 +190,7 @@ impl Sink for Notes {
         let warning = warning::of(&kind).map(|it| format!("warning: {}", it.message));
         for line in waits.into_iter().chain(warning) {
             // Nothing can be done if stderr is closed.
-            drop(writeln!(std::io::stderr(), "{line}"));
+            drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
         }
         Ok(())
     }
