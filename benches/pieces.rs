@@ -19,7 +19,7 @@ use ferrite::model::network::{Network, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::weights::write;
 use ferrite::model::{FrozenNorm, Input, Model, WeightFile};
-use ferrite::plan::{Lookup, trials};
+use ferrite::plan::{FinishedRun, Lookup, trials};
 use ferrite::torch::ops::{ConvShape, average_pool};
 use ferrite::torch::parameters::Parameters;
 use ferrite::torch::precision::{Precision, Precisions, has_bfloat16};
@@ -237,8 +237,8 @@ impl Lookup for Nothing {
         Ok(file.clone())
     }
 
-    fn run(&self, _: &str) -> Result<String> {
-        Ok("run".into())
+    fn run(&self, name: &str) -> Result<FinishedRun> {
+        Ok(FinishedRun { name: name.into(), key: "run".into() })
     }
 }
 

@@ -191,7 +191,7 @@ impl Sink for Notes {
         let warnings = warning::of(&kind).into_iter().map(|it| format!("warning: {}", it.message));
         for line in waits.into_iter().chain(warnings) {
             // Nothing can be done if stderr is closed.
-            drop(writeln!(std::io::stderr(), "{line}"));
+            drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
         }
         Ok(())
     }

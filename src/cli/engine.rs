@@ -7,8 +7,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 
-use clap::Parser;
-
 use crate::cli::predict::predict_command;
 use crate::cli::run::run_command;
 use crate::cli::{Cli, Command, ended, print_json};
@@ -69,7 +67,7 @@ fn told_in_short(stderr: &[u8]) -> String {
 
 /// Runs the engine's command line and says how it ended.
 pub fn main() -> ExitCode {
-    ended(match Cli::parse().command {
+    ended(match Cli::of_this_process().command {
         Command::Run(arguments) => run_command(&arguments),
         Command::Predict(arguments) => predict_command(&arguments),
         Command::Device { name } => print_json(&answer(&name)),

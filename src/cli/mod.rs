@@ -13,6 +13,7 @@ mod show;
 mod sweep;
 mod weights;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,9 +81,26 @@ pub(super) struct Place {
     pub(super) runs: PathBuf,
 }
 
+impl Cli {
+    /// What this process is asked for; ends it where that is no command.
+    fn of_this_process() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            // An argument may be the name of a file that someone else chose.
+            let plain = |it: OsString| !it.to_string_lossy().contains(is_unprintable);
+            if std::env::args_os().all(plain) {
+                error.exit();
+            }
+            let text = error.render().to_string();
+            // A closed stderr leaves nobody to tell.
+            let _ = write!(std::io::stderr(), "{}", printable_lines(&text));
+            std::process::exit(error.exit_code());
+        })
+    }
+}
+
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
-    ended(match Cli::parse().command {
+    ended(match Cli::of_this_process().command {
         Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),

@@ -15,7 +15,7 @@ use crate::fetch::digest;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::input_of;
 use crate::model::{Input, WeightFile};
-use crate::plan::Lookup;
+use crate::plan::{FinishedRun, Lookup};
 use crate::store::Store;
 use crate::store::read::finished_key;
 
@@ -66,11 +66,15 @@ impl Lookup for Disk<'_> {
         Ok(WeightFile { path: written.path.clone(), input: Some(input), state_dict })
     }
 
-    fn run(&self, name: &str) -> Result<String> {
-        finished_key(self.store, name).ok_or_else(|| Error::Usage {
+    fn run(&self, name: &str) -> Result<FinishedRun> {
+        let folder = on_disk(&self.store.root.join(name));
+        let below = folder.strip_prefix(&self.store.root).unwrap_or(&folder);
+        let found = below.to_string_lossy().into_owned();
+        let key = finished_key(self.store, &found).ok_or_else(|| Error::Usage {
             message: format!("there is no finished run `{name}`, whose weights are asked for"),
             help: "name a folder below the runs; `ferrite status` lists them".into(),
-        })
+        })?;
+        Ok(FinishedRun { name: found, key })
     }
 }
 

@@ -139,7 +139,6 @@ impl Cache {
         if let Some(found) = self.find(remote)? {
             return Ok(found);
         }
-        let part = beside(&path, "part");
         let state = State::Fresh;
         let mut download = Download { cache: self, remote, part: &part, say, interrupted, state };
         let digest = download.verified()?;

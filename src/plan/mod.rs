@@ -117,11 +117,20 @@ pub trait Lookup {
     /// If its header does not say how pixels are scaled.
     fn weights(&self, file: &WeightFile) -> Result<WeightFile>;
 
-    /// The key of a run by its folder below `runs/`.
+    /// The finished run that `name` means, its folder below `runs/`.
     ///
     /// # Errors
     /// If there is no such run.
-    fn run(&self, name: &str) -> Result<String>;
+    fn run(&self, name: &str) -> Result<FinishedRun>;
+}
+
+/// A run whose weights others can start from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedRun {
+    /// Its folder below `runs/`, as the disk has it.
+    pub name: String,
+    /// The key of its last step.
+    pub key: String,
 }
 
 /// Every trial of `experiments`, those that others start from first.
@@ -256,7 +265,11 @@ impl<'a> Planner<'a> {
                 settings.model.weights = Weights::File(file);
                 (key, None)
             }
-            Weights::Run(run) => (self.lookup.run(run)?, Some(run.clone())),
+            Weights::Run(run) => {
+                let FinishedRun { name, key } = self.lookup.run(run)?;
+                settings.model.weights = Weights::Run(name.clone());
+                (key, Some(name))
+            }
             Weights::Experiment(name) => {
                 let source = self.source_trial(name, point.seed)?;
                 settings.model.weights = Weights::Run(source.name());

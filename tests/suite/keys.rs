@@ -6,7 +6,7 @@ use ferrite::config::read::read;
 use ferrite::data::Data;
 use ferrite::error::Result;
 use ferrite::model::{Input, WeightFile};
-use ferrite::plan::{Kind, Lookup, Trial, trials};
+use ferrite::plan::{FinishedRun, Kind, Lookup, Trial, trials};
 
 use crate::place::{Place, SMALL};
 
@@ -26,8 +26,8 @@ impl Lookup for AnyDisk {
         Ok(WeightFile { input: file.input.or(Some(Input::PlusMinusOne)), ..file.clone() })
     }
 
-    fn run(&self, name: &str) -> Result<String> {
-        Ok(format!("key of {name}"))
+    fn run(&self, name: &str) -> Result<FinishedRun> {
+        Ok(FinishedRun { name: name.into(), key: format!("key of {name}") })
     }
 }
 

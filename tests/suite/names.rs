@@ -181,6 +181,29 @@ fn names_are_compared_in_one_normal_form() {
 }
 
 #[test]
+fn a_run_is_found_in_another_normal_form() {
+    let place = Place::with(&[("glu\u{308}ck", SMALL)]);
+    place.sweep_well();
+    let trial = place.run("glu\u{308}ck").trial;
+    let run = format!("{SMALL}\n[model.weights]\nrun = \"gl\u{fc}ck/{trial}\"\n");
+    place.write("experiments/a.toml", run);
+    check(&place, &["experiments/a.toml"], 0, &["a/seed-0-", "1 trials"]);
+    place.sweep_well();
+    let text = std::fs::read_to_string(place.run("a").folder.join("trial.toml")).unwrap();
+    assert!(text.contains(&format!("glu\u{308}ck/{trial}")), "{text}");
+}
+
+#[test]
+fn no_argument_reaches_the_terminal_as_it_is() {
+    let place = Place::with(&[]);
+    for arguments in [&["plan", "--a\u{9b}2J"][..], &["\u{9b}2J"], &["plan", "\u{9b}2J.toml"]] {
+        let told = place.ferrite(arguments);
+        told.ends_with(2).says("\\u{9b}2J");
+        assert!(!told.err.contains('\u{9b}'), "{told:#?}");
+    }
+}
+
+#[test]
 fn runs_do_not_lie_in_the_folders_of_runs() {
     let place = Place::with(&[("a", SMALL)]);
     let told = place.ferrite(&["plan"]);
