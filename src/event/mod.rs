@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::acts::{Acts, Kept, Stop};
 use crate::event::audit::{Audit, LeakFree};
 
@@ -300,6 +300,14 @@ pub struct Failure {
     pub help: String,
     /// The exit code of the process.
     pub exit_code: u8,
+}
+
+impl Failure {
+    /// What the log says of `error`.
+    pub fn of(error: &Error) -> Self {
+        let help = miette::Diagnostic::help(error).map(|it| it.to_string()).unwrap_or_default();
+        Self { message: error.to_string(), help, exit_code: error.exit_code() }
+    }
 }
 
 /// Mean and standard deviation of some numbers.
