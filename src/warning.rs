@@ -7,7 +7,7 @@
 
 use crate::event::disk::SetAside;
 use crate::event::weights::Weights;
-use crate::event::{Augmentation, Kind, Noise, Start};
+use crate::event::{Augmentation, Epoch, Kind, Noise, Start};
 
 /// Noise below this share of what it is added to has no effect to speak of.
 const LEAST_NOISE: f64 = 0.01;
@@ -32,6 +32,7 @@ pub fn of(kind: &Kind) -> Vec<Warning> {
         Kind::NoiseMeasured(it) => noise(it),
         Kind::AugmentationMeasured(it) => augmentation(it),
         Kind::SetAside(it) => Some(damage(it)),
+        Kind::EpochEnded(it) => class_weights(it),
         _ => None,
     };
     one.into_iter().collect()
@@ -127,6 +128,19 @@ pub fn augmentation(it: &Augmentation) -> Option<Warning> {
             format!("augmentation of stage `{stage}` {what}: raise the ranges in `augment`");
         Warning { about: format!("augmentation of {stage}"), message }
     })
+}
+
+/// Warns of steps in which no image counted.
+pub fn class_weights(it: &Epoch) -> Option<Warning> {
+    let steps = it.acts.weightless.filter(|it| *it > 0)?;
+    let (stage, epoch) = (&it.stage, it.epoch);
+    let plural = if steps == 1 { "" } else { "s" };
+    let message = format!(
+        "in epoch {epoch} of stage `{stage}` {steps} step{plural} learned nothing, because `loss.class_weights` gives 0 to \
+         the classes of all images of the batch: raise `batch_size`, give these classes a weight, or leave their \
+         images out"
+    );
+    Some(Warning { about: format!("class weights of {stage}"), message })
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::fault::{Work, no_thread};
 
 /// Whether this process heard a signal that asks to stop.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
@@ -39,13 +40,18 @@ pub(super) fn interrupted() -> bool {
 
 /// Follows the process that started this one: `stop` on standard input asks to stop, and its end, which
 /// also comes when that process is killed, ends this one.
-pub(super) fn hold_the_lifeline() {
-    std::thread::spawn(|| {
+///
+/// # Errors
+/// [`Error::Exhausted`] if the system starts no thread that listens.
+pub(super) fn hold_the_lifeline() -> Result<()> {
+    let listen = || {
         for line in std::io::stdin().lock().lines() {
             if line.is_ok_and(|it| it == "stop") {
                 TOLD_TO_STOP.store(true, Ordering::SeqCst);
             }
         }
         leave_at_once();
-    });
+    };
+    let started = std::thread::Builder::new().spawn(listen);
+    started.map(|_| ()).map_err(no_thread(Work::Training))
 }

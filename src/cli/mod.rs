@@ -31,6 +31,7 @@ use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
 use crate::error::{Error, Result, is_unprintable, printable_lines};
+use crate::fault::{self, Work, caught};
 
 /// Declarative transfer-learning experiments on face images.
 #[derive(Debug, Parser)]
@@ -100,7 +101,8 @@ impl Cli {
 
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
-    ended(match Cli::of_this_process().command {
+    fault::prepare();
+    ended(caught(Work::Other, || match Cli::of_this_process().command {
         Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
@@ -111,7 +113,7 @@ pub fn main() -> ExitCode {
         Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
         Command::Run(_) | Command::Predict(_) | Command::Device { .. } => become_engine(),
-    })
+    }))
 }
 
 fn ended(result: Result<()>) -> ExitCode {

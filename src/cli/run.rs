@@ -43,7 +43,7 @@ pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
     // First of all, since loading LibTorch and reading settings take long enough to be interrupted.
     listen_for_interrupts();
     if arguments.events {
-        hold_the_lifeline();
+        hold_the_lifeline()?;
     }
     let mut told = false;
     let result = run_trial(arguments, &mut |kind: &Kind| {

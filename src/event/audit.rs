@@ -83,9 +83,9 @@ pub struct Near {
 pub struct LeakFree {
     /// How many images.
     pub images: usize,
-    /// Share of right answers on them, 0-1; 0 where there are none.
-    #[serde(with = "number")]
-    pub accuracy: f64,
+    /// Share of right answers on them, 0-1; none if there is no such image.
+    #[serde(with = "number::optional")]
+    pub accuracy: Option<f64>,
     /// Images of the split that the first weights, or weights before them, were trained on.
     #[serde(default, skip_serializing_if = "is_none")]
     pub inherited: usize,

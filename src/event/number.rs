@@ -117,7 +117,8 @@ mod tests {
         let scores = Scores { loss: x, accuracy: x };
         let stage = || "head".to_owned();
         let clipped = Some(Clipped { share: x, norm: x });
-        let acts = Acts { clipped, mixed: Some(Mixed { other: x, cut: x }), drawn: None };
+        let mixed = Some(Mixed { other: x, cut: x });
+        let acts = Acts { clipped, mixed, ..Acts::default() };
         let why = Stop::Early {
             monitor: "valid_loss".into(),
             patience: 1,
@@ -127,7 +128,8 @@ mod tests {
             baseline: Some(x),
         };
         let kept = vec![Kept { monitor: "valid_loss".into(), epoch: 1, value: x }];
-        let leak_free = Some(LeakFree { images: 1, accuracy: x, inherited: 0, unknown: false });
+        let leak_free =
+            Some(LeakFree { images: 1, accuracy: Some(x), inherited: 0, unknown: false });
         vec![
             Kind::EpochEnded(Epoch {
                 stage: stage(),

@@ -196,8 +196,7 @@ pub(super) fn differs(run: &Run<'_>) -> Option<LeakFree> {
 
 /// Accuracy with and without leaked images, where there are any.
 pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
-    // Of no images at all there is no accuracy.
-    let clean = |run: &Run<'_>| differs(run).filter(|it| it.images > 0).map(|it| it.accuracy);
+    let clean = |run: &Run<'_>| differs(run)?.accuracy;
     let leaked = |run: &Run<'_>| {
         let images = run.record.facts.evaluation.as_ref()?.images;
         differs(run).map(|it| Leaked { images, known: images - it.images, inherited: it.inherited })

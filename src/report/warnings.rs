@@ -16,11 +16,11 @@ fn of(record: &Record) -> Vec<Warning> {
     let noise = record.facts.noise.iter().filter_map(warning::noise);
     let augmented = record.facts.stages.iter().filter_map(|it| it.augmentation.as_ref());
     let weights = record.facts.weights.iter().flat_map(warning::weights);
-    precision
-        .chain(weights)
-        .chain(noise)
-        .chain(augmented.filter_map(warning::augmentation))
-        .collect()
+    // The first epoch with such a step speaks for the others of its stage.
+    let stages = record.facts.stages.iter();
+    let weightless = stages.filter_map(|it| it.epochs.iter().find_map(warning::class_weights));
+    let augmented = augmented.filter_map(warning::augmentation);
+    precision.chain(weights).chain(noise).chain(augmented).chain(weightless).collect()
 }
 
 /// The warnings of one run.

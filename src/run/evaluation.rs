@@ -124,7 +124,7 @@ fn leak_free(
     let images = clean.count();
     LeakFree {
         images,
-        accuracy: right as f64 / images.max(1) as f64,
+        accuracy: (images > 0).then(|| right as f64 / images as f64),
         inherited: seen.iter().filter(|it| **it).count(),
         unknown: origin.ancestry.gap.is_some(),
     }

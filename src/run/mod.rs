@@ -6,7 +6,6 @@
 mod environment;
 mod evaluation;
 mod evidence;
-mod failure;
 mod features;
 mod origin;
 mod stage;
@@ -23,11 +22,11 @@ use crate::event::{
     Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
     StageStart, Start,
 };
+use crate::fault::{Work, caught};
 use crate::model::network::{Network, NoiseStd};
 use crate::model::trainable::resolve;
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
-use crate::run::failure::torch_failure;
 use crate::run::origin::Begun;
 use crate::store::folder::{RunFolder, files};
 use crate::store::lock::Caller;
@@ -121,8 +120,7 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let (store, device) = (context.store, context.device);
     let mut runner = Runner { trial, store, device, log, interrupted: context.interrupted };
     // LibTorch's wrapper panics where an operation fails, e.g. when memory runs out.
-    let work = std::panic::AssertUnwindSafe(|| runner.steps());
-    let result = std::panic::catch_unwind(work).unwrap_or_else(|it| Err(torch_failure(&*it)));
+    let result = caught(Work::Training, || runner.steps());
     let seconds = started.elapsed().as_secs_f64();
     match &result {
         Ok(()) => {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::event::failure::Failure;
+use crate::fault::{Work, exhausted, no_thread};
 use crate::sweep::{Outcome, Settings};
 
 /// What a worker's threads tell the scheduler: a line of the trial with this position, or its end.
@@ -32,14 +33,13 @@ impl Worker {
     /// Starts the worker of the trial at position `trial`, with its `trial.toml` and the folder of runs.
     ///
     /// # Errors
-    /// [`Error::File`] if the system has no process or thread for it.
+    /// [`Error::File`] if it cannot be started, or what the lack of a thread is told as.
     pub(super) fn start(
         trial: usize,
         [path, runs]: [&Path; 2],
         settings: &Settings,
         sender: &Sender<Message>,
     ) -> Result<Self> {
-        let cannot = || Error::file("cannot start", &settings.engine);
         let mut child = Command::new(&settings.engine)
             .arg("run")
             .arg(path)
@@ -53,7 +53,7 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(cannot())?;
+            .map_err(Error::file("cannot start", &settings.engine))?;
         // Where a thread cannot be had, the lifeline closes here and the worker ends by itself.
         let lifeline = child.stdin.take();
         let (lines, errors) = (child.stdout.take(), child.stderr.take());
@@ -64,7 +64,7 @@ impl Worker {
             }
             String::from_utf8_lossy(&text).into_owned()
         });
-        let complaints = complaints.map_err(cannot())?;
+        let complaints = complaints.map_err(no_thread(Work::Training))?;
         let sender = sender.clone();
         let listening = std::thread::Builder::new().spawn(move || {
             let lines = lines.map(BufReader::new).into_iter().flat_map(BufRead::lines);
@@ -73,7 +73,7 @@ impl Worker {
             }
             let _ = sender.send(Message::Ended(trial));
         });
-        listening.map_err(cannot())?;
+        listening.map_err(no_thread(Work::Training))?;
         Ok(Self { trial, failure: None, child, lifeline, complaints })
     }
 
@@ -119,6 +119,9 @@ fn spins() -> String {
 
 /// Why a worker that said nothing is gone.
 fn died(status: ExitStatus, complaints: &str) -> Failure {
+    if let Some(error) = exhausted(complaints, Work::Training) {
+        return Failure::from(&error);
+    }
     let last: Vec<&str> = complaints.lines().rev().take(3).collect();
     let last = last.into_iter().rev().collect::<Vec<_>>().join(" ");
     let help = if status.signal().is_some() {
