@@ -179,21 +179,26 @@ impl Shown {
     }
 }
 
-/// Says on stderr what a command that shows no trials should not keep to itself: whom it waits for, and damage.
+/// Hears for a command that shows no trials, and says what [`note`] does.
 pub struct Notes;
 
 impl Sink for Notes {
     fn emit(&mut self, kind: Kind) -> Result<()> {
-        let waits = match &kind {
-            Kind::Waiting(it) => Some(waits_for(it)),
-            _ => None,
-        };
-        let warnings = warning::of(&kind).into_iter().map(|it| format!("warning: {}", it.message));
-        for line in waits.into_iter().chain(warnings) {
-            // Nothing can be done if stderr is closed.
-            drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
-        }
+        note(&kind);
         Ok(())
+    }
+}
+
+/// Says on stderr what no command should keep to itself: whom it waits for, and warnings.
+pub fn note(kind: &Kind) {
+    let waits = match kind {
+        Kind::Waiting(it) => Some(waits_for(it)),
+        _ => None,
+    };
+    let warnings = warning::of(kind).into_iter().map(|it| format!("warning: {}", it.message));
+    for line in waits.into_iter().chain(warnings) {
+        // Nothing can be done if stderr is closed.
+        drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::event::Kind;
 use crate::event::failure::Failure;
 use crate::plan;
 use crate::plan::Trial;
+use crate::progress::note;
 use crate::run;
 use crate::run::Context;
 use crate::store::Store;
@@ -50,6 +51,8 @@ pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
         told |= matches!(kind, Kind::RunFailed(_));
         if arguments.events {
             print_event(kind);
+        } else {
+            note(kind);
         }
     });
     // What stops a run before it has a log is told to the scheduler all the same.

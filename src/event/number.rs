@@ -63,10 +63,14 @@ impl Visitor<'_> for Number {
 
 /// Numbers that may be absent, under the same rules; their fields need `default`.
 pub(super) mod optional {
+    use serde::Deserialize;
     use serde::de::Deserializer;
     use serde::ser::Serializer;
 
-    /// Writes a number; whoever leaves absent ones out never asks for `null`.
+    #[derive(Deserialize)]
+    struct Present(#[serde(with = "super")] f64);
+
+    /// Writes a number, or `null` for an absent one that is not left out.
     #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
     pub(in crate::event) fn serialize<S: Serializer>(
         value: &Option<f64>,
@@ -82,7 +86,7 @@ pub(super) mod optional {
     pub(in crate::event) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
-        super::deserialize(deserializer).map(Some)
+        Ok(Option::<Present>::deserialize(deserializer)?.map(|it| it.0))
     }
 }
 
@@ -186,6 +190,18 @@ mod tests {
                 // What is printed tells zeros apart, and a number that is none equals itself there.
                 assert_eq!(format!("{:?}", there.kind), format!("{kind:?}"), "{line}");
             }
+        }
+    }
+
+    #[test]
+    fn an_absent_number_is_absent_however_it_is_written() {
+        for last in ["", r#","last":null"#] {
+            let text =
+                format!(r#"{{"early":{{"monitor":"valid_loss","patience":1,"best":1{last}}}}}"#);
+            let Stop::Early { last, .. } = serde_json::from_str(&text).unwrap() else {
+                panic!("{text}")
+            };
+            assert_eq!(last, None);
         }
     }
 

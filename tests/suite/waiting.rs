@@ -54,6 +54,10 @@ fn a_sweep_that_waits_for_a_run_says_for_whom_and_ends_when_it_is_asked_to() {
         );
         place.ferrite(&["status"]).says(&format!("running, process {}", std::process::id()));
         check_ends_at_once(sweep, signal);
+        let trial = folder.join("trial.toml");
+        let run = place.start(&["run", &trial.to_string_lossy(), "--threads", "1"]);
+        hear(&run, "waits for another process");
+        check_ends_at_once(run, signal);
         assert!(logs(&place.path("runs")).is_empty(), "it wrote into a folder of another");
         drop(held);
         place.sweep_well().says("1 trials carried out");
