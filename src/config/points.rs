@@ -51,10 +51,13 @@ impl Reader {
             self.tell(text, problems);
             return Vec::new();
         }
+        // A grid of thousands of values is not to be copied for each of them.
+        let mut base = text.table.clone();
+        base.remove("grid");
         let mut points = Vec::new();
         let mut twins = Twins::default();
         for choices in grid::combinations(&experiment.grid) {
-            let Some(settings) = self.point(text, &choices) else { continue };
+            let Some(settings) = self.point(text, base.clone(), &choices) else { continue };
             twins.see(&settings, &choices);
             let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
             points.extend(experiment.seeds.iter().map(|seed| {
@@ -91,10 +94,8 @@ impl Reader {
         Some(Problem::of_key(key, message))
     }
 
-    /// The settings of one point of the grid.
-    fn point(&mut self, text: &Text, choices: &[Choice]) -> Option<Experiment> {
-        let mut table = text.table.clone();
-        table.remove("grid");
+    /// The settings of one point of the grid: those in `table` with `choices`.
+    fn point(&mut self, text: &Text, mut table: Table, choices: &[Choice]) -> Option<Experiment> {
         for choice in choices {
             let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
             let problem = match set {
