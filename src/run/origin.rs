@@ -52,7 +52,7 @@ impl Origin {
         self.ancestry.with(dataset.train.iter().map(|it| self.contents[*it as usize]))
     }
 
-    /// The same, told: none of the images that judge the run should have been seen.
+    /// How many of the images that judge the run the first weights know, as it is told.
     fn told(&self, dataset: &Dataset) -> Ancestors {
         let splits = [("valid", &dataset.valid), ("test", &dataset.test)];
         let splits = splits.into_iter().filter(|it| !it.1.is_empty());

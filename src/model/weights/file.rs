@@ -123,7 +123,8 @@ impl TensorFile {
     /// last of them, `.` for the top of the file, or by what stands before the names of its tensors.
     ///
     /// # Errors
-    /// As there, and if it has no such state dict.
+    /// [`Error::File`] if the file cannot be read; [`Error::Weights`] if it is no weight file that is read here, or has
+    /// no such state dict.
     pub fn open_part(path: &Path, state_dict: Option<&str>) -> Result<Self> {
         let map = mapped::map(path).map_err(Error::file("cannot read", path))?;
         let bytes = Bytes(Arc::new(map));

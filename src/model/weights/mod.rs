@@ -75,7 +75,7 @@ pub fn tensors_of(backbone: Backbone) -> Vec<Wanted> {
 /// Sets `part` of `network` from the weight file at `path`.
 ///
 /// # Errors
-/// As [`load_from`], and whatever opening the file fails with.
+/// Whatever opening the file or [`load_from`] fails with.
 pub fn load(network: &mut Network, path: &Path, part: Part) -> Result<Loaded> {
     load_from(network, &TensorFile::open(path)?, part)
 }
