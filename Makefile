@@ -13,7 +13,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test check parity devices bench docs clean help
+.PHONY: sweep libtorch build test test-older check parity devices bench docs clean help
 
 sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -26,6 +26,15 @@ build: libtorch fresh-bindings ## Build the optimised program, target/release/fe
 
 test: libtorch fresh-bindings ## Run the tests
 	@$(CARGO) test
+
+# What LibTorch and oneDNN may use of the processor, from AVX-512 without bfloat16 down to none of their vector kernels.
+OLDER = AVX512_CORE:avx512 AVX2:avx2 SSE41:default
+
+test-older: libtorch fresh-bindings ## Run the tests as on older processors: make test-older [OLDER=AVX2:avx2]
+	@for it in $(OLDER); do \
+	    echo "== ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:}" && \
+	    ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:} $(CARGO) test || exit 1; \
+	done
 
 check: libtorch fresh-bindings ## Formatting, lints and tests: what a change must pass
 	@$(CARGO) fmt --check
@@ -55,7 +64,7 @@ clean: ## Remove what was built and fetched; experiments, data and runs stay
 	rm -rf target .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The bindings are compiled and linked against one LibTorch and cargo does not see it change, so a new one
 # in .libtorch makes them be built again.

@@ -45,7 +45,7 @@ fn compile(root: &Path, has_cuda: bool) {
         "transforms.cpp",
         "winograd.cpp",
     ];
-    println!("cargo:rerun-if-changed=src/torch/native");
+    rerun_if_c_changes();
     let include = root.join("include");
     let mut build = cc::Build::new();
     if has_cuda {
@@ -66,6 +66,18 @@ fn compile(root: &Path, has_cuda: bool) {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .files(SOURCES.map(|it| format!("src/torch/native/{it}")))
         .compile("ferrite_native");
+}
+
+/// Makes the C++ be compiled again if a file of it changes, and not if Rust beside it does.
+fn rerun_if_c_changes() {
+    let folder = Path::new("src/torch/native");
+    // A new file is named in SOURCES, or in another file, so that nothing is missed without the folder.
+    let files = folder.read_dir().expect("the sources are there").filter_map(Result::ok);
+    for path in files.map(|it| it.path()) {
+        if path.extension().is_some_and(|it| it == "cpp" || it == "h") {
+            println!("cargo:rerun-if-changed={}", path.display());
+        }
+    }
 }
 
 /// The folders of CUDA's headers: those of a toolkit, or of the wheels that lie in or beside LibTorch's folder.

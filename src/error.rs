@@ -196,6 +196,32 @@ pub enum Error {
     /// Stopped by Ctrl-C or a termination signal.
     #[error("interrupted; the next sweep goes on from the last finished epoch")]
     Interrupted,
+
+    /// The system refuses this process more memory or threads.
+    #[error("the system gives no more {what}: {message}")]
+    #[diagnostic(help("{help}"))]
+    Exhausted {
+        /// What there is no more of, e.g. `memory`.
+        what: &'static str,
+        /// What was said when it was refused.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+
+    /// A fault in Ferrite itself.
+    #[error("Ferrite has a fault: {message}{}", in_source(place))]
+    #[diagnostic(help(
+        "nothing that you did should lead here: please report this message, the command, and ferrite's version ({}); of a \
+         run, its trial.toml and events.jsonl help to find the reason",
+        env!("CARGO_PKG_VERSION")
+    ))]
+    Internal {
+        /// What the panic said.
+        message: String,
+        /// The source file and line that it comes from; empty if nobody knows.
+        place: String,
+    },
 }
 
 impl Error {
@@ -207,9 +233,10 @@ impl Error {
             Self::Data { .. } => 3,
             Self::Weights { .. } => 4,
             Self::File { .. } | Self::Damaged { .. } => 5,
-            Self::Torch { .. } => 6,
+            Self::Torch { .. } | Self::Exhausted { .. } => 6,
             Self::Download { .. } => 7,
             Self::Diverged { .. } => 10,
+            Self::Internal { .. } => 70,
             Self::Interrupted => 130,
         }
     }
@@ -228,8 +255,19 @@ fn at_place(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!(", {place}") }
 }
 
+fn in_source(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(" ({place})") }
+}
+
 fn help_for(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
+    // The standard library has no name for these.
+    if let Some(libc::EMFILE | libc::ENFILE) = source.raw_os_error() {
+        return "too many files are open: raise the limit (`ulimit -n`), or run fewer trials at once with `--jobs`";
+    }
+    if source.raw_os_error() == Some(libc::EIO) {
+        return "the disk or the network drive does not answer as it should: look into the system's log (`dmesg`)";
+    }
     match source.kind() {
         ErrorKind::NotFound => "check the path; it is relative to the folder you run `ferrite` in",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -237,6 +275,14 @@ fn help_for(source: &std::io::Error) -> &'static str {
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some disk space and run it again"
+        }
+        ErrorKind::FileTooLarge => "raise the limit of file sizes (`ulimit -f`) and run it again",
+        ErrorKind::OutOfMemory => {
+            "end other programs, or raise the limit of memory (`ulimit -v`, or the container's)"
+        }
+        ErrorKind::WouldBlock => {
+            "the system starts no more processes or threads: end others, or raise the limit (`ulimit -u`, or the \
+             container's)"
         }
         _ => "check the path and the permissions",
     }

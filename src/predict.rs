@@ -65,12 +65,18 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
         return Err(usage(message, help.into()));
     }
-    let settings: Experiment =
-        record.settings.clone().try_into().map_err(|it: toml::de::Error| {
-            let path = folder.join(files::TRIAL);
-            let help = "it must be the trial.toml that the run was made from".into();
-            Error::Damaged { path, message: it.message().to_owned(), help }
-        })?;
+    let damaged = |message: String| {
+        let help = "it must be the trial.toml that the run was made from".into();
+        Error::Damaged { path: folder.join(files::TRIAL), message, help }
+    };
+    let settings: Experiment = record
+        .settings
+        .clone()
+        .try_into()
+        .map_err(|it: toml::de::Error| damaged(it.message().to_owned()))?;
+    if let Some(problem) = settings.check().first() {
+        return Err(damaged(format!("`{}` {}", problem.key, problem.message)));
+    }
     let dataset = record.facts.dataset.as_ref().ok_or_else(|| Error::Damaged {
         path: folder.join(files::EVENTS),
         message: "it does not say what the run was trained on".into(),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::event::{Failure, Kind};
+use crate::fault::{Work, exhausted, no_thread};
 use crate::plan::Trial;
 use crate::plan::cost::multiplications_of;
 use crate::store::folder::files;
@@ -281,22 +282,26 @@ impl Sweep<'_> {
             .map_err(Error::file("cannot start", program))?;
         let lines = child.stdout.take().map(BufReader::new);
         let sender = self.sender.clone();
-        std::thread::spawn(move || {
+        let listen = move || {
             for line in
                 lines.into_iter().flat_map(BufRead::lines).map_while(std::result::Result::ok)
             {
                 let _ = sender.send(Message::Line(index, line));
             }
             let _ = sender.send(Message::Ended(index));
-        });
+        };
         let mut errors = child.stderr.take();
-        let complaints = std::thread::spawn(move || {
+        let collect = move || {
             let mut text = String::new();
             if let Some(errors) = &mut errors {
                 let _ = errors.read_to_string(&mut text);
             }
             text
-        });
+        };
+        // A worker that nobody listens to ends with its lifeline.
+        let thread = std::thread::Builder::new;
+        thread().spawn(listen).map_err(no_thread(Work::Training))?;
+        let complaints = thread().spawn(collect).map_err(no_thread(Work::Training))?;
         let lifeline = child.stdin.take();
         self.workers.push(Worker { trial: index, child, lifeline, failure: None, complaints });
         (self.say)(Said::Started(trial));
@@ -354,6 +359,9 @@ fn spins() -> String {
 
 /// Why a worker that said nothing is gone.
 fn died(status: ExitStatus, complaints: &str) -> Failure {
+    if let Some(error) = exhausted(complaints, Work::Training) {
+        return Failure::of(&error);
+    }
     let last: Vec<&str> = complaints.lines().rev().take(3).collect();
     let last = last.into_iter().rev().collect::<Vec<_>>().join(" ");
     Failure {

@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** sentences without layout; what stands between backticks is a setting.
 
-use crate::event::{Augmentation, Kind, Noise, Start};
+use crate::event::{Augmentation, Epoch, Kind, Noise, Start};
 
 /// Noise below this share of what it is added to has no effect to speak of.
 const LEAST_NOISE: f64 = 0.01;
@@ -27,6 +27,7 @@ pub fn of(kind: &Kind) -> Option<Warning> {
         Kind::RunStarted(it) => precision(it),
         Kind::NoiseMeasured(it) => noise(it),
         Kind::AugmentationMeasured(it) => augmentation(it),
+        Kind::EpochEnded(it) => class_weights(it),
         _ => None,
     }
 }
@@ -71,6 +72,19 @@ pub fn augmentation(it: &Augmentation) -> Option<Warning> {
             format!("augmentation of stage `{stage}` {what}: raise the ranges in `augment`");
         Warning { about: format!("augmentation of {stage}"), message }
     })
+}
+
+/// Warns of steps in which no image counted.
+pub fn class_weights(it: &Epoch) -> Option<Warning> {
+    let steps = it.acts.weightless.filter(|it| *it > 0)?;
+    let (stage, epoch) = (&it.stage, it.epoch);
+    let plural = if steps == 1 { "" } else { "s" };
+    let message = format!(
+        "in epoch {epoch} of stage `{stage}` {steps} step{plural} learned nothing, because `loss.class_weights` gives 0 to \
+         the classes of all images of the batch: raise `batch_size`, give these classes a weight, or leave their \
+         images out"
+    );
+    Some(Warning { about: format!("class weights of {stage}"), message })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Scores and statistics of the report.
 
-use ferrite::report::metrics::{Confusion, calibration_error, roc_auc};
+use ferrite::report::metrics::{ClassScores, Confusion, calibration_error, roc_auc};
 use ferrite::report::statistics::paired::Discordant;
 use ferrite::report::statistics::{LEVEL, holm, wilson};
 use ferrite::store::record::Prediction;
@@ -42,11 +42,14 @@ pub(crate) fn score(input: &SafeTensors<'_>, classes: usize) -> Result<Output> {
         ("roc_auc", roc_auc(&predictions)),
         ("calibration_error", calibration_error(&predictions)),
     ] {
-        output.numbers(name, &[score.ok_or("there are no predictions")?]);
+        output.numbers(name, &[score.unwrap_or(f64::NAN)]);
     }
-    let classes: Vec<f64> =
-        confusion.classes().iter().flat_map(|it| [it.precision, it.recall, it.f1]).collect();
-    output.numbers("classes", &classes);
+    let averages: [fn(&ClassScores) -> Option<f64>; 2] = [|it| it.precision, |it| it.recall];
+    let averages = averages.map(|it| confusion.macro_stat(it).map_or(f64::NAN, |it| it.mean));
+    output.numbers("macro_precision_and_recall", &averages);
+    let classes = confusion.classes();
+    let scores = classes.iter().flat_map(|it| [it.precision, it.recall, it.f1]);
+    output.numbers("classes", &scores.map(|it| it.unwrap_or(f64::NAN)).collect::<Vec<_>>());
     Ok(output)
 }
 

@@ -5,7 +5,7 @@
 //! The engine is started where something is computed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, ExitCode};
+use std::process::{Command as Process, ExitCode, Output};
 
 use clap::Parser;
 
@@ -13,6 +13,7 @@ use crate::cli::predict::predict_command;
 use crate::cli::run::run_command;
 use crate::cli::{Cli, Command, ended, print};
 use crate::error::{Error, Result};
+use crate::fault::{self, Work, caught, exhausted};
 use crate::torch::Device;
 
 const NAME: &str = "ferrite-engine";
@@ -43,8 +44,24 @@ pub(super) fn engine() -> Result<PathBuf> {
 pub(super) fn become_engine() -> Result<()> {
     use std::os::unix::process::CommandExt;
     let engine = engine()?;
+    if memory_is_limited() {
+        // The system's loader would end it with a message of its own, and nobody would be left to explain it.
+        device(&engine, "cpu")?;
+    }
     let error = Process::new(&engine).args(std::env::args_os().skip(1)).exec();
     Err(Error::file("cannot start", &engine)(error))
+}
+
+/// Whether this process may take less memory than there is, so that the engine's libraries may not find room.
+#[expect(unsafe_code, reason = "the standard library does not ask for limits")]
+fn memory_is_limited() -> bool {
+    [libc::RLIMIT_AS, libc::RLIMIT_DATA].into_iter().any(|it| {
+        let mut limit =
+            libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: the call fills the structure, or leaves it as it is.
+        unsafe { libc::getrlimit(it, &raw mut limit) };
+        limit.rlim_cur != libc::RLIM_INFINITY
+    })
 }
 
 /// The device that `name` asks for, as `engine` sees them: `cpu` or `cuda:N`.
@@ -54,22 +71,42 @@ pub(super) fn become_engine() -> Result<()> {
 pub(super) fn device(engine: &Path, name: &str) -> Result<String> {
     let told = Process::new(engine).args(["device", name]).output();
     let told = told.map_err(Error::file("cannot start", engine))?;
-    let answer = serde_json::from_slice::<Answer>(&told.stdout).map_err(|_| Error::Usage {
-        message: format!("`{}` does not start: {}", engine.display(), told_in_short(&told.stderr)),
-        help: "build it again with `make build`".into(),
-    })?;
+    let answer = serde_json::from_slice::<Answer>(&told.stdout);
+    let answer = answer.map_err(|_| does_not_start(engine, &told))?;
     answer.map_err(|(message, help)| Error::Usage { message, help })
 }
 
-/// The last line of `stderr`: what the system's loader complains about.
-fn told_in_short(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    text.lines().last().unwrap_or("it says nothing").to_owned()
+/// The error of an engine that gave no answer: what the system's loader complained about, or how it died.
+fn does_not_start(engine: &Path, told: &Output) -> Error {
+    use std::os::unix::process::ExitStatusExt;
+    let text = String::from_utf8_lossy(&told.stderr);
+    if let Some(error) = exhausted(&text, Work::Other) {
+        return error;
+    }
+    let (said, help) = match (told.status.signal(), text.lines().last()) {
+        (Some(_), _) => (
+            told.status.to_string(),
+            "it may have been killed for memory: look into the system's log (`dmesg`); if not, build it again with \
+             `make build`",
+        ),
+        (None, said) => {
+            (said.unwrap_or("it says nothing").to_owned(), "build it again with `make build`")
+        }
+    };
+    let message = format!("`{}` does not start: {said}", engine.display());
+    Error::Usage { message, help: help.into() }
 }
 
 /// Runs the engine's command line and says how it ended.
 pub fn main() -> ExitCode {
-    ended(match Cli::parse().command {
+    fault::prepare();
+    let command = Cli::parse().command;
+    let work = match command {
+        Command::Run(_) => Work::Training,
+        Command::Predict(_) => Work::Predicting,
+        _ => Work::Other,
+    };
+    ended(caught(work, || match command {
         Command::Run(arguments) => run_command(&arguments),
         Command::Predict(arguments) => predict_command(&arguments),
         Command::Device { name } => print(&answer(&name)),
@@ -77,7 +114,7 @@ pub fn main() -> ExitCode {
             message: format!("`{NAME}` only computes"),
             help: "say `ferrite` instead, which calls it".into(),
         }),
-    })
+    }))
 }
 
 fn answer(name: &str) -> String {

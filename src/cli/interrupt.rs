@@ -3,7 +3,8 @@
 use std::io::BufRead;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::fault::{Work, no_thread};
 
 /// How often the user asked to stop.
 static ASKED_TO_STOP: AtomicUsize = AtomicUsize::new(0);
@@ -35,13 +36,18 @@ pub(super) fn interrupted() -> bool {
 
 /// Follows the process that started this one: `stop` on standard input asks to stop, and its end, which
 /// also comes when that process is killed, ends this one.
-pub(super) fn hold_the_lifeline() {
-    std::thread::spawn(|| {
+///
+/// # Errors
+/// [`Error::Exhausted`] if the system starts no thread that listens.
+pub(super) fn hold_the_lifeline() -> Result<()> {
+    let listen = || {
         for line in std::io::stdin().lock().lines() {
             if line.is_ok_and(|it| it == "stop") {
                 ASKED_TO_STOP.fetch_add(1, Ordering::SeqCst);
             }
         }
         leave_at_once();
-    });
+    };
+    let started = std::thread::Builder::new().spawn(listen);
+    started.map(|_| ()).map_err(no_thread(Work::Training))
 }

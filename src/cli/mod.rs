@@ -29,6 +29,7 @@ use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
 use crate::error::{Error, Result};
+use crate::fault::{self, Work, caught};
 
 /// Declarative transfer-learning experiments on face images.
 #[derive(Debug, Parser)]
@@ -81,7 +82,8 @@ pub(super) struct Place {
 
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
-    ended(match Cli::parse().command {
+    fault::prepare();
+    ended(caught(Work::Other, || match Cli::parse().command {
         Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
@@ -92,7 +94,7 @@ pub fn main() -> ExitCode {
         Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
         Command::Run(_) | Command::Predict(_) | Command::Device { .. } => become_engine(),
-    })
+    }))
 }
 
 fn ended(result: Result<()>) -> ExitCode {

@@ -45,10 +45,8 @@ pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
     let trial = only_trial(&written, &store)?;
     listen_for_interrupts();
     if arguments.events {
-        hold_the_lifeline();
+        hold_the_lifeline()?;
     }
-    // What LibTorch panics with is told as an error, once.
-    std::panic::set_hook(Box::new(|_| {}));
     let mut listener = |kind: &Kind| {
         if arguments.events {
             let line = serde_json::to_string(kind).expect("events are plain JSON");

@@ -15,6 +15,10 @@ pub struct Acts {
     /// Images of each class that the epoch saw, where they were drawn by class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn: Option<Vec<usize>>,
+    /// Steps that learned nothing, because `loss.class_weights` gives 0 to the class of every image of their batch; absent
+    /// where every class counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weightless: Option<usize>,
 }
 
 /// What gradient clipping did in an epoch.

@@ -81,6 +81,6 @@ pub struct Near {
 pub struct LeakFree {
     /// How many images.
     pub images: usize,
-    /// Share of right answers on them, 0-1.
-    pub accuracy: f64,
+    /// Share of right answers on them, 0-1; none if there is no such image.
+    pub accuracy: Option<f64>,
 }

@@ -7,6 +7,7 @@
 
 pub mod acts;
 pub mod audit;
+mod failure;
 
 use std::collections::BTreeMap;
 
@@ -382,7 +383,6 @@ pub struct Scores {
 /// Whoever listens to a run.
 pub trait Sink {
     /// Takes note of `kind`. Where it cannot be recorded, the run must not go on as if it were.
-    ///
     /// # Errors
     /// Whatever kept it from that.
     fn emit(&mut self, kind: Kind) -> Result<()>;

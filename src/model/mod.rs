@@ -20,7 +20,7 @@ use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
 use crate::torch::Device;
-use crate::torch::precision::{Precision, Precisions, has_bfloat16, has_matrix_unit};
+use crate::torch::precision::{Bfloat16, Precision, Precisions};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,9 +44,11 @@ pub struct Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionSetting {
-    /// bfloat16 where it is faster: on GPUs that have it, and on processors with AVX512-BF16, but for the layers
-    /// of MobileNetV2 that train and, without a matrix unit, the head. 32-bit floats elsewhere. Finished work
-    /// stays finished on a machine that would choose otherwise.
+    /// bfloat16 where it is faster, 32-bit floats elsewhere. It is faster on GPUs that have it, on processors with
+    /// Intel's AMX and on AMD's from Zen 4 on; on processors without AMX the head stays in 32 bits, and on every processor the
+    /// layers of MobileNetV2 that train. Intel's AVX512-BF16 without AMX (Cooper Lake, or a virtual machine that
+    /// hides AMX) is slower than 32 bits and not used. Finished work stays finished on a machine that would choose
+    /// otherwise.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -222,16 +224,21 @@ impl Model {
     /// What the parts of the network compute in on `device`.
     pub fn precisions(&self, device: Device) -> Precisions {
         match self.precision {
+            PrecisionSetting::F32 => Precisions::all(Precision::F32),
             PrecisionSetting::Bf16 => Precisions::all(Precision::Bf16),
-            PrecisionSetting::Auto if has_bfloat16(device) => {
-                let best = match device {
-                    Device::Cpu => self.backbone.best_with_bfloat16(),
-                    Device::Cuda(_) => Precisions::all(Precision::Bf16),
-                };
-                let head = if has_matrix_unit(device) { best.head } else { Precision::F32 };
-                Precisions { head, ..best }
-            }
-            PrecisionSetting::F32 | PrecisionSetting::Auto => Precisions::all(Precision::F32),
+            PrecisionSetting::Auto => self.fastest(device, Bfloat16::on(device)),
+        }
+    }
+
+    /// What `device` is fastest in, which computes in bfloat16 as fast as `bfloat16` says.
+    fn fastest(&self, device: Device, bfloat16: Bfloat16) -> Precisions {
+        let [exact, rounded] = [Precision::F32, Precision::Bf16].map(Precisions::all);
+        let on_processor = self.backbone.best_with_bfloat16();
+        match (bfloat16, device) {
+            (Bfloat16::Imitated | Bfloat16::NoFaster, _) => exact,
+            (Bfloat16::Faster, _) => Precisions { head: Precision::F32, ..on_processor },
+            (Bfloat16::ManyTimes, Device::Cpu) => on_processor,
+            (Bfloat16::ManyTimes, Device::Cuda(_)) => rounded,
         }
     }
 
@@ -313,6 +320,39 @@ impl Input {
                 (scale, [0, 1, 2].map(|it| -mean[it] / std[it]), false)
             }
             Self::Caffe => ([1.0; 3], [-103.939, -116.779, -123.68], true),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_is_what_each_kind_of_device_is_fastest_in() {
+        let [vgg, mobile] = [Backbone::Vgg16, Backbone::MobileNetV2]
+            .map(|backbone| Model { backbone, ..Model::default() });
+        let (cpu, gpu) = (Device::Cpu, Device::Cuda(0));
+        for (device, bfloat16, of_vgg, of_mobile) in [
+            (cpu, Bfloat16::Imitated, "f32", "f32"),
+            (cpu, Bfloat16::NoFaster, "f32", "f32"),
+            (cpu, Bfloat16::Faster, "bf16, f32 in the head", "f32, bf16 where frozen"),
+            (cpu, Bfloat16::ManyTimes, "bf16", "f32, bf16 where frozen, bf16 in the head"),
+            (gpu, Bfloat16::Imitated, "f32", "f32"),
+            (gpu, Bfloat16::ManyTimes, "bf16", "bf16"),
+        ] {
+            let found = [&vgg, &mobile].map(|it| it.fastest(device, bfloat16).to_string());
+            assert_eq!(found, [of_vgg, of_mobile], "{bfloat16:?} on {device}");
+        }
+    }
+
+    #[test]
+    fn a_precision_that_is_asked_for_is_taken_on_every_device() {
+        for (precision, expected) in
+            [(PrecisionSetting::F32, Precision::F32), (PrecisionSetting::Bf16, Precision::Bf16)]
+        {
+            let model = Model { precision, ..Model::default() };
+            assert_eq!(model.precisions(Device::Cpu), Precisions::all(expected));
         }
     }
 }

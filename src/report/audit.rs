@@ -188,15 +188,15 @@ fn counted_only(n: usize, noun: &str) -> String {
     if n == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
-/// The score of `run` on images without a twin among its training images, where those are not all.
+/// The score of `run` on images without a twin among its training images, where those are not all; there may be none.
 pub(super) fn differs(run: &Run<'_>) -> Option<LeakFree> {
     let evaluation = run.record.facts.evaluation.as_ref()?;
-    evaluation.leak_free.filter(|it| it.images > 0 && it.images < evaluation.images)
+    evaluation.leak_free.filter(|it| it.images < evaluation.images)
 }
 
 /// Accuracy with and without leaked images, where there are any.
 pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
-    let clean = |run: &Run<'_>| differs(run).map(|it| it.accuracy);
+    let clean = |run: &Run<'_>| differs(run)?.accuracy;
     let leaked = |run: &Run<'_>| {
         let images = run.record.facts.evaluation.as_ref()?.images;
         differs(run).map(|it| (images - it.images, images))
@@ -204,7 +204,7 @@ pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
     let rows: Vec<_> = study
         .configurations
         .iter()
-        .filter_map(|it| Some((it, it.stat(clean)?, it.finished().find_map(leaked)?)))
+        .filter_map(|it| Some((it, it.finished().find_map(leaked)?)))
         .collect();
     (!rows.is_empty()).then(|| {
         html! {
@@ -219,13 +219,13 @@ pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
                     th .num { "Accuracy, all" } th .num { "Accuracy, leak-free" }
                     th .num { "Difference" }
                 } }
-                tbody { @for (it, clean_stat, (leaked, images)) in rows {
+                tbody { @for (it, (leaked, images)) in rows {
                     @let difference = it.stat(|run| Some(clean(run)? - run.test_accuracy()?));
                     tr {
                         th scope="row" { div .label { (swatch(it.style)) span { (it.label) } } }
                         td .num { (format::count(images)) } td .num { (format::count(leaked)) }
                         (share_cell(it.stat(Run::test_accuracy), "", None))
-                        (share_cell(Some(clean_stat), "", None))
+                        (share_cell(it.stat(clean), "", None))
                         (share_cell(difference, "", None))
                     }
                 } }

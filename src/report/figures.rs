@@ -183,7 +183,7 @@ pub(super) fn class_f1(study: &Study<'_>) -> Option<Figure> {
     let names = best.iter().map(|(it, confusion)| it.classes(confusion.counts.len()));
     let names = names.max_by_key(Vec::len)?;
     let f1 = |class: usize| {
-        let scores = best.iter().map(move |(_, it)| it.classes().get(class).map(|it| it.f1));
+        let scores = best.iter().map(move |(_, it)| it.classes().get(class).and_then(|it| it.f1));
         scores.map(|it| it.unwrap_or(f64::NAN)).collect()
     };
     let groups = names.into_iter().enumerate();
@@ -194,7 +194,7 @@ pub(super) fn class_f1(study: &Study<'_>) -> Option<Figure> {
         format: Format::Percent,
     };
     let caption = "One bar a configuration, over the predictions of all its seeds; low groups are \
-                   the classes that every network finds hard.";
+                   the classes that every network finds hard, and a dash is a class without images.";
     Some(figure("class-f1", Chart::Bars(chart), caption))
 }
 
@@ -261,10 +261,11 @@ pub(super) fn trial_classes(run: &Run<'_>) -> Vec<Figure> {
     let counts = confusion.counts.clone();
     let matrix = matrix_of("Confusion matrix", classes.clone(), confusion, counts);
     let scores = confusion.classes();
-    let columns: [fn(&ClassScores) -> f64; 3] = [|it| it.precision, |it| it.recall, |it| it.f1];
+    let columns: [fn(&ClassScores) -> Option<f64>; 3] =
+        [|it| it.precision, |it| it.recall, |it| it.f1];
     let group = |(label, scores): (String, &ClassScores)| Group {
         label,
-        values: columns.iter().map(|it| it(scores)).collect(),
+        values: columns.iter().map(|it| it(scores).unwrap_or(f64::NAN)).collect(),
     };
     let names = ["precision", "recall", "F1"].into_iter().enumerate();
     let bars = Bars {
@@ -275,7 +276,8 @@ pub(super) fn trial_classes(run: &Run<'_>) -> Vec<Figure> {
     };
     let taken = "Share and number of images of the row's class that were taken for each column's; \
                  the diagonal is recall.";
-    let balance = "Precision above recall: the class is named too rarely; below it: too often.";
+    let balance = "Precision above recall: the class is named too rarely; below it: too often. A dash \
+                   is a score of nothing: no image was named so, or none is of the class.";
     vec![
         figure("confusion", Chart::Matrix(matrix), taken),
         figure("classes", Chart::Bars(bars), balance),

@@ -38,6 +38,7 @@ pub(super) fn points(difference: f64) -> String {
 /// A p value as precise as it matters.
 pub(super) fn p_value(p: f64) -> String {
     match p {
+        _ if p.is_nan() => NOTHING.into(),
         ..0.001 => "< 0.001".into(),
         ..0.1 => format!("{p:.3}"),
         _ => format!("{p:.2}"),

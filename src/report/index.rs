@@ -11,8 +11,8 @@ use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
 use crate::report::metrics::Stat;
 use crate::report::page::{
-    Page, Section, class_table, figure, figures as cards, lead, mean_cell, share_cell, state_name,
-    swatch, tile,
+    Page, Section, class_table, figure, figures as cards, lead, mean_cell, share_cell, sort_value,
+    state_name, swatch, tile,
 };
 use crate::report::plot::Style;
 use crate::report::sections;
@@ -219,7 +219,7 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Ma
                 @let interval = if column == 1 { accuracy_interval(it) } else { None };
                 (share_cell(stat, class, interval))
             }
-            td .num data-v=[it.stat(Run::test_loss).map(|it| it.mean)] {
+            td .num data-v=[it.stat(Run::test_loss).map(|it| sort_value(it.mean))] {
                 (it.stat(Run::test_loss).map_or(format::NOTHING.into(), |it| format::score(it.mean)))
                 @if let Some(split) = own_split { span .tag { (split) } }
             }
@@ -304,7 +304,7 @@ fn classes(study: &Study<'_>, drawn: &Drawn) -> io::Result<Option<Markup>> {
                 }
             } }
         }
-        (lead("In percent, over the predictions of all seeds of a configuration; what divides by zero is \
-               0, as in scikit-learn. The macro average weighs all classes alike."))
+        (lead("In percent, over the predictions of all seeds of a configuration; a dash stands for what would divide by \
+               zero. The macro average weighs all classes that have images alike, as far as their score is defined."))
     }))
 }

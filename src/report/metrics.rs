@@ -1,7 +1,8 @@
 //! Scores of a classifier from its predictions, with scikit-learn's semantics.
 //!
-//! Precision, recall and F1 are 0 where they would divide by zero (`zero_division=0`). Averages run
-//! over the classes that occur among the truths or the predictions, as scikit-learn's do by default.
+//! A score that would divide by zero is none, never 0 (`zero_division=nan`), and so are all scores of how well a class is
+//! found that no image is of. Averages run over the classes that have images (`labels=unique(truths)`), and over
+//! those of them whose score is defined (docs/statistics.md).
 //!
 //! **Invariant:** pure counting; nothing here reads a file or knows a page.
 
@@ -17,12 +18,13 @@ pub struct Confusion {
 /// How well one class is told from the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClassScores {
-    /// Share of the images called this class that are of it.
-    pub precision: f64,
-    /// Share of the images of this class that were called it.
-    pub recall: f64,
-    /// Harmonic mean of precision and recall.
-    pub f1: f64,
+    /// Share of the images called this class that are of it; none if no image was called it.
+    pub precision: Option<f64>,
+    /// Share of the images of this class that were called it; none if there is no image of it.
+    pub recall: Option<f64>,
+    /// Harmonic mean of precision and recall, which is 0 if every image of the class was missed; none if there is no
+    /// image of it.
+    pub f1: Option<f64>,
     /// Images of this class.
     pub support: u64,
     /// Images called this class.
@@ -74,7 +76,7 @@ impl Confusion {
 
     /// Share of right answers; none without images.
     pub fn accuracy(&self) -> Option<f64> {
-        (self.total() > 0).then(|| ratio(self.right(), self.total()))
+        ratio(self.right(), self.total())
     }
 
     /// Scores of every class, in label order.
@@ -89,36 +91,34 @@ impl Confusion {
         ClassScores {
             precision: ratio(right, predicted),
             recall: ratio(right, support),
-            f1: ratio(2 * right, support + predicted),
+            f1: ratio(2 * right, support + predicted).filter(|_| support > 0),
             support,
             predicted,
         }
     }
 
-    /// Unweighted mean of the classes' F1 (`f1_score(average="macro")`).
+    /// Unweighted mean of the classes' F1 (`f1_score(average="macro", labels=unique(truths))`).
     pub fn macro_f1(&self) -> Option<f64> {
-        self.macro_mean(|it| it.f1)
+        Some(self.macro_stat(|it| it.f1)?.mean)
     }
 
-    /// Unweighted mean of `score` over the classes that occur.
-    pub fn macro_mean(&self, score: impl Fn(&ClassScores) -> f64) -> Option<f64> {
+    /// Unweighted mean of `score` over the classes that have images and whose score is defined, and how many these are.
+    pub fn macro_stat(&self, score: impl Fn(&ClassScores) -> Option<f64>) -> Option<Stat> {
         let classes = self.classes();
-        let occurring = classes.iter().filter(|it| it.support + it.predicted > 0);
-        mean(&occurring.map(score).collect::<Vec<_>>())
+        let occurring = classes.iter().filter(|it| it.support > 0);
+        Stat::of(&occurring.filter_map(score).collect::<Vec<_>>())
     }
 
     /// Mean recall of the classes that have images (`balanced_accuracy_score`).
     pub fn balanced_accuracy(&self) -> Option<f64> {
-        let classes = self.classes();
-        let present = classes.iter().filter(|it| it.support > 0);
-        mean(&present.map(|it| it.recall).collect::<Vec<_>>())
+        Some(self.macro_stat(|it| it.recall)?.mean)
     }
 
     /// Each row as shares of its sum; none for a class without images.
     pub fn row_shares(&self) -> Vec<Option<Vec<f64>>> {
         let share = |row: &Vec<u64>| {
             let sum: u64 = row.iter().sum();
-            (sum > 0).then(|| row.iter().map(|it| ratio(*it, sum)).collect())
+            row.iter().map(|it| ratio(*it, sum)).collect()
         };
         self.counts.iter().map(share).collect()
     }
@@ -191,8 +191,8 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 #[cfg(test)]
@@ -218,8 +218,8 @@ mod tests {
         // The example of scikit-learn's `f1_score`: macro 0.26666…
         let it = Confusion::count(3, &predictions(&[0, 1, 2, 0, 1, 2], &[0, 2, 1, 0, 0, 1]));
         close(it.macro_f1(), 4.0 / 15.0);
-        close(it.macro_mean(|it| it.precision), 2.0 / 9.0);
-        close(it.macro_mean(|it| it.recall), 1.0 / 3.0);
+        close(it.macro_stat(|it| it.precision).map(|it| it.mean), 2.0 / 9.0);
+        close(it.macro_stat(|it| it.recall).map(|it| it.mean), 1.0 / 3.0);
         close(it.accuracy(), 1.0 / 3.0);
         assert_eq!(it.counts, [[2, 0, 0], [1, 0, 1], [0, 2, 0]]);
     }
@@ -232,19 +232,38 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_never_predicted_scores_zero_and_counts() {
+    fn a_class_that_is_never_predicted_has_no_precision_and_is_missed() {
         let it = Confusion::count(2, &predictions(&[0, 0, 1], &[0, 0, 0]));
         let [first, second] = it.classes()[..] else { panic!("two classes") };
-        assert_eq!((second.precision, second.recall, second.f1), (0.0, 0.0, 0.0));
-        assert_eq!((first.precision, first.recall), (2.0 / 3.0, 1.0));
+        assert_eq!((second.precision, second.recall, second.f1), (None, Some(0.0), Some(0.0)));
+        assert_eq!((first.precision, first.recall), (Some(2.0 / 3.0), Some(1.0)));
+        // f1_score(average="macro"), and precision_score(average="macro", zero_division=nan).
         close(it.macro_f1(), 0.4);
+        let precision = it.macro_stat(|it| it.precision).unwrap();
+        assert_eq!((precision.mean, precision.n), (2.0 / 3.0, 1));
     }
 
     #[test]
-    fn a_class_that_does_not_occur_is_left_out_of_averages() {
-        let it = Confusion::count(3, &predictions(&[0, 1], &[0, 1]));
-        close(it.macro_f1(), 1.0);
-        assert_eq!(it.row_shares()[2], None);
+    fn a_class_without_images_has_no_scores_and_is_left_out_of_averages() {
+        // The third class is named, the fourth is not even that.
+        let it = Confusion::count(4, &predictions(&[0, 0, 1], &[0, 2, 1]));
+        let of = |class: usize| (it.classes()[class].precision, it.classes()[class].recall);
+        assert_eq!((of(2), it.classes()[2].f1), ((Some(0.0), None), None));
+        assert_eq!((of(3), it.classes()[3].f1), ((None, None), None));
+        // f1_score, precision_score and balanced_accuracy_score, the first two with labels=[0, 1].
+        close(it.macro_f1(), 5.0 / 6.0);
+        close(it.macro_stat(|it| it.precision).map(|it| it.mean), 1.0);
+        close(it.balanced_accuracy(), 0.75);
+        assert_eq!(it.row_shares()[2..], [None, None]);
+    }
+
+    #[test]
+    fn one_class_alone_has_no_area_under_its_curve() {
+        let mut all = predictions(&[1, 1], &[1, 0]);
+        for it in &mut all {
+            it.probabilities = vec![0.5, 0.5];
+        }
+        assert_eq!(roc_auc(&all), None);
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub(super) fn mean_cell(stat: Option<Stat>, write: impl Fn(f64) -> String) -> Ma
 }
 
 /// What a table sorts by: a number, or nothing for what is none.
-fn sort_value(value: f64) -> String {
+pub(super) fn sort_value(value: f64) -> String {
     if value.is_finite() { value.to_string() } else { String::new() }
 }
 
@@ -188,8 +188,23 @@ pub(super) fn state_name(state: &State) -> &'static str {
 
 /// Precision, recall and F1 of every class.
 pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
-    let mean = |of: fn(&ClassScores) -> f64| confusion.macro_mean(of);
-    let number = |value: f64| html! { td .num style=(heat(value)) { (format::percent(value)) } };
+    let scores = confusion.classes();
+    let number = |value: Option<f64>| {
+        html! {
+            @match value {
+                Some(it) => { td .num style=(heat(it)) { (format::percent(it)) } }
+                None => { td .num { span .none { (format::NOTHING) } } }
+            }
+        }
+    };
+    let mean = |of: fn(&ClassScores) -> Option<f64>| {
+        let mean = confusion.macro_stat(of);
+        let fewer = mean.filter(|it| it.n < scores.len());
+        html! { td .num {
+            (mean.map_or(format::NOTHING.into(), |it| format::percent(it.mean)))
+            @if let Some(it) = fewer { div .interval { "over " (it.n) " of " (scores.len()) } }
+        } }
+    };
     html! {
         div .scroll { table .compact {
             thead { tr {
@@ -197,7 +212,7 @@ pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
                 th .num { "F1" }
             } }
             tbody {
-                @for (name, it) in classes.iter().zip(confusion.classes()) {
+                @for (name, it) in classes.iter().zip(&scores) {
                     tr {
                         th scope="row" { (name) }
                         td .num { (format::count(it.support as usize)) }
@@ -208,9 +223,7 @@ pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
             tfoot { tr {
                 th scope="row" { "macro average" }
                 td .num { (format::count(confusion.total() as usize)) }
-                @for it in [mean(|it| it.precision), mean(|it| it.recall), mean(|it| it.f1)] {
-                    td .num { (it.map_or(format::NOTHING.into(), format::percent)) }
-                }
+                (mean(|it| it.precision)) (mean(|it| it.recall)) (mean(|it| it.f1))
             } }
         } }
     }

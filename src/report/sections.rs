@@ -12,7 +12,9 @@ use crate::report::audit;
 use crate::report::diff::{self, plain};
 use crate::report::figures::{Figure, class_shares};
 use crate::report::format::{self, counted};
-use crate::report::page::{breakable, figures as cards, lead, prose, state, state_name, swatch};
+use crate::report::page::{
+    breakable, figures as cards, lead, prose, sort_value, state, state_name, swatch,
+};
 use crate::report::study::{Run, Study};
 use crate::store::record::State;
 
@@ -226,7 +228,7 @@ pub(super) fn runs(study: &Study<'_>) -> Option<Markup> {
                     td .num { (it.seed) }
                     (share(it.valid_accuracy())) (share(it.test_accuracy())) (share(it.macro_f1()))
                     td .num { (it.epochs()) }
-                    td .num data-v=(it.record.seconds) { (format::duration(it.record.seconds)) }
+                    td .num data-v=(sort_value(it.record.seconds)) { (format::duration(it.record.seconds)) }
                     td .when { (format::moment(it.record.began_ms)) }
                 } } }
             } }

@@ -191,6 +191,7 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
                 clipped: Some(Clipped { share: 0.125, norm: 1.5 }),
                 mixed: Some(Mixed { other: 0.375, cut: 0.5 }),
                 drawn: Some(vec![101; 7]),
+                weightless: None,
             };
         }
         let kept = Kept { monitor: "valid_accuracy".into(), epoch: 3, value: 0.5 };

@@ -154,6 +154,13 @@ fn tiles(run: &Run<'_>) -> Markup {
         format!("{}, {} views; plain: {} %", it.name, it.count, format::percent(it.plain.accuracy))
     });
     let notes: Vec<_> = interval.into_iter().chain(viewed.or(guess)).collect();
+    let defined = |it: Option<f64>| it.map_or_else(|| html! { (format::NOTHING) }, share);
+    let auc = run.roc_auc();
+    let auc_note = if auc.is_some() {
+        "one class against the rest, mean"
+    } else {
+        "undefined: it takes probabilities and images of two classes"
+    };
     let balanced = run.confusion.as_ref().and_then(Confusion::balanced_accuracy);
     let kept = match (&run.record.state, run.epoch()) {
         (State::Finished, Some(it)) => format!("epoch {} of {}", it.epoch, it.stage),
@@ -173,11 +180,13 @@ fn tiles(run: &Run<'_>) -> Markup {
             }
             @if let Some(it) = audit::differs(run) {
                 @let note = format!("{} images without a twin in train", format::count(it.images));
-                (tile("Leak-free accuracy", share(it.accuracy), &note))
+                (tile("Leak-free accuracy", defined(it.accuracy), &note))
             }
-            @if let Some(it) = run.macro_f1() { (tile("Macro-F1", share(it), &loss)) }
-            @if let Some(it) = run.roc_auc() { (tile("ROC-AUC", share(it), "one class against the rest, mean")) }
-            @if let Some(it) = balanced { (tile("Balanced accuracy", share(it), "mean recall")) }
+            @if run.confusion.is_some() {
+                (tile("Macro-F1", defined(run.macro_f1()), &loss))
+                (tile("ROC-AUC", defined(auc), auc_note))
+                (tile("Balanced accuracy", defined(balanced), "mean recall"))
+            }
             @if let Some(it) = calibration_error(&run.record.predictions) {
                 (tile("Calibration error", share(it), "ECE, 10 bins"))
             }

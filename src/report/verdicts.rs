@@ -259,7 +259,7 @@ fn matrix(all: &Comparisons<'_, '_>) -> Markup {
 
 fn pair_cell(it: Option<&Comparison<'_, '_>>) -> Markup {
     let Some(it) = it else {
-        return html! { td { span .none title="no seed in common" { (format::NOTHING) } } };
+        return html! { td { span .none title="no two seeds or images in common" { (format::NOTHING) } } };
     };
     let [low, high] = it.difference.interval.map(format::points);
     html! {

@@ -15,7 +15,11 @@ fn of(record: &Record) -> Vec<Warning> {
     let precision = record.facts.start.iter().filter_map(warning::precision);
     let noise = record.facts.noise.iter().filter_map(warning::noise);
     let augmented = record.facts.stages.iter().filter_map(|it| it.augmentation.as_ref());
-    precision.chain(noise).chain(augmented.filter_map(warning::augmentation)).collect()
+    // The first epoch with such a step speaks for the others of its stage.
+    let stages = record.facts.stages.iter();
+    let weightless = stages.filter_map(|it| it.epochs.iter().find_map(warning::class_weights));
+    let augmented = augmented.filter_map(warning::augmentation);
+    precision.chain(noise).chain(augmented).chain(weightless).collect()
 }
 
 /// The warnings of one run.

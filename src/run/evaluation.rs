@@ -111,7 +111,7 @@ fn leak_free(dataset: &Dataset, rows: &[u32], predictions: &[Prediction]) -> Lea
     let clean = predictions.iter().zip(&leaks).filter(|(_, leaks)| !**leaks).map(|(it, _)| it);
     let right = clean.clone().filter(|it| it.truth == it.predicted).count();
     let images = clean.count();
-    LeakFree { images, accuracy: right as f64 / images.max(1) as f64 }
+    LeakFree { images, accuracy: (images > 0).then(|| right as f64 / images as f64) }
 }
 
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {

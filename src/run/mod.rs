@@ -6,7 +6,6 @@
 mod environment;
 mod evaluation;
 mod evidence;
-mod failure;
 mod features;
 mod stage;
 
@@ -18,9 +17,10 @@ use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
 use crate::error::{Error, Result};
 use crate::event::{
-    Dataset as DatasetEvent, FORMAT, Kind as Event, Noise as NoiseEvent, Progress, Sink,
+    Dataset as DatasetEvent, FORMAT, Failure, Kind as Event, Noise as NoiseEvent, Progress, Sink,
     StageStart, Start, Weights as WeightsEvent,
 };
+use crate::fault::{Work, caught};
 use crate::fetch::{self, Cache, Remote};
 use crate::model::network::{Network, NoiseStd, Plan};
 use crate::model::summary::summarize;
@@ -30,7 +30,6 @@ use crate::model::weights::{self, Part};
 use crate::model::{Input, Weights};
 use crate::plan::{Kind, Trial};
 use crate::random::{Random, Use};
-use crate::run::failure::{failure, torch_failure};
 use crate::store::Store;
 use crate::store::clear;
 use crate::store::folder::{RunFolder, files};
@@ -102,13 +101,12 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     let (store, device) = (context.store, context.device);
     let mut runner = Runner { trial, store, device, log, interrupted: context.interrupted };
     // LibTorch's wrapper panics where an operation fails, e.g. when memory runs out.
-    let work = std::panic::AssertUnwindSafe(|| runner.steps());
-    let result = std::panic::catch_unwind(work).unwrap_or_else(|it| Err(torch_failure(&*it)));
+    let result = caught(Work::Training, || runner.steps());
     let seconds = started.elapsed().as_secs_f64();
     match &result {
         Ok(()) => runner.log.emit(Event::RunEnded { seconds })?,
         Err(Error::Interrupted) => runner.log.emit(Event::RunInterrupted)?,
-        Err(error) => runner.log.emit(Event::RunFailed(failure(error)))?,
+        Err(error) => runner.log.emit(Event::RunFailed(Failure::of(error)))?,
     }
     result
 }

@@ -15,10 +15,21 @@ pub fn cross_entropy(logits: &Tensor<2>, labels: &Labels) -> Tensor<1> {
 
 /// What training minimises: cross-entropy with smoothed labels and weighted classes, as PyTorch's
 /// `cross_entropy` has them.
+///
+/// A batch whose images are all of classes with weight 0 has the loss 0 and no gradient, as in Keras; PyTorch divides 0
+/// by 0 there.
 #[derive(Debug)]
 pub struct Objective {
     smoothing: f64,
-    weights: Option<tch::Tensor>,
+    weights: Option<Weights>,
+}
+
+/// How much each class counts.
+#[derive(Debug)]
+struct Weights {
+    of_classes: tch::Tensor,
+    /// Whether one is 0, so that those of a batch may sum up to 0.
+    some_are_zero: bool,
 }
 
 impl Objective {
@@ -27,7 +38,8 @@ impl Objective {
     pub fn new(smoothing: f64, weights: Option<&[f64]>, device: Device) -> Self {
         let weights = weights.map(|it| {
             let floats: Vec<f32> = it.iter().map(|it| *it as f32).collect();
-            device.tensor_of(&floats)
+            let some_are_zero = floats.contains(&0.0);
+            Weights { of_classes: device.tensor_of(&floats), some_are_zero }
         });
         Self { smoothing, weights }
     }
@@ -43,15 +55,18 @@ impl Objective {
 fn entropy(
     logits: &Tensor<2>,
     labels: &Labels,
-    weights: Option<&tch::Tensor>,
+    weights: Option<&Weights>,
     smoothing: f64,
 ) -> Tensor<1> {
-    if let (Some(weights), None, true) = (weights, &labels.probabilities, smoothing > 0.0) {
+    if let (Some(weights), true) = (weights, labels.are_classes())
+        && (weights.some_are_zero || smoothing > 0.0)
+    {
+        let weights = &weights.of_classes;
         return smoothed_and_weighted(&open(logits.clone()), &labels.indices, weights, smoothing);
     }
     let loss = open(logits.clone()).cross_entropy_loss(
         labels.probabilities.as_ref().unwrap_or(&labels.indices),
-        weights,
+        weights.map(|it| &it.of_classes),
         Reduction::Mean,
         IGNORE_NONE,
         smoothing,
@@ -59,7 +74,8 @@ fn entropy(
     close(loss.reshape([1]))
 }
 
-/// The same with both, for which LibTorch's own waits for the device: it looks for labels to ignore.
+/// The same with both, for which LibTorch's own waits for the device: it looks for labels to ignore. And where weights
+/// may sum up to 0.
 fn smoothed_and_weighted(
     logits: &tch::Tensor,
     indices: &tch::Tensor,
@@ -72,7 +88,11 @@ fn smoothed_and_weighted(
     let right = (own * &of_images).sum(Kind::Float);
     let spread = (logarithms * weights).sum(Kind::Float);
     let share = smoothing / weights.size()[0] as f64;
-    let loss = (right * (1.0 - smoothing) + spread * share) / of_images.sum(Kind::Float);
+    let sum = of_images.sum(Kind::Float);
+    // Where nothing counts, neither do the shares that smoothing gives to other classes.
+    let counts = sum.gt(0.0).to_kind(Kind::Float);
+    let divisor: tch::Tensor = sum + counts.logical_not();
+    let loss = (right * (1.0 - smoothing) + spread * share) * counts / divisor;
     close(-loss.reshape([1]))
 }
 
@@ -99,6 +119,11 @@ impl Labels {
     pub fn with_probabilities(classes: &[u8], probabilities: &[f32], device: Device) -> Self {
         let rows = device.tensor_of(probabilities).reshape([classes.len() as i64, -1]);
         Self { probabilities: Some(rows), ..Self::new(classes, device) }
+    }
+
+    /// Whether each is one class, not a distribution over the classes.
+    pub fn are_classes(&self) -> bool {
+        self.probabilities.is_none()
     }
 
     /// Labels of images that were mixed: `own` of each label, and the rest of the label of the image at
@@ -226,6 +251,26 @@ mod tests {
             &Labels::new(&CLASSES, Device::Cpu),
             [[0.590_284, 0.742_590], [0.685_284, 0.807_506]],
         );
+    }
+
+    #[test]
+    fn a_batch_of_classes_with_weight_0_has_the_loss_0_and_no_gradient() {
+        let check = |classes: &[u8; 4], weights: &[f64; 3], smoothing: f64| {
+            let objective = Objective::new(smoothing, Some(weights), Device::Cpu);
+            let logits = open(logits()).set_requires_grad(true);
+            let labels = Labels::new(classes, Device::Cpu);
+            let loss = open(objective.loss(&close(logits.shallow_clone()), &labels));
+            let gradient = tch::Tensor::run_backward(&[&loss], &[&logits], false, false).remove(0);
+            (loss.double_value(&[0]), gradient.norm().double_value(&[]))
+        };
+        for smoothing in [0.0, 0.1] {
+            assert_eq!(check(&[0, 0, 1, 1], &[0.0, 0.0, 1.0], smoothing), (0.0, 0.0));
+            let (loss, gradient) = check(&[0, 2, 1, 1], &[0.0, 0.0, 1.0], smoothing);
+            assert!(loss > 0.0 && gradient > 0.0, "{loss} {gradient}");
+        }
+        // F.cross_entropy(logits, tensor([2, 0, 1, 1]), weight=tensor([0.0, 2.0, 1.0]))
+        let (loss, _) = check(&CLASSES, &[0.0, 2.0, 1.0], 0.0);
+        assert!((loss - 0.794_548).abs() < 1e-5, "{loss}");
     }
 
     #[test]

@@ -116,14 +116,45 @@ pub fn available_memory() -> Option<u64> {
 ///
 /// glibc gives every large buffer back to the system and zeroes it again on the next step, which costs
 /// as much as the arithmetic. Keeping them makes a training step up to twice as fast.
+///
+/// # Panics
+/// If the system does not give that many threads: [`fault::caught`](crate::fault::caught) says so.
 pub fn start(threads: usize, device: Device) {
     keep_freed_memory();
+    // Rayon's pool, and the two of LibTorch.
+    try_threads(3 * threads);
     tch::set_num_threads(threads as i32);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     // Where the pool was in use already it keeps its size; that costs speed, not results.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    if let Some(refused) = pool.as_ref().err().and_then(std::error::Error::source) {
+        panic!("failed to spawn thread: {refused}");
+    }
     if let Device::Cuda(gpu) = device {
         native::gpu::use_own_stream(gpu);
     }
+}
+
+/// Starts so many threads at once and ends them. Of LibTorch's two pools one ends the process where the system starts no
+/// thread (OpenMP), and the other waits for it for ever (pthreadpool).
+///
+/// # Panics
+/// If the system does not start them.
+fn try_threads(threads: usize) {
+    /// What OpenMP's threads have by default.
+    const STACK: usize = 8 << 20;
+    let (hold, end) = std::sync::mpsc::channel::<()>();
+    let end = std::sync::Mutex::new(end);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            // Each waits until the last one is there, so that all are at once.
+            let wait = || end.lock().is_ok_and(|it| it.recv().is_ok());
+            let started = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, wait);
+            if let Err(refused) = started {
+                panic!("failed to spawn thread: {refused}");
+            }
+        }
+        drop(hold);
+    });
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

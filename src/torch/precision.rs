@@ -8,8 +8,9 @@ use std::fmt;
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::torch::Device;
+use crate::torch::native::{self, Processor};
 use crate::torch::tensor::map;
-use crate::torch::{Device, native};
 
 /// What a backbone's activations are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,26 +90,86 @@ impl fmt::Display for Precisions {
     }
 }
 
-/// Whether `device` multiplies matrices of bfloat16 many times as fast as those of 32 bits: GPUs that have it, and
-/// processors with a matrix unit.
-pub fn has_matrix_unit(device: Device) -> bool {
-    match device {
-        Device::Cpu => native::processor_has_matrix_unit(),
-        Device::Cuda(_) => native::gpus_have_bfloat16(),
+/// How fast a device computes in bfloat16, beside 32-bit floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bfloat16 {
+    /// The device has no instructions for it and imitates them, which is many times slower.
+    Imitated,
+    /// The device has instructions, and a training step is slower or no faster with them: AVX512-BF16 of Intel's
+    /// processors that have no AMX, or hide it.
+    NoFaster,
+    /// Convolutions are faster, products of small matrices are not: AVX512-BF16 of AMD's processors from Zen 4 on.
+    Faster,
+    /// Products of matrices are many times as fast: Intel's AMX, and GPUs.
+    ManyTimes,
+}
+
+impl Bfloat16 {
+    /// How fast `device` is in it.
+    pub fn on(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::on_processor(native::processor()),
+            Device::Cuda(_) if native::gpus_have_bfloat16() => Self::ManyTimes,
+            Device::Cuda(_) => Self::Imitated,
+        }
+    }
+
+    /// How fast `processor` is in it, which docs/benchmarks.md has the measurements of.
+    fn on_processor(processor: Processor) -> Self {
+        /// Zen 3 and 4; no processor of this family or a later one has AVX512-BF16 that is slow.
+        const ZEN_4: u32 = 0x19;
+        let amd = &processor.vendor == b"AuthenticAMD" && processor.family >= ZEN_4;
+        match processor {
+            Processor { amx_bf16: true, .. } => Self::ManyTimes,
+            Processor { avx512_bf16: true, .. } if amd => Self::Faster,
+            Processor { avx512_bf16: true, .. } => Self::NoFaster,
+            _ => Self::Imitated,
+        }
     }
 }
 
-/// Whether `device` has instructions for bfloat16; without them it is many times slower than 32 bits.
+/// Whether `device` has instructions for bfloat16; without them it is many times slower than 32 bits. Whether it is
+/// faster with them is another question, which [`Bfloat16`] answers.
 pub fn has_bfloat16(device: Device) -> bool {
-    match device {
-        Device::Cpu => native::processor_has_bfloat16(),
-        Device::Cuda(_) => native::gpus_have_bfloat16(),
-    }
+    Bfloat16::on(device) != Bfloat16::Imitated
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bfloat16_is_called_faster_only_where_a_processor_was_seen_to_be() {
+        let of = |vendor: &[u8; 12], family, avx512_bf16, amx_bf16| {
+            Bfloat16::on_processor(Processor { vendor: *vendor, family, avx512_bf16, amx_bf16 })
+        };
+        let (intel, amd) = (b"GenuineIntel", b"AuthenticAMD");
+        for (name, found, expected) in [
+            ("Sapphire Rapids and later", of(intel, 6, true, true), Bfloat16::ManyTimes),
+            ("Cooper Lake, or AMX that is hidden", of(intel, 6, true, false), Bfloat16::NoFaster),
+            ("Skylake, or AVX-512 held back", of(intel, 6, false, false), Bfloat16::Imitated),
+            ("Zen 4", of(amd, 0x19, true, false), Bfloat16::Faster),
+            ("Zen 5", of(amd, 0x1a, true, false), Bfloat16::Faster),
+            ("Zen 3", of(amd, 0x19, false, false), Bfloat16::Imitated),
+            ("Zen 2", of(amd, 0x17, false, false), Bfloat16::Imitated),
+            ("another maker", of(b"HygonGenuine", 0x18, true, false), Bfloat16::NoFaster),
+            ("no x86", Bfloat16::on_processor(Processor::default()), Bfloat16::Imitated),
+        ] {
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn this_processor_says_who_made_it() {
+        let processor = native::processor();
+        if cfg!(target_arch = "x86_64") {
+            assert!(processor.vendor.iter().all(u8::is_ascii_graphic) && processor.family > 0);
+            // The tiles come with the instructions for pairs.
+            assert!(processor.avx512_bf16 || !processor.amx_bf16, "{processor:?}");
+        } else {
+            assert_eq!(processor, Processor::default());
+        }
+    }
 
     #[test]
     fn parts_that_compute_in_another_precision_are_named() {

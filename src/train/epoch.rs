@@ -30,6 +30,8 @@ pub(in crate::train) struct Trainer<'a> {
     job: &'a Job<'a>,
     optimizer: Optimizer,
     objective: Objective,
+    /// Which classes count nothing in the loss, if any.
+    ignored: Option<Vec<bool>>,
     average: Option<Average>,
     clipper: Option<Clipper>,
     recorded: Option<Recorded>,
@@ -52,6 +54,8 @@ struct Counts {
     scores: Tally,
     steps: usize,
     mixes: Vec<Mixed>,
+    /// Steps in which no image counted; none where every class counts.
+    weightless: Option<usize>,
 }
 
 impl<'a> Trainer<'a> {
@@ -64,6 +68,7 @@ impl<'a> Trainer<'a> {
             job,
             optimizer: Optimizer::new(stage.optimizer.rule(), parameters),
             objective: Objective::new(smoothing, weights.as_deref(), parameters.device()),
+            ignored: stage.loss.class_weights.ignored(),
             average: (stage.ema > 0.0).then(|| Average::new(stage.ema, parameters)),
             clipper: stage.clip.map(|it| {
                 let limit = match it {
@@ -125,7 +130,8 @@ impl<'a> Trainer<'a> {
         let batches = batches(&order, job.stage.batch_size);
         let steps = batches.len();
         let scores = Tally::new(network.parameters.device());
-        let mut counts = Counts { scores, steps, mixes: Vec::new() };
+        let weightless = self.ignored.as_ref().map(|_| 0);
+        let mut counts = Counts { scores, steps, mixes: Vec::new(), weightless };
         if let Some(clipper) = &mut self.clipper {
             clipper.reset();
         }
@@ -181,6 +187,11 @@ impl<'a> Trainer<'a> {
             }
             x
         };
+        if let (Some(ignored), Some(steps)) = (&self.ignored, &mut counts.weightless) {
+            let classes = job.images.classes_of(&rows);
+            let nothing = classes.iter().all(|it| ignored[usize::from(*it)]);
+            *steps += usize::from(nothing && labels.are_classes());
+        }
         self.optimizer.advance(lr);
         let whole = positions.len() == job.stage.batch_size;
         let (loss, logits) = if whole && recording::is_possible(network.parameters.device()) {
@@ -252,7 +263,7 @@ impl Counts {
         let mixed = (!self.mixes.is_empty())
             .then(|| Mixed { other: mean(|it| it.other), cut: mean(|it| it.cut) });
         let drawn = job.draws_by_class().then(|| job.images.counts(&job.train.at(order)));
-        Acts { clipped: of_gradients, mixed, drawn }
+        Acts { clipped: of_gradients, mixed, drawn, weightless: self.weightless }
     }
 }
 

@@ -60,14 +60,15 @@ pub struct Trained {
 /// end the network has the weights that go on.
 ///
 /// # Errors
-/// [`Error::Diverged`] when the loss stops being finite, [`Error::Interrupted`], and whatever sink and
-/// save fail with.
+/// [`Error::Diverged`] when the loss stops being finite, [`Error::Usage`] if no training image counts in it,
+/// [`Error::Interrupted`], and whatever sink and save fail with.
 pub fn fit(
     network: &mut Network,
     job: &Job<'_>,
     checkpoint: Option<Checkpoint>,
     outside: &mut Outside<'_>,
 ) -> Result<Trained> {
+    job.something_counts()?;
     let mut trainer = Trainer::new(network, job);
     let mut state = checkpoint.unwrap_or_default();
     if !state.epochs.is_empty() {
@@ -108,6 +109,30 @@ pub fn fit(
     };
     outside.sink.emit(Kind::StageEnded(end.clone()))?;
     Ok(Trained { epochs: state.epochs, end, named: state.named.into_iter().collect() })
+}
+
+impl Job<'_> {
+    /// # Errors
+    /// [`Error::Usage`] if the loss gives every training image the weight 0.
+    fn something_counts(&self) -> Result<()> {
+        let Some(ignored) = self.stage.loss.class_weights.ignored() else { return Ok(()) };
+        let counts = self.images.counts(self.train.rows);
+        let names = self.images.class_names().iter().zip(&ignored);
+        let weighed: Vec<_> =
+            names.filter(|(_, ignored)| !**ignored).map(|(name, _)| format!("`{name}`")).collect();
+        let counts = counts.iter().zip(&ignored).any(|(images, ignored)| *images > 0 && !ignored);
+        if counts || !self.images.have_classes() {
+            return Ok(());
+        }
+        let (stage, weighed) = (&self.stage.name, weighed.join(" and "));
+        Err(Error::Usage {
+            message: format!(
+                "`loss.class_weights` of stage `{stage}` gives every training image the weight 0: only {weighed} counts, \
+                 and no training image is of it"
+            ),
+            help: "give a class that has training images a weight above 0".into(),
+        })
+    }
 }
 
 /// When checkpoints are kept: as often as costs a hundredth of the time.

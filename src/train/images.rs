@@ -69,6 +69,16 @@ impl<'a> Images<'a> {
         self.dataset.classes.len()
     }
 
+    /// What the classes are called, in label order.
+    pub fn class_names(&self) -> &[String] {
+        &self.dataset.classes
+    }
+
+    /// Whether each label is one class, not a distribution over the classes.
+    pub fn have_classes(&self) -> bool {
+        self.dataset.probabilities.is_none()
+    }
+
     /// The class of each of `rows`.
     pub fn classes_of(&self, rows: &[u32]) -> Vec<u8> {
         rows.iter().map(|it| self.dataset.labels[*it as usize]).collect()

@@ -23,6 +23,8 @@ pub struct Loss {
     /// class), counted in the training rows), or a list with a weight for each class. As in PyTorch, the
     /// loss of a batch is the weighted sum divided by the sum of the weights (Keras divides by the number
     /// of images); where labels are mixtures (mixup, cutmix, label distributions), by the number of images.
+    /// A weight may be 0, but not all. A batch in which every weight is 0 has the loss 0 and teaches nothing (in
+    /// PyTorch it is NaN); how many there were is told.
     pub class_weights: ClassWeights,
 }
 
@@ -42,16 +44,22 @@ impl Loss {
     /// What cannot be right in this table alone.
     pub fn check(&self) -> Vec<Problem> {
         let smooth = (0.0..1.0).contains(&self.label_smoothing);
-        let weights = match &self.class_weights {
-            ClassWeights::Each(weights) => {
-                weights.iter().all(|it| *it >= 0.0 && it.is_finite())
-                    && weights.iter().any(|it| *it > 0.0)
-            }
-            ClassWeights::None | ClassWeights::Balanced => true,
+        let weights: &[f64] = match &self.class_weights {
+            ClassWeights::Each(weights) => weights,
+            ClassWeights::None | ClassWeights::Balanced => &[1.0],
         };
+        // As LibTorch computes with it, which takes 1e-50 for 0.
+        let possible = |it: &f64| *it >= 0.0 && (*it as f32).is_finite();
+        let one_counts = !weights.iter().all(possible) || weights.iter().any(|it| *it as f32 > 0.0);
+        let none = "are all 0, so nothing could be learned: give one class a weight above 0";
         [
             Problem::unless(smooth, "label_smoothing", "must be at least 0 and below 1"),
-            Problem::unless(weights, "class_weights", "must be positive numbers, or 0"),
+            Problem::unless(
+                weights.iter().all(possible),
+                "class_weights",
+                "must be numbers from 0 to 3e38, the largest of 32 bits",
+            ),
+            Problem::unless(one_counts, "class_weights", none),
         ]
         .into_iter()
         .flatten()
@@ -60,6 +68,13 @@ impl Loss {
 }
 
 impl ClassWeights {
+    /// Whether each class counts nothing; none if every class counts.
+    pub fn ignored(&self) -> Option<Vec<bool>> {
+        let Self::Each(weights) = self else { return None };
+        let ignored: Vec<bool> = weights.iter().map(|it| *it as f32 == 0.0).collect();
+        ignored.contains(&true).then_some(ignored)
+    }
+
     /// The weight of each class, where `counts` are the training images of each; none if all count
     /// the same.
     pub fn of(&self, counts: &[usize]) -> Option<Vec<f64>> {
@@ -145,6 +160,23 @@ mod tests {
         let weights = ClassWeights::Balanced.of(&[3, 2, 1]).unwrap();
         let expected = [0.666_666_666_7, 1.0, 2.0];
         assert!(weights.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{weights:?}");
+    }
+
+    #[test]
+    fn weights_that_cannot_be_are_refused_and_a_0_among_others_is_not() {
+        let check = |text: &str| {
+            let loss: Loss = toml::from_str(&format!("class_weights = {text}")).unwrap();
+            loss.check().into_iter().map(|it| it.message).collect::<Vec<_>>().join("; ")
+        };
+        for fine in ["[0.0, 0.0, 1.0]", "[1, 2, 3]", "'balanced'"] {
+            assert_eq!(check(fine), "", "{fine}");
+        }
+        for wrong in ["[1.0, -1.0]", "[1.0, nan]", "[inf, 1.0]", "[1e39, 1.0]"] {
+            assert!(check(wrong).contains("must be numbers from 0"), "{wrong}: {}", check(wrong));
+        }
+        for nothing in ["[0.0, 0.0]", "[-0.0]", "[1e-50, 0.0]"] {
+            assert!(check(nothing).contains("are all 0"), "{nothing}: {}", check(nothing));
+        }
     }
 
     #[test]

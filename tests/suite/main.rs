@@ -18,6 +18,8 @@ mod place;
 #[cfg(test)]
 mod precision;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod sharing;

@@ -75,9 +75,11 @@ fn input_noise_has_mean_0_and_the_strength_that_was_asked_for_in_every_unit_and_
                     Unit::InputStd => 0.1 * moments(&plain)[1],
                 };
                 let place = format!("{input:?}, {unit:?}, channel {channel}");
+                // Other tests draw from the same generator meanwhile, so the draws are never the same. Of 131,072 values
+                // the deviation scatters by 0.2 %, and the mean by 0.28 % of it: seven times that are never reached.
                 let off = measured / expected - 1.0;
-                assert!(off.abs() < 0.01, "{place}: {measured} for {expected}");
-                assert!(mean.abs() < 0.01 * expected, "{place}: a mean of {mean}");
+                assert!(off.abs() < 0.014, "{place}: {measured} for {expected}");
+                assert!(mean.abs() < 0.02 * expected, "{place}: a mean of {mean}");
             }
         }
     }
@@ -127,7 +129,9 @@ fn noise_of_features_has_the_strength_that_was_asked_for() {
     let features: Tensor<2> = from_floats(&vec![2.0; 300 * 400], [300, 400], Device::Cpu);
     let std = GaussianNoise { std: 0.2, unit: Unit::InputStd }.in_layer_units(1.5, 1.0);
     let [mean, measured] = moments(&to_floats(ops::add_noise(features, std)));
-    assert!((mean - 2.0).abs() < 0.003 && (measured / 0.3 - 1.0).abs() < 0.01, "{mean} {measured}");
+    // Seven times what mean and deviation of so many values scatter by.
+    let off = [(mean - 2.0).abs(), (measured / 0.3 - 1.0).abs()];
+    assert!(off[0] < 0.0061 && off[1] < 0.0143, "{mean} {measured}");
 }
 
 #[test]

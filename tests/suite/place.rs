@@ -24,6 +24,8 @@ pub(crate) const SMALL: &str = r#"
     batch_size = 16
 "#;
 
+const FERRITE: &str = env!("CARGO_BIN_EXE_ferrite");
+
 /// Nothing here should take longer, on the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -67,14 +69,19 @@ impl Place {
 
     /// Starts `ferrite` with these arguments.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
+        self.start_as(Command::new(FERRITE).args(arguments))
+    }
+
+    /// Starts a command that leads to `ferrite`.
+    fn start_as(&self, command: &mut Command) -> Started {
         static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let [out, err] = ["out", "err"].map(|it| self.path(&format!(".{n}.{it}")));
         let file = |path: &Path| std::fs::File::create(path).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ferrite"))
-            .args(arguments)
+        let child = command
             .current_dir(self.0.path())
             .env("NO_COLOR", "1")
+            .env_remove("RUST_BACKTRACE")
             // Nothing of the user's cache, and nothing from a network: nobody listens there.
             .env("FERRITE_CACHE", self.path("cache"))
             .env("FERRITE_MIRROR", "http://127.0.0.1:9")
@@ -90,6 +97,17 @@ impl Place {
     /// Runs `ferrite` with these arguments to its end.
     pub(crate) fn ferrite(&self, arguments: &[&str]) -> Told {
         self.start(arguments).end()
+    }
+
+    /// Runs `ferrite` with these variables in its environment to its end.
+    pub(crate) fn ferrite_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Told {
+        self.start_as(Command::new(FERRITE).args(arguments).envs(variables.iter().copied())).end()
+    }
+
+    /// Runs `ferrite` under a limit of the shell's `ulimit` to its end.
+    pub(crate) fn limited(&self, limit: &str, arguments: &[&str]) -> Told {
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        self.start_as(Command::new("sh").args(["-c", &script, FERRITE]).args(arguments)).end()
     }
 
     /// `ferrite sweep` on one thread.
@@ -210,6 +228,51 @@ impl Started {
         assert!(!told.words().contains("panicked"), "{told:#?}");
         told
     }
+}
+
+/// Fails with the first place where the contents of two files differ, never with the contents.
+#[track_caller]
+pub(crate) fn same(what: impl std::fmt::Display, found: &[u8], expected: &[u8]) {
+    if let Some(difference) = first_difference(found, expected) {
+        panic!("{what}: {difference}");
+    }
+}
+
+/// Where two contents begin to differ, and a few bytes from there on.
+pub(crate) fn first_difference(found: &[u8], expected: &[u8]) -> Option<String> {
+    const SHOWN: usize = 48;
+    if found == expected {
+        return None;
+    }
+    let at = found.iter().zip(expected).position(|(a, b)| a != b);
+    let at = at.unwrap_or(found.len().min(expected.len()));
+    let line = found[..at].split(|it| *it == b'\n').count();
+    let shown = |it: &[u8]| {
+        let rest = &it[at..];
+        format!("\"{}\"", rest[..rest.len().min(SHOWN)].escape_ascii())
+    };
+    let (a, b) = (shown(found), shown(expected));
+    let sizes = format!("{} bytes instead of {}", found.len(), expected.len());
+    Some(format!("{sizes}; from byte {at} on, in line {line}, {a} instead of {b}"))
+}
+
+/// What [`Place::files`] found, compared: the first file that came, went, or has another content or time.
+pub(crate) fn first_changed(
+    found: &BTreeMap<PathBuf, (Vec<u8>, SystemTime)>,
+    expected: &BTreeMap<PathBuf, (Vec<u8>, SystemTime)>,
+) -> Option<String> {
+    let gone = expected.keys().find(|it| !found.contains_key(*it));
+    let gone = gone.map(|it| format!("{} is gone", it.display()));
+    let changed = |(path, (bytes, time)): (&PathBuf, &(Vec<u8>, SystemTime))| {
+        let path_name = path.display();
+        let Some((old, then)) = expected.get(path) else {
+            return Some(format!("{path_name} is new"));
+        };
+        let rewritten = (time != then).then(|| format!("{path_name} was written again"));
+        let other = first_difference(bytes, old).map(|it| format!("{path_name}: {it}"));
+        other.or(rewritten)
+    };
+    gone.or_else(|| found.iter().find_map(changed))
 }
 
 /// The logs of all runs below a folder.

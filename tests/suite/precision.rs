@@ -8,7 +8,7 @@ use ferrite::model::{Head, Model, PrecisionSetting};
 use ferrite::torch;
 use ferrite::torch::Device;
 use ferrite::torch::loss::cross_entropy;
-use ferrite::torch::precision::{Precision, Precisions, has_bfloat16};
+use ferrite::torch::precision::{Bfloat16, Precision, Precisions, has_bfloat16};
 use ferrite::torch::tensor::to_floats;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, fit};
@@ -129,11 +129,25 @@ fn a_run_says_what_it_computed_in_and_only_a_precision_that_was_asked_for_makes_
 }
 
 #[test]
-fn auto_is_bfloat16_only_where_there_are_instructions_for_it() {
+fn auto_is_bfloat16_only_where_it_is_faster() {
     for backbone in ferrite::model::backbone::Backbone::ALL {
         let model = Model { backbone: *backbone, ..Model::default() };
         assert_eq!(model.precision, PrecisionSetting::Auto);
         let rounds = model.precisions(Device::Cpu).include(Precision::Bf16);
-        assert_eq!(rounds, has_bfloat16(Device::Cpu), "{}", backbone.name());
+        let faster = matches!(Bfloat16::on(Device::Cpu), Bfloat16::Faster | Bfloat16::ManyTimes);
+        assert_eq!(rounds, faster, "{}", backbone.name());
+    }
+}
+
+#[test]
+fn a_processor_that_is_held_back_from_bfloat16_is_not_taken_for_one_that_has_it() {
+    let with = format!("{SMALL}\n[model]\nprecision = \"bf16\"\n");
+    let place = Place::with(&[("auto", SMALL), ("bf16", &with)]);
+    for (name, value) in [("ONEDNN_MAX_CPU_ISA", "avx512_core"), ("ATEN_CPU_CAPABILITY", "avx2")] {
+        place.ferrite_with(&[(name, value)], &["sweep", "--threads", "1"]).ends_with(0);
+        let start = |it| place.run(it).facts.start.unwrap();
+        assert_eq!((start("auto").precision.as_str(), start("auto").imitated), ("f32", false));
+        assert_eq!((start("bf16").precision.as_str(), start("bf16").imitated), ("bf16", true));
+        std::fs::remove_dir_all(place.path("runs")).unwrap();
     }
 }

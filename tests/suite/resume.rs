@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ferrite::event::Kind;
 use ferrite::store::record::State;
 
-use crate::place::{Place, SMALL, Started, events, logs};
+use crate::place::{Place, SMALL, Started, events, logs, same};
 
 /// Two stages in which everything random acts and the best epoch's weights go on.
 const LONG: &str = r#"
@@ -95,7 +95,7 @@ fn check_killed_at(moment: impl Fn(&Kind) -> bool) {
     let run = place.run("e");
     assert!(run.facts.start.as_ref().unwrap().resumed);
     assert_eq!(run.state, State::Finished);
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predict
     kill_at(&place, ended("tail", 3));
     place.sweep_well();
     for ((name, found), (_, expected)) in learnt(&place).iter().zip(&expected) {
-        assert!(found == expected, "another {}", name.display());
+        same(name.display(), found, expected);
     }
     assert_eq!(learnt(&place).len(), expected.len());
 }
@@ -188,7 +188,7 @@ fn killed_again_and_again_the_last_sweep_gives_the_same_predictions() {
     kill_at(&place, ended("tail", 2));
     kill_at(&place, ended("tail", 5));
     place.sweep_well();
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_worker_that_is_killed_fails_its_trial_and_the_next_sweep_goes_on_with_it() 
     );
     sweep.end().ends_with(1).says("its process died");
     place.sweep_well();
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_worker_that_is_stopped_by_itself_stops_the_sweep_with_130() {
     );
     sweep.end().ends_with(130).says("interrupted");
     place.sweep_well().says("2 trials carried out");
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
 }
 
 /// Interrupts a sweep in its second stage.
@@ -242,7 +242,7 @@ fn ctrl_c_ends_with_130_and_the_next_sweep_gives_the_same_predictions() {
     place.ferrite(&["status"]).ends_with(0).says("interrupted");
     place.ferrite(&["plan"]).ends_with(0).says("to go on with").says("1 trials, 1 to do");
     place.sweep_well();
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
 }
 
 /// Everything below `runs/` that no report writes.
@@ -290,7 +290,7 @@ fn two_sweeps_at_once_train_each_stage_once_and_both_end_well() {
     for sweep in sweeps {
         sweep.end().ends_with(0);
     }
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
     let log = &logs(&place.path("runs"))[0];
     let mut epochs = std::collections::BTreeMap::new();
     for event in events(log) {
@@ -316,7 +316,7 @@ fn a_log_that_was_cut_off_is_mended() {
     place.ferrite(&["status"]).ends_with(0).says("interrupted");
     place.sweep_well().says("1 trials carried out");
     assert_eq!(place.run("e").state, State::Finished);
-    assert!(predictions(&place) == before, "other predictions");
+    same("predictions", &predictions(&place), &before);
     place.sweep_well().says("0 trials carried out");
 }
 
@@ -331,7 +331,7 @@ fn a_log_that_holds_rubbish_is_set_aside_and_the_run_is_finished_again() {
     place.ferrite(&["status"]).ends_with(0).says("events.jsonl` is damaged: line 1").says("other/");
     place.sweep_well().says("1 trials carried out");
     assert_eq!(place.run("e").state, State::Finished);
-    assert!(predictions(&place) == before, "other predictions");
+    same("predictions", &predictions(&place), &before);
     place.sweep_well().says("0 trials carried out");
 }
 
@@ -348,7 +348,7 @@ fn a_checkpoint_that_was_cut_off_is_named_and_the_other_trials_finish() {
     assert_eq!(place.run("other").state, State::Finished);
     std::fs::remove_file(checkpoint).unwrap();
     place.ferrite(&["retry", "--threads", "1"]).ends_with(0);
-    assert!(predictions(&place) == undisturbed(), "other predictions");
+    same("predictions", &predictions(&place), undisturbed());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every technique of a stage acts: what it changes is measured, and the log tells it.
 
 use ferrite::data::augment::Augment;
+use ferrite::error::Result;
 use ferrite::event::acts::Acts;
 use ferrite::event::{Deaf, Epoch, FINAL};
 use ferrite::model::network::NoiseStd;
@@ -14,7 +15,7 @@ use ferrite::train::Stage;
 use ferrite::train::fit::{Job, Outside, Trained, fit};
 use ferrite::train::images::{Images, Split};
 
-use crate::place::Place;
+use crate::place::{Place, SMALL, first_difference};
 use crate::small::{faces, network};
 
 /// What a stage of two epochs did, and the weights it left.
@@ -46,6 +47,11 @@ impl Told {
 
 /// Trains a head on faces of which the first class has four times as many as the others.
 fn train(settings: &str) -> Told {
+    attempt(settings, &|_| true).unwrap()
+}
+
+/// The same on the faces of some classes.
+fn attempt(settings: &str, keeps: &dyn Fn(usize) -> bool) -> Result<Told> {
     torch::start(1, Device::Cpu);
     let device = Device::Cpu;
     let dataset = faces(140);
@@ -54,7 +60,7 @@ fn train(settings: &str) -> Told {
     let common = |row: &&u32| {
         let class = usize::from(dataset.labels[**row as usize]);
         seen[class] += 1;
-        class == 0 || seen[class] % 4 == 1
+        keeps(class) && (class == 0 || seen[class] % 4 == 1)
     };
     let rows: Vec<u32> = dataset.train.iter().filter(common).copied().collect();
     let head = Head { layers: vec![8], ..Head::default() };
@@ -69,11 +75,11 @@ fn train(settings: &str) -> Told {
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
     let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    let trained = fit(&mut network, &job, None, &mut outside).unwrap();
+    let trained = fit(&mut network, &job, None, &mut outside)?;
     let trains = |slot: &Slot| network.parameters.trains(*slot);
     let slots = network.parameters.specs().map(|(slot, _)| slot).filter(trains);
     let weights = slots.flat_map(|it| network.parameters.values(it)).collect();
-    Told { trained, weights }
+    Ok(Told { trained, weights })
 }
 
 #[test]
@@ -183,15 +189,25 @@ const KEPT: &str = r#"
     [model]
     precision = "f32"
 
+    # The epoch with the worst training loss goes on, and that with the best one is kept beside it: whatever
+    # training does, these are two.
     [[stages]]
     name = "head"
     epochs = 6
     batch_size = 16
     optimizer = { adam = { lr = 0.02 } }
     ema = 0.5
-    early_stopping = { patience = 6 }
+    early_stopping = { monitor = "train_loss", mode = "max", patience = 6 }
     checkpoints = ["valid_accuracy", "train_loss"]
 "#;
+
+/// The values of a weight file's tensors, in the order of their names.
+fn tensors(bytes: &[u8]) -> Vec<u8> {
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    let mut all = file.tensors();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.iter().flat_map(|(_, it)| it.data().to_vec()).collect()
+}
 
 #[test]
 fn weights_kept_under_a_metric_have_the_scores_of_their_epoch() {
@@ -206,7 +222,11 @@ fn weights_kept_under_a_metric_have_the_scores_of_their_epoch() {
     assert_eq!(evaluation.scores, scores(end.kept_epoch));
     let best = stage.epochs.iter().map(|it| it.valid.accuracy).fold(0.0, f64::max);
     assert_eq!(end.checkpoints[0].value, best);
-    assert_eq!(end.checkpoints[1].epoch, 6, "training loss falls to the end");
+    let losses: Vec<f64> = stage.epochs.iter().map(|it| it.train.loss).collect();
+    let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = losses.iter().copied().fold(0.0, f64::max);
+    assert_eq!((end.checkpoints[1].value, losses[end.kept_epoch - 1]), (lowest, highest));
+    assert!(lowest < highest, "nothing was learned: {losses:?}");
     assert_eq!(run.facts.others.len(), 2);
     for (kept, other) in end.checkpoints.iter().zip(&run.facts.others) {
         assert_eq!(kept.monitor, other.weights);
@@ -218,7 +238,48 @@ fn weights_kept_under_a_metric_have_the_scores_of_their_epoch() {
         let rows = String::from_utf8(read(&format!("predictions.{name}.csv"))).unwrap();
         assert_eq!(rows.lines().count(), 1 + evaluation.images);
     }
-    assert_ne!(read("model.safetensors"), read("model.train_loss.safetensors"));
+    let [last, other] = ["model.safetensors", "model.train_loss.safetensors"];
+    let difference = first_difference(&tensors(&read(last)), &tensors(&read(other)));
+    assert!(difference.is_some(), "{last} and {other} hold the same weights");
+    // Two names of one epoch are one network.
+    let kept = (&end.checkpoints[0], &end.checkpoints[1]);
+    let named = "model.valid_accuracy.safetensors";
+    let difference = first_difference(&tensors(&read(named)), &tensors(&read(other)));
+    assert_eq!(difference.is_none(), kept.0.epoch == kept.1.epoch, "{difference:?}");
+}
+
+#[test]
+fn batches_of_classes_without_weight_teach_nothing_and_are_told() {
+    // Of sixteen images of seven classes in batches of two, one at least has none of the last class.
+    let weights = "[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]";
+    let stage = SMALL.replace("batch_size = 16", "batch_size = 2");
+    let place = Place::with(&[("e", &format!("{stage}loss = {{ class_weights = {weights} }}"))]);
+    let told = place.sweep_well();
+    told.says("learned nothing, because `loss.class_weights` gives 0");
+    let run = place.run("e");
+    for epoch in &run.facts.stages[0].epochs {
+        assert!(epoch.acts.weightless.unwrap() > 0 && epoch.train.loss > 0.0, "{epoch:?}");
+    }
+    let page = std::fs::read_to_string(run.folder.join("index.html")).unwrap();
+    assert!(page.contains("learned nothing"));
+    place.write(
+        "experiments/e.toml",
+        format!("{SMALL}loss = {{ class_weights = [0, 0, 0, 0, 0, 0, 0] }}"),
+    );
+    place.ferrite(&["plan"]).ends_with(2).says("are all 0, so nothing could be learned");
+}
+
+#[test]
+fn a_loss_in_which_no_training_image_counts_is_refused_with_the_class_that_has_none() {
+    let weights = "loss = { class_weights = [0, 0, 1, 0, 0, 0, 0] }";
+    let error = attempt(weights, &|class| class != 2).err().unwrap();
+    assert_eq!(error.exit_code(), 2);
+    let message = error.to_string();
+    assert!(
+        message.contains("`loss.class_weights`") && message.contains("only `fear`"),
+        "{message}"
+    );
+    assert!(attempt(weights, &|_| true).is_ok());
 }
 
 #[test]

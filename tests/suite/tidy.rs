@@ -10,11 +10,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 0: what can go wrong, what can happen, random numbers.
     ("error", &[]),
     ("event", &["error"]),
+    ("fault", &["error"]),
     ("warning", &["event"]),
     ("mapped", &[]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
-    ("torch", &["error", "mapped", "random"]),
+    ("torch", &["error", "fault", "mapped", "random"]),
     // Layer 2: images; networks. They do not know each other.
     ("data", &["error", "event", "mapped", "random", "torch"]),
     ("model", &["error", "event", "mapped", "torch"]),
@@ -30,20 +31,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "error", "event", "mapped", "random", "torch", "data", "model", "train", "plan",
-            "store", "fetch",
+            "error", "event", "fault", "mapped", "random", "torch", "data", "model", "train",
+            "plan", "store", "fetch",
         ],
     ),
     ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
-    ("sweep", &["error", "event", "plan", "store"]),
+    ("sweep", &["error", "event", "fault", "plan", "store"]),
     ("report", &["error", "event", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
     ("progress", &["event", "warning", "plan", "fetch", "sweep"]),
     (
         "cli",
         &[
-            "error", "event", "torch", "data", "model", "train", "config", "plan", "store",
-            "fetch", "run", "predict", "sweep", "report", "progress",
+            "error", "event", "fault", "torch", "data", "model", "train", "config", "plan",
+            "store", "fetch", "run", "predict", "sweep", "report", "progress",
         ],
     ),
     ("lib", &[]),

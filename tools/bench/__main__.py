@@ -130,14 +130,45 @@ def networks(arguments: argparse.Namespace, figures: Dict) -> None:
 def measure(work: str, name: str, size: int, arguments: argparse.Namespace) -> Dict[str, sides.Measured]:
     backbone = BACKBONES[name]
     kind = "inference" if work == "inference" else "step"
-    head = [backbone.trained[-1]]
-    trainable, trained = {"last": (backbone.last, backbone.trained), "frozen": ("head", head)}.get(work, ("all", None))
-    # A round takes some seconds.
-    batches = arguments.batches or (2 if work == "step" else 6)
-    setup = {"backbone": name, "size": size, "batch": arguments.batch, "batches": batches, "threads": arguments.threads, "device": arguments.device}
-    both = [sides.ferrite(arguments.program, {kind: {**setup, "trainable": trainable}}, arguments.threads)]
+    trained = {"last": backbone.trained, "frozen": [backbone.trained[-1]]}.get(work)
+    setup = setup_of(work, name, size, arguments)
+    both = [sides.ferrite(arguments.program, {kind: setup}, arguments.threads)]
     both += [sides.pytorch(kind, {**setup, "trained": trained}, mode, arguments.threads) for mode in arguments.mode]
     return sides.take_turns(both, arguments.rounds)
+
+
+def setup_of(work: str, name: str, size: int, arguments: argparse.Namespace) -> Dict:
+    """A round of Ferrite, in the words of examples/bench."""
+    # A round takes some seconds.
+    batches = arguments.batches or (2 if work == "step" else 6)
+    trainable = {"last": BACKBONES[name].last, "frozen": "head"}.get(work, "all")
+    return {
+        "backbone": name,
+        "size": size,
+        "batch": arguments.batch,
+        "batches": batches,
+        "threads": arguments.threads,
+        "device": arguments.device,
+        "trainable": trainable,
+    }
+
+
+def precision(arguments: argparse.Namespace, figures: Dict) -> None:
+    """Whether `precision = "auto"` is the faster choice on this machine: Ferrite against itself, by turns."""
+    names = ["auto", "f32", "bf16"]
+    for work in arguments.work:
+        print(f"\n{work:10} {'':4}" + "".join(f"{it:>9}" for it in names) + "   auto to the faster one")
+        for name in arguments.backbone:
+            size = arguments.size or BACKBONES[name].size
+            setup = setup_of(work, name, size, arguments)
+            kind = "inference" if work == "inference" else "step"
+            all_sides = [sides.ferrite(arguments.program, {kind: {**setup, "precision": it}}, arguments.threads) for it in names]
+            for side, it in zip(all_sides, names):
+                side.name = it
+            speeds = {it: measured.images_per_second for it, measured in sides.take_turns(all_sides, arguments.rounds).items()}
+            ratio = speeds["auto"] / max(speeds["f32"], speeds["bf16"])
+            print(f"{name:12} {size:3} " + "".join(f"{speeds[it]:9.1f}" for it in names) + f"   {ratio:.2f}", flush=True)
+            figures.setdefault(f"precision.{work}", {})[name] = {**speeds, "auto_to_the_faster": ratio}
 
 
 def frozen_stage(arguments: argparse.Namespace, figures: Dict) -> None:
@@ -261,6 +292,7 @@ def study(arguments: argparse.Namespace, figures: Dict) -> None:
 
 PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
     "networks": networks,
+    "precision": precision,
     "frozen_stage": frozen_stage,
     "pipeline": pipeline,
     "csv": csv,

@@ -1,45 +1,79 @@
 """Metrics against scikit-learn, statistics against SciPy."""
 
+import math
 from pathlib import Path
 from typing import List
 
 import numpy
 import scipy.stats
 import torch
-from exchange import Claim, Comparison, Task, absolute, numbers, relative_values
+from exchange import Claim, Comparison, Task, Tensors, absolute, numbers, relative_values
 from images import CLASSES
 from sklearn import metrics
+from torch import Tensor
 
 
 def classification(_: Path) -> Comparison:
-    """Random predictions, some right; a class that nobody has or guesses, and one that is never guessed."""
+    """Random predictions of seven classes, some right, in the situations in which a score divides by zero."""
     random = numpy.random.default_rng(7)
-    truths = random.integers(0, 6, 500)
-    guesses = numpy.where(random.random(500) < 0.6, truths, random.integers(0, 6, 500))
-    guesses[guesses == 5] = 4
-    probabilities = coarse_probabilities(random, truths)
-    tensors = {"truths": torch.from_numpy(truths).byte(), "guesses": torch.from_numpy(guesses).byte(), "probabilities": torch.from_numpy(probabilities)}
-    [output] = yield [Task({"scores": {"classes": CLASSES}}, tensors)]
+    situations = {
+        "one class that nobody has or guesses, and one that is never guessed": (numpy.arange(6), [0, 1, 2, 3, 4, 4]),
+        "classes that nobody has and some guess": (numpy.array([0, 2, 3, 5]), range(7)),
+        "a single class": (numpy.array([4]), range(7)),
+    }
+    drawn = [predictions_of(random, occurring, numpy.array(named)) for occurring, named in situations.values()]
+    outputs = yield [Task({"scores": {"classes": CLASSES}}, tensors) for tensors in drawn]
+    return [claim for name, tensors, output in zip(situations, drawn, outputs) for claim in score_claims(name, tensors, output)]
+
+
+def predictions_of(random: numpy.random.Generator, occurring: numpy.ndarray, named: numpy.ndarray) -> Tensors:
+    truths = random.choice(occurring, 500)
+    guesses = named[numpy.where(random.random(500) < 0.6, truths, random.integers(0, len(named), 500)).clip(max=len(named) - 1)]
+    return {
+        "truths": torch.from_numpy(truths).byte(),
+        "guesses": torch.from_numpy(guesses).byte(),
+        "probabilities": torch.from_numpy(coarse_probabilities(random, truths)),
+    }
+
+
+def score_claims(situation: str, tensors: Tensors, output: Tensors) -> List[Claim]:
+    truths, guesses = tensors["truths"].numpy(), tensors["guesses"].numpy()
+    probabilities = tensors["probabilities"].numpy()
+    occurring = numpy.unique(truths)
+    # A class without images has no F1 in Ferrite; scikit-learn's is 0 if it was guessed.
+    of_classes = numpy.stack(
+        metrics.precision_recall_fscore_support(truths, guesses, labels=range(CLASSES), zero_division=numpy.nan)[:3], axis=1
+    )
+    of_classes[numpy.setdiff1d(range(CLASSES), occurring), 2] = numpy.nan
+    averaged = {"labels": occurring, "average": "macro", "zero_division": numpy.nan}
+    # scikit-learn refuses truths that lack a class, so it gets the others one by one.
+    areas = [metrics.roc_auc_score(truths == it, probabilities[:, it]) for it in occurring] if len(occurring) > 1 else [numpy.nan]
     expected = {
         "accuracy": [metrics.accuracy_score(truths, guesses)],
-        "macro_f1": [metrics.f1_score(truths, guesses, average="macro", zero_division=0)],
+        "macro_f1": [metrics.f1_score(truths, guesses, **averaged)],
+        "macro_precision_and_recall": [metrics.precision_score(truths, guesses, **averaged), metrics.recall_score(truths, guesses, **averaged)],
         "balanced_accuracy": [metrics.balanced_accuracy_score(truths, guesses)],
-        "classes": numpy.stack(
-            metrics.precision_recall_fscore_support(truths, guesses, labels=range(CLASSES), zero_division=0)[:3], axis=1
-        ).flatten(),
-        # scikit-learn refuses truths that lack a class, so it gets those of six classes one by one.
-        "roc_auc": [numpy.mean([metrics.roc_auc_score(truths == it, probabilities[:, it]) for it in range(6)])],
+        "classes": of_classes.flatten(),
+        "roc_auc": [numpy.mean(areas)],
     }
     titles = {
-        "macro_f1": "macro F1",
+        "macro_f1": "macro F1 of the classes that occur",
+        "macro_precision_and_recall": "macro precision and recall of the classes that occur",
         "balanced_accuracy": "balanced accuracy",
         "classes": "precision, recall and F1 of each class",
         "roc_auc": "ROC-AUC with ties, mean of the classes that occur,",
     }
     return [
-        Claim(f"{titles.get(name, name)} against scikit-learn", absolute(output[name], numbers(it)), 1e-12)
+        Claim(f"{titles.get(name, name)} against scikit-learn; {situation}", absolute_where_defined(output[name], numbers(it)), 1e-12)
         for name, it in expected.items()
     ]
+
+
+def absolute_where_defined(ours: Tensor, theirs: Tensor) -> float:
+    """The largest absolute difference; infinite unless the same values are undefined on both sides."""
+    if not torch.equal(ours.isnan(), theirs.isnan()):
+        return math.inf
+    return absolute(ours.nan_to_num(), theirs.nan_to_num())
 
 
 def areas(_: Path) -> Comparison:

@@ -66,7 +66,7 @@ backbones! {
 }
 
 impl Backbone {
-    /// What it is faster in on a processor with instructions for bfloat16 (docs/benchmarks.md).
+    /// What it is fastest in on a processor that is faster in bfloat16 (docs/benchmarks.md).
     pub fn best_with_bfloat16(self) -> Precisions {
         match self {
             // The gradients of its depthwise convolutions are slower with them.

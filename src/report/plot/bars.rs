@@ -12,6 +12,8 @@ const WIDTH: f64 = 680.0;
 const HEIGHT: f64 = 300.0;
 const LEGEND_ROW: f64 = 20.0;
 const TEXT: f64 = 12.5;
+/// What stands where there is no bar.
+const NOTHING: &str = "–";
 
 /// Bars in groups.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,7 +33,7 @@ pub struct Bars {
 pub struct Group {
     /// Its name.
     pub label: String,
-    /// A height for each series; not a number for none.
+    /// A height for each series; not a number for none, which a dash stands for.
     pub values: Vec<f64>,
 }
 
@@ -78,8 +80,12 @@ impl Bars {
         let first = f64::midpoint(left, right) - step * self.series.len() as f64 / 2.0;
         let floor = y.at(0.0).unwrap_or(canvas.size.1);
         for (at, ((_, style), value)) in self.series.iter().zip(&group.values).enumerate() {
-            let Some(top) = y.at(*value) else { continue };
             let from = first + at as f64 * step;
+            let Some(top) = y.at(*value) else {
+                let middle = (from + step / 2.0, floor - 7.0);
+                canvas.text(NOTHING, middle, TEXT, Ink::series(*style), Align::Centre)?;
+                continue;
+            };
             let gap = if step > 5.0 { 1.0 } else { 0.0 };
             canvas.rect((from, top), (from + step - gap, floor), Ink::series(*style))?;
         }

@@ -10,10 +10,10 @@ use std::ptr::{null, null_mut};
 
 use torch_sys::C_tensor;
 
-unsafe extern "C" {
-    fn ferrite_processor_has_bfloat16() -> bool;
+use crate::fault::TorchRefused;
 
-    fn ferrite_processor_has_matrix_unit() -> bool;
+unsafe extern "C" {
+    fn ferrite_processor(processor: *mut Processor);
 
     fn ferrite_gpus_have_bfloat16() -> bool;
 
@@ -53,19 +53,30 @@ unsafe extern "C" {
     ) -> *mut C_tensor;
 }
 
-/// Whether the processor multiplies bfloat16 in LibTorch's kernels.
-pub(super) fn processor_has_bfloat16() -> bool {
-    // SAFETY: asks the processor, and touches no memory.
-    unsafe { ferrite_processor_has_bfloat16() }
+/// What a processor says of itself, as far as it decides how fast bfloat16 is on it. The instructions count only where
+/// nobody held LibTorch or oneDNN back from using them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub(super) struct Processor {
+    /// The maker's twelve letters.
+    pub(super) vendor: [u8; 12],
+    /// The maker's number of the design, the extended family included.
+    pub(super) family: u32,
+    /// Whether it multiplies pairs of bfloat16 (AVX512-BF16).
+    pub(super) avx512_bf16: bool,
+    /// Whether it has a unit for products of matrices of bfloat16 (AMX) that the system lets this process use.
+    pub(super) amx_bf16: bool,
 }
 
-/// Whether it has a unit for products of such matrices, which convolutions here use.
-pub(super) fn processor_has_matrix_unit() -> bool {
-    // SAFETY: asks the processor and the system, and touches no memory.
-    unsafe { ferrite_processor_has_matrix_unit() }
+/// The processor that this runs on.
+pub(super) fn processor() -> Processor {
+    let mut processor = Processor::default();
+    // SAFETY: the function fills a structure of the same layout.
+    unsafe { ferrite_processor(&raw mut processor) };
+    processor
 }
 
-/// Whether the first GPU does.
+/// Whether the first GPU multiplies bfloat16.
 pub(super) fn gpus_have_bfloat16() -> bool {
     // SAFETY: asks LibTorch, and touches no memory.
     unsafe { ferrite_gpus_have_bfloat16() }
@@ -161,7 +172,7 @@ fn checked(call: impl FnOnce(*mut *mut c_char)) {
         libc::free(error.cast());
         message
     };
-    panic!("{message}");
+    std::panic::panic_any(TorchRefused(message));
 }
 
 #[cfg(test)]

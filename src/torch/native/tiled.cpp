@@ -229,10 +229,6 @@ int64_t out_positions(const at::Tensor& x, const at::Tensor& weight, Geometry ge
 
 }  // namespace
 
-bool available() {
-  return avx512() && tiles::available();
-}
-
 bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
   if (!takes(x, weight, geometry)) {
     return false;

@@ -16,7 +16,7 @@ struct Geometry {
 
 namespace tiled {
 
-// Whether the unit is here.
+// Whether the unit is here, and nobody held LibTorch or oneDNN back from using it.
 bool available();
 
 // Whether it takes a convolution of `x` with weights of these sizes, `[out, in, kernel, kernel]`, and is faster than
