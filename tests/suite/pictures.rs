@@ -36,11 +36,13 @@ const FILES: [(&str, ImageFormat); 8] = [
 fn in_kind(image: RgbImage, number: u32, format: ImageFormat) -> DynamicImage {
     let image = DynamicImage::from(image);
     match (format, number % 5) {
-        (ImageFormat::Gif, _) => image.to_rgba8().into(),
+        // What the encoder of GIF takes, whatever the number.
+        (ImageFormat::Gif, _) | (ImageFormat::Png | ImageFormat::WebP, 3) => {
+            image.to_rgba8().into()
+        }
         (ImageFormat::Pnm, _) | (_, 0) => image.to_luma8().into(),
         (ImageFormat::Png | ImageFormat::Tiff, 1) => image.to_luma16().into(),
         (ImageFormat::Png, 2) => image.to_luma_alpha8().into(),
-        (ImageFormat::Png | ImageFormat::WebP, 3) => image.to_rgba8().into(),
         _ => image,
     }
 }
