@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::beside::Beside;
-use crate::data::folder::list::{judge_entry, unwalked, walk};
+use crate::data::folder::list::walk;
 use crate::data::picture::kind::{FORMATS, Verdict};
 use crate::data::picture::{self, Picture};
 use crate::error::{Error, Result};
@@ -45,15 +45,7 @@ pub fn list(paths: &[PathBuf]) -> Result<Photos> {
             continue;
         }
         let before = all.pictures.len() + all.broken.len();
-        for entry in walk(path) {
-            let (found, judged) = match entry {
-                Ok(entry) if entry.file_type().is_dir() => continue,
-                Ok(entry) => (entry.path().to_owned(), judge_entry(&entry)),
-                Err(error) => {
-                    let found = error.path().unwrap_or(path).to_owned();
-                    (found, Verdict::Broken(unwalked(&error)))
-                }
-            };
+        for (found, judged) in walk(path) {
             match judged {
                 Verdict::Picture => all.pictures.push(found),
                 Verdict::Broken(message) => all.broken.push(refused(&found, message)),

@@ -104,7 +104,7 @@ fn weights_of_another_network_or_cut_off_are_told_with_4_before_anything_trains(
     let told = place.sweep();
     told.ends_with(4)
         .says("the first is `features.0.0.weight`")
-        .says("no complete safetensors file");
+        .says("fit either: `torn.safetensors`");
     assert!(!place.path("runs/c").exists(), "a trial began");
     // Without them the others are carried out.
     place.ferrite(&["sweep", "experiments/c.toml", "--threads", "1"]).ends_with(0);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
-use walkdir::{DirEntry, WalkDir};
+use walkdir::WalkDir;
 
 use crate::data::beside::Beside;
 use crate::data::broken::{self, Broken};
@@ -109,15 +109,7 @@ impl List {
     /// Adds the files in and below one class folder.
     fn add_files(&mut self, [root, folder]: [&Path; 2], split: &str, label: u8) -> Result<()> {
         folder.read_dir().map_err(|it| broken::unreadable(folder, KEY, it))?;
-        for entry in walk(folder) {
-            let (path, judged) = match entry {
-                Ok(entry) if entry.file_type().is_dir() => continue,
-                Ok(entry) => (entry.path().to_owned(), judge_entry(&entry)),
-                Err(error) => {
-                    let path = error.path().unwrap_or(folder).to_owned();
-                    (path, Verdict::Broken(unwalked(&error)))
-                }
-            };
+        for (path, judged) in walk(folder) {
             let below = path.strip_prefix(folder).unwrap_or(&path);
             let group = below.parent().and_then(|it| it.iter().next());
             let group = group.map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
@@ -133,20 +125,25 @@ impl List {
     }
 }
 
-/// What lies in and below `folder`, links followed, without what systems leave behind; by name.
-pub(in crate::data) fn walk(folder: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
+/// The files in and below `folder`, links followed, without what systems leave behind, by name; and what each is taken
+/// for.
+pub(in crate::data) fn walk(folder: &Path) -> impl Iterator<Item = (PathBuf, Verdict)> {
     let walk = WalkDir::new(folder).min_depth(1).follow_links(true).sort_by_file_name();
-    walk.into_iter().filter_entry(|it| it.depth() == 0 || !is_left_behind(it.path()))
+    let walk = walk.into_iter().filter_entry(|it| it.depth() == 0 || !is_left_behind(it.path()));
+    walk.filter_map(|entry| match entry {
+        Ok(it) if it.file_type().is_dir() => None,
+        Ok(it) if it.file_type().is_file() => Some((it.path().to_owned(), judge(it.path()))),
+        // Opening a pipe would wait for whoever writes into it.
+        Ok(it) => Some((it.path().to_owned(), Verdict::Other)),
+        Err(error) => {
+            let path = error.path().unwrap_or(folder).to_owned();
+            Some((path, Verdict::Broken(unwalked(&error))))
+        }
+    })
 }
 
-/// What a file that [`walk`] came by is taken for.
-pub(in crate::data) fn judge_entry(entry: &DirEntry) -> Verdict {
-    // Opening a pipe would wait for whoever writes into it.
-    if entry.file_type().is_file() { judge(entry.path()) } else { Verdict::Other }
-}
-
-/// Why [`walk`] could not go on at a place, as a fragment of a sentence that begins with "it".
-pub(in crate::data) fn unwalked(error: &walkdir::Error) -> String {
+/// Why a walk could not go on at a place, as a fragment of a sentence that begins with "it".
+fn unwalked(error: &walkdir::Error) -> String {
     match (error.loop_ancestor(), error.io_error()) {
         (Some(above), _) => format!("it is a link to `{}`, in which it lies", above.display()),
         (None, Some(error)) => format!("it cannot be read: {error}"),
