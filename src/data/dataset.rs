@@ -461,7 +461,7 @@ mod tests {
             "items.csv",
             half,
             expect![[r#"
-                `decoded/items.csv` is damaged: it has 201 images, not 400
+                `decoded/items.csv` is damaged: CSV error: record 202 (line: 203, byte: 6156): found record with 3 fields, but the previous record has 6 fields
                 delete the folder `decoded`; the next sweep decodes the images again
             "#]],
         );

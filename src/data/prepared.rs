@@ -1,7 +1,7 @@
 //! A decoded source on disk: `images.bin`, `items.csv` and `dataset.json` in one folder.
 //!
 //! `images.bin` holds the pixels, one byte each, image after image, row after row, channels
-//! together (NHWC). `items.csv` has a line `id,split,label,group,height,width,channels,content` for each image.
+//! together (NHWC). `items.csv` has a line `id,split,label,group,shape,content` for each image.
 //! `dataset.json` says how many there are, their classes, and what was left out.
 //!
 //! **Invariant:** what `read` returns fits together; a folder that does not is named damaged.
@@ -29,8 +29,7 @@ const ITEMS: &str = "items.csv";
 const MANIFEST: &str = "dataset.json";
 
 /// The columns of `items.csv`.
-const COLUMNS: [&str; 8] =
-    ["id", "split", "label", "group", "height", "width", "channels", "content"];
+const COLUMNS: [&str; 6] = ["id", "split", "label", "group", "shape", "content"];
 
 /// Bytes written at a time.
 const BUFFER: usize = 1 << 20;
@@ -87,6 +86,8 @@ pub(super) struct Writer {
     items: csv::Writer<File>,
     count: usize,
     size: [usize; 3],
+    /// The shape of the last image, and how it is written: most have that of the one before.
+    shape: ([usize; 3], String),
 }
 
 impl Writer {
@@ -98,8 +99,10 @@ impl Writer {
         };
         let images = BufWriter::with_capacity(BUFFER, create(IMAGES)?);
         let items = csv::Writer::from_writer(create(ITEMS)?);
-        let mut writer = Self { folder: folder.to_owned(), images, items, count: 0, size: [0; 3] };
-        writer.write_record(COLUMNS)?;
+        let (folder, size, shape) = (folder.to_owned(), [0; 3], ([0; 3], String::new()));
+        let mut writer = Self { folder, images, items, count: 0, size, shape };
+        let begun = writer.items.write_record(COLUMNS).map_err(IoError::from);
+        begun.map_err(|it| Error::file("cannot write", writer.folder.join(ITEMS))(it))?;
         Ok(writer)
     }
 
@@ -110,15 +113,20 @@ impl Writer {
         self.images.write_all(pixels).map_err(|it| Error::file("cannot write", path())(it))?;
         self.count += 1;
         self.size = [0, 1, 2].map(|it| self.size[it].max(shape[it]));
+        if self.shape.0 != shape {
+            let [height, width, channels] = shape;
+            self.shape = (shape, format!("{height}x{width}x{channels}"));
+        }
         let Item { id, split, group, label, content } = item;
-        let [height, width, channels] = shape.map(|it| it.to_string());
         let (label, content) = (label.to_string(), format!("{content:016x}"));
-        self.write_record([id, split, &label, group, &height, &width, &channels, &content])
+        let record = [id, split, &label, group, &self.shape.1, &content];
+        let written = self.items.write_record(record).map_err(IoError::from);
+        written.map_err(|it| Error::file("cannot write", self.folder.join(ITEMS))(it))
     }
 
     /// Ends the files and puts them safely on the disk; the manifest last.
     pub(super) fn finish(self, source: &str, classes: Vec<String>, notes: Notes) -> Result<()> {
-        let Self { folder, images, items, count, size } = self;
+        let Self { folder, images, items, count, size, .. } = self;
         let path = |name| folder.join(name);
         let images = images.into_inner().map_err(std::io::IntoInnerError::into_error);
         let items = items.into_inner().map_err(|it| IoError::other(it.to_string()));
@@ -129,11 +137,6 @@ impl Writer {
         let manifest = Manifest { format: FORMAT, source, count, size, classes, skipped, beside };
         write_manifest(&path(MANIFEST), &manifest)
             .map_err(Error::file("cannot write", path(MANIFEST)))
-    }
-
-    fn write_record(&mut self, fields: [&str; COLUMNS.len()]) -> Result<()> {
-        let written = self.items.write_record(fields).map_err(IoError::from);
-        written.map_err(|it| Error::file("cannot write", self.folder.join(ITEMS))(it))
     }
 }
 
@@ -243,9 +246,8 @@ impl Prepared {
         let (group, shape) = if self.manifest.format == 1 {
             ("", self.manifest.size)
         } else {
-            let side = |at: usize| record.get(at)?.parse::<usize>().ok();
-            self.contents.push(u64::from_str_radix(record.get(7)?, 16).ok()?);
-            (record.get(3)?, [side(4)?, side(5)?, side(6)?])
+            self.contents.push(u64::from_str_radix(record.get(5)?, 16).ok()?);
+            (record.get(3)?, shape_of(record.get(4)?)?)
         };
         self.layout.push(shape)?;
         self.ids.push(id.to_owned());
@@ -254,6 +256,14 @@ impl Prepared {
         self.splits.push(u16::try_from(split).ok()?);
         (usize::from(label) < self.manifest.classes.len()).then_some(())
     }
+}
+
+/// The shape that `text` says, such as `48x48x1`.
+fn shape_of(text: &str) -> Option<[usize; 3]> {
+    let mut sides = text.split('x').map(str::parse::<usize>);
+    let mut side = || sides.next()?.ok();
+    let shape = [side()?, side()?, side()?];
+    side().is_none().then_some(shape)
 }
 
 fn unreadable(path: &Path, source: IoError) -> Error {

@@ -9,7 +9,7 @@ use crate::data::fer2013;
 use crate::data::folder::list::same;
 use crate::data::manifest::Manifest;
 use crate::data::synthetic::Synthetic;
-use crate::error::Problem;
+use crate::error::{Problem, is_unprintable};
 
 /// The most classes that fit the stored labels.
 const MOST_CLASSES: usize = 256;
@@ -117,6 +117,11 @@ fn check_classes(list: &str, classes: &[String]) -> Vec<Problem> {
         let key = format!("{list}.{position}");
         if name.trim().is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             Some(Problem::new(key, format!("must be the name of a folder, not `{name}`")))
+        } else if name.contains(is_unprintable) {
+            Some(Problem::new(
+                key,
+                "must not hold characters that cannot be seen: rename the class",
+            ))
         } else if classes[..position].iter().any(|it| same(it, name)) {
             Some(Problem::new(key, format!("lists `{name}` twice: take one of them out")))
         } else {

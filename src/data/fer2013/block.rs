@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use crate::data::fer2013::CLASSES;
 use crate::data::fer2013::header::Header;
+use crate::data::picture::content;
 
 /// Rows and columns of a face.
 pub(super) const SIZE: usize = 48;
@@ -35,6 +36,8 @@ pub(super) struct Row {
     pub label: u8,
     /// Position of the split's name in [`Block::splits`].
     pub split: usize,
+    /// What identifies the picture; see [`crate::data::picture::content`].
+    pub content: u64,
 }
 
 impl Block {
@@ -60,7 +63,8 @@ impl Block {
         match row(header, line, &mut self.pixels) {
             Ok((label, name)) => {
                 let split = self.split(name);
-                self.rows.push(Row { position: self.data_lines, label, split });
+                let content = content(&self.pixels[kept..], [SIZE, SIZE, 1]);
+                self.rows.push(Row { position: self.data_lines, label, split, content });
             }
             Err(message) => {
                 self.pixels.truncate(kept);

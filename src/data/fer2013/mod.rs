@@ -14,7 +14,6 @@ use rayon::prelude::*;
 use crate::data::broken::{self, Broken};
 use crate::data::fer2013::block::{Block, SIZE};
 use crate::data::fer2013::header::Header;
-use crate::data::picture::content;
 use crate::data::prepared::{Item, Notes, Writer};
 use crate::data::{OnError, Progress};
 use crate::error::Result;
@@ -48,8 +47,8 @@ pub(super) fn decode(
         for (row, pixels) in block.rows.iter().zip(block.pixels.chunks_exact(SIZE * SIZE)) {
             let id = (before + row.position).to_string();
             let (split, label) = (block.splits[row.split].as_str(), row.label);
-            let content = content(pixels, SHAPE);
-            writer.push(Item { id: &id, split, group: "", label, content }, SHAPE, pixels)?;
+            let item = Item { id: &id, split, group: "", label, content: row.content };
+            writer.push(item, SHAPE, pixels)?;
         }
         before += block.data_lines;
     }

@@ -96,7 +96,7 @@ pub(super) fn files(manifest: &Manifest) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     let tables = Tables::open(manifest)?;
     tables.read(Shown::Nothing, &mut |row| {
-        if let Some(path) = row.path {
+        if let Some(path) = row.path.filter(|_| row.broken.is_none()) {
             files.push((path.clone(), tables.images.join(path)));
         }
         Ok(())
@@ -180,6 +180,9 @@ impl Decoding<'_> {
     }
 
     fn read(&self, row: &Row) -> Result<(u8, Seen), String> {
+        if let Some(message) = &row.broken {
+            return Err(message.clone());
+        }
         let label = self.tables.label(&row.label)?;
         let picture = match (&row.bytes, &row.path) {
             (Some(bytes), _) => picture::decode(bytes)?,

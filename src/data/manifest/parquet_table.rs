@@ -44,14 +44,16 @@ pub(super) fn read(path: &Path, columns: &Columns, shown: Shown, hear: Hear<'_>)
     if !holds_pictures && !there.contains(&columns.path) {
         return Err(no_column(path, ("path", &columns.path), &there));
     }
-    let wanted = |name: &str| {
-        name == columns.label
-            || name == columns.split
-            || name == columns.group
-            || (holds_pictures && shown == Shown::Pictures && name == columns.image)
-            || (!holds_pictures && name == columns.path)
+    let wanted = |field: &Arc<Type>| {
+        let name = field.name();
+        let is_text = name == columns.label || name == columns.split || name == columns.group;
+        if is_text || (!holds_pictures && name == columns.path) {
+            return Some(field.clone());
+        }
+        let is_picture = holds_pictures && name == columns.image;
+        is_picture.then(|| shown_of(field, shown)).flatten()
     };
-    let fields = schema.get_fields().iter().filter(|it| wanted(it.name())).cloned().collect();
+    let fields = schema.get_fields().iter().filter_map(wanted).collect();
     let cannot = |it: ParquetError| unreadable(path, &it);
     let projection: Arc<Type> = Type::group_type_builder(schema.name())
         .with_fields(fields)
@@ -65,12 +67,24 @@ pub(super) fn read(path: &Path, columns: &Columns, shown: Shown, hear: Hear<'_>)
         let (path, place) = (path.to_owned(), format!("row {}", index + 1));
         let mut row = Row { table: path, place: format!("{name}, {place}"), ..Row::default() };
         fill(&mut row, &record, columns);
-        if row.bytes.is_some() || holds_pictures {
-            row.path = None;
-        }
         hear(row)?;
     }
     Ok(())
+}
+
+/// What is read of a column of pictures: all of it, or no more than their paths.
+fn shown_of(field: &Arc<Type>, shown: Shown) -> Option<Arc<Type>> {
+    if shown == Shown::Pictures {
+        return Some(field.clone());
+    }
+    if !field.is_group() {
+        return None;
+    }
+    let path = field.get_fields().iter().find(|it| it.name() == "path")?.clone();
+    let group = Type::group_type_builder(field.name())
+        .with_repetition(field.get_basic_info().repetition())
+        .with_fields(vec![path]);
+    group.build().map(Arc::new).ok()
 }
 
 /// Takes what `record` says into `row`.
@@ -85,7 +99,9 @@ fn fill(row: &mut Row, record: &Record, columns: &Columns) {
         } else if *name == columns.path {
             row.path = Some(text(field)).filter(|it| !it.is_empty());
         } else if *name == columns.image {
+            // A record without bytes may name a file instead.
             row.bytes = bytes(field);
+            row.path = path(field).filter(|_| row.bytes.is_none());
         }
     }
 }
@@ -108,6 +124,13 @@ fn bytes(field: &Field) -> Option<Vec<u8>> {
         }
         _ => None,
     }
+}
+
+/// The path of a picture: what is called `path` in the field.
+fn path(field: &Field) -> Option<String> {
+    let Field::Group(group) = field else { return None };
+    let found = group.get_column_iter().find(|it| it.0 == "path")?;
+    Some(text(found.1)).filter(|it| !it.is_empty())
 }
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>> {

@@ -1,11 +1,13 @@
 //! Rows of a table of pictures, whatever kind of file it lies in.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::data::broken;
 use crate::data::folder::list::same;
 use crate::data::manifest::{Columns, Manifest, csv_table, parquet_table};
 use crate::error::{Error, Result};
+use crate::mapped;
 
 /// The setting that names the table.
 const KEY: &str = "data.source.manifest.table";
@@ -27,6 +29,8 @@ pub(in crate::data) struct Row {
     pub split: String,
     /// Its group; empty for none.
     pub group: String,
+    /// Why the row cannot be read, if it cannot.
+    pub broken: Option<String>,
 }
 
 /// Whether the pictures that a table holds are wanted with their rows.
@@ -125,8 +129,13 @@ impl<'a> Tables<'a> {
             Some(names) => names.get(it).and_then(|it| of_name(it)),
             None => (it < classes.len()).then_some(it),
         });
-        label.map(|it| it as u8).ok_or_else(|| match text {
-            "" => "it has no label".to_owned(),
+        let last = self.names.as_ref().map_or(classes.len(), Vec::len).saturating_sub(1);
+        label.map(|it| it as u8).ok_or_else(|| match (text, number) {
+            ("", _) => "it has no label".to_owned(),
+            (_, Some(_)) => format!(
+                "its label `{text}` is no number from 0 to {last}: the first of \
+                 `data.source.manifest.classes` is 0"
+            ),
             _ => format!("its label `{text}` is none of `data.source.manifest.classes`"),
         })
     }
@@ -142,7 +151,7 @@ fn files(path: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for entry in path.read_dir().map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
-        if is_parquet(&path) && path.is_file() {
+        if is_called_parquet(&path) && path.is_file() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             // `train-00000-of-00002` is one part of `train`.
             let split = stem.split('-').next().unwrap_or_default().to_owned();
@@ -174,7 +183,14 @@ fn check_names(path: &Path, names: &[String], classes: &[String]) -> Result<()> 
     Err(refused(path, message, help))
 }
 
+/// Whether a file is one of Parquet's by its name, or else by its content.
 pub(super) fn is_parquet(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let starts = |start: &mut [u8]| mapped::open_file(path).and_then(|mut it| it.read_exact(start));
+    is_called_parquet(path) || (starts(&mut start).is_ok() && start == *b"PAR1")
+}
+
+fn is_called_parquet(path: &Path) -> bool {
     let ending = path.extension().map(|it| it.to_string_lossy().to_lowercase());
     ending.is_some_and(|it| it == "parquet" || it == "pq")
 }

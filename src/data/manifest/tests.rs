@@ -89,6 +89,15 @@ fn columns_have_any_names_and_labels_may_be_numbers() {
 }
 
 #[test]
+fn a_table_without_rows_says_so() {
+    for table in ["", "path,label\n"] {
+        let trial = listed(table);
+        let told = trial.open(&trial.data(TABLE)).unwrap_err().to_string();
+        assert!(told.contains("it is empty") || told.contains("no row"), "{told}");
+    }
+}
+
+#[test]
 fn rows_in_another_order_are_drawn_alike() {
     let table = ten("path,label", |it, label, _| format!("faces/{it}.png,{label}"));
     let data = TABLE
@@ -109,12 +118,12 @@ fn rows_in_another_order_are_drawn_alike() {
 #[test]
 fn rows_that_cannot_be_used_are_named() {
     let rows = "faces/0.png,sad\nfaces/1.png,glad\nfaces/nowhere.png,sad\nfaces/2.png,angry\nfaces/0.png,glad\n\
-                ,sad\nfaces/3.png,\nfaces/4.png,sad\nfaces/5.png,glad\n";
+                ,sad\nfaces/3.png,\nfaces/4.png,sad\nfaces/5.png,glad\nfaces/6.png\nfaces/7.png,2\n";
     let trial = listed(&format!("path,label\n{rows}"));
     let data = TABLE
         .replace("train = \"train\", valid = 0.5, test = \"test\"", "train = 0.5, valid = 0.5");
     trial.refuses(&data, expect![[r#"
-        cannot use `list.csv`, row 4: `faces/nowhere.png` cannot be used: it cannot be read: No such file or directory (os error 2); 4 more are broken
+        cannot use `list.csv`, row 4: `faces/nowhere.png` cannot be used: it cannot be read: No such file or directory (os error 2); 6 more are broken
         mend it or take it out, or write `data.on_error = "skip"` to leave broken images out and have them listed in the report
     "#]]);
     trial.refuses(&data.replace("split =", "on_error = \"skip\"\nsplit ="), expect![[r#"
@@ -124,6 +133,8 @@ fn rows_that_cannot_be_used_are_named() {
             "row 6, faces/0.png: `faces/0.png` stands in row 2 already",
             "row 7: it has no picture",
             "row 8, faces/3.png: it has no label",
+            "row 11: it has 1 columns, not 2",
+            "row 12, faces/7.png: its label `2` is no number from 0 to 1: the first of `data.source.manifest.classes` is 0",
         ]
     "#]]);
 }

@@ -8,7 +8,7 @@ pub mod kind;
 mod whole;
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use fast_image_resize::images::{Image, ImageRef};
@@ -18,12 +18,16 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use sha2::{Digest, Sha256};
 
 use crate::data::picture::kind::Kind;
+use crate::mapped;
 
 /// The most pixels of a picture. Pillow warns from 89 million on; a camera's photograph has 12 to 50 million.
 const MOST_PIXELS: u64 = 100_000_000;
 
 /// The most bytes that a decoder may ask for: pixels of 16 bits in four channels.
 const MOST_BYTES: u64 = MOST_PIXELS * 8;
+
+/// The most bytes of a picture's file: those of the most pixels in four channels.
+const MOST_FILE_BYTES: u64 = MOST_PIXELS * 4;
 
 /// A decoded picture: 8-bit gray if all its pixels are gray, else 8-bit RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +43,15 @@ pub struct Picture {
 /// # Errors
 /// A fragment of a sentence that begins with "it".
 pub fn read(path: &Path) -> Result<Picture, String> {
-    let bytes = std::fs::read(path).map_err(|it| format!("it cannot be read: {it}"))?;
+    let cannot = |it| format!("it cannot be read: {it}");
+    let mut file = mapped::open_file(path).map_err(cannot)?;
+    let length = file.metadata().map_err(cannot)?.len();
+    if length > MOST_FILE_BYTES {
+        let (length, most) = (length >> 20, MOST_FILE_BYTES >> 20);
+        return Err(format!("it has {length} MiB, and more than {most} are not read"));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.read_to_end(&mut bytes).map_err(cannot)?;
     decode(&bytes)
 }
 
