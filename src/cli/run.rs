@@ -109,9 +109,11 @@ fn print_event(kind: &Kind) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// The trial of a `trial.toml`, under the name that its folder has.
+/// The trial of a `trial.toml`: of one below the runs under the name that its folder has, of another file under the name
+/// that a sweep would give it.
 fn only_trial(written: &Written, store: &Store) -> Result<Trial> {
-    let folder = written.path.parent().and_then(Path::file_name);
+    let is_run = written.path.starts_with(&store.root);
+    let folder = written.path.parent().and_then(Path::file_name).filter(|_| is_run);
     let trials = plan::trials(std::slice::from_ref(written), &Disk { store })?;
     let [trial] = &trials[..] else {
         return Err(Error::Usage {

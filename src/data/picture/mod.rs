@@ -8,6 +8,7 @@ pub mod kind;
 mod whole;
 
 use std::borrow::Cow;
+use std::hash::Hasher;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_64;
 
 use crate::data::picture::kind::Kind;
 use crate::mapped;
@@ -188,14 +189,13 @@ fn gray([red, green, blue]: [u8; 3]) -> u8 {
     ((sum + 0x8000) >> 16) as u8
 }
 
-/// What identifies a picture of this `shape` (height, width, channels): the first eight bytes of a sha256 of its shape
-/// and pixels. It is kept in files of runs, so it never changes.
+/// What identifies a picture of this `shape` (height, width, channels): XXH3 of its shape and pixels, in 64 bits
+/// (<https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md>). It is kept in files of runs, so it never changes.
 pub fn content(pixels: &[u8], [height, width, channels]: [usize; 3]) -> u64 {
-    let mut hasher = Sha256::new();
-    hasher.update(format!("{height}x{width}x{channels}\n"));
-    hasher.update(pixels);
-    let digest = hasher.finalize();
-    u64::from_be_bytes(digest[..8].try_into().expect("a sha256 has 32 bytes"))
+    let mut hasher = XxHash3_64::new();
+    hasher.write(format!("{height}x{width}x{channels}\n").as_bytes());
+    hasher.write(pixels);
+    hasher.finish()
 }
 
 #[cfg(test)]
