@@ -164,7 +164,7 @@ impl Model {
                     let probabilities = looks.next().unwrap_or_default();
                     Guess {
                         path: path.clone(),
-                        class: first_largest(&probabilities),
+                        class: loss::first_largest(&probabilities),
                         probabilities,
                     }
                 }));
@@ -192,9 +192,4 @@ impl Model {
         });
         probabilities.chunks(self.classes.len()).map(<[f32]>::to_vec).collect()
     }
-}
-
-/// The index of the largest, the first of equals, as in numpy's and PyTorch's argmax.
-fn first_largest(values: &[f32]) -> usize {
-    (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0)
 }

@@ -64,7 +64,8 @@ pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
             hash_of(&((PICTURES, on_error), "folder", what))
         }
         Source::Manifest(manifest) => {
-            let (tables, pictures) = (Tables::open(manifest)?, manifest::files(manifest)?);
+            let tables = Tables::open(manifest)?;
+            let pictures = manifest::files(&tables)?;
             let tables = tables.files().map(|(path, split)| (split.clone(), path.clone()));
             // A picture that is not there is a broken row, whatever else is said of it.
             let pictures = pictures.into_iter().filter(|it| it.1.is_file());

@@ -20,6 +20,7 @@ use crate::store::lock::Caller;
 use crate::store::read::predictions_csv;
 use crate::store::record::Prediction;
 use crate::store::{Wanted, write_whole};
+use crate::torch::loss::first_largest;
 use crate::train::images::{Images, Split};
 use crate::train::views::judge;
 
@@ -133,15 +134,11 @@ fn leak_free(
 fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Prediction> {
     let of_rows = rows.iter().zip(probabilities.chunks(dataset.classes.len()));
     of_rows
-        .map(|(row, probabilities)| {
-            let best = |a: &usize, b: &usize| probabilities[*a].total_cmp(&probabilities[*b]);
-            Prediction {
-                id: dataset.ids[*row as usize].clone(),
-                truth: usize::from(dataset.labels[*row as usize]),
-                // The first of equals, as in numpy's and PyTorch's argmax.
-                predicted: (0..probabilities.len()).rev().max_by(best).unwrap_or_default(),
-                probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
-            }
+        .map(|(row, probabilities)| Prediction {
+            id: dataset.ids[*row as usize].clone(),
+            truth: usize::from(dataset.labels[*row as usize]),
+            predicted: first_largest(probabilities),
+            probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
         })
         .collect()
 }

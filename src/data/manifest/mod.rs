@@ -88,13 +88,12 @@ impl Manifest {
     }
 }
 
-/// The files of pictures that the table names, by their paths in it.
+/// The files of pictures that `tables` name, by their paths in them.
 ///
 /// # Errors
 /// [`crate::error::Error::Data`] if the table cannot be read.
-pub(super) fn files(manifest: &Manifest) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn files(tables: &Tables<'_>) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
-    let tables = Tables::open(manifest)?;
     tables.read(Shown::Nothing, &mut |row| {
         if let Some(path) = row.path.filter(|_| row.broken.is_none()) {
             files.push((path.clone(), tables.images.join(path)));
