@@ -11,10 +11,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::error::{Result, printable_lines};
 use crate::event::acts::Stop;
 use crate::event::disk::Waiting;
-use crate::event::{Epoch, Kind, Progress, Sink, StageEnd};
+use crate::event::{Advance, Epoch, Kind, Progress, Sink, StageEnd};
 use crate::fetch;
 use crate::plan::Trial;
-use crate::sweep::{Outcome, Said};
+use crate::sweep::{Outcome, SweepEvent};
 use crate::warning;
 
 /// Without a terminal, epochs of a trial are said at most this often.
@@ -47,12 +47,13 @@ impl Display {
     }
 
     /// Shows what a sweep says.
-    pub fn show(&mut self, said: Said<'_>) {
-        match said {
-            Said::Planned(total) => self.total = total,
-            Said::Started(trial) => self.start(trial),
-            Said::Happened(trial, kind) => self.happened(trial, kind),
-            Said::Ended(trial, outcome) => self.end(trial, outcome),
+    pub fn show(&mut self, event: SweepEvent<'_>) {
+        match event {
+            SweepEvent::Planned(total) => self.total = total,
+            SweepEvent::Started(trial) => self.start(trial),
+            SweepEvent::Happened(trial, kind) => self.happened(trial, kind),
+            SweepEvent::Recalled(trial) => self.recalled(trial),
+            SweepEvent::Ended(trial, outcome) => self.end(trial, outcome),
         }
     }
 
@@ -99,6 +100,10 @@ impl Display {
                 shown.step(progress);
                 None
             }
+            Kind::WorkAdvanced(work) => {
+                shown.work(work);
+                None
+            }
             Kind::EpochEnded(epoch) => shown.epoch(epoch).map(|it| format!("{name}  {it}")),
             Kind::FeaturesReady(it) if !it.reused => {
                 let speed = it.images as f64 / it.seconds.max(1e-9);
@@ -120,6 +125,16 @@ impl Display {
         {
             self.say(&line);
         }
+    }
+
+    fn recalled(&mut self, trial: &Trial) {
+        if let Some(shown) = self.running.remove(&trial.name()) {
+            shown.bar.finish_and_clear();
+        }
+        self.say(&format!(
+            "{}  is left to the other process; another trial goes on meanwhile",
+            trial.name()
+        ));
     }
 
     fn end(&mut self, trial: &Trial, outcome: &Outcome) {
@@ -149,12 +164,18 @@ impl Shown {
             progress;
         self.bar.set_length((epochs * steps) as u64);
         self.bar.set_position(((epoch - 1) * steps + step) as u64);
-        let speed = format!("{images_per_second:.0} images/s");
-        self.bar.set_message(if loss.is_nan() {
-            format!("{stage}  {step}/{steps}  {speed}")
-        } else {
-            let accuracy = 100.0 * accuracy;
-            format!("{stage} {epoch}/{epochs}  loss {loss:.3}  accuracy {accuracy:.1} %  {speed}")
+        let accuracy = 100.0 * accuracy;
+        self.bar.set_message(format!(
+            "{stage} {epoch}/{epochs}  loss {loss:.3}  accuracy {accuracy:.1} %  {images_per_second:.0} images/s"
+        ));
+    }
+
+    fn work(&mut self, Advance { what, done, of, per_second }: &Advance) {
+        self.bar.set_length(*of as u64);
+        self.bar.set_position(*done as u64);
+        self.bar.set_message(match what.as_str() {
+            "weights" => format!("{what}  {:.1}/{:.1} MB", *done as f64 / 1e6, *of as f64 / 1e6),
+            _ => format!("{what}  {done}/{of}  {per_second:.0} images/s"),
         });
     }
 

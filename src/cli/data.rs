@@ -18,8 +18,9 @@ use crate::data::split::Split;
 use crate::data::{Data, OnError};
 use crate::error::{Error, Result};
 use crate::event::audit::{Audit, Shared};
-use crate::plan::keys::dataset_key;
-use crate::plan::{Kind, Lookup};
+use crate::plan::Lookup;
+use crate::plan::steps::Kind;
+use crate::plan::steps::dataset::Dataset;
 use crate::progress::Notes;
 use crate::report::audit::{Examples, Picture, page};
 use crate::store::lock::Caller;
@@ -125,7 +126,8 @@ fn named(splits: &[String]) -> Result<Split> {
 
 /// The folder of the decoded images: the one that a sweep would use.
 fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
-    let key = dataset_key(&Disk { store }.images(data)?);
+    let step = Dataset { data: data.clone() };
+    let key = step.key_of(&Disk { store }.images(data)?);
     // Without a terminal it shows nothing.
     let bar = ProgressBar::new(0).with_message(data.source.place().display().to_string());
     bar.set_style(ProgressStyle::with_template("  {bar:24.cyan/238} {msg}").expect("it is fixed"));
@@ -133,7 +135,13 @@ fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     };
-    let wanted = Wanted { kind: Kind::Dataset.name(), key: &key, check: &|_| Ok(()) };
+    let wanted = Wanted {
+        kind: Kind::Dataset.name(),
+        key: &key,
+        precision: None,
+        needs: None,
+        check: &|_| Ok(()),
+    };
     let mut caller = Caller { sink: &mut Notes, interrupted: &interrupted };
     let (folder, _) = store.step(&wanted, &mut caller, |folder: &Path, _| {
         clear(folder)?;

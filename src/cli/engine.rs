@@ -7,14 +7,38 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode, Output};
 
-use crate::cli::predict::predict_command;
-use crate::cli::run::run_command;
-use crate::cli::{Cli, Command, ended, print_json};
+use clap::{Parser, Subcommand};
+
+use crate::cli::job::{JobArguments, job_command};
+use crate::cli::predict::{PredictArguments, predict_command};
+use crate::cli::run::RunArguments;
+use crate::cli::{asked, ended, print_json};
 use crate::error::{Error, Result};
 use crate::fault::{self, Work, caught, exhausted};
 use crate::torch::Device;
 
 const NAME: &str = "ferrite-engine";
+
+/// The part of Ferrite that computes; `ferrite` calls it.
+#[derive(Debug, Parser)]
+#[command(name = "ferrite-engine", version, about)]
+struct Engine {
+    #[command(subcommand)]
+    command: EngineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum EngineCommand {
+    /// Carry out one job in this process
+    Job(JobArguments),
+    /// Print what the model of a finished run says about pictures
+    Predict(PredictArguments),
+    /// Print where a name of a device leads, as JSON
+    Device {
+        /// `auto`, `cpu`, `cuda` or `cuda:N`
+        name: String,
+    },
+}
 
 /// How the engine answers for a device: its name, or what is wrong and what to do.
 type Answer = std::result::Result<String, (String, String)>;
@@ -40,14 +64,33 @@ pub(super) fn engine() -> Result<PathBuf> {
 /// # Errors
 /// [`Error::Usage`] or [`Error::File`] if it cannot be started. Else it does not return.
 pub(super) fn become_engine() -> Result<()> {
+    becoming(|engine| {
+        engine.args(std::env::args_os().skip(1));
+    })
+}
+
+/// Becomes the engine that carries out the job in the file `job`, as `arguments` say.
+///
+/// # Errors
+/// As of [`become_engine`].
+pub(super) fn become_worker(job: &Path, arguments: &RunArguments) -> Result<()> {
+    becoming(|engine| {
+        engine.arg("job").arg(job).args(["--device", &arguments.device]);
+        engine.args(arguments.threads.map(|it| format!("--threads={it}")));
+        engine.arg("--runs").arg(&arguments.place.runs);
+    })
+}
+
+fn becoming(with: impl FnOnce(&mut Process)) -> Result<()> {
     use std::os::unix::process::CommandExt;
     let engine = engine()?;
     if memory_is_limited() {
         // The system's loader would end it with a message of its own, and nobody would be left to explain it.
         device(&engine, "cpu")?;
     }
-    let error = Process::new(&engine).args(std::env::args_os().skip(1)).exec();
-    Err(Error::file("cannot start", &engine)(error))
+    let mut process = Process::new(&engine);
+    with(&mut process);
+    Err(Error::file("cannot start", &engine)(process.exec()))
 }
 
 /// Whether this process may take less memory than there is, so that the engine's libraries may not find room.
@@ -98,20 +141,16 @@ fn does_not_start(engine: &Path, told: &Output) -> Error {
 /// Runs the engine's command line and says how it ended.
 pub fn main() -> ExitCode {
     fault::prepare();
-    let command = Cli::of_this_process().command;
+    let command = asked::<Engine>().command;
     let work = match command {
-        Command::Run(_) => Work::Training,
-        Command::Predict(_) => Work::Predicting,
-        _ => Work::Other,
+        EngineCommand::Job(_) => Work::Training,
+        EngineCommand::Predict(_) => Work::Predicting,
+        EngineCommand::Device { .. } => Work::Other,
     };
     ended(caught(work, || match command {
-        Command::Run(arguments) => run_command(&arguments),
-        Command::Predict(arguments) => predict_command(&arguments),
-        Command::Device { name } => print_json(&answer(&name)),
-        _ => Err(Error::Usage {
-            message: format!("`{NAME}` only computes"),
-            help: "say `ferrite` instead, which calls it".into(),
-        }),
+        EngineCommand::Job(arguments) => job_command(&arguments),
+        EngineCommand::Predict(arguments) => predict_command(&arguments),
+        EngineCommand::Device { name } => print_json(&answer(&name)),
     }))
 }
 

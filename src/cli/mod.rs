@@ -4,6 +4,7 @@ mod data;
 pub mod engine;
 mod fitting;
 mod interrupt;
+mod job;
 mod new;
 mod plan;
 mod predict;
@@ -25,7 +26,7 @@ use crate::cli::engine::become_engine;
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::predict::PredictArguments;
-use crate::cli::run::RunArguments;
+use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
@@ -67,12 +68,6 @@ enum Command {
     Data(DataCommand),
     /// Print the reference manual of experiment files
     Docs,
-    /// Print where a name of a device leads, as JSON
-    #[command(hide = true)]
-    Device {
-        /// `auto`, `cpu`, `cuda` or `cuda:N`
-        name: String,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -82,27 +77,25 @@ pub(super) struct Place {
     pub(super) runs: PathBuf,
 }
 
-impl Cli {
-    /// What this process is asked for; ends it where that is no command.
-    fn of_this_process() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
-            // An argument may be the name of a file that someone else chose.
-            let plain = |it: OsString| !it.to_string_lossy().contains(is_unprintable);
-            if std::env::args_os().all(plain) {
-                error.exit();
-            }
-            let text = error.render().to_string();
-            // A closed stderr leaves nobody to tell.
-            let _ = write!(std::io::stderr(), "{}", printable_lines(&text));
-            std::process::exit(error.exit_code());
-        })
-    }
+/// What this process is asked for; ends it where that is no command.
+fn asked<C: Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        // An argument may be the name of a file that someone else chose.
+        let plain = |it: OsString| !it.to_string_lossy().contains(is_unprintable);
+        if std::env::args_os().all(plain) {
+            error.exit();
+        }
+        let text = error.render().to_string();
+        // A closed stderr leaves nobody to tell.
+        let _ = write!(std::io::stderr(), "{}", printable_lines(&text));
+        std::process::exit(error.exit_code());
+    })
 }
 
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     fault::prepare();
-    ended(caught(Work::Other, || match Cli::of_this_process().command {
+    ended(caught(Work::Other, || match asked::<Cli>().command {
         Command::New(arguments) => new_command(&arguments),
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
@@ -112,7 +105,8 @@ pub fn main() -> ExitCode {
         Command::Weights(command) => weights_command(&command),
         Command::Data(command) => data_command(&command),
         Command::Docs => print(&manual()),
-        Command::Run(_) | Command::Predict(_) | Command::Device { .. } => become_engine(),
+        Command::Run(arguments) => run_command(&arguments),
+        Command::Predict(_) => become_engine(),
     }))
 }
 

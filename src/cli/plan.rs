@@ -12,9 +12,11 @@ use crate::event::Network;
 use crate::model::summary::{summarize, trained_layers};
 use crate::model::trainable::resolve;
 use crate::plan;
-use crate::plan::{Kind, Step, Trial};
+use crate::plan::graph::Graph;
+use crate::plan::steps::Kind;
+use crate::plan::{Step, Trial};
 use crate::store::Store;
-use crate::sweep::{Standing, standing};
+use crate::sweep::{TrialState, state_of};
 use crate::train::Stage;
 
 #[derive(Debug, Args)]
@@ -47,10 +49,13 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
     let mut todo = 0;
     let mut shown: Option<Network> = None;
     let mut fitting = Fitting::new(&store, &trials);
-    for trial in &trials {
-        let standing = standing(&store, trial);
-        todo += usize::from(matches!(standing, Standing::Interrupted | Standing::New));
-        let _ = writeln!(text, "{}  {}", printable(&trial.name()), state(&standing));
+    let graph = Graph::new(trials.iter().map(|it| it.steps.as_slice()));
+    let there: Vec<bool> =
+        graph.nodes.iter().map(|it| store.has(it.kind.name(), &it.key)).collect();
+    for (position, trial) in trials.iter().enumerate() {
+        let state = state_of(&store, trial);
+        todo += usize::from(matches!(state, TrialState::Interrupted | TrialState::New));
+        let _ = writeln!(text, "{}  {}", printable(&trial.name()), words(&state));
         let network = network(trial);
         // The seeds of an experiment have the same network; it is said once.
         if shown.as_ref() != Some(&network) {
@@ -58,26 +63,27 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
         }
         shown = Some(network);
         // Of what is finished nobody needs the first weights any more.
-        if standing != Standing::Finished {
+        if state != TrialState::Finished {
             for line in fitting.lines(trial) {
                 let _ = writeln!(text, "  weights   {line}");
             }
         }
-        for step in &trial.steps {
-            let found = store.has(step.kind.name(), &step.key);
-            text.push_str(&step_lines(trial, step, detail, found));
+        for (step, node) in trial.steps.iter().zip(&graph.chains[position]) {
+            let place = Place { there: there[*node], users: graph.nodes[*node].trials.len() };
+            text.push_str(&step_lines(trial, step, detail, place));
         }
     }
+    text.push_str(&summary(&graph, &there));
     print(&format!("{text}{} trials, {todo} to do\n", trials.len()))?;
     fitting.end()
 }
 
-fn state(standing: &Standing) -> &'static str {
-    match standing {
-        Standing::Finished => "finished",
-        Standing::Failed(_) => "failed earlier",
-        Standing::Interrupted => "to go on with",
-        Standing::New => "to do",
+fn words(state: &TrialState) -> &'static str {
+    match state {
+        TrialState::Finished => "finished",
+        TrialState::Failed(_) => "failed earlier",
+        TrialState::Interrupted => "to go on with",
+        TrialState::New => "to do",
     }
 }
 
@@ -105,13 +111,36 @@ fn network_lines(it: &Network) -> String {
     )
 }
 
-fn step_lines(trial: &Trial, step: &Step, detail: Detail, found: bool) -> String {
+/// How many steps the graph has, and what sharing saves.
+fn summary(graph: &Graph, there: &[bool]) -> String {
+    let asked: usize = graph.chains.iter().map(Vec::len).sum();
+    let (steps, left) = (graph.nodes.len(), there.iter().filter(|it| !**it).count());
+    let shared = match asked - steps {
+        0 => String::new(),
+        saved => format!(", where trials one by one would do {}", steps + saved),
+    };
+    format!("{steps} steps, {left} of them not there yet{shared}\n")
+}
+
+/// What is there of a step, and who needs it.
+#[derive(Clone, Copy)]
+struct Place {
+    there: bool,
+    /// How many trials of the plan need it.
+    users: usize,
+}
+
+fn step_lines(trial: &Trial, step: &Step, detail: Detail, place: Place) -> String {
     let (kind, key) = (step.kind.name(), &step.key[..8]);
-    let stage = trial.settings.stages.iter().find(|it| it.name == step.stage);
+    let stage = trial.settings.stages.iter().find(|it| it.name == step.of);
     let trains = stage.filter(|_| step.kind == Kind::Stage).map(|it| trains(trial, it, detail));
     let (short, long) = trains.unwrap_or_default();
-    let found = if found { "  there" } else { "" };
-    let line = format!("  {kind:9} {key}  {}{short}{found}", step.stage);
+    let there = if place.there { "  there" } else { "" };
+    let shared = match place.users {
+        0 | 1 => String::new(),
+        users => format!("  shared by {users} trials"),
+    };
+    let line = format!("  {kind:9} {key}  {}{short}{there}{shared}", step.of);
     format!("{}\n{long}", line.trim_end())
 }
 

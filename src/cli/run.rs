@@ -1,35 +1,26 @@
-//! `ferrite run`: one trial in this process.
+//! `ferrite run`: plans one trial, and becomes the engine that carries it out.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::Place;
-use crate::cli::interrupt::{hold_the_lifeline, interrupted, listen_for_interrupts};
+use crate::cli::engine::become_worker;
 use crate::cli::select::Disk;
 use crate::config::read::{Written, read_trial};
 use crate::error::{Error, Result};
-use crate::event::Kind;
-use crate::event::failure::Failure;
 use crate::plan;
 use crate::plan::Trial;
-use crate::progress::note;
-use crate::run;
-use crate::run::Context;
-use crate::store::Store;
+use crate::plan::job::Job;
+use crate::store::folder::files;
 use crate::store::read::last;
 use crate::store::record::State;
-use crate::torch;
-use crate::torch::Device;
+use crate::store::{Store, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     /// The `trial.toml` of a run
     pub(super) trial: PathBuf,
-    /// Print every event as a JSON line, and stop when standard input closes
-    #[arg(long)]
-    pub(super) events: bool,
     /// CPU threads [default: all cores]
     #[arg(long)]
     pub(super) threads: Option<usize>,
@@ -41,47 +32,16 @@ pub(super) struct RunArguments {
 }
 
 pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
-    // First of all, since loading LibTorch and reading settings take long enough to be interrupted.
-    listen_for_interrupts();
-    if arguments.events {
-        hold_the_lifeline()?;
-    }
-    let mut told = false;
-    let result = run_trial(arguments, &mut |kind: &Kind| {
-        told |= matches!(kind, Kind::RunFailed(_));
-        if arguments.events {
-            print_event(kind);
-        } else {
-            note(kind);
-        }
-    });
-    // What stops a run before it has a log is told to the scheduler all the same.
-    match &result {
-        Ok(()) | Err(Error::Interrupted) => {}
-        Err(error) if arguments.events && !told => {
-            print_event(&Kind::RunFailed(Failure::from(error)));
-        }
-        Err(_) => {}
-    }
-    result
-}
-
-fn run_trial(arguments: &RunArguments, listener: &mut (dyn FnMut(&Kind) + Send)) -> Result<()> {
-    let threads = arguments.threads.unwrap_or_else(torch::cores);
-    let device = Device::named(&arguments.device)?;
-    torch::start(threads, device);
     let store = Store::open(&arguments.place.runs)?;
     let path = below_runs(&arguments.trial, &store)?;
     let written = read_trial(&path, &store.root)?;
     let trial = only_trial(&written, &store)?;
     check_settings(&path, &trial, &store)?;
-    if interrupted() {
-        return Err(Error::Interrupted);
-    }
-    // What LibTorch panics with is told as an error, once.
-    std::panic::set_hook(Box::new(|_| {}));
-    let interrupted = &interrupted;
-    run::run(&trial, Context { store: &store, device, threads, listener, interrupted })
+    let folder = store.root.join(trial.name());
+    fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
+    let job = folder.join(files::JOB);
+    write_whole(&job, &Job::new(&trial).to_json())?;
+    become_worker(&job, arguments)
 }
 
 /// The file of the trial as it lies below the folder of runs, by whatever path the user names it: it is the run's own
@@ -100,13 +60,6 @@ fn check_settings(path: &Path, trial: &Trial, store: &Store) -> Result<()> {
     let Some(last) = last.filter(|_| !name.ends_with(&trial.key[..8])) else { return Ok(()) };
     let of_settings = |it: &Error| matches!(it, Error::Damaged { path: it, .. } if it == path);
     last.damages(store, &name)?.into_iter().find(of_settings).map_or(Ok(()), Err)
-}
-
-fn print_event(kind: &Kind) {
-    let line = serde_json::to_string(kind).expect("events are plain JSON");
-    let mut stdout = std::io::stdout().lock();
-    // Without a listener the lifeline ends this process.
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// The trial of a `trial.toml`: of one below the runs under the name that its folder has, of another file under the name

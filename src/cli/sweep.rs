@@ -14,11 +14,16 @@ use crate::cli::show::write_report;
 use crate::cli::weights::prepare;
 use crate::error::{Error, Result};
 use crate::plan;
+use crate::plan::Trial;
+use crate::plan::cost::Costs;
 use crate::progress::Display;
 use crate::store::Store;
 use crate::store::leftovers::clear_old;
 use crate::sweep;
-use crate::sweep::{Said, Settings, Work};
+use crate::sweep::launch::Node;
+use crate::sweep::launch::local::{Local, Settings};
+use crate::sweep::schedule::{Known, Limits, Schedule};
+use crate::sweep::{Agenda, SweepEvent};
 use crate::torch;
 
 #[derive(Debug, Args)]
@@ -56,8 +61,8 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let trials = plan::trials(&written, &Disk { store: &store })?;
     let mut display = Display::new(arguments.quiet);
     listen_for_interrupts();
-    let work = Work::of(&store, &trials);
-    let unfinished = work.unfinished(retry);
+    let agenda = Agenda::of(&store, &trials);
+    let unfinished = agenda.unfinished(retry);
     let mut fitting = Fitting::new(&store, &trials);
     for trial in &unfinished {
         fitting.lines(trial);
@@ -70,18 +75,22 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
     let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
     prepare(unfinished.into_iter(), arguments.quiet)?;
-    let settings =
-        Settings { engine, jobs, threads, device, retry, fail_fast: arguments.fail_fast };
+    let limits = Limits { jobs, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();
-    let said = &mut |it: Said<'_>| {
-        if let Said::Planned(todo @ 1..) = it {
-            let (of, device) = (trials.len(), &settings.device);
-            let why = no_gpu(&arguments.device, device);
+    let say = &mut |it: SweepEvent<'_>| {
+        if let SweepEvent::Planned(todo @ 1..) = it {
+            let (of, why) = (trials.len(), no_gpu(&arguments.device, &device));
             display.say(&format!("{todo} of {of} trials to do, {jobs} at once on {device}{why}"));
         }
         display.show(it);
     };
-    let summary = sweep::sweep(&store, &work, &settings, said, &interrupted)?;
+    let is_made = |it: Node<'_>| store.step_folder(it.kind, it.key).is_dir();
+    let mut costs = Costs::default();
+    let costs = &mut |trial: &Trial| costs.of(&trial.chain());
+    let schedule = Schedule::new(&agenda, limits, Known { is_made: &is_made, costs }, say);
+    let settings = Settings { engine, threads, device: device.clone() };
+    let mut launcher = Local::new(&store, &trials, settings);
+    let summary = sweep::sweep(schedule, &mut launcher, &interrupted)?;
     let report = write_report(&store);
     let (done, found) = (summary.done.len(), summary.found.len());
     let seconds = started.elapsed().as_secs_f64();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use toml::Table;
@@ -61,7 +62,7 @@ impl Reader {
             twins.see(&settings, &choices);
             let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
             points.extend(experiment.seeds.iter().map(|seed| {
-                let settings = Experiment { seeds: vec![*seed], ..settings.clone() };
+                let settings = Arc::new(Experiment { seeds: vec![*seed], ..settings.clone() });
                 Point { varies: varies.clone(), seed: *seed, settings }
             }));
         }

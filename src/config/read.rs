@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 use toml::{Table, Value};
@@ -43,7 +44,7 @@ pub struct Point {
     pub seed: u64,
     /// All settings: no `extends`, no `grid`, one seed. An experiment whose weights it starts from has its full
     /// name, as in [`Written::name`].
-    pub settings: Experiment,
+    pub settings: Arc<Experiment>,
 }
 
 /// Reads experiment files.
@@ -216,11 +217,13 @@ impl Reader {
     fn with_full_names(&self, draft: Draft) -> Written {
         let Draft { mut written, sources } = draft;
         for point in &mut written.points {
-            if let Weights::Experiment(name) = &mut point.settings.model.weights {
-                let identity = sources[name].identity;
-                let known = self.known.iter().find(|it| it.identity == identity);
-                name.clone_from(&known.expect("sources are read as well").located.name);
-            }
+            let Some(identity) = source(&point.settings).map(|it| sources[it].identity) else {
+                continue;
+            };
+            let known = self.known.iter().find(|it| it.identity == identity);
+            let name = known.expect("sources are read as well").located.name.clone();
+            let settings = Arc::make_mut(&mut point.settings);
+            settings.model.weights = Weights::Experiment(name);
         }
         written
     }

@@ -3,6 +3,7 @@
 //! serde stops at the first mistake; a user wants all of them. So the values of a file are compared with
 //! the JSON schema of [`Experiment`] first, which is also what the reference manual is written from.
 
+use schemars::JsonSchema;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
@@ -15,6 +16,15 @@ use crate::error::Problem;
 pub struct Schema {
     /// The JSON schema.
     pub root: Json,
+}
+
+/// What a part of a schema is, behind all references.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition<'a> {
+    /// The name of the type; none where it is described in place.
+    pub name: Option<&'a str>,
+    /// Its schema.
+    pub schema: &'a Json,
 }
 
 /// What can stand where a value stands.
@@ -45,7 +55,12 @@ enum Shape<'a> {
 impl Schema {
     /// The shape of an experiment file.
     pub fn of_experiment() -> Self {
-        Self { root: schemars::schema_for!(Experiment).to_value() }
+        Self::of::<Experiment>()
+    }
+
+    /// The shape of `T` as JSON.
+    pub fn of<T: JsonSchema>() -> Self {
+        Self { root: schemars::schema_for!(T).to_value() }
     }
 
     /// Every place where `table` cannot be an experiment's: unknown keys and wrong types.
@@ -82,9 +97,16 @@ impl Schema {
     }
 
     /// The definition behind `$ref`s, and behind an optional value.
-    pub(super) fn resolve<'a>(&'a self, mut schema: &'a Json) -> &'a Json {
+    pub(super) fn resolve<'a>(&'a self, schema: &'a Json) -> &'a Json {
+        self.named(schema).schema
+    }
+
+    /// The definition behind `$ref`s, and behind an optional value, with its name.
+    pub fn named<'a>(&'a self, mut schema: &'a Json) -> Definition<'a> {
+        let mut name = None;
         loop {
             let behind = if let Some(reference) = schema.get("$ref").and_then(Json::as_str) {
+                name = reference.rsplit('/').next();
                 self.root.pointer(reference.trim_start_matches('#'))
             } else {
                 let options = schema.get("anyOf").and_then(Json::as_array);
@@ -96,7 +118,7 @@ impl Schema {
             };
             match behind {
                 Some(definition) => schema = definition,
-                None => return schema,
+                None => return Definition { name, schema },
             }
         }
     }

@@ -31,6 +31,19 @@ pub struct SetAside {
     pub aside: String,
 }
 
+/// The result of a step lies under its key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepReady {
+    /// The kind of the step.
+    pub step: String,
+    /// Its key.
+    pub key: String,
+    /// Whether it was there already.
+    pub reused: bool,
+    /// Time it took to look for it, and to make it if it was not there.
+    pub seconds: f64,
+}
+
 /// The output of a frozen prefix for one split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Features {

@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::event::acts::{Acts, Kept, Stop, Viewed};
 use crate::event::audit::{Audit, LeakFree};
-use crate::event::disk::{Artifact, Features, SetAside, Waiting};
+use crate::event::disk::{Artifact, Features, SetAside, StepReady, Waiting};
 use crate::event::failure::Failure;
 use crate::event::weights::Weights;
 
-/// Version of the events' format, written into the first event of every run.
-pub const FORMAT: u32 = 2;
+/// Version of the events' format, written into the first event of every run. Version 3 tells of steps.
+pub const FORMAT: u32 = 3;
 
 /// One fact and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub enum Kind {
     Waiting(Waiting),
     /// Something that the run needs was damaged; it is made again.
     SetAside(SetAside),
+    /// The result of a step lies under its key.
+    StepReady(StepReady),
     /// A training stage begins (or goes on).
     StageStarted(StageStart),
     /// The output of a frozen prefix is at hand for one split.
@@ -62,6 +64,8 @@ pub enum Kind {
     AugmentationMeasured(Augmentation),
     /// A step of training; for progress only, never stored.
     StepEnded(Progress),
+    /// Some of what must be done besides training is done; for progress only, never stored.
+    WorkAdvanced(Advance),
     /// An epoch and its validation are over.
     EpochEnded(Epoch),
     /// A stage is over.
@@ -286,10 +290,24 @@ pub struct Layer {
     pub parameters: usize,
 }
 
+/// How far work is that is not training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Advance {
+    /// What is done: `images` are decoded, `features` computed, `weights` fetched, or `evaluation`.
+    pub what: String,
+    /// How much of it is done: bytes of weights, else images.
+    pub done: usize,
+    /// How much there is in all.
+    pub of: usize,
+    /// Speed since it began.
+    #[serde(with = "number")]
+    pub per_second: f64,
+}
+
 /// How far a stage is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is going on: the stage's name, or e.g. `features`.
+    /// Name of the stage.
     pub stage: String,
     /// Epoch, counted from 1.
     pub epoch: usize,
@@ -299,10 +317,10 @@ pub struct Progress {
     pub step: usize,
     /// Steps in the epoch.
     pub steps: usize,
-    /// Mean training loss of the epoch so far; no number where nothing trains.
+    /// Mean training loss of the epoch so far.
     #[serde(with = "number")]
     pub loss: f64,
-    /// Training accuracy of the epoch so far; no number where nothing trains.
+    /// Training accuracy of the epoch so far.
     #[serde(with = "number")]
     pub accuracy: f64,
     /// Speed of training.
@@ -343,6 +361,38 @@ pub struct Scores {
     /// Share of right answers, 0-1.
     #[serde(with = "number")]
     pub accuracy: f64,
+}
+
+impl Kind {
+    /// Whether it is for progress only, and never stored.
+    pub fn is_progress(&self) -> bool {
+        matches!(self, Self::StepEnded(_) | Self::WorkAdvanced(_))
+    }
+
+    /// Whether it tells how a step's result came about, whichever run made it. Then it is kept with the result, and every
+    /// run that takes the result tells it too.
+    pub fn is_evidence(&self) -> bool {
+        matches!(
+            self,
+            Self::StageStarted(_)
+                | Self::FeaturesReady(_)
+                | Self::NoiseMeasured(_)
+                | Self::AugmentationMeasured(_)
+                | Self::EpochEnded(_)
+                | Self::StageEnded(_)
+                | Self::Evaluated(_)
+        )
+    }
+
+    /// The same, as a run tells it that takes the result: nothing was computed for it.
+    pub fn as_taken(self) -> Self {
+        match self {
+            Self::FeaturesReady(it) => {
+                Self::FeaturesReady(Features { reused: true, seconds: 0.0, ..it })
+            }
+            other => other,
+        }
+    }
 }
 
 /// Whoever listens to a run.
@@ -392,17 +442,5 @@ mod tests {
         let line = serde_json::to_string(&kind).unwrap();
         assert!(line.contains(r#""weights":"valid_accuracy""#), "{line}");
         assert_eq!(serde_json::from_str::<Kind>(&line).unwrap(), kind);
-    }
-
-    #[test]
-    fn progress_of_what_does_not_train_comes_back() {
-        let (loss, accuracy) = (f64::NAN, f64::NAN);
-        let [epoch, epochs, step, steps] = [1, 1, 3, 9];
-        let stage = "features".to_owned();
-        let progress =
-            Progress { stage, epoch, epochs, step, steps, loss, accuracy, images_per_second: 5.0 };
-        let line = serde_json::to_string(&Kind::StepEnded(progress)).unwrap();
-        let Kind::StepEnded(there) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
-        assert!(there.loss.is_nan() && there.accuracy.is_nan() && there.step == 3);
     }
 }

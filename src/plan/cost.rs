@@ -1,21 +1,53 @@
-//! How much a trial has to compute, roughly: what decides which is started first.
+//! How much a step has to compute, roughly: what decides which trial is started first.
+
+use std::collections::HashMap;
 
 use crate::model::summary::multiplications;
 use crate::model::trainable::resolve;
-use crate::plan::Trial;
+use crate::plan::chain::Link;
+use crate::plan::steps::Step;
+use crate::plan::steps::stage::StageSettings;
 
 /// A step's passes over what trains: forward, and backward for gradients of values and of weights.
 const PASSES: f64 = 3.0;
 
-/// Multiplications of `trial` for each training image, if no stage ends early.
-pub fn multiplications_of(trial: &Trial) -> f64 {
-    let settings = &trial.settings;
-    let stages = settings.stages.iter().map(|stage| {
-        let Ok(trained) = resolve(&settings.model, &stage.trainable) else { return 0.0 };
-        let [prefix, rest] = multiplications(&settings.model, settings.data.image_size, &trained);
-        let keeps = settings.batch_norm.frozen_layers.sees_one_image();
-        let views = settings.views(stage).filter(|_| keeps).unwrap_or(stage.epochs);
-        prefix * views as f64 + PASSES * rest * stage.epochs as f64
-    });
-    stages.sum()
+/// Counts the multiplications of steps. Networks that were counted are remembered.
+#[derive(Debug, Default)]
+pub struct Costs {
+    known: HashMap<String, [f64; 2]>,
+}
+
+impl Costs {
+    /// Multiplications of each step of `chain` for each training image, if no stage ends early.
+    pub fn of(&mut self, chain: &[Link]) -> Vec<f64> {
+        // What the prefix of a stage costs is said by the stage that it belongs to.
+        let stages: Vec<[f64; 2]> = chain
+            .iter()
+            .filter_map(|it| match &it.step {
+                Step::Stage(stage) => Some(self.of_network(&stage.settings)),
+                _ => None,
+            })
+            .collect();
+        let costs = chain.iter().map(|it| match &it.step {
+            Step::Features(it) => stages.get(it.stage).map_or(0.0, |it| it[0]),
+            Step::Stage(it) => {
+                let [prefix, rest] = stages[it.position];
+                let prefix = if it.features.train.is_empty() { prefix } else { 0.0 };
+                (prefix + PASSES * rest) * it.settings.stage.epochs as f64
+            }
+            Step::Dataset(_) | Step::Evaluate(_) => 0.0,
+        });
+        costs.collect()
+    }
+
+    /// Multiplications for an image in the frozen prefix of a stage, and in all that is behind it.
+    fn of_network(&mut self, settings: &StageSettings) -> [f64; 2] {
+        let (model, trainable) = (settings.model(), &settings.stage.trainable);
+        let image_size = settings.rows.image_size();
+        let network = format!("{model:?} {image_size} {trainable:?}");
+        *self.known.entry(network).or_insert_with(|| {
+            let trained = resolve(&model, trainable);
+            trained.map_or([0.0; 2], |it| multiplications(&model, image_size, &it))
+        })
+    }
 }

@@ -1,17 +1,21 @@
 //! From experiments to trials, and from trials to the steps that carry them out, each under its key.
 //!
 //! A key is the sha256 of the settings that matter to a step and differ from their default, of the keys of
-//! its inputs, and of the version of the step's code. So a new setting with a default changes no key, and
-//! equal work has equal keys in whatever experiment it stands.
+//! its inputs, and of the version of the step's code ([`steps`]). So a new setting with a default changes no key, and
+//! equal work has equal keys in whatever experiment it stands: it is one node of the [`graph`].
 //!
 //! **Invariant:** pure. What must be asked of the disk is asked through [`Lookup`].
 
+pub mod chain;
 pub mod cost;
-pub mod keys;
+pub mod graph;
+pub mod job;
+pub mod steps;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Experiment;
 use crate::config::read::{Point, Written};
@@ -19,45 +23,21 @@ use crate::data::Data;
 use crate::data::labels::Labels;
 use crate::error::{Error, Result};
 use crate::model::{WeightFile, Weights};
-use crate::plan::keys::{Inputs, steps};
+use crate::plan::chain::{Inputs, Link, chain};
+use crate::plan::steps::{Key, Kind};
 
 /// So many experiments may start from each other in a row.
 const MOST_IN_A_ROW: usize = 100;
 
-/// The kinds of steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Decoded images.
-    Dataset,
-    /// The output of a frozen prefix for one stage.
-    Features,
-    /// One trained stage.
-    Stage,
-    /// Predictions of the final weights.
-    Evaluate,
-}
-
-impl Kind {
-    /// Its folder below `runs/.store`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dataset => "dataset",
-            Self::Features => "features",
-            Self::Stage => "stage",
-            Self::Evaluate => "evaluate",
-        }
-    }
-}
-
-/// One step of a trial.
+/// One step of a trial, as plans and schedules see it. What it does in full is in [`Trial::chain`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// What it does.
     pub kind: Kind,
-    /// The stage it belongs to; empty for `dataset` and `evaluate`.
-    pub stage: String,
+    /// The stage it belongs to, for features with the split behind it; empty for `dataset` and `evaluate`.
+    pub of: String,
     /// Names its result.
-    pub key: String,
+    pub key: Key,
 }
 
 /// One trial: every setting fixed, one seed.
@@ -70,13 +50,27 @@ pub struct Trial {
     /// The seed.
     pub seed: u64,
     /// All settings; weights of an experiment are resolved to those of a run.
-    pub settings: Experiment,
+    pub settings: Arc<Experiment>,
+    /// What identifies the content that it begins with.
+    pub inputs: Inputs,
     /// The run whose weights it starts from, as `<experiment>/<id>`.
     pub needs: Option<String>,
     /// Its steps, in order.
     pub steps: Vec<Step>,
     /// The key of its last step.
     pub key: String,
+}
+
+impl Step {
+    fn of(link: &Link, settings: &Experiment) -> Self {
+        let stage = |position: usize| settings.stages[position].name.as_str();
+        let of = match &link.step {
+            steps::Step::Dataset(_) | steps::Step::Evaluate(_) => String::new(),
+            steps::Step::Features(it) => format!("{} {}", stage(it.stage), it.split_name()),
+            steps::Step::Stage(it) => stage(it.position).to_owned(),
+        };
+        Self { kind: link.step.kind(), of, key: link.key.clone() }
+    }
 }
 
 impl Trial {
@@ -87,12 +81,7 @@ impl Trial {
 
     /// What its `trial.toml` says.
     pub fn to_toml(&self) -> String {
-        toml::to_string(&self.settings).expect("settings are plain TOML")
-    }
-
-    /// The step of this kind and stage.
-    pub fn step(&self, kind: Kind, stage: &str) -> Option<&Step> {
-        self.steps.iter().find(|it| it.kind == kind && it.stage == stage)
+        toml::to_string(&*self.settings).expect("settings are plain TOML")
     }
 }
 
@@ -184,8 +173,8 @@ struct Planner<'a> {
     experiments: HashMap<&'a str, &'a Written>,
     lookup: &'a dyn Lookup,
     /// What `lookup` said already: many trials have the same images and the same weights.
-    images: HashMap<String, String>,
-    files: HashMap<PathBuf, String>,
+    images: HashMap<String, Arc<str>>,
+    files: HashMap<PathBuf, Arc<str>>,
     planned: HashMap<&'a str, Planned>,
     trials: Vec<Trial>,
 }
@@ -248,11 +237,13 @@ impl<'a> Planner<'a> {
     }
 
     fn trial(&mut self, written: &Written, point: &Point) -> Result<Trial> {
-        let mut settings = point.settings.clone();
+        let mut settings = Arc::clone(&point.settings);
+        let mut resolve = |weights| Arc::make_mut(&mut settings).model.weights = weights;
         let (weights_key, needs) = match &point.settings.model.weights {
             Weights::None => (format!("random {}", point.seed), None),
             Weights::Imagenet | Weights::ImagenetV2 => {
-                let published = settings.model.published().expect("the settings were checked");
+                let published =
+                    point.settings.model.published().expect("the settings were checked");
                 // The key of the same file under `weights.file`: what is planned needs no file.
                 (format!("{} {:?}", published.sha256, published.input), None)
             }
@@ -262,17 +253,17 @@ impl<'a> Planner<'a> {
                 let part = file.state_dict.as_ref().map(|it| format!(" {it:?}"));
                 let key =
                     format!("{} {input:?}{}", self.file(&file.path)?, part.unwrap_or_default());
-                settings.model.weights = Weights::File(file);
+                resolve(Weights::File(file));
                 (key, None)
             }
             Weights::Run(run) => {
                 let FinishedRun { name, key } = self.lookup.run(run)?;
-                settings.model.weights = Weights::Run(name.clone());
+                resolve(Weights::Run(name.clone()));
                 (key, Some(name))
             }
             Weights::Experiment(name) => {
                 let source = self.source_trial(name, point.seed)?;
-                settings.model.weights = Weights::Run(source.name());
+                resolve(Weights::Run(source.name()));
                 (source.key.clone(), Some(source.name()))
             }
         };
@@ -281,27 +272,28 @@ impl<'a> Planner<'a> {
             votes: self.votes(&settings.data.labels)?,
             weights: weights_key,
         };
-        let steps = steps(&settings, inputs);
+        let chain = chain(&settings, point.seed, &inputs);
+        let steps: Vec<Step> = chain.iter().map(|it| Step::of(it, &settings)).collect();
         let key = steps.last().expect("a trial ends with its evaluation").key.clone();
         let id = format!("{}-{}", readable(point), &key[..8]);
         let (experiment, seed) = (written.name.clone(), point.seed);
-        Ok(Trial { experiment, id, seed, settings, needs, steps, key })
+        Ok(Trial { experiment, id, seed, settings, inputs, needs, steps, key })
     }
 
-    fn images(&mut self, data: &Data) -> Result<String> {
+    fn images(&mut self, data: &Data) -> Result<Arc<str>> {
         let asked = serde_json::to_string(data).expect("settings are plain JSON");
         once(&mut self.images, asked, || self.lookup.images(data))
     }
 
     /// What identifies the votes that labels come from, if they do.
-    fn votes(&mut self, labels: &Labels) -> Result<Option<String>> {
+    fn votes(&mut self, labels: &Labels) -> Result<Option<Arc<str>>> {
         match labels {
             Labels::Source => Ok(None),
             Labels::Ferplus(it) => self.file(&it.votes).map(Some),
         }
     }
 
-    fn file(&mut self, path: &Path) -> Result<String> {
+    fn file(&mut self, path: &Path) -> Result<Arc<str>> {
         once(&mut self.files, path.to_owned(), || self.lookup.file(path))
     }
 
@@ -325,15 +317,15 @@ impl<'a> Planner<'a> {
 
 /// The answer for `asked`: the one in `known`, or else what `ask` says, which is then known.
 fn once<T: Eq + Hash>(
-    known: &mut HashMap<T, String>,
+    known: &mut HashMap<T, Arc<str>>,
     asked: T,
     ask: impl FnOnce() -> Result<String>,
-) -> Result<String> {
+) -> Result<Arc<str>> {
     if let Some(answer) = known.get(&asked) {
-        return Ok(answer.clone());
+        return Ok(Arc::clone(answer));
     }
-    let answer = ask()?;
-    known.insert(asked, answer.clone());
+    let answer: Arc<str> = ask()?.into();
+    known.insert(asked, Arc::clone(&answer));
     Ok(answer)
 }
 

@@ -4,114 +4,104 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use crate::data::augment::Augment;
-use crate::data::fingerprint::hex;
 use crate::error::{Error, Result};
+use crate::event::Kind as Event;
 use crate::event::disk::Features as FeaturesEvent;
-use crate::event::{Kind as Event, Sink};
 use crate::mapped;
 use crate::mapped::Bytes;
-use crate::model::network::Network;
-use crate::plan::Kind;
-use crate::run::{Runner, waiting};
+use crate::plan::steps::features::{Features as Step, SplitName};
+use crate::plan::steps::{Key, Kind};
+use crate::run::advanced;
+use crate::run::perform::{Asked, Bench, Perform, carry_out, damaged};
 use crate::store::lock::Caller;
-use crate::store::{Wanted, clear, write_whole};
+use crate::store::{clear, write_whole};
 use crate::torch::precision::Precision;
-use crate::train::Stage;
-use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_features};
+use crate::train::images::{Augmented, FeatureBytes, Features, compute_features};
 
-impl Runner<'_> {
-    /// Whether the frozen prefix's output is a function of the image alone.
-    pub(super) fn caches_features(&self, network: &Network) -> bool {
-        let settings = &self.trial.settings;
-        network.frozen_blocks() > 0 && settings.batch_norm.frozen_layers.sees_one_image()
+impl<'a> Perform<Bench<'a>> for Step {
+    const KIND: Kind = Kind::Features;
+
+    fn precision(&self, bench: &Bench<'a>) -> Option<String> {
+        Some(bench.precisions.frozen.name().to_owned())
     }
 
-    /// The output of the frozen prefix for one split: found, or computed once.
-    pub(super) fn features(
-        &mut self,
-        stage: &Stage,
-        network: &Network,
-        images: &Images<'_>,
-        (split, rows): (&str, &[u32]),
-    ) -> Result<Features> {
-        let bytes = self.feature_bytes(stage, network, images, (split, rows, None))?;
-        Ok(Features::new(bytes, network.frozen_blocks(), self.device))
+    /// The network must have the weights that the stage starts from.
+    fn perform(&self, bench: &mut Bench<'a>, caller: &mut Caller<'_>, folder: &Path) -> Result<()> {
+        clear(folder)?;
+        let (started, rows) = (Instant::now(), bench.rows(self.split));
+        let changes = self.view.as_ref();
+        let changes =
+            changes.map(|it| Augmented { augment: &it.augment, seed: it.seed, epoch: it.epoch });
+        let (network, images) = (&bench.network, bench.images);
+        let features =
+            compute_features(network, images, (rows, changes), self.prefix.blocks, &mut |done| {
+                // Progress is shown and not recorded, which cannot fail.
+                let _ = caller.sink.emit(advanced("features", [done, rows.len()], started));
+                !(caller.interrupted)()
+            })?;
+        write_features(folder, &features)
     }
 
-    /// The same for the training images: as they are, or as many augmented `views` of them, which are those of
-    /// the first epochs.
-    pub(super) fn train_features(
-        &mut self,
-        stage: &Stage,
-        network: &Network,
-        images: &Images<'_>,
-        (rows, views): (&[u32], usize),
-    ) -> Result<Features> {
-        let augment = &self.trial.settings.augment;
-        if !augment.acts() {
-            return self.features(stage, network, images, ("train", rows));
-        }
-        let seed = self.seed_of(stage);
-        let mut features: Option<Features> = None;
-        for epoch in 1..=views {
-            let changes = Augmented { augment, seed, epoch };
-            let split = format!("train-{}", view_key(changes));
-            let bytes =
-                self.feature_bytes(stage, network, images, (&split, rows, Some(changes)))?;
-            features = Some(match features {
-                Some(others) => others.with_view(bytes, self.device),
-                None => Features::new(bytes, network.frozen_blocks(), self.device),
-            });
-        }
-        Ok(features.expect("there is at least one view"))
-    }
-
-    fn feature_bytes(
-        &mut self,
-        stage: &Stage,
-        network: &Network,
-        images: &Images<'_>,
-        (split, rows, changes): (&str, &[u32], Option<Augmented<'_>>),
-    ) -> Result<FeatureBytes> {
-        let started = Instant::now();
-        let blocks = network.frozen_blocks();
-        let key = format!("{}-{split}", self.key(Kind::Features, &stage.name));
-        let check = |folder: &Path| read_features(folder, rows.len()).map(|_| ());
-        let wanted = Wanted { kind: Kind::Features.name(), key: &key, check: &check };
-        let mut caller = Caller { sink: &mut self.log, interrupted: self.interrupted };
-        let (folder, reused) = self.store.step(&wanted, &mut caller, |folder, caller| {
-            clear(folder)?;
-            let features =
-                compute_features(network, images, (rows, changes), blocks, &mut |done| {
-                    // Progress is shown and not recorded, which cannot fail.
-                    let _ = caller.sink.emit(waiting("features", done, rows.len(), started));
-                    !(caller.interrupted)()
-                })?;
-            write_features(folder, &features)
-        })?;
-        let features = read_features(&folder, rows.len())?;
-        let [_, height, width, channels] = features.shape;
-        self.log.emit(Event::FeaturesReady(FeaturesEvent {
-            stage: stage.name.clone(),
-            key,
-            split: split.to_owned(),
-            images: rows.len(),
-            shape: vec![channels, height, width],
-            reused,
-            seconds: started.elapsed().as_secs_f64(),
-        }))?;
-        Ok(features)
+    fn check(&self, folder: &Path) -> Result<()> {
+        read_features(folder).map(|_| ())
     }
 }
 
-/// What tells a view of the training images from others: the changes that are drawn.
-fn view_key(Augmented { augment, seed, epoch }: Augmented<'_>) -> String {
-    let drawn = Augment { cached_views: 0, ..augment.clone() };
-    let text = serde_json::json!([drawn, seed, epoch]).to_string();
-    hex(&Sha256::digest(text))[..16].to_owned()
+/// The features under `keys`, which are views of the images of one split; none if there is no key. They are found, or
+/// computed once.
+pub(super) fn features<'k>(
+    bench: &mut Bench<'_>,
+    caller: &mut Caller<'_>,
+    keys: impl IntoIterator<Item = &'k Key>,
+) -> Result<Option<Features>> {
+    let mut features: Option<Features> = None;
+    for key in keys {
+        let step = bench.job.features(key)?;
+        let bytes = feature_bytes(Asked { key, step }, bench, caller)?;
+        features = Some(match features {
+            Some(others) => others.with_view(bytes, bench.device),
+            None => Features::new(bytes, step.prefix.blocks, bench.device),
+        });
+    }
+    Ok(features)
+}
+
+fn feature_bytes(
+    asked: Asked<'_, Step>,
+    bench: &mut Bench<'_>,
+    caller: &mut Caller<'_>,
+) -> Result<FeatureBytes> {
+    let Asked { key, step } = asked;
+    let started = Instant::now();
+    let (folder, reused) = carry_out(asked, bench.store, bench, caller)?;
+    let features = read_features(&folder)?;
+    let [images, height, width, channels] = features.shape;
+    if images != bench.rows(step.split).len() {
+        return Err(not_of_every_image(&folder));
+    }
+    let (_, stage) = bench.job.stage(step.stage)?;
+    caller.sink.emit(Event::FeaturesReady(FeaturesEvent {
+        stage: stage.settings.stage.name.clone(),
+        key: key.to_owned(),
+        split: step.split_name(),
+        images,
+        shape: vec![channels, height, width],
+        reused,
+        seconds: started.elapsed().as_secs_f64(),
+    }))?;
+    Ok(features)
+}
+
+impl<'a> Bench<'a> {
+    /// The rows of a split.
+    pub(super) fn rows(&self, split: SplitName) -> &'a [u32] {
+        match split {
+            SplitName::Train => &self.dataset.train,
+            SplitName::Valid => &self.dataset.valid,
+            SplitName::Test => &self.dataset.test,
+        }
+    }
 }
 
 /// The content of `shape.json`. Older versions wrote the shape alone.
@@ -131,15 +121,10 @@ fn write_features(folder: &Path, features: &FeatureBytes) -> Result<()> {
 
 /// The features in `folder`. Where older versions did not say their precision, which is that of the machine that
 /// wrote them, their size tells it.
-fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
-    let damaged = |path: &Path| Error::Damaged {
-        path: path.to_owned(),
-        message: "it does not hold the features of every image".into(),
-        help: "delete its folder; the features are then computed again".into(),
-    };
+fn read_features(folder: &Path) -> Result<FeatureBytes> {
     let path = folder.join("shape.json");
     let layout = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
-    let layout: Layout = serde_json::from_slice(&layout).map_err(|_| damaged(&path))?;
+    let layout: Layout = serde_json::from_slice(&layout).map_err(|_| not_of_every_image(&path))?;
     let path = folder.join("features.bin");
     let bytes = mapped::map(&path).map_err(Error::file("cannot read", &path))?;
     let (shape, precisions) = match layout {
@@ -151,7 +136,11 @@ fn read_features(folder: &Path, images: usize) -> Result<FeatureBytes> {
     let of_size = |it: &Precision| {
         numbers.and_then(|numbers| it.bytes().checked_mul(numbers)) == Some(bytes.len())
     };
-    let precision = precisions.into_iter().find(of_size).filter(|_| shape[0] == images);
-    let precision = precision.ok_or_else(|| damaged(&path))?;
+    let precision = precisions.into_iter().find(of_size);
+    let precision = precision.ok_or_else(|| not_of_every_image(&path))?;
     Ok(FeatureBytes { bytes: Bytes::File(bytes), precision, shape })
+}
+
+fn not_of_every_image(path: &Path) -> Error {
+    damaged(path, "it does not hold the features of every image")
 }

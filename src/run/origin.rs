@@ -5,18 +5,22 @@ use std::time::Instant;
 
 use crate::data::dataset::Dataset;
 use crate::error::Result;
+use crate::event::Kind as Event;
 use crate::event::weights::{Ancestors, Seen, Taken, Weights as WeightsEvent};
-use crate::event::{Kind as Event, Sink};
 use crate::fetch::{self, Cache, Remote};
+use crate::model::backbone::published::Published;
 use crate::model::network::{Network, Plan};
 use crate::model::summary::summarize;
 use crate::model::weights::ancestry::{Ancestry, Gap};
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::{Part, input_of, load_from};
 use crate::model::{Input, Weights};
-use crate::run::{Runner, waiting};
+use crate::plan::job::Job;
+use crate::run::{Place, advanced};
+use crate::store::Store;
 use crate::store::folder::files;
 use crate::store::health::verify;
+use crate::store::lock::Caller;
 
 /// A network with its first weights.
 pub(super) struct Begun {
@@ -70,82 +74,84 @@ impl Origin {
     }
 }
 
-impl Runner<'_> {
-    /// The network as the first stage finds it.
-    pub(super) fn begin(&mut self, dataset: &Dataset) -> Result<Begun> {
-        let settings = &self.trial.settings;
-        let source = self.source()?;
-        let input = source.as_ref().map_or(Input::default(), |it| it.input);
-        let plan = Plan {
-            model: &settings.model,
-            input,
-            frozen_norm: settings.batch_norm.frozen_layers,
-            image_size: settings.data.image_size,
-            classes: dataset.classes.len(),
-            seed: self.trial.seed,
-            precisions: settings.model.precisions(self.device),
-        };
-        let mut network = Network::new(&plan, self.device);
-        let summary = summarize(&settings.model, plan.image_size, plan.classes);
-        self.log.emit(Event::NetworkReady(summary))?;
-        let ancestry = source.as_ref().map(|it| it.ancestry.clone()).unwrap_or_default();
-        let origin = Origin { input, ancestry, contents: dataset.contents.clone() };
-        let account = if let Some(source) = source {
-            let ours = settings.model.published().is_none();
-            let ancestors = ours.then(|| origin.told(dataset));
-            let loaded = load_from(&mut network, &source.file, Part::Backbone)?;
-            WeightsEvent { ancestors, ..loaded }
-        } else {
-            let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
-            let (taken, ancestors) = (Taken::default(), None);
-            let from = "random".into();
-            WeightsEvent { from, loaded, missing, unexpected, taken, ancestors }
-        };
-        self.log.emit(Event::WeightsLoaded(account))?;
-        Ok(Begun { network, origin })
-    }
+/// Makes the network of `job` as its first stage finds it.
+pub(super) fn begin(
+    job: &Job,
+    Place { store, device }: Place<'_>,
+    dataset: &Dataset,
+    caller: &mut Caller<'_>,
+) -> Result<Begun> {
+    let settings = &job.settings;
+    let source = source(job, store, caller)?;
+    let input = source.as_ref().map_or(Input::default(), |it| it.input);
+    let plan = Plan {
+        model: &settings.model,
+        input,
+        frozen_norm: settings.batch_norm.frozen_layers,
+        image_size: settings.data.image_size,
+        classes: dataset.classes.len(),
+        seed: job.seed,
+        precisions: settings.model.precisions(device),
+    };
+    let mut network = Network::new(&plan, device);
+    let summary = summarize(&settings.model, plan.image_size, plan.classes);
+    caller.sink.emit(Event::NetworkReady(summary))?;
+    let ancestry = source.as_ref().map(|it| it.ancestry.clone()).unwrap_or_default();
+    let origin = Origin { input, ancestry, contents: dataset.contents.clone() };
+    let account = if let Some(source) = source {
+        let ours = settings.model.published().is_none();
+        let ancestors = ours.then(|| origin.told(dataset));
+        let loaded = load_from(&mut network, &source.file, Part::Backbone)?;
+        WeightsEvent { ancestors, ..loaded }
+    } else {
+        let (loaded, missing, unexpected) = (0, Vec::new(), Vec::new());
+        let (taken, ancestors) = (Taken::default(), None);
+        let from = "random".into();
+        WeightsEvent { from, loaded, missing, unexpected, taken, ancestors }
+    };
+    caller.sink.emit(Event::WeightsLoaded(account))?;
+    Ok(Begun { network, origin })
+}
 
-    /// Where the first weights are from; none if they are drawn at random.
-    fn source(&mut self) -> Result<Option<Source>> {
-        let of = |file: TensorFile, input: Input| {
-            let ancestry = Ancestry::of(&file);
-            Source { file, input, ancestry }
-        };
-        Ok(Some(match &self.trial.settings.model.weights {
-            Weights::None => return Ok(None),
-            Weights::Imagenet | Weights::ImagenetV2 => {
-                let (path, input) = self.published()?;
-                // Photographs of things; nobody tests faces on them.
-                Source { file: TensorFile::open(&path)?, input, ancestry: Ancestry::default() }
-            }
-            Weights::File(it) => {
-                let file = TensorFile::open_part(&it.path, it.state_dict.as_deref())?;
-                of(file, it.input.unwrap_or_default())
-            }
-            Weights::Run(run) => {
-                let folder = self.store.root.join(run);
-                verify(&folder, files::MODEL)?;
-                let file = TensorFile::open(&folder.join(files::MODEL))?;
-                let input = input_of(&file)?.unwrap_or_default();
-                of(file, input)
-            }
-            Weights::Experiment(_) => unreachable!("the plan resolves experiments to runs"),
-        }))
+/// Where the first weights are from; none if they are drawn at random.
+fn source(job: &Job, store: &Store, caller: &mut Caller<'_>) -> Result<Option<Source>> {
+    let of = |file: TensorFile, input: Input| {
+        let ancestry = Ancestry::of(&file);
+        Source { file, input, ancestry }
+    };
+    let model = &job.settings.model;
+    if let Some(published) = model.published() {
+        let file = TensorFile::open(&fetch(published, caller)?)?;
+        // Photographs of things; nobody tests faces on them.
+        return Ok(Some(Source { file, input: published.input, ancestry: Ancestry::default() }));
     }
+    match &model.weights {
+        Weights::File(it) => {
+            let file = TensorFile::open_part(&it.path, it.state_dict.as_deref())?;
+            Ok(Some(of(file, it.input.unwrap_or_default())))
+        }
+        Weights::Run(run) => {
+            let folder = store.root.join(run);
+            verify(&folder, files::MODEL)?;
+            let file = TensorFile::open(&folder.join(files::MODEL))?;
+            let input = input_of(&file)?.unwrap_or_default();
+            Ok(Some(of(file, input)))
+        }
+        // A plan makes the weights of an experiment those of a run.
+        Weights::None | Weights::Experiment(_) | Weights::Imagenet | Weights::ImagenetV2 => {
+            Ok(None)
+        }
+    }
+}
 
-    /// The file of the published weights that the trial begins with, downloaded if it is not there yet.
-    fn published(&mut self) -> Result<(PathBuf, Input)> {
-        let published = self.trial.settings.model.published();
-        let published = published.expect("the settings were checked");
-        let started = Instant::now();
-        let listener = &mut self.log.listener;
-        let mut say = |it: fetch::Progress| {
-            let of = it.of.unwrap_or(published.bytes);
-            listener(&waiting("weights", it.done as usize, of as usize, started));
-        };
-        let remote =
-            Remote { url: published.url, sha256: published.sha256, bytes: published.bytes };
-        let path = Cache::of_user()?.fetch(remote, &mut say, self.interrupted)?;
-        Ok((path, published.input))
-    }
+/// The file of published weights, downloaded if it is not there yet.
+fn fetch(published: Published, caller: &mut Caller<'_>) -> Result<PathBuf> {
+    let started = Instant::now();
+    let mut say = |it: fetch::Progress| {
+        let of = it.of.unwrap_or(published.bytes);
+        // Progress is shown and not recorded, which cannot fail.
+        let _ = caller.sink.emit(advanced("weights", [it.done as usize, of as usize], started));
+    };
+    let remote = Remote { url: published.url, sha256: published.sha256, bytes: published.bytes };
+    Cache::of_user()?.fetch(remote, &mut say, caller.interrupted)
 }

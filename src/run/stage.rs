@@ -5,52 +5,159 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::event::{Epoch, FINAL, Kind as Event, Sink, StageEnd};
-use crate::model::network::Network;
+use crate::event::{Epoch, FINAL, Kind as Event, Noise as NoiseEvent, StageEnd, StageStart};
+use crate::model::network::{Network, NoiseStd};
+use crate::model::trainable::{Trained as Trainable, resolve};
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
-use crate::plan::Kind;
-use crate::run::Runner;
+use crate::plan::steps::Kind;
+use crate::plan::steps::features::SplitName;
+use crate::plan::steps::stage::{Stage, StageSettings, draws};
+use crate::run::evidence::augmentation;
+use crate::run::features::features;
+use crate::run::perform::{Bench, Perform, damaged};
 use crate::store::artifact::set_aside;
 use crate::store::folder::files;
 use crate::store::lock::Caller;
-use crate::store::{Wanted, write_whole, write_whole_by};
-use crate::train::Stage;
+use crate::store::{write_whole, write_whole_by};
+use crate::train;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::{Job, Outside, Trained, fit};
+use crate::train::images::Split;
+use crate::train::order::steps_per_epoch;
 
-impl Runner<'_> {
-    /// Trains a stage, or takes the result that lies under its key.
-    pub(super) fn train(&mut self, key: &str, network: &mut Network, job: &Job<'_>) -> Result<()> {
-        let check = |folder: &Path| check_stage(folder, job.stage);
-        let wanted = Wanted { kind: Kind::Stage.name(), key, check: &check };
-        let mut caller = Caller { sink: &mut self.log, interrupted: self.interrupted };
-        let (folder, found) = self.store.step(&wanted, &mut caller, |folder, caller| {
-            let path = folder.join("checkpoint.safetensors");
-            let checkpoint = read_checkpoint(&path, caller)?;
-            let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
-            let Caller { sink, interrupted } = caller;
-            let mut outside = Outside { sink: *sink, save: &mut save, interrupted: *interrupted };
-            let trained = fit(network, job, checkpoint, &mut outside)?;
-            write_stage(folder, network, &trained)?;
-            let _ = std::fs::remove_file(&path);
-            Ok(())
-        })?;
-        if found {
-            self.take_stage(&folder, network)?;
+/// Images whose features are measured to know how strong noise on them is.
+const MEASURED_FEATURES: usize = 512;
+
+impl<'a> Perform<Bench<'a>> for Stage {
+    const KIND: Kind = Kind::Stage;
+
+    fn precision(&self, bench: &Bench<'a>) -> Option<String> {
+        Some(bench.precisions.to_string())
+    }
+
+    fn perform(&self, bench: &mut Bench<'a>, caller: &mut Caller<'_>, folder: &Path) -> Result<()> {
+        let job = prepare(self, bench, caller, folder)?;
+        let path = folder.join("checkpoint.safetensors");
+        let checkpoint = read_checkpoint(&path, caller)?;
+        let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
+        let Caller { sink, interrupted } = caller;
+        let mut outside = Outside { sink: *sink, save: &mut save, interrupted: *interrupted };
+        let trained = fit(&mut bench.network, &job, checkpoint, &mut outside)?;
+        write_stage(folder, &mut bench.network, &trained)?;
+        let _ = std::fs::remove_file(&path);
+        Ok(())
+    }
+
+    fn check(&self, folder: &Path) -> Result<()> {
+        read_history(folder)?;
+        let named = self.settings.stage.checkpoints.iter().map(|it| it.name());
+        for name in std::iter::once(FINAL).chain(named) {
+            let path = folder.join(stage_weights(name));
+            TensorFile::open(&path).map_err(|error| damaged(&path, &error.to_string()))?;
         }
         Ok(())
     }
 
-    /// Says what a finished stage did, and gives `network` its weights.
-    fn take_stage(&mut self, folder: &Path, network: &mut Network) -> Result<()> {
-        let (epochs, end) = read_history(folder)?;
-        for epoch in epochs {
-            self.log.emit(Event::EpochEnded(epoch))?;
-        }
-        self.log.emit(Event::StageEnded(end))?;
-        load_stage(network, folder, FINAL)
+    fn take(&self, bench: &mut Bench<'a>, folder: &Path) -> Result<()> {
+        bench.network.train(&trainable(&self.settings)?);
+        load_stage(&mut bench.network, folder, FINAL)
     }
+
+    fn tell_of_older(
+        &self,
+        bench: &mut Bench<'a>,
+        caller: &mut Caller<'_>,
+        folder: &Path,
+    ) -> Result<()> {
+        prepare(self, bench, caller, folder)?;
+        let (epochs, end) = read_history(folder)?;
+        epochs.into_iter().try_for_each(|it| caller.sink.emit(Event::EpochEnded(it)))?;
+        caller.sink.emit(Event::StageEnded(end))
+    }
+}
+
+impl Stage {
+    /// From now on the network trains what the stage says.
+    fn start(&self, bench: &mut Bench<'_>, caller: &mut Caller<'_>) -> Result<()> {
+        let stage = &self.settings.stage;
+        let trained = trainable(&self.settings)?;
+        let network = &mut bench.network;
+        network.train(&trained);
+        let (trainable, frozen) = network.layers();
+        let (prefix, views) = (network.frozen_blocks(), self.features.train.len());
+        caller.sink.emit(Event::StageStarted(StageStart {
+            stage: stage.name.clone(),
+            epochs: stage.epochs,
+            steps_per_epoch: steps_per_epoch(bench.dataset.train.len(), stage.batch_size),
+            trainable,
+            frozen,
+            keras_parameters: Some(trained.keras_parameters),
+            prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
+            prefix_cached: views > 0,
+            prefix_views: views,
+        }))
+    }
+
+    /// The noise layers in the units of what they are added to.
+    fn noise(
+        &self,
+        bench: &Bench<'_>,
+        caller: &mut Caller<'_>,
+        train: &Split<'_>,
+    ) -> Result<NoiseStd> {
+        let (network, images) = (&bench.network, bench.images);
+        let mut std = NoiseStd::default();
+        let mut tell = |layer: &str, std, signal_std| {
+            let layer = layer.to_owned();
+            caller.sink.emit(Event::NoiseMeasured(NoiseEvent { layer, std, signal_std }))
+        };
+        if let Some(noise) = self.settings.noise.layers.input {
+            std.input = network.input_noise(noise, images.pixels.std);
+            let mean = |it: [f64; 3]| it.iter().sum::<f64>() / 3.0;
+            let pixels = images.pixels.std;
+            tell("input", mean(std.input), pixels * mean(network.gray_level(pixels)))?;
+        }
+        if let Some(noise) = self.settings.noise.layers.features {
+            let signal = train.features_std(network, images, MEASURED_FEATURES);
+            std.features = noise.in_layer_units(signal, 1.0);
+            tell("features", std.features, signal)?;
+        }
+        Ok(std)
+    }
+}
+
+/// Makes everything ready for the stage's training, and tells what that will be. A sheet of what augmentation does
+/// is put into `folder`.
+fn prepare<'a: 'b, 'b>(
+    step: &'b Stage,
+    bench: &mut Bench<'a>,
+    caller: &mut Caller<'_>,
+    folder: &Path,
+) -> Result<Job<'b>> {
+    let StageSettings { stage, augment, .. } = &step.settings;
+    step.start(bench, caller)?;
+    let train_features = features(bench, caller, &step.features.train)?;
+    let valid_features = features(bench, caller, &step.features.valid)?;
+    let train = Split { rows: bench.rows(SplitName::Train), features: train_features };
+    let valid = Split { rows: bench.rows(SplitName::Valid), features: valid_features };
+    let noise = step.noise(bench, caller, &train)?;
+    let (images, seed) = (bench.images, draws(bench.job.seed, step.position));
+    if augment.acts() {
+        let shown = augmentation(stage, augment, seed, (images, &train));
+        write_whole(&folder.join(format!("augmented-{}.png", stage.name)), &shown.sheet)?;
+        caller.sink.emit(Event::AugmentationMeasured(shown.measured))?;
+    }
+    Ok(Job { stage, seed, images, train, valid, augment, noise })
+}
+
+/// The tensors that a stage with these settings trains.
+pub(super) fn trainable(settings: &StageSettings) -> Result<Trainable> {
+    let train::Stage { name, trainable, .. } = &settings.stage;
+    resolve(&settings.model(), trainable).map_err(|it| Error::Usage {
+        message: format!("`{}` of stage `{name}` {}", it.key, it.message),
+        help: "correct it in the experiment's file".into(),
+    })
 }
 
 /// The checkpoint at `path`, if there is one. A damaged one is set aside, beside the folder that it lies in, and the
@@ -71,30 +178,11 @@ fn read_checkpoint(path: &Path, caller: &mut Caller<'_>) -> Result<Option<Checkp
     }
 }
 
-/// What a finished stage in `folder` says of its epochs and its end.
+/// What a stage that an older version finished in `folder` says of its epochs and its end.
 fn read_history(folder: &Path) -> Result<(Vec<Epoch>, StageEnd)> {
     let path = folder.join("history.json");
     let text = fs_err::read(&path).map_err(Error::file("cannot read", &path))?;
     serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))
-}
-
-/// Looks at a stage that an older version finished: whether its history can be read, and all its weights are there.
-fn check_stage(folder: &Path, stage: &Stage) -> Result<()> {
-    read_history(folder)?;
-    let named = stage.checkpoints.iter().map(|it| it.name());
-    for name in std::iter::once(FINAL).chain(named) {
-        let path = folder.join(stage_weights(name));
-        TensorFile::open(&path).map_err(|error| damaged(&path, &error.to_string()))?;
-    }
-    Ok(())
-}
-
-fn damaged(path: &Path, message: &str) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        message: message.to_owned(),
-        help: "delete its folder; the stage is then trained again".into(),
-    }
 }
 
 /// The name of a stage's weights in its folder.
@@ -102,8 +190,7 @@ fn stage_weights(weights: &str) -> String {
     files::of_weights("weights.safetensors", weights)
 }
 
-/// Writes the result of a stage into its folder: the weights that go on, those kept under other
-/// metrics, and what happened.
+/// Writes the result of a stage into its folder: the weights that go on, and those kept under other metrics.
 fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Result<()> {
     let write = |network: &Network, name: &str| {
         let path = folder.join(stage_weights(name));
@@ -118,8 +205,7 @@ fn write_stage(folder: &Path, network: &mut Network, trained: &Trained) -> Resul
         }
         network.parameters.restore(&last);
     }
-    let history = serde_json::to_vec_pretty(&(&trained.epochs, &trained.end)).expect("plain JSON");
-    write_whole(&folder.join("history.json"), &history)
+    Ok(())
 }
 
 /// Gives `network` the weights of this name that a finished stage left in `folder`. Nothing of it trains

@@ -18,8 +18,8 @@ use crate::store::write_whole;
 /// The name of the file in a step's folder that says what the others held.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Version of the manifest.
-const FORMAT: u32 = 1;
+/// Version of the manifest. Version 2 says what the result was computed in.
+const FORMAT: u32 = 2;
 
 /// How well a file is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub enum Care {
 #[serde(deny_unknown_fields)]
 pub(in crate::store) struct Manifest {
     format: u32,
+    /// What the result was computed in; none where nothing is computed, and in older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) precision: Option<String>,
     files: BTreeMap<String, Artifact>,
 }
 
@@ -90,8 +93,8 @@ pub fn check(path: &Path, written: &Artifact, care: Care) -> Result<()> {
     Ok(())
 }
 
-/// Writes the manifest of a step's `folder`, of all files that are in it.
-pub(in crate::store) fn write_manifest(folder: &Path) -> Result<()> {
+/// Writes the manifest of a step's `folder`, of all files that are in it, and what they were computed in.
+pub(in crate::store) fn write_manifest(folder: &Path, precision: Option<&str>) -> Result<()> {
     let mut files = BTreeMap::new();
     let entries = fs_err::read_dir(folder).map_err(Error::file("cannot read", folder))?;
     for entry in entries {
@@ -101,7 +104,8 @@ pub(in crate::store) fn write_manifest(folder: &Path) -> Result<()> {
             files.insert(name, of_file(&entry.path())?);
         }
     }
-    let manifest = Manifest { format: FORMAT, files };
+    let precision = precision.map(str::to_owned);
+    let manifest = Manifest { format: FORMAT, precision, files };
     let text = serde_json::to_vec_pretty(&manifest).expect("counts are plain JSON");
     write_whole(&folder.join(MANIFEST), &text)
 }
@@ -124,6 +128,11 @@ pub(in crate::store) fn manifest(folder: &Path) -> Result<Option<Manifest>> {
 }
 
 impl Manifest {
+    /// Whether `name` is a file of the result.
+    pub(in crate::store) fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// Holds the files of a step's `folder` against what they held.
     pub(in crate::store) fn check(&self, folder: &Path, care: Care) -> Result<()> {
         self.files.iter().try_for_each(|(name, it)| check(&folder.join(name), it, care))
@@ -182,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.bin"), b"some bytes").unwrap();
         std::fs::write(folder.path().join("b.json"), b"[1, 2]").unwrap();
-        write_manifest(folder.path()).unwrap();
+        write_manifest(folder.path(), Some("bf16")).unwrap();
         folder
     }
 
@@ -232,7 +241,9 @@ mod tests {
                     });
             if changed && check_step(&folder, Care::Content).is_ok() {
                 let text = String::from_utf8_lossy(&whole[at.saturating_sub(9)..=at]).into_owned();
-                assert!(text.contains("format"), "byte {at} after {text} may be anything");
+                let names = ["format", "bf1", "precisio"];
+                let known = names.iter().any(|it| text.contains(it));
+                assert!(known, "byte {at} after {text} may be anything");
             }
         }
     }

@@ -21,6 +21,8 @@ pub mod files {
     pub const LOCK: &str = ".lock";
     /// Resolved settings.
     pub const TRIAL: &str = "trial.toml";
+    /// What a worker is to do; gone when it is done.
+    pub const JOB: &str = "job.json";
     /// What happened.
     pub const EVENTS: &str = "events.jsonl";
     /// Where it happened.

@@ -4,7 +4,7 @@
 //! versions have no checksum and are believed; one behind them covers them too.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,6 +68,42 @@ impl Log {
         self.length += line.len() as u64;
         self.hasher = hasher;
         Ok(())
+    }
+}
+
+/// Reads what is appended to a log by another process, as it comes.
+#[derive(Debug)]
+pub struct Follower {
+    path: PathBuf,
+    /// Where the next line begins.
+    from: u64,
+}
+
+impl Follower {
+    /// A follower of the log at `path`, which need not be there yet, from where it ends now.
+    pub fn from_its_end(path: &Path) -> Self {
+        let from = std::fs::metadata(path).map_or(0, |it| it.len());
+        Self { path: path.to_owned(), from }
+    }
+
+    /// What was appended since the last look, as far as it is whole lines. Whether they are what was written is looked at
+    /// by [`events`].
+    pub fn news(&mut self) -> Vec<Kind> {
+        let Ok(mut file) = File::open(&self.path) else { return Vec::new() };
+        let length = file.metadata().map_or(0, |it| it.len());
+        if length < self.from {
+            // It was set aside, and another one begun.
+            self.from = 0;
+        }
+        let mut text = Vec::new();
+        let read = file.seek(SeekFrom::Start(self.from)).and_then(|_| file.read_to_end(&mut text));
+        if length == self.from || read.is_err() {
+            return Vec::new();
+        }
+        let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
+        self.from += whole as u64;
+        let lines = text[..whole].split(|it| *it == b'\n');
+        lines.filter_map(|it| serde_json::from_slice::<Event>(it).ok()).map(|it| it.kind).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 //!                             model.safetensors, plots/, index.html
 //!   .store/<step>/<key>/      the result of a step; complete when the folder has this name
 //!   .store/<step>/<key>.partial/   a step that is being done, or was interrupted
+//!   .store/<step>/<key>.in/<precision>/   the same step, where <key>/ was computed in another precision
 //! ```
 //!
 //! Every file but the log is written under another name and renamed. One process owns a folder, by a
@@ -25,6 +26,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::Kind;
@@ -45,6 +47,11 @@ pub struct Wanted<'a> {
     pub kind: &'a str,
     /// What names its result.
     pub key: &'a str,
+    /// What the asking process computes in; none where nothing is computed. A result of another precision is left
+    /// where it is, and not taken.
+    pub precision: Option<&'a str>,
+    /// A file without which a result of an older version is of no use: it is then made again in its place.
+    pub needs: Option<&'a str>,
     /// Looks at a result of an older version, which wrote no manifest. [`Error::Damaged`] of a file in it says that
     /// it is to be made again.
     pub check: &'a dyn Fn(&Path) -> Result<()>,
@@ -69,19 +76,20 @@ impl Store {
         self.root.join(".store/fingerprints.json")
     }
 
-    /// Whether a step's result is there, as far as sizes tell. The features of a step lie in a folder for each
-    /// split.
+    /// Whether a step's result is there in whatever precision, as far as sizes tell.
     pub fn has(&self, kind: &str, key: &str) -> bool {
         let folder = self.step_folder(kind, key);
-        let split = folder.with_file_name(format!("{key}-valid"));
-        let whole = |it: &PathBuf| match manifest(it) {
+        let others = std::fs::read_dir(others_of(&folder)).into_iter().flatten();
+        let others = others.filter_map(std::result::Result::ok).map(|it| it.path());
+        let others = others.filter(|it| it.extension().is_none());
+        let whole = |it: &Path| match manifest(it) {
             Ok(manifest) => manifest.is_none_or(|manifest| manifest.check(it, Care::Size).is_ok()),
             Err(_) => false,
         };
-        [folder, split].iter().any(|it| it.is_dir() && whole(it))
+        std::iter::once(folder).chain(others).any(|it| it.is_dir() && whole(&it))
     }
 
-    /// Where the result of a step lies once it is there.
+    /// Where the result of a step lies once it is there, unless a result of another precision lies there.
     pub fn step_folder(&self, kind: &str, key: &str) -> PathBuf {
         self.root.join(".store").join(kind).join(key)
     }
@@ -100,23 +108,85 @@ impl Store {
         caller: &mut Caller<'_>,
         make: impl FnOnce(&Path, &mut Caller<'_>) -> Result<()>,
     ) -> Result<(PathBuf, bool)> {
-        let folder = self.step_folder(wanted.kind, wanted.key);
+        let folder = wanted.place(self)?;
         if folder.is_dir() && wanted.look(&folder).is_ok() {
             return Ok((folder, true));
         }
-        let steps = self.root.join(".store").join(wanted.kind);
-        fs::create_dir_all(&steps).map_err(Error::file("cannot create", &steps))?;
-        let lock = steps.join(format!("{}.lock", wanted.key));
+        let lock = self.lock_file(wanted.kind, wanted.key);
+        let steps = lock.parent().unwrap_or(&self.root);
+        fs::create_dir_all(steps).map_err(Error::file("cannot create", steps))?;
         let lock = lock::lock(&lock, &mut |held| caller.wait(held))?;
-        let found = find_or_make(&folder, wanted, caller, make);
+        // Whoever held the lock may have made it, in whatever precision.
+        let made = wanted.place(self).and_then(|folder| {
+            let found = find_or_make(&folder, wanted, caller, make)?;
+            Ok((folder, found))
+        });
         lock.discard();
-        found.map(|found| (folder, found))
+        made
+    }
+
+    /// The file that is locked by whoever makes a step.
+    pub fn lock_file(&self, kind: &str, key: &str) -> PathBuf {
+        self.root.join(".store").join(kind).join(format!("{key}.lock"))
     }
 }
 
+/// Where results of other precisions lie, if the one in `folder` is not of them.
+fn others_of(folder: &Path) -> PathBuf {
+    let key = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{key}.in"))
+}
+
+/// Where the result that will lie in `folder` is made.
+fn partial_of(folder: &Path) -> PathBuf {
+    let key = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{key}.partial"))
+}
+
+/// What says in a folder in which a result is being made what it is computed in.
+const BEGUN: &str = "begun.json";
+
+/// The content of [`BEGUN`].
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    precision: String,
+}
+
 impl Wanted<'_> {
+    /// Where the result lies, or is to lie: in the folder with the key's name, unless a result of another precision is
+    /// there, or is being made there.
+    fn place(&self, store: &Store) -> Result<PathBuf> {
+        let folder = store.step_folder(self.kind, self.key);
+        let Some(precision) = self.precision else { return Ok(folder) };
+        let whole = match manifest(&folder) {
+            Ok(it) => it.and_then(|it| it.precision),
+            // What is damaged is set aside and made again in its place.
+            Err(Error::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let begun = std::fs::read(partial_of(&folder).join(BEGUN)).ok();
+        let begun = begun.and_then(|it| serde_json::from_slice::<Begun>(&it).ok());
+        // Older versions wrote neither; what they left is believed to be of this precision.
+        let there = [whole, begun.map(|it| it.precision)];
+        if there.iter().flatten().all(|it| it == precision) {
+            return Ok(folder);
+        }
+        let plain = |it: char| if it.is_ascii_alphanumeric() { it } else { '-' };
+        let name: String = precision.chars().map(plain).collect();
+        Ok(others_of(&folder).join(name.replace("--", "-")))
+    }
+
+    /// Whether the result in `folder` lacks a file that older versions did not write.
+    fn is_outdated(&self, folder: &Path) -> bool {
+        let Some(name) = self.needs else { return false };
+        manifest(folder).is_ok_and(|it| it.is_none_or(|it| !it.has(name)))
+    }
+
     /// Looks at every byte of the result in `folder`.
     fn look(&self, folder: &Path) -> Result<()> {
+        if self.is_outdated(folder) {
+            return Err(damaged(folder, "an older version wrote it"));
+        }
         let Some(manifest) = manifest(folder)? else {
             return (self.check)(folder).map_err(|error| match error {
                 Error::File { path, source, .. }
@@ -138,6 +208,9 @@ fn find_or_make(
     caller: &mut Caller<'_>,
     make: impl FnOnce(&Path, &mut Caller<'_>) -> Result<()>,
 ) -> Result<bool> {
+    if folder.is_dir() && wanted.is_outdated(folder) {
+        fs::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
+    }
     if folder.is_dir() {
         match wanted.look(folder) {
             Ok(()) => return Ok(true),
@@ -148,11 +221,19 @@ fn find_or_make(
             Err(error) => return Err(error),
         }
     }
-    let partial = folder.with_file_name(format!("{}.partial", wanted.key));
+    let partial = partial_of(folder);
     fs::create_dir_all(&partial).map_err(Error::file("cannot create", &partial))?;
     leftovers::clear_own(&partial);
+    let begun = partial.join(BEGUN);
+    if let Some(precision) = wanted.precision {
+        let text = serde_json::to_vec(&Begun { precision: precision.to_owned() });
+        write_whole(&begun, &text.expect("a word is plain JSON"))?;
+    }
     make(&partial, caller)?;
-    write_manifest(&partial)?;
+    if wanted.precision.is_some() {
+        let _ = std::fs::remove_file(&begun);
+    }
+    write_manifest(&partial, wanted.precision)?;
     fs::rename(&partial, folder).map_err(Error::file("cannot rename", &partial))?;
     Ok(false)
 }
@@ -222,9 +303,24 @@ mod tests {
         store: &Store,
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> (Result<(PathBuf, bool)>, Vec<Kind>) {
+        ask_in("f32", store, make)
+    }
+
+    /// The same for a process that computes in this precision.
+    fn ask_in(
+        precision: &str,
+        store: &Store,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> (Result<(PathBuf, bool)>, Vec<Kind>) {
         let mut heard = Heard::default();
         let mut caller = Caller { sink: &mut heard, interrupted: &|| false };
-        let wanted = Wanted { kind: "stage", key: "k", check: &|_| Ok(()) };
+        let wanted = Wanted {
+            kind: "stage",
+            key: "k",
+            precision: Some(precision),
+            needs: None,
+            check: &|_| Ok(()),
+        };
         let result = store.step(&wanted, &mut caller, |folder, _| make(folder));
         (result, heard.0)
     }
@@ -266,6 +362,61 @@ mod tests {
             assert_eq!(std::fs::read(Path::new(&told.aside).join("weights")).unwrap(), bytes);
             assert!(ask(&store, |_| panic!("made twice")).0.unwrap().1);
         }
+    }
+
+    #[test]
+    fn a_result_of_another_precision_is_neither_taken_nor_touched() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let write =
+            |text: &'static [u8]| move |folder: &Path| write_whole(&folder.join("weights"), text);
+        // One is being made, another is whole.
+        let stop = |folder: &Path| {
+            write_whole(&folder.join("checkpoint"), b"1").and(Err(Error::Interrupted))
+        };
+        assert!(ask_in("bf16", &store, stop).0.is_err());
+        let mixed = "f32, bf16 where frozen";
+        let (other, found) = ask_in(mixed, &store, write(b"mixed")).0.unwrap();
+        assert!(!found && other.ends_with("k.in/f32-bf16-where-frozen"), "{}", other.display());
+        assert!(store.has("stage", "k"));
+        let (own, found) = ask_in("bf16", &store, |folder| {
+            assert!(folder.join("checkpoint").exists(), "it goes on with its own");
+            write(b"bf16")(folder)
+        })
+        .0
+        .unwrap();
+        assert!(!found && own.ends_with("stage/k"), "{}", own.display());
+        for (precision, folder) in [("bf16", own), (mixed, other)] {
+            let again = ask_in(precision, &store, |_| panic!("made twice")).0.unwrap();
+            assert_eq!(again, (folder, true));
+        }
+        let (third, found) = ask_in("f32", &store, write(b"f32")).0.unwrap();
+        assert!(!found && third.ends_with("k.in/f32"), "{}", third.display());
+    }
+
+    #[test]
+    fn a_result_of_an_older_version_without_what_is_needed_is_made_again_in_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let old = store.step_folder("stage", "k");
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::write(old.join("weights"), "old").unwrap();
+        let mut heard = Heard::default();
+        let mut caller = Caller { sink: &mut heard, interrupted: &|| false };
+        let check = |_: &Path| Ok(());
+        let wanted = Wanted {
+            kind: "stage",
+            key: "k",
+            precision: Some("f32"),
+            needs: Some("evidence.json"),
+            check: &check,
+        };
+        let make =
+            |folder: &Path, _: &mut Caller<'_>| write_whole(&folder.join("evidence.json"), b"[]");
+        assert!(!store.step(&wanted, &mut caller, make).unwrap().1);
+        assert!(!old.join("weights").exists());
+        assert!(store.step(&wanted, &mut caller, make).unwrap().1);
+        assert_eq!(heard.0, []);
     }
 
     #[test]

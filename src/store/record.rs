@@ -143,6 +143,8 @@ impl Facts {
                 self.others.push(evaluation);
             }
             Kind::StepEnded(_)
+            | Kind::WorkAdvanced(_)
+            | Kind::StepReady(_)
             | Kind::SetAside(_)
             | Kind::RunEnded { .. }
             | Kind::RunFailed(_)

@@ -25,7 +25,7 @@ pub enum Precision {
 
 impl Precision {
     /// What experiment files and events call it.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",

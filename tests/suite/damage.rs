@@ -186,10 +186,22 @@ fn every_file_of_every_step_is_made_again_when_it_is_damaged() {
     }
 }
 
-/// Takes away what older versions did not write: checksums in logs, what files held, manifests of steps.
+/// Takes away what older versions did not write: checksums in logs, what files held, manifests of steps, what steps
+/// told, of which stages had a history.
 fn make_old(place: &Place) {
     for path in place.files("runs").into_keys() {
         if path.ends_with(MANIFEST) {
+            std::fs::remove_file(&path).unwrap();
+        } else if path.ends_with("evidence.json") {
+            let told: Vec<Kind> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let epochs: Vec<_> = told
+                .iter()
+                .filter_map(|it| if let Kind::EpochEnded(it) = it { Some(it) } else { None })
+                .collect();
+            if let Some(Kind::StageEnded(end)) = told.last() {
+                let history = serde_json::to_vec(&(epochs, end)).unwrap();
+                std::fs::write(path.with_file_name("history.json"), history).unwrap();
+            }
             std::fs::remove_file(&path).unwrap();
         } else if path.ends_with("events.jsonl") {
             let old = |event: ferrite::event::Event| {

@@ -6,7 +6,8 @@ use ferrite::config::read::read;
 use ferrite::data::Data;
 use ferrite::error::Result;
 use ferrite::model::{Input, WeightFile};
-use ferrite::plan::{FinishedRun, Kind, Lookup, Trial, trials};
+use ferrite::plan::steps::Kind;
+use ferrite::plan::{FinishedRun, Lookup, Trial, trials};
 
 use crate::place::{Place, SMALL};
 
@@ -158,10 +159,12 @@ fn what_decides_no_result_decides_no_key() {
 
 #[test]
 fn what_a_step_does_not_read_is_not_in_its_key() {
-    let key =
-        |change: &str, kind, stage| trial(SMALL, &[change]).step(kind, stage).unwrap().key.clone();
+    let key = |change: &str, kind, of: &str| {
+        let steps = trial(SMALL, &[change]).steps;
+        steps.into_iter().find(|it| it.kind == kind && it.of == of).unwrap().key
+    };
     let dataset = |change: &str| key(change, Kind::Dataset, "");
-    let features = |change: &str| key(change, Kind::Features, "head");
+    let features = |change: &str| key(change, Kind::Features, "head train");
     let stage = |change: &str| key(change, Kind::Stage, "head");
     assert_eq!(stage("evaluate.views=flip"), stage("about=x"));
     assert_eq!(dataset("stages.head.epochs=3"), dataset("about=x"));

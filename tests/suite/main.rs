@@ -10,6 +10,8 @@ mod damage;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod golden_keys;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod leaks;
@@ -31,6 +33,8 @@ mod precision;
 mod refused;
 #[cfg(test)]
 mod resume;
+#[cfg(test)]
+mod schema_keys;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ferrite::data::augment::Augment;
-use ferrite::event::{Deaf, Epoch};
+use ferrite::event::{Deaf, Epoch, Kind};
 use ferrite::model::Model;
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
@@ -31,6 +31,40 @@ fn a_stage_that_two_experiments_share_is_trained_once() {
     assert_eq!(a.facts.stages[0].epochs, longer.facts.stages[0].epochs);
     assert_eq!(a.predictions, b.predictions);
     assert_ne!(a.predictions, longer.predictions);
+}
+
+/// How many stages were trained, over all runs.
+fn trained_stages(place: &Place) -> usize {
+    let happened = logs(&place.path("runs")).into_iter().flat_map(|it| events(&it));
+    let trained = happened
+        .filter(|it| matches!(&it.kind, Kind::StepReady(it) if it.step == "stage" && !it.reused));
+    trained.count()
+}
+
+#[test]
+fn a_grid_over_the_second_stage_trains_the_first_once_a_seed_in_one_sweep_or_two_at_once() {
+    let grid = format!(
+        "seeds = [0, 1, 2]\n{SMALL}\n[[stages]]\nname = \"more\"\nepochs = 1\n[grid]\n\
+         \"stages.more.optimizer.adam.lr\" = [1e-2, 1e-3, 1e-4, 1e-5]\n"
+    );
+    let together = ["sweep", "--threads", "1", "--jobs", "2"];
+    let one = Place::with(&[("e", &grid)]);
+    one.ferrite(&together).ends_with(0).says("12 trials carried out");
+    let two = Place::with(&[("e", &grid)]);
+    let sweeps = [two.start(&together), two.start(&together)];
+    sweeps.map(|it| it.end().ends_with(0).code);
+    for place in [&one, &two] {
+        assert_eq!(place.runs().len(), 12);
+        assert_eq!(place.steps("stage").len(), 3 + 12);
+        assert_eq!(trained_stages(place), 3 + 12);
+    }
+    for (a, b) in one.runs().iter().zip(two.runs()) {
+        assert_eq!((&a.trial, &a.predictions), (&b.trial, &b.predictions));
+        // What the shared stage did is told in every run.
+        assert_eq!(a.facts.stages.len(), 2);
+        assert_eq!(a.facts.stages[0].epochs.len(), 2);
+        assert!(a.facts.stages[0].end.is_some() && !a.facts.stages[0].features.is_empty());
+    }
 }
 
 #[test]

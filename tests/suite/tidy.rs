@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 4: the tables together.
     ("config", &["error", "data", "model", "train"]),
     // Layer 5: what is to be done; folders and files of others. They do not know each other.
-    ("plan", &["error", "data", "model", "train", "config"]),
+    ("plan", &["error", "random", "data", "model", "train", "config"]),
     ("store", &["error", "event"]),
     ("fetch", &["error", "mapped", "store"]),
     // Layer 6: one trial; many of them; pages. They do not know each other.

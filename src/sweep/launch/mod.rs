@@ -1,0 +1,49 @@
+//! Whoever starts, watches and stops workers: the seam between the schedule and the machines that carry it out.
+
+pub mod local;
+
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::event::Kind;
+use crate::sweep::Outcome;
+
+/// What is heard of a worker. Trials are named by their position in the sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// Something happened in this trial.
+    Happened(usize, Kind),
+    /// The worker of this trial ended.
+    Ended(usize, Outcome),
+}
+
+/// Starts workers, one for each trial that it is given, and hears of them.
+///
+/// A worker is known by its trial, and a trial has one worker at most. Whatever a launcher is told to start ends in
+/// one [`Message::Ended`], however it ends.
+pub trait Launcher {
+    /// Starts a worker on the trial at this position.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting: it fails that trial alone.
+    fn start(&mut self, trial: usize) -> Result<()>;
+
+    /// Asks the worker of this trial to stop at the end of its epoch, or while it waits.
+    fn stop(&mut self, trial: usize);
+
+    /// The next message; none if nothing happens for as long as `patience`.
+    fn hear(&mut self, patience: Duration) -> Option<Message>;
+
+    /// Whether a process of somebody else is at this trial, or at the step under `next`, so that a worker could only
+    /// wait for it.
+    fn is_busy(&self, trial: usize, next: Option<Node<'_>>) -> bool;
+}
+
+/// A step, as a launcher looks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node<'a> {
+    /// The name of its kind.
+    pub kind: &'a str,
+    /// Its key.
+    pub key: &'a str,
+}
