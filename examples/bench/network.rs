@@ -6,14 +6,14 @@ use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
-use ferrite::event::{Deaf, Kind, Sink};
+use ferrite::event::{Kind, NullSink, Sink};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
 use ferrite::torch::{self, Device};
 use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Augmented, Features, Images, Split, compute_features};
 use ferrite::train::optimizer::{Adam, Optimizer};
 use serde::Deserialize;
@@ -91,9 +91,9 @@ pub(crate) fn train(setup: &Setup) -> Result<()> {
     let ended = std::cell::Cell::new(false);
     let mut rounds = Rounds { ended: &ended, device };
     let interrupted = || ended.get();
-    let outside =
-        &mut Outside { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
-    match fit(&mut network, &job, None, outside) {
+    let callbacks =
+        &mut Callbacks { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
+    match fit(&mut network, &job, None, callbacks) {
         Err(ferrite::error::Error::Interrupted) => Ok(()),
         other => Err(format!("training ended by itself: {:?}", other.map(|it| it.end)).into()),
     }
@@ -154,9 +154,9 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         };
         let features = [features(&rows)?, features(&rows[..VALID])?];
         let job = job(&stage, (&images, &augment), &rows, features);
-        let outside =
-            &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-        let epochs = fit(&mut network, &job, None, outside)?.epochs;
+        let callbacks =
+            &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+        let epochs = fit(&mut network, &job, None, callbacks)?.epochs;
         let images_per_second = (EPOCHS * rows.len()) as f64 / began.elapsed().as_secs_f64();
         let loss = epochs.last().map(|it| it.train.loss);
         if !done(device, json!({ "images_per_second": images_per_second, "loss": loss })) {

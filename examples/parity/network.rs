@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use ferrite::event::acts::Acts;
+use ferrite::event::acts::TechniqueEvidence;
 use ferrite::event::{Epoch, Scores};
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
@@ -245,6 +245,6 @@ pub(crate) fn epoch_with(
         valid: Scores { loss: valid_loss, accuracy: valid_accuracy },
         seconds: 0.0,
         images_per_second: 0.0,
-        acts: Acts::default(),
+        acts: TechniqueEvidence::default(),
     }
 }

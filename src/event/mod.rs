@@ -10,6 +10,7 @@ pub mod audit;
 pub mod disk;
 pub mod failure;
 mod number;
+pub mod split;
 pub mod weights;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::event::acts::{Acts, Kept, Stop, Viewed};
+use crate::event::acts::{Kept, Stop, TechniqueEvidence, Viewed};
 use crate::event::audit::{Audit, LeakFree};
 use crate::event::disk::{Artifact, Features, SetAside, Waiting};
 use crate::event::failure::Failure;
@@ -330,8 +331,8 @@ pub struct Epoch {
     #[serde(with = "number")]
     pub images_per_second: f64,
     /// What the techniques of the stage did in it.
-    #[serde(default, skip_serializing_if = "Acts::is_nothing")]
-    pub acts: Acts,
+    #[serde(default, skip_serializing_if = "TechniqueEvidence::is_nothing")]
+    pub acts: TechniqueEvidence,
 }
 
 /// Mean loss and accuracy over some images.
@@ -356,9 +357,9 @@ pub trait Sink {
 
 /// Takes note of nothing.
 #[derive(Debug)]
-pub struct Deaf;
+pub struct NullSink;
 
-impl Sink for Deaf {
+impl Sink for NullSink {
     fn emit(&mut self, _: Kind) -> Result<()> {
         Ok(())
     }

@@ -7,9 +7,9 @@
 use burn::tensor::Tensor;
 
 use crate::model::backbone::Classifier;
-use crate::model::layer::{Builder, Norm, Pass, normalize};
+use crate::model::layer::{Builder, Pass, normalize};
 use crate::model::{Head as Settings, Pool};
-use crate::torch::ops;
+use crate::torch::ops::{self, Norm};
 use crate::torch::parameters::{Init, Slot};
 use crate::torch::precision::Precision;
 

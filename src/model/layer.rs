@@ -9,7 +9,8 @@
 use burn::tensor::Tensor;
 
 use crate::torch::ops::{
-    self, Activation, Behind, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape,
+    self, Activation, AfterNorm, ConvShape, ConvSlots, Fused, Norm, NormMode, NormPass, NormSlots,
+    PoolShape,
 };
 use crate::torch::parameters::{Init, Parameters, Slot, Spec};
 
@@ -35,17 +36,6 @@ pub enum Layer {
     },
 }
 
-/// A batch norm with its constants.
-#[derive(Debug, Clone, Copy)]
-pub struct Norm {
-    /// Its parameters.
-    pub slots: NormSlots,
-    /// Added to the variance.
-    pub eps: f64,
-    /// Weight of the batch in the running statistics, as PyTorch counts it (Keras: one minus this).
-    pub momentum: f64,
-}
-
 /// How a pass through the network is meant.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass<'a> {
@@ -64,6 +54,11 @@ impl Pass<'_> {
     pub fn mode(&self, norm: &Norm) -> NormMode {
         let trains = self.frozen_norms_see_batch || self.parameters.trains(norm.slots.weight);
         if self.training && trains { NormMode::Batch } else { NormMode::Running }
+    }
+
+    /// What this pass makes of `norm`.
+    fn of_norm(&self, norm: &Norm) -> NormPass<'_> {
+        NormPass { parameters: self.parameters, norm: *norm, mode: self.mode(norm) }
     }
 
     /// Whether `norm` can be a part of the convolution before it.
@@ -122,14 +117,13 @@ pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor
                     _ => (None, behind),
                 };
                 let (activation, others) = activation(others);
-                let norm = norm.map(|it| (it.slots, it.eps));
                 // In a training pass only what is frozen folds.
-                let behind = Behind { norm, activation, stays: pass.training };
-                (ops::conv2d(x, pass.parameters, *slots, *shape, behind), others)
+                let fused = Fused { norm: norm.copied(), activation, stays: pass.training };
+                (ops::conv2d(x, pass.parameters, *slots, *shape, fused), others)
             }
             Layer::Norm(norm) => {
                 let (activation, others) = activation(behind);
-                (norm.forward((x, None), activation, pass), others)
+                (forward(norm, x, AfterNorm { other: None, activation }, pass), others)
             }
             Layer::Relu => (ops::relu(x), behind),
             Layer::Relu6 => (ops::relu6(x), behind),
@@ -140,8 +134,8 @@ pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor
                 Some((Layer::Norm(norm), body)) if !pass.folds(norm) => {
                     let (activation, others) = activation(behind);
                     let learned = forward_all(body, x.clone(), pass);
-                    let other = forward_all(shortcut, x, pass);
-                    (norm.forward((learned, Some(other)), activation, pass), others)
+                    let other = Some(forward_all(shortcut, x, pass));
+                    (forward(norm, learned, AfterNorm { other, activation }, pass), others)
                 }
                 _ => {
                     let learned = forward_all(body, x.clone(), pass);
@@ -162,23 +156,14 @@ fn activation(layers: &[Layer]) -> (Activation, &[Layer]) {
     }
 }
 
-impl Norm {
-    /// Batch norm of the first tensor in the mode that `pass` asks for, the sum with the second one, the activation.
-    pub fn forward(
-        &self,
-        x: (Tensor<4>, Option<Tensor<4>>),
-        activation: Activation,
-        pass: Pass<'_>,
-    ) -> Tensor<4> {
-        let how = ((self.momentum, self.eps), activation);
-        ops::norm_and_activate(x, pass.parameters, self.slots, pass.mode(self), how)
-    }
+/// Batch norm in the mode that `pass` asks for, and what comes after it.
+pub fn forward(norm: &Norm, x: Tensor<4>, after: AfterNorm, pass: Pass<'_>) -> Tensor<4> {
+    ops::norm_and_activate(x, pass.of_norm(norm), after)
 }
 
 /// Batch norm of vectors in the mode that `pass` asks for.
 pub fn normalize(x: Tensor<2>, norm: &Norm, pass: Pass<'_>) -> Tensor<2> {
-    let constants = (norm.momentum, norm.eps);
-    ops::batch_norm(x, pass.parameters, norm.slots, pass.mode(norm), constants)
+    ops::batch_norm(x, pass.of_norm(norm))
 }
 
 /// Collects the tensors of a network while its layers are built.

@@ -9,12 +9,12 @@ use burn::tensor::Tensor;
 use crate::event::Layer as LayerCount;
 use crate::model::backbone::Described;
 use crate::model::head::Head;
-use crate::model::layer::{Builder, Norm, Pass, forward_all};
+use crate::model::layer::{self, Builder, Pass, forward_all};
 use crate::model::summary::{input_norm, layers_of};
 use crate::model::trainable::Trained;
 use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
 use crate::torch::Device;
-use crate::torch::ops::{self, Activation};
+use crate::torch::ops::{self, Activation, AfterNorm, Norm};
 use crate::torch::parameters::{Parameters, Slot};
 use crate::torch::precision::Precisions;
 use crate::torch::tensor::from_floats;
@@ -221,7 +221,10 @@ impl Network {
 
     fn normalize_input(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
         match &self.input_norm {
-            Some(norm) => norm.forward((x, None), Activation::None, pass),
+            Some(norm) => {
+                let after = AfterNorm { other: None, activation: Activation::None };
+                layer::forward(norm, x, after, pass)
+            }
             None => x,
         }
     }

@@ -4,8 +4,9 @@ use crate::event::{Layer as Counted, Network};
 use crate::model::Model;
 use crate::model::backbone::Block;
 use crate::model::head::Head;
-use crate::model::layer::{Builder, Layer, Norm};
+use crate::model::layer::{Builder, Layer};
 use crate::model::trainable::{Trained, layer_of};
+use crate::torch::ops::Norm;
 use crate::torch::parameters::{Slot, Spec};
 
 /// The network that `model` describes, for images of `image_size` pixels a side and `classes` classes.

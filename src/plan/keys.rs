@@ -5,11 +5,11 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use crate::config::Experiment;
-use crate::data::fingerprint::hex;
 use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::data::synthetic::SIZE;
 use crate::data::{Data, Leakage};
+use crate::digits::hex;
 use crate::model::trainable::{Trainable, resolve};
 use crate::model::{Model, Noise, PrecisionSetting, Unit};
 use crate::plan::{Kind, Step};

@@ -6,18 +6,19 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::event::{Epoch, FINAL, Kind as Event, Sink, StageEnd};
+use crate::files::{write_whole, write_whole_by};
 use crate::model::network::Network;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::{self, Part};
 use crate::plan::Kind;
 use crate::run::Runner;
+use crate::store::Wanted;
 use crate::store::artifact::set_aside;
 use crate::store::folder::files;
 use crate::store::lock::Caller;
-use crate::store::{Wanted, write_whole, write_whole_by};
 use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::fit::{Job, Outside, Trained, fit};
+use crate::train::fit::{Callbacks, Job, Trained, fit};
 
 impl Runner<'_> {
     /// Trains a stage, or takes the result that lies under its key.
@@ -30,8 +31,9 @@ impl Runner<'_> {
             let checkpoint = read_checkpoint(&path, caller)?;
             let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
             let Caller { sink, interrupted } = caller;
-            let mut outside = Outside { sink: *sink, save: &mut save, interrupted: *interrupted };
-            let trained = fit(network, job, checkpoint, &mut outside)?;
+            let mut callbacks =
+                Callbacks { sink: *sink, save: &mut save, interrupted: *interrupted };
+            let trained = fit(network, job, checkpoint, &mut callbacks)?;
             write_stage(folder, network, &trained)?;
             let _ = std::fs::remove_file(&path);
             Ok(())

@@ -17,13 +17,14 @@ use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::event::disk::SetAside;
 use crate::event::failure::Failure;
+use crate::files::write_whole;
 use crate::plan::Trial;
 use crate::plan::cost::multiplications_of;
+use crate::store::Store;
 use crate::store::artifact::set_aside;
 use crate::store::folder::files;
 use crate::store::read::{Last, last};
 use crate::store::record::State;
-use crate::store::{Store, write_whole};
 use crate::sweep::worker::{Message, Worker};
 
 /// How a sweep is carried out.

@@ -143,7 +143,7 @@ impl Labels {
     }
 
     /// A copy that stays where it is ([`Labels::set`]).
-    pub fn held(&self) -> Self {
+    pub fn graph_input(&self) -> Self {
         let probabilities = self.probabilities.as_ref().map(tch::Tensor::copy);
         Self { indices: self.indices.copy(), probabilities }
     }

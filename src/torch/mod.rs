@@ -7,7 +7,7 @@
 
 pub mod average;
 pub mod clip;
-mod folds;
+mod folded;
 pub mod loss;
 mod native;
 pub mod numbers;

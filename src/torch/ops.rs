@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use tch::Kind;
 
 use crate::torch::Device;
-use crate::torch::folds::Kernels;
+use crate::torch::folded::Kernels;
 use crate::torch::native;
 use crate::torch::native::NormTensors;
 use crate::torch::parameters::{Parameters, Slot};
@@ -78,11 +78,42 @@ pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     map(x, |x| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]))
 }
 
-/// What one operation does behind a convolution.
+/// A batch norm with its constants.
 #[derive(Debug, Clone, Copy)]
-pub struct Behind {
-    /// A batch norm that uses its running statistics, and what it adds to the variance.
-    pub norm: Option<(NormSlots, f64)>,
+pub struct Norm {
+    /// Its parameters.
+    pub slots: NormSlots,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Weight of the batch in the running statistics, as PyTorch counts it (Keras: one minus this).
+    pub momentum: f64,
+}
+
+/// A batch norm as a pass through the network means it.
+#[derive(Debug, Clone, Copy)]
+pub struct NormPass<'a> {
+    /// The numbers of the network.
+    pub parameters: &'a Parameters,
+    /// The norm.
+    pub norm: Norm,
+    /// Which statistics it uses.
+    pub mode: NormMode,
+}
+
+/// What becomes of a batch norm's output in the same operation.
+#[derive(Debug)]
+pub struct AfterNorm {
+    /// What is added to it.
+    pub other: Option<Tensor<4>>,
+    /// The activation of the sum.
+    pub activation: Activation,
+}
+
+/// What is fused with a convolution into one operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Fused {
+    /// The batch norm behind it, which uses its running statistics.
+    pub norm: Option<Norm>,
     /// The activation.
     pub activation: Activation,
     /// Whether convolution and norm stay as they are for as long as the same tensors train.
@@ -101,10 +132,10 @@ pub fn conv2d(
     parameters: &Parameters,
     slots: ConvSlots,
     shape: ConvShape,
-    behind: Behind,
+    fused: Fused,
 ) -> Tensor<4> {
-    let activation = behind.activation;
-    let kernels = |kind| kernels(parameters, slots, behind, kind);
+    let activation = fused.activation;
+    let kernels = |kind| kernels(parameters, slots, fused, kind);
     match parameters.device() {
         // Which casts the kernels as it packs them.
         Device::Cpu => map(x, |x| {
@@ -123,15 +154,15 @@ pub fn conv2d(
 }
 
 /// Weight and bias of a convolution with what is folded into it, in a type.
-fn kernels(parameters: &Parameters, slots: ConvSlots, behind: Behind, kind: Kind) -> Kernels {
+fn kernels(parameters: &Parameters, slots: ConvSlots, fused: Fused, kind: Kind) -> Kernels {
     let plain = || Kernels {
         weight: parameters.of_kind(slots.weight, kind),
         bias: slots.bias.map(|it| parameters.of_kind(it, kind)),
     };
     let trains =
         [Some(slots.weight), slots.bias].into_iter().flatten().any(|it| parameters.trains(it));
-    match behind.norm {
-        Some(norm) => parameters.folds.get((slots.weight, true), behind.stays, || {
+    match fused.norm {
+        Some(norm) => parameters.folds.get((slots.weight, true), fused.stays, || {
             folded(parameters, slots, norm).of_kind(kind)
         }),
         // A cast for each batch would be a launch each.
@@ -143,7 +174,8 @@ fn kernels(parameters: &Parameters, slots: ConvSlots, behind: Behind, kind: Kind
 }
 
 /// Weight and bias of a convolution and the batch norm behind it.
-fn folded(parameters: &Parameters, slots: ConvSlots, (norm, eps): (NormSlots, f64)) -> Kernels {
+fn folded(parameters: &Parameters, slots: ConvSlots, norm: Norm) -> Kernels {
+    let Norm { slots: norm, eps, .. } = norm;
     let view = |slot| parameters.view(slot);
     let (weight, bias) = (view(slots.weight), slots.bias.map(view));
     let mean = view(norm.mean);
@@ -156,13 +188,8 @@ fn folded(parameters: &Parameters, slots: ConvSlots, (norm, eps): (NormSlots, f6
 /// Batch norm over the channels, the second dimension, in one LibTorch call.
 ///
 /// - input and output: `[batch, channels, …]`
-pub fn batch_norm<const D: usize>(
-    x: Tensor<D>,
-    parameters: &Parameters,
-    slots: NormSlots,
-    mode: NormMode,
-    (momentum, eps): (f64, f64),
-) -> Tensor<D> {
+pub fn batch_norm<const D: usize>(x: Tensor<D>, pass: NormPass<'_>) -> Tensor<D> {
+    let NormPass { parameters, norm: Norm { slots, eps, momentum }, mode } = pass;
     let batch = mode == NormMode::Batch;
     if batch {
         parameters.folds.forget_passing();
@@ -203,16 +230,12 @@ impl Activation {
     }
 }
 
-/// Batch norm over the channels, then the sum with `other` if there is one, then the activation.
+/// Batch norm over the channels, then what comes after it.
 ///
-/// - x, other and output: `[batch, channels, h, w]`
-pub fn norm_and_activate(
-    (x, other): (Tensor<4>, Option<Tensor<4>>),
-    parameters: &Parameters,
-    slots: NormSlots,
-    mode: NormMode,
-    (constants, activation): ((f64, f64), Activation),
-) -> Tensor<4> {
+/// - x, `after.other` and output: `[batch, channels, h, w]`
+pub fn norm_and_activate(x: Tensor<4>, pass: NormPass<'_>, after: AfterNorm) -> Tensor<4> {
+    let NormPass { parameters, norm: Norm { slots, eps, momentum }, mode } = pass;
+    let AfterNorm { other, activation } = after;
     if parameters.device() == Device::Cpu {
         let bounds = activation.bounds();
         let tensors = NormTensors {
@@ -226,9 +249,10 @@ pub fn norm_and_activate(
         if batch {
             parameters.folds.forget_passing();
         }
+        let constants = (momentum, eps);
         return map(x, |x| native::norm((x, other.as_ref()), tensors, batch, constants, bounds));
     }
-    let normed = batch_norm(x, parameters, slots, mode, constants);
+    let normed = batch_norm(x, pass);
     let sum = match other {
         Some(other) => add(other, normed),
         None => normed,

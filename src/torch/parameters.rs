@@ -14,7 +14,7 @@ use tch::Kind;
 
 use crate::random::{Random, Use};
 use crate::torch::Device;
-use crate::torch::folds::Folds;
+use crate::torch::folded::FoldedConvolutions;
 use crate::torch::native;
 use crate::torch::numbers::Numbers;
 use crate::torch::tensor::{open, read_floats};
@@ -90,7 +90,7 @@ pub struct Parameters {
     flat: tch::Tensor,
     /// What trains in bfloat16, from the first time that a GPU asks for it.
     rounded: RefCell<Option<Rounded>>,
-    pub(super) folds: Folds,
+    pub(super) folds: FoldedConvolutions,
     device: Device,
 }
 
@@ -107,7 +107,7 @@ impl Parameters {
     pub fn new(specs: Vec<Spec>, seed: u64, device: Device) -> Self {
         let flat = tch::Tensor::zeros([0], (Kind::Float, device.torch()));
         let views = specs.iter().map(|_| OnceCell::new()).collect();
-        let (rounded, folds) = (RefCell::new(None), Folds::default());
+        let (rounded, folds) = (RefCell::new(None), FoldedConvolutions::default());
         Self { views, seed, specs, trainable: Vec::new(), flat, rounded, folds, device }
     }
 

@@ -223,15 +223,15 @@ impl Plateau {
     }
 
     fn lr(&self, base: f64, epochs: &[Epoch]) -> f64 {
-        let way = self.monitor.way(self.mode);
-        let (mut lr, mut best) = (base, way.worst());
+        let direction = self.monitor.direction(self.mode);
+        let (mut lr, mut best) = (base, direction.worst());
         let (mut waited, mut cooling) = (0, 0_usize);
         for epoch in epochs {
             let value = self.monitor.of(epoch);
             if cooling > 0 {
                 (cooling, waited) = (cooling - 1, 0);
             }
-            if way.improves(value, best, self.min_delta) {
+            if direction.improves(value, best, self.min_delta) {
                 (best, waited) = (value, 0);
             } else if cooling == 0 {
                 waited += 1;

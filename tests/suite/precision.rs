@@ -1,7 +1,7 @@
 //! Networks that compute in bfloat16.
 
 use ferrite::data::augment::Augment;
-use ferrite::event::{Deaf, Epoch};
+use ferrite::event::{Epoch, NullSink};
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
 use ferrite::model::{Head, Model, PrecisionSetting};
@@ -11,7 +11,7 @@ use ferrite::torch::loss::cross_entropy;
 use ferrite::torch::precision::{Bfloat16, Precision, Precisions, has_bfloat16};
 use ferrite::torch::tensor::to_floats;
 use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::{Place, SMALL};
@@ -36,8 +36,9 @@ fn train(precision: Precision) -> Vec<Epoch> {
         augment: &Augment::default(),
         noise: NoiseStd::default(),
     };
-    let outside = &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    fit(&mut network, &job, None, outside).unwrap().epochs
+    let callbacks =
+        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    fit(&mut network, &job, None, callbacks).unwrap().epochs
 }
 
 #[test]

@@ -7,44 +7,46 @@ use std::path::Path;
 
 /// Whom each module may use besides itself, layer by layer.
 const MAY_USE: &[(&str, &[&str])] = &[
-    // Layer 0: what can go wrong, what can happen, random numbers.
+    // Layer 0: what can go wrong, what can happen, files, random numbers.
+    ("digits", &[]),
     ("error", &[]),
     ("event", &["error"]),
     ("fault", &["error"]),
+    ("files", &["error"]),
     ("warning", &["event"]),
     ("mapped", &[]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
     ("torch", &["error", "fault", "mapped", "random"]),
     // Layer 2: images; networks. They do not know each other.
-    ("data", &["error", "event", "mapped", "random", "torch"]),
-    ("model", &["error", "event", "mapped", "torch"]),
+    ("data", &["digits", "error", "event", "files", "mapped", "random", "torch"]),
+    ("model", &["digits", "error", "event", "mapped", "torch"]),
     // Layer 3: training.
     ("train", &["error", "event", "mapped", "random", "torch", "data", "model"]),
     // Layer 4: the tables together.
     ("config", &["error", "data", "model", "train"]),
     // Layer 5: what is to be done; folders and files of others. They do not know each other.
-    ("plan", &["error", "data", "model", "train", "config"]),
-    ("store", &["error", "event"]),
-    ("fetch", &["error", "mapped", "store"]),
+    ("plan", &["digits", "error", "data", "model", "train", "config"]),
+    ("store", &["error", "event", "files"]),
+    ("fetch", &["digits", "error", "files", "mapped", "store"]),
     // Layer 6: one trial; many of them; pages. They do not know each other.
     (
         "run",
         &[
-            "error", "event", "fault", "mapped", "random", "torch", "data", "model", "train",
-            "plan", "store", "fetch",
+            "digits", "error", "event", "fault", "files", "mapped", "random", "torch", "data",
+            "model", "train", "plan", "store", "fetch",
         ],
     ),
     ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
-    ("sweep", &["error", "event", "fault", "plan", "store"]),
-    ("report", &["error", "event", "warning", "store"]),
+    ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
+    ("report", &["digits", "error", "event", "files", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
     ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
     (
         "cli",
         &[
-            "error", "event", "fault", "torch", "data", "model", "train", "config", "plan",
-            "store", "fetch", "run", "predict", "sweep", "report", "progress",
+            "error", "event", "fault", "files", "torch", "data", "model", "train", "config",
+            "plan", "store", "fetch", "run", "predict", "sweep", "report", "progress",
         ],
     ),
     ("lib", &[]),

@@ -1,0 +1,31 @@
+//! The three splits of a data set.
+
+/// A split of the images that a trial trains and is judged on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SplitName {
+    /// The images that training sees.
+    Train,
+    /// The images that choose epochs.
+    Valid,
+    /// The images that judge the final weights.
+    Test,
+}
+
+impl SplitName {
+    /// Every split, in the order in which they are written and shown.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Valid, Self::Test];
+
+    /// What experiment files, events and reports call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+
+    /// Where the split called `name` stands among others: behind these three, if it is none of them.
+    pub fn position(name: &str) -> usize {
+        Self::ALL.iter().position(|it| it.as_str() == name).unwrap_or(Self::ALL.len())
+    }
+}
