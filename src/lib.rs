@@ -3,12 +3,15 @@
 //! An experiment file says what to train; a sweep trains it and shows what came out. The modules lie
 //! in layers (ARCHITECTURE.md, `tests/suite/tidy.rs`): each uses only those above it in this list.
 
+pub mod device;
 pub mod digits;
 pub mod error;
 pub mod event;
 pub mod fault;
 pub mod files;
+pub mod machine;
 pub mod mapped;
+pub mod precision;
 pub mod random;
 pub mod warning;
 

@@ -11,6 +11,7 @@ use crate::config::Experiment;
 use crate::data::layout::Layout;
 use crate::data::photo;
 use crate::data::picture::Picture;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::network::{Network, Plan};
 use crate::model::trainable::resolve;
@@ -22,8 +23,8 @@ use crate::store::health::verify;
 use crate::store::read::record;
 use crate::store::record::{Record, State};
 use crate::torch;
-use crate::torch::Device;
 use crate::torch::loss;
+use crate::torch::precision::bfloat16_on;
 use crate::train::images::inference_batch;
 use crate::train::pictures::Pictures;
 use crate::train::views::Views;
@@ -96,7 +97,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
         seed: 0,
-        precisions: settings.model.precisions(device),
+        precisions: settings.model.precisions(device, bfloat16_on(device)),
     };
     let mut network = Network::new(&plan, device);
     // What the run trained last computes as it did there.

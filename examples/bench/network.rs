@@ -6,12 +6,14 @@ use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
+use ferrite::device::Device;
 use ferrite::event::{Kind, NullSink, Sink};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
-use ferrite::torch::{self, Device};
+use ferrite::torch;
+use ferrite::torch::precision::bfloat16_on;
 use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Augmented, Features, Images, Split, compute_features};
@@ -47,7 +49,7 @@ impl Setup {
 
     /// Prepares this process for the work; where it is to be done.
     fn start(&self) -> Result<Device> {
-        let device = Device::named(&self.device)?;
+        let device = torch::device_named(&self.device)?;
         torch::start(self.threads, device);
         Ok(device)
     }
@@ -208,7 +210,7 @@ fn network(setup: &Setup, faces: &Dataset, device: Device) -> Network {
         image_size: setup.size,
         classes: faces.classes.len(),
         seed: 0,
-        precisions: model.precisions(device),
+        precisions: model.precisions(device, bfloat16_on(device)),
     };
     Network::new(&plan, device)
 }

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use ferrite::device::Device;
 use ferrite::mapped::Bytes;
-use ferrite::torch::Device;
-use ferrite::torch::precision::Precision;
+use ferrite::precision::Precision;
 use ferrite::torch::tensor::{Table, bytes_of, to_floats};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 

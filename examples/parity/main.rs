@@ -16,9 +16,10 @@ mod views;
 use std::path::PathBuf;
 
 use ferrite::data::augment::Augment;
+use ferrite::device::Device;
 use ferrite::model::backbone::Backbone;
 use ferrite::model::{GaussianNoise, Input};
-use ferrite::torch::{self, Device};
+use ferrite::torch;
 use ferrite::train::Stage;
 use ferrite::train::stopping::EarlyStopping;
 use ferrite::train::views::Views;

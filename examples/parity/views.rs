@@ -5,8 +5,9 @@ use std::path::Path;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, part::Part, source::Source, split::Split};
+use ferrite::device::Device;
 use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
-use ferrite::torch::{self, Device};
+use ferrite::torch;
 use ferrite::train::images::{Images, Split as Rows};
 use ferrite::train::views::{Views, judge};
 

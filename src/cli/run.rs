@@ -12,6 +12,7 @@ use crate::config::read::{Written, read_trial};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::event::failure::Failure;
+use crate::machine;
 use crate::plan;
 use crate::plan::Trial;
 use crate::progress::note;
@@ -21,7 +22,7 @@ use crate::store::Store;
 use crate::store::read::last;
 use crate::store::record::State;
 use crate::torch;
-use crate::torch::Device;
+use crate::torch::device_named;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -67,8 +68,8 @@ pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
 }
 
 fn run_trial(arguments: &RunArguments, listener: &mut (dyn FnMut(&Kind) + Send)) -> Result<()> {
-    let threads = arguments.threads.unwrap_or_else(torch::cores);
-    let device = Device::named(&arguments.device)?;
+    let threads = arguments.threads.unwrap_or_else(machine::cores);
+    let device = device_named(&arguments.device)?;
     torch::start(threads, device);
     let store = Store::open(&arguments.place.runs)?;
     let path = below_runs(&arguments.trial, &store)?;

@@ -306,7 +306,7 @@ pub fn shares(changes: &[Change]) -> BTreeMap<String, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::Device;
+    use crate::device::Device;
     use crate::torch::tensor::{from_floats, to_floats};
 
     /// Applies `change` to a 4x4 image whose pixel in row y, column x is 10 y + x.

@@ -9,9 +9,10 @@ use burn::tensor::Tensor;
 use crate::model::backbone::Classifier;
 use crate::model::layer::{Builder, Pass, normalize};
 use crate::model::{Head as Settings, Pool};
+use crate::precision::Precision;
 use crate::torch::ops::{self, Norm};
 use crate::torch::parameters::{Init, Slot};
-use crate::torch::precision::Precision;
+use crate::torch::precision::cast;
 
 /// The layers of a head.
 #[derive(Debug, Clone)]
@@ -76,7 +77,7 @@ impl Head {
     pub fn pool(&self, x: Tensor<4>) -> Tensor<2> {
         match self.pool {
             Pool::Avg => ops::average_pool(x),
-            Pool::Flatten => Precision::F32.of(x.flatten(1, 3)),
+            Pool::Flatten => cast(x.flatten(1, 3), Precision::F32),
         }
     }
 

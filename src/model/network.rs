@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 
 use burn::tensor::Tensor;
 
+use crate::device::Device;
 use crate::event::Layer as LayerCount;
 use crate::model::backbone::Described;
 use crate::model::head::Head;
@@ -13,10 +14,10 @@ use crate::model::layer::{self, Builder, Pass, forward_all};
 use crate::model::summary::{input_norm, layers_of};
 use crate::model::trainable::Trained;
 use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
-use crate::torch::Device;
+use crate::precision::Precisions;
 use crate::torch::ops::{self, Activation, AfterNorm, Norm};
 use crate::torch::parameters::{Parameters, Slot};
-use crate::torch::precision::Precisions;
+use crate::torch::precision::cast;
 use crate::torch::tensor::from_floats;
 
 /// Everything that decides a network's shape and first values.
@@ -236,7 +237,7 @@ impl Network {
         parts.into_iter().fold(x, |x, (range, precision)| {
             let blocks = &self.backbone.blocks[range];
             // Pooled features, which no block follows, stay as they are.
-            let x = if blocks.is_empty() { x } else { precision.of(x) };
+            let x = if blocks.is_empty() { x } else { cast(x, precision) };
             blocks.iter().fold(x, |x, block| forward_all(&block.layers, x, pass))
         })
     }

@@ -16,10 +16,10 @@ use crate::mapped;
 use crate::mapped::Bytes;
 use crate::model::network::Network;
 use crate::plan::Kind;
+use crate::precision::Precision;
 use crate::run::{Runner, waiting};
 use crate::store::lock::Caller;
 use crate::store::{Wanted, clear};
-use crate::torch::precision::Precision;
 use crate::train::Stage;
 use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_features};
 

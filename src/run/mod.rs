@@ -16,6 +16,7 @@ use std::time::Instant;
 use crate::data::dataset;
 use crate::data::dataset::Dataset;
 use crate::data::decode::decode;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::event::failure::Failure;
 use crate::event::{
@@ -26,6 +27,7 @@ use crate::fault::{Work, caught};
 use crate::model::network::{Network, NoiseStd};
 use crate::model::trainable::resolve;
 use crate::plan::{Kind, Trial};
+use crate::precision::Precision;
 use crate::random::{Random, Use};
 use crate::run::origin::Begun;
 use crate::store::folder::{RunFolder, files};
@@ -33,8 +35,7 @@ use crate::store::lock::Caller;
 use crate::store::read::{Last, last};
 use crate::store::record::State;
 use crate::store::{Store, Wanted, clear};
-use crate::torch::Device;
-use crate::torch::precision::{Precision, has_bfloat16};
+use crate::torch::precision::{bfloat16_on, has_bfloat16};
 use crate::train::Stage;
 use crate::train::fit::Job;
 use crate::train::images::{Images, Split};
@@ -105,7 +106,7 @@ pub fn run(trial: &Trial, context: Context<'_>) -> Result<()> {
     folder.write(files::ENVIRONMENT, environment.as_bytes())?;
     let aside = folder.take_aside();
     let mut log = Log { folder, listener: listener.0 };
-    let precisions = trial.settings.model.precisions(context.device);
+    let precisions = trial.settings.model.precisions(context.device, bfloat16_on(context.device));
     log.emit(Event::RunStarted(Start {
         format: FORMAT,
         ferrite: env!("CARGO_PKG_VERSION").into(),

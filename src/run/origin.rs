@@ -17,6 +17,7 @@ use crate::model::{Input, Weights};
 use crate::run::{Runner, waiting};
 use crate::store::folder::files;
 use crate::store::health::verify;
+use crate::torch::precision::bfloat16_on;
 
 /// A network with its first weights.
 pub(super) struct Begun {
@@ -83,7 +84,7 @@ impl Runner<'_> {
             image_size: settings.data.image_size,
             classes: dataset.classes.len(),
             seed: self.trial.seed,
-            precisions: settings.model.precisions(self.device),
+            precisions: settings.model.precisions(self.device, bfloat16_on(self.device)),
         };
         let mut network = Network::new(&plan, self.device);
         let summary = summarize(&settings.model, plan.image_size, plan.classes);

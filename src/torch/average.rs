@@ -50,7 +50,7 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::Device;
+    use crate::device::Device;
     use crate::torch::parameters::{Init, Slot, Spec};
 
     #[test]

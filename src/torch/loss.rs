@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use tch::{Kind, Reduction};
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::torch::OnDevice;
 use crate::torch::tensor::{close, open, read_floats};
 
 /// Mean cross-entropy against the true classes, or against their probabilities where labels have some.

@@ -3,12 +3,14 @@
 use burn::tensor::Tensor;
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::precision::Precision;
+use crate::torch::OnDevice;
 use crate::torch::folded::Kernels;
 use crate::torch::native;
 use crate::torch::native::NormTensors;
 use crate::torch::parameters::{Parameters, Slot};
-use crate::torch::precision::Precision;
+use crate::torch::precision::cast;
 use crate::torch::tensor::{close, map, map_in_place, open};
 
 /// A two-dimensional convolution's geometry.
@@ -282,7 +284,7 @@ pub fn linear(
     if precision == Precision::F32 {
         return map(x, |x| x.linear(view(weight), Some(view(bias))));
     }
-    let product = map::<2, 2>(precision.of(x), |x| match parameters.device() {
+    let product = map::<2, 2>(cast(x, precision), |x| match parameters.device() {
         // It is a convolution of an image of one position, which has a kernel of ours for the matrix unit.
         Device::Cpu => {
             let [x, weight] = [x, view(weight)].map(|it| it.unsqueeze(-1).unsqueeze(-1));
@@ -294,7 +296,7 @@ pub fn linear(
             x.linear(&weight, Some(&bias))
         }
     });
-    Precision::F32.of(product)
+    cast(product, Precision::F32)
 }
 
 /// `min(max(x, 0), 6)`, in place where nobody else holds `x`.

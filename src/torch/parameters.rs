@@ -12,8 +12,9 @@ use std::cell::{OnceCell, RefCell};
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::device::Device;
 use crate::random::{Random, Use};
-use crate::torch::Device;
+use crate::torch::OnDevice;
 use crate::torch::folded::FoldedConvolutions;
 use crate::torch::native;
 use crate::torch::numbers::Numbers;

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::torch::OnDevice;
 use crate::torch::tensor::{close, map, open};
 
 /// Bilinear resize with half-pixel centres (`align_corners = false`), as in PyTorch and `OpenCV`.

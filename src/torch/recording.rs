@@ -5,7 +5,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::torch::Device;
+use crate::device::Device;
 use crate::torch::native::gpu::Graph;
 use crate::torch::tensor::{close, open};
 

@@ -6,7 +6,8 @@
 use rayon::prelude::*;
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::torch::OnDevice;
 use crate::torch::native::gpu::{AdamTensors, adam};
 use crate::torch::numbers::Numbers;
 use crate::torch::parameters::{Gradient, Parameters};

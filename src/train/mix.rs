@@ -4,9 +4,9 @@
 
 use burn::tensor::Tensor;
 
+use crate::device::Device;
 use crate::event::acts::Mixed;
 use crate::random::{Random, Use};
-use crate::torch::Device;
 use crate::torch::ops;
 use crate::torch::tensor::from_floats;
 use crate::train::order::StepAt;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::data::augment::{Augment, Change, Window};
 use crate::data::layout::Layout;
 use crate::data::picture::{fit, in_channels};
-use crate::torch::Device;
+use crate::device::Device;
 use crate::torch::picture;
 use crate::torch::tensor::{Table, in_order};
 

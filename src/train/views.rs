@@ -153,11 +153,11 @@ mod tests {
     use crate::data::augment::Change;
     use crate::data::dataset::{self, Dataset};
     use crate::data::decode::decode;
+    use crate::device::Device;
     use crate::model::network::Plan;
     use crate::model::trainable::resolve;
     use crate::model::{FrozenNorm, Input, Model};
-    use crate::torch::Device;
-    use crate::torch::precision::{Precision, Precisions};
+    use crate::precision::{Precision, Precisions};
     use crate::torch::tensor::{from_floats, to_floats};
     use crate::train::images::{Features, compute_features};
 

@@ -3,16 +3,16 @@
 use ferrite::data::augment::Augment;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
+use ferrite::device::Device;
 use ferrite::event::{Epoch, NullSink};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::layer::Builder;
 use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
+use ferrite::precision::{Precision, Precisions};
 use ferrite::torch;
-use ferrite::torch::Device;
 use ferrite::torch::loss::{Labels, cross_entropy};
-use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::torch::tensor::{from_floats, to_floats};
 use ferrite::torch::update;
 use ferrite::train::Stage;

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use ferrite::data::augment::Augment;
+use ferrite::device::Device;
 use ferrite::event::{Epoch, NullSink};
 use ferrite::model::Model;
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
+use ferrite::precision::{Precision, Precisions};
 use ferrite::torch;
-use ferrite::torch::Device;
-use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};

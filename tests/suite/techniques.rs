@@ -1,16 +1,16 @@
 //! Every technique of a stage acts: what it changes is measured, and the log tells it.
 
 use ferrite::data::augment::Augment;
+use ferrite::device::Device;
 use ferrite::error::Result;
 use ferrite::event::acts::TechniqueEvidence;
 use ferrite::event::{Epoch, FINAL, NullSink};
 use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{Head, Model};
+use ferrite::precision::{Precision, Precisions};
 use ferrite::torch;
-use ferrite::torch::Device;
 use ferrite::torch::parameters::Slot;
-use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, Trained, fit};
 use ferrite::train::images::{Images, Split};
