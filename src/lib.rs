@@ -15,12 +15,10 @@ pub mod precision;
 pub mod random;
 pub mod warning;
 
-pub mod torch;
-
 pub mod data;
 pub mod model;
 
-pub mod train;
+pub mod settings;
 
 pub mod config;
 
@@ -29,10 +27,17 @@ pub mod store;
 
 pub mod fetch;
 
-pub mod predict;
 pub mod report;
-pub mod run;
 pub mod sweep;
+
+pub mod torch;
+
+pub mod forward;
+
+pub mod train;
+
+pub mod predict;
+pub mod run;
 
 pub mod cli;
 pub mod progress;

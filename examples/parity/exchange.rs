@@ -6,8 +6,9 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use ferrite::device::Device;
 use ferrite::mapped::Bytes;
+use ferrite::model::weights::output::bytes_of;
 use ferrite::precision::Precision;
-use ferrite::torch::tensor::{Table, bytes_of, to_floats};
+use ferrite::torch::tensor::{Table, to_floats};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;

@@ -19,10 +19,10 @@ use ferrite::data::augment::Augment;
 use ferrite::device::Device;
 use ferrite::model::backbone::Backbone;
 use ferrite::model::{GaussianNoise, Input};
+use ferrite::settings::Stage;
+use ferrite::settings::evaluate::Views;
+use ferrite::settings::stopping::EarlyStopping;
 use ferrite::torch;
-use ferrite::train::Stage;
-use ferrite::train::stopping::EarlyStopping;
-use ferrite::train::views::Views;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 

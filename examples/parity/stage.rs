@@ -8,14 +8,14 @@ use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
 use ferrite::device::Device;
 use ferrite::event::{Epoch, NullSink};
-use ferrite::model::network::NoiseStd;
+use ferrite::forward::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, GaussianNoise, Head, Input, Model};
+use ferrite::settings::Stage;
+use ferrite::settings::stopping::EarlyStopping;
 use ferrite::torch::{self, ops};
-use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
-use ferrite::train::stopping::EarlyStopping;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 

@@ -7,9 +7,10 @@ use ferrite::data::decode::decode;
 use ferrite::data::{Data, part::Part, source::Source, split::Split};
 use ferrite::device::Device;
 use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
+use ferrite::settings::evaluate::Views;
 use ferrite::torch;
 use ferrite::train::images::{Images, Split as Rows};
-use ferrite::train::views::{Views, judge};
+use ferrite::train::views::judge;
 
 use crate::exchange::{Output, Result};
 use crate::network::load;

@@ -13,9 +13,9 @@ use crate::model::summary::{summarize, trained_layers};
 use crate::model::trainable::resolve;
 use crate::plan;
 use crate::plan::{Kind, Step, Trial};
+use crate::settings::Stage;
 use crate::store::Store;
 use crate::sweep::{Standing, standing};
-use crate::train::Stage;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {

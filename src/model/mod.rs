@@ -6,7 +6,7 @@ pub mod backbone;
 pub mod head;
 pub mod keras;
 pub mod layer;
-pub mod network;
+pub mod spec;
 pub mod summary;
 pub mod trainable;
 pub mod weights;

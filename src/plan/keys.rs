@@ -13,8 +13,8 @@ use crate::digits::hex;
 use crate::model::trainable::{Trainable, resolve};
 use crate::model::{Model, Noise, PrecisionSetting, Unit};
 use crate::plan::{Kind, Step};
-use crate::train::Stage;
-use crate::train::views::Evaluate;
+use crate::settings::Stage;
+use crate::settings::evaluate::Evaluate;
 
 /// Versions of the steps' code: raised when a step would give other results for the same settings.
 const VERSIONS: [(Kind, u32); 4] =

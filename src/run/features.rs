@@ -12,15 +12,15 @@ use crate::error::{Error, Result};
 use crate::event::disk::Features as FeaturesEvent;
 use crate::event::{Kind as Event, Sink};
 use crate::files::write_whole;
+use crate::forward::network::Network;
 use crate::mapped;
 use crate::mapped::Bytes;
-use crate::model::network::Network;
 use crate::plan::Kind;
 use crate::precision::Precision;
 use crate::run::{Runner, waiting};
+use crate::settings::Stage;
 use crate::store::lock::Caller;
 use crate::store::{Wanted, clear};
-use crate::train::Stage;
 use crate::train::images::{Augmented, FeatureBytes, Features, Images, compute_features};
 
 impl Runner<'_> {

@@ -24,19 +24,19 @@ use crate::event::{
     StageStart, Start,
 };
 use crate::fault::{Work, caught};
-use crate::model::network::{Network, NoiseStd};
+use crate::forward::network::{Network, NoiseStd};
 use crate::model::trainable::resolve;
 use crate::plan::{Kind, Trial};
 use crate::precision::Precision;
 use crate::random::{Random, Use};
 use crate::run::origin::Begun;
+use crate::settings::Stage;
 use crate::store::folder::{RunFolder, files};
 use crate::store::lock::Caller;
 use crate::store::read::{Last, last};
 use crate::store::record::State;
 use crate::store::{Store, Wanted, clear};
 use crate::torch::precision::{bfloat16_on, has_bfloat16};
-use crate::train::Stage;
 use crate::train::fit::Job;
 use crate::train::images::{Images, Split};
 use crate::train::order::steps_per_epoch;

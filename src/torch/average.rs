@@ -51,7 +51,7 @@ impl Average {
 mod tests {
     use super::*;
     use crate::device::Device;
-    use crate::torch::parameters::{Init, Slot, Spec};
+    use crate::model::spec::{Init, Slot, Spec};
 
     #[test]
     fn it_follows_the_weights_and_changes_places_with_them() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tch::Kind;
 
-use crate::torch::parameters::Slot;
+use crate::model::spec::Slot;
 
 /// Weight and bias of a convolution.
 #[derive(Debug)]

@@ -4,66 +4,20 @@ use burn::tensor::Tensor;
 use tch::Kind;
 
 use crate::device::Device;
+use crate::model::layer::{Activation, ConvShape, ConvSlots, Norm, PoolShape};
+use crate::model::spec::Slot;
 use crate::precision::Precision;
 use crate::torch::OnDevice;
 use crate::torch::folded::Kernels;
 use crate::torch::native;
 use crate::torch::native::NormTensors;
-use crate::torch::parameters::{Parameters, Slot};
+use crate::torch::parameters::Parameters;
 use crate::torch::precision::cast;
 use crate::torch::tensor::{close, map, map_in_place, open};
 
-/// A two-dimensional convolution's geometry.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvShape {
-    /// Pixels a side of its window.
-    pub kernel: usize,
-    /// Step between output positions.
-    pub stride: usize,
-    /// Zeros around the input.
-    pub padding: usize,
-    /// Groups of channels that do not see each other.
-    pub groups: usize,
-}
-
-impl ConvShape {
-    /// Stride, padding and groups as LibTorch counts.
-    fn geometry(self) -> [i64; 3] {
-        [self.stride, self.padding, self.groups].map(|it| it as i64)
-    }
-}
-
-/// A maximum pooling's geometry.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolShape {
-    /// Pixels a side of its window.
-    pub kernel: usize,
-    /// Step between output positions.
-    pub stride: usize,
-    /// Positions around the input that are below every value.
-    pub padding: usize,
-}
-
-/// A convolution's parameters.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvSlots {
-    /// Kernels, `[out, in / groups, h, w]`.
-    pub weight: Slot,
-    /// Shift of each output channel.
-    pub bias: Option<Slot>,
-}
-
-/// A batch norm's parameters.
-#[derive(Debug, Clone, Copy)]
-pub struct NormSlots {
-    /// Scale.
-    pub weight: Slot,
-    /// Shift.
-    pub bias: Slot,
-    /// Running mean.
-    pub mean: Slot,
-    /// Running variance.
-    pub variance: Slot,
+/// Stride, padding and groups as LibTorch counts.
+fn geometry(shape: ConvShape) -> [i64; 3] {
+    [shape.stride, shape.padding, shape.groups].map(|it| it as i64)
 }
 
 /// Which statistics a batch norm uses.
@@ -78,17 +32,6 @@ pub enum NormMode {
 /// Puts the channels last in memory, which LibTorch's convolutions keep up and are fastest with.
 pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     map(x, |x| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]))
-}
-
-/// A batch norm with its constants.
-#[derive(Debug, Clone, Copy)]
-pub struct Norm {
-    /// Its parameters.
-    pub slots: NormSlots,
-    /// Added to the variance.
-    pub eps: f64,
-    /// Weight of the batch in the running statistics, as PyTorch counts it (Keras: one minus this).
-    pub momentum: f64,
 }
 
 /// A batch norm as a pass through the network means it.
@@ -142,12 +85,12 @@ pub fn conv2d(
         // Which casts the kernels as it packs them.
         Device::Cpu => map(x, |x| {
             let Kernels { weight, bias } = kernels(Kind::Float);
-            native::convolution(x, &weight, bias.as_ref(), shape.geometry(), activation.bounds())
+            native::convolution(x, &weight, bias.as_ref(), geometry(shape), activation.bounds())
         }),
         Device::Cuda(_) => {
             let convolved = map(x, |x| {
                 let Kernels { weight, bias } = kernels(x.kind());
-                let [stride, padding, groups] = shape.geometry();
+                let [stride, padding, groups] = geometry(shape);
                 x.conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], groups)
             });
             activate(convolved, activation)
@@ -208,28 +151,6 @@ pub fn batch_norm<const D: usize>(x: Tensor<D>, pass: NormPass<'_>) -> Tensor<D>
             true,
         )
     })
-}
-
-/// What bounds an activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// `max(x, 0)`.
-    Relu,
-    /// `min(max(x, 0), 6)`.
-    Relu6,
-}
-
-impl Activation {
-    /// Smallest and largest value.
-    fn bounds(self) -> [f64; 2] {
-        match self {
-            Self::None => [f64::NEG_INFINITY, f64::INFINITY],
-            Self::Relu => [0.0, f64::INFINITY],
-            Self::Relu6 => [0.0, 6.0],
-        }
-    }
 }
 
 /// Batch norm over the channels, then what comes after it.

@@ -172,15 +172,6 @@ pub fn to_channels_last_bytes(x: Tensor<4>) -> (Vec<u8>, Precision) {
     (bytes, precision)
 }
 
-/// Values as little-endian bytes, as files hold them.
-pub fn bytes_of(values: &[f32]) -> Vec<u8> {
-    let mut bytes = vec![0; 4 * values.len()];
-    for (four, value) in bytes.chunks_exact_mut(4).zip(values) {
-        four.copy_from_slice(&value.to_le_bytes());
-    }
-    bytes
-}
-
 /// Values from little-endian bytes.
 pub fn floats_of(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect()

@@ -7,20 +7,21 @@ use burn::tensor::Tensor;
 use crate::error::{Error, Result};
 use crate::event::acts::{Clipped, Mixed, TechniqueEvidence};
 use crate::event::{Epoch, Kind, Progress, Scores, Sink};
-use crate::model::network::Network;
+use crate::forward::network::Network;
 use crate::random::Use;
+use crate::settings::Clip;
+use crate::settings::sampling::Sampling;
 use crate::torch;
 use crate::torch::average::Average;
 use crate::torch::clip::{Clipper, Limit};
 use crate::torch::loss::{Labels, Objective, Tally};
 use crate::torch::recording::{self, GraphInput, Recording, detached};
 use crate::torch::update::{Optimizer, OptimizerState};
-use crate::train::Clip;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::Job;
 use crate::train::images::Augmented;
 use crate::train::mix::{Alphas, BatchShape, Mix};
-use crate::train::order::{EpochAt, StepAt, batches};
+use crate::train::order::{EpochAt, StepAt, batches, order};
 
 /// How often progress is said, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -282,16 +283,13 @@ impl Job<'_> {
     }
 
     fn draws_by_class(&self) -> bool {
-        self.stage.sampling == crate::train::order::Sampling::Balanced
+        self.stage.sampling == Sampling::Balanced
     }
 
     fn order(&self, epoch: usize) -> Vec<u32> {
         let labels = self.images.classes_of(self.train.rows);
-        self.stage.sampling.order(
-            &labels,
-            self.images.classes(),
-            EpochAt { seed: self.seed, epoch },
-        )
+        let at = EpochAt { seed: self.seed, epoch };
+        order(self.stage.sampling, &labels, self.images.classes(), at)
     }
 
     fn alphas(&self) -> Alphas {

@@ -2,23 +2,8 @@
 //!
 //! Everything is a function of (seed, epoch).
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::random::{Random, Use};
-
-/// Which training images an epoch sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Sampling {
-    /// Each once, in random order.
-    #[default]
-    Shuffle,
-    /// As many images, but each class equally often: images of rare classes come several times, of
-    /// frequent ones a random part. Like PyTorch's `WeightedRandomSampler` with weights of 1 / images of
-    /// the class, except that no image of a class comes again before all of it have come.
-    Balanced,
-}
+use crate::settings::sampling::Sampling;
 
 /// The epoch of a stage that draws, by what decides its random numbers.
 #[derive(Debug, Clone, Copy)]
@@ -51,17 +36,20 @@ impl StepAt {
     }
 }
 
-impl Sampling {
-    /// Positions of the training split in the order in which `epoch` sees them; `labels` holds the
-    /// class of each position.
-    pub(in crate::train) fn order(self, labels: &[u8], classes: usize, at: EpochAt) -> Vec<u32> {
-        let mut order: Vec<u32> = match self {
-            Self::Shuffle => (0..labels.len() as u32).collect(),
-            Self::Balanced => balanced(labels, classes, at),
-        };
-        at.random(Use::Shuffle, 0).shuffle(&mut order);
-        order
-    }
+/// Positions of the training split in the order in which an epoch sees them; `labels` holds the class of each
+/// position.
+pub(in crate::train) fn order(
+    sampling: Sampling,
+    labels: &[u8],
+    classes: usize,
+    at: EpochAt,
+) -> Vec<u32> {
+    let mut order: Vec<u32> = match sampling {
+        Sampling::Shuffle => (0..labels.len() as u32).collect(),
+        Sampling::Balanced => balanced(labels, classes, at),
+    };
+    at.random(Use::Shuffle, 0).shuffle(&mut order);
+    order
 }
 
 /// As many positions as there are, of each class equally many (or one more for some).
@@ -112,7 +100,8 @@ mod tests {
         for (images, expected) in
             [(8, vec![4, 4]), (9, vec![4, 5]), (10, vec![4, 4, 2]), (3, vec![3])]
         {
-            let order = Sampling::Shuffle.order(&vec![0; images], 1, EpochAt { seed: 1, epoch: 1 });
+            let order =
+                order(Sampling::Shuffle, &vec![0; images], 1, EpochAt { seed: 1, epoch: 1 });
             let sizes: Vec<usize> = batches(&order, 4).iter().map(|it| it.len()).collect();
             assert_eq!(sizes, expected, "{images} images");
             assert_eq!(batches(&order, 4).concat(), order);
@@ -125,7 +114,7 @@ mod tests {
         let labels: Vec<u8> = [vec![0; 20], vec![1; 8], vec![2; 3]].concat();
         let mut firsts = Vec::new();
         for epoch in 1..=6 {
-            let draw = || Sampling::Balanced.order(&labels, 3, EpochAt { seed: 7, epoch });
+            let draw = || order(Sampling::Balanced, &labels, 3, EpochAt { seed: 7, epoch });
             let order = draw();
             assert_eq!(order, draw());
             let mut classes = [0; 3];

@@ -4,7 +4,7 @@ use ferrite::data::Data;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::device::Device;
-use ferrite::model::network::{Network, Plan};
+use ferrite::forward::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::precision::{Precision, Precisions};
 use ferrite::torch;

@@ -5,21 +5,21 @@ use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::device::Device;
 use ferrite::event::{Epoch, NullSink};
+use ferrite::forward::network::{Network, NoiseStd, Plan};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::layer::Builder;
-use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
 use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::Stage;
+use ferrite::settings::optimizer::{Optimizer, Sgd};
+use ferrite::settings::schedule::Schedule;
 use ferrite::torch;
 use ferrite::torch::loss::{Labels, cross_entropy};
 use ferrite::torch::tensor::{from_floats, to_floats};
 use ferrite::torch::update;
-use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Images, Split};
-use ferrite::train::optimizer::{Optimizer, Sgd};
-use ferrite::train::schedule::Schedule;
 
 use crate::place::Place;
 

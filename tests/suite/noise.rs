@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ferrite::device::Device;
-use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::forward::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, GaussianNoise, Input, Model, Unit};
 use ferrite::precision::{Precision, Precisions};

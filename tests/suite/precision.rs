@@ -3,15 +3,15 @@
 use ferrite::data::augment::Augment;
 use ferrite::device::Device;
 use ferrite::event::{Epoch, NullSink};
-use ferrite::model::network::NoiseStd;
+use ferrite::forward::network::NoiseStd;
 use ferrite::model::trainable::resolve;
 use ferrite::model::{Head, Model, PrecisionSetting};
 use ferrite::precision::{Bfloat16, Precision, Precisions};
+use ferrite::settings::Stage;
 use ferrite::torch;
 use ferrite::torch::loss::cross_entropy;
 use ferrite::torch::precision::{bfloat16_on, cast, has_bfloat16};
 use ferrite::torch::tensor::to_floats;
-use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Images, Split};
 

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use ferrite::data::augment::Augment;
 use ferrite::device::Device;
 use ferrite::event::{Epoch, NullSink};
+use ferrite::forward::network::NoiseStd;
 use ferrite::model::Model;
-use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
 use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::Stage;
 use ferrite::torch;
-use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
 

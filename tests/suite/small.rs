@@ -3,7 +3,7 @@
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::device::Device;
-use ferrite::model::network::{Network, Plan};
+use ferrite::forward::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
 use ferrite::precision::Precisions;
 

@@ -5,13 +5,13 @@ use ferrite::device::Device;
 use ferrite::error::Result;
 use ferrite::event::acts::TechniqueEvidence;
 use ferrite::event::{Epoch, FINAL, NullSink};
-use ferrite::model::network::NoiseStd;
+use ferrite::forward::network::NoiseStd;
+use ferrite::model::spec::Slot;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{Head, Model};
 use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::Stage;
 use ferrite::torch;
-use ferrite::torch::parameters::Slot;
-use ferrite::train::Stage;
 use ferrite::train::fit::{Callbacks, Job, Trained, fit};
 use ferrite::train::images::{Images, Split};
 

@@ -8,7 +8,7 @@ use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::ops::{ConvShape, PoolShape};
+use crate::model::layer::{ConvShape, PoolShape};
 
 /// Inner width, number of bottlenecks and first stride of each stage.
 const STAGES: [[usize; 3]; 4] = [[64, 3, 1], [128, 4, 2], [256, 6, 2], [512, 3, 2]];

@@ -10,7 +10,7 @@ use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::ops::{ConvShape, PoolShape};
+use crate::model::layer::{ConvShape, PoolShape};
 
 /// timm's weights of `legacy_xception`. Of their digest only what the file's name says is published.
 pub(super) const PUBLISHED: &[Published] = &[Published {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 use crate::event::Epoch;
 use crate::event::acts::{Kept, Stop};
-use crate::train::is_default;
+use crate::settings::is_default;
 
 /// The `early_stopping` table of a stage. The semantics are those of Keras 3.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,14 +79,14 @@ pub enum Mode {
 
 /// A direction in which values improve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::train) enum Direction {
+pub(in crate::settings) enum Direction {
     Down,
     Up,
 }
 
 impl Direction {
     /// Whether `value` is better than `best` by more than `min_delta`. Never true of NaN.
-    pub(in crate::train) fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
+    pub(in crate::settings) fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
         match self {
             Self::Down => value < best - min_delta,
             Self::Up => value > best + min_delta,
@@ -94,7 +94,7 @@ impl Direction {
     }
 
     /// Worse than every value.
-    pub(in crate::train) fn worst(self) -> f64 {
+    pub(in crate::settings) fn worst(self) -> f64 {
         match self {
             Self::Down => f64::INFINITY,
             Self::Up => f64::NEG_INFINITY,
@@ -124,7 +124,7 @@ impl Monitor {
     }
 
     /// The way it improves.
-    pub(in crate::train) fn direction(self, mode: Mode) -> Direction {
+    pub(in crate::settings) fn direction(self, mode: Mode) -> Direction {
         match (mode, self) {
             (Mode::Min, _) | (Mode::Auto, Self::ValidLoss | Self::TrainLoss) => Direction::Down,
             (Mode::Max, _) | (Mode::Auto, Self::ValidAccuracy | Self::TrainAccuracy) => {
@@ -225,7 +225,7 @@ pub(super) mod tests {
     use crate::event::acts::TechniqueEvidence;
 
     /// Epochs with these validation losses.
-    pub(in crate::train) fn epochs(losses: &[f64]) -> Vec<Epoch> {
+    pub(in crate::settings) fn epochs(losses: &[f64]) -> Vec<Epoch> {
         let scores = |loss| Scores { loss, accuracy: 1.0 - loss };
         let epoch = |(index, loss): (usize, &f64)| Epoch {
             stage: "s".into(),

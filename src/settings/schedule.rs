@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::event::Epoch;
-use crate::train::is_default;
-use crate::train::stopping::{Mode, Monitor};
+use crate::settings::is_default;
+use crate::settings::stopping::{Mode, Monitor};
 
 /// How the learning rate changes while a stage trains.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -295,8 +295,8 @@ fn factor(it: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Stage;
-    use crate::train::stopping::tests::epochs;
+    use crate::settings::Stage;
+    use crate::settings::stopping::tests::epochs;
 
     fn plateau(patience: usize, cooldown: usize) -> Schedule {
         let plateau = Plateau { factor: 0.5, patience, cooldown, ..Plateau::default() };
