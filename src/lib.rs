@@ -30,6 +30,10 @@ pub mod fetch;
 pub mod report;
 pub mod sweep;
 
+pub mod progress;
+
+// What computes, and needs LibTorch.
+
 pub mod torch;
 
 pub mod forward;
@@ -39,8 +43,9 @@ pub mod train;
 pub mod predict;
 pub mod run;
 
+// The programs.
+
 pub mod cli;
-pub mod progress;
 
 /// Memory that is refused is told as what it is.
 #[global_allocator]

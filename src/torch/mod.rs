@@ -1,6 +1,6 @@
 //! The only door to LibTorch: devices, threads, memory, tensors, parameters and fused operations.
 //!
-//! Everything above passes Burn tensors and [`parameters::Slot`]s; what needs LibTorch's own calls
+//! Everything above passes Burn tensors and [slots](crate::model::spec::Slot); what needs LibTorch's own calls
 //! (its autograd, batch norm in one kernel, in-place updates) is spelled out here once.
 //!
 //! **Invariant:** no other module names `tch` or `burn_tch`.
