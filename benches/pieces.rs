@@ -13,19 +13,24 @@ use ferrite::config::read::read;
 use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
+use ferrite::device::Device;
 use ferrite::error::Result;
-use ferrite::model::layer::{Builder, Layer, Pass, forward_all};
-use ferrite::model::network::{Network, Plan};
+use ferrite::forward::layer::{Pass, forward_all};
+use ferrite::forward::network::{Network, Plan};
+use ferrite::forward::weights::write;
+use ferrite::model::layer::ConvShape;
+use ferrite::model::layer::{Builder, Layer};
 use ferrite::model::trainable::resolve;
-use ferrite::model::weights::write;
 use ferrite::model::{FrozenNorm, Input, Model, WeightFile};
 use ferrite::plan::{FinishedRun, Lookup, trials};
-use ferrite::torch::ops::{ConvShape, average_pool};
+use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::rule::{Decay, Rule};
+use ferrite::torch;
+use ferrite::torch::ops::average_pool;
 use ferrite::torch::parameters::Parameters;
-use ferrite::torch::precision::{Precision, Precisions, has_bfloat16};
+use ferrite::torch::precision::{cast, has_bfloat16};
 use ferrite::torch::tensor::from_floats;
-use ferrite::torch::update::{Decay, Optimizer, Rule};
-use ferrite::torch::{self, Device};
+use ferrite::torch::update::Optimizer;
 use ferrite::train::images::{Augmented, Images};
 
 const BATCH: usize = 64;
@@ -59,7 +64,7 @@ impl Piece {
     fn run(&self, precision: Precision, records: bool) -> Tensor<4> {
         let Self { parameters, x, .. } = self;
         let pass = Pass { parameters, training: records, frozen_norms_see_batch: false, records };
-        forward_all(&self.layers, precision.of(x.clone()), pass)
+        forward_all(&self.layers, cast(x.clone(), precision), pass)
     }
 
     /// Forwards and backwards.

@@ -3,19 +3,22 @@
 //! An experiment file says what to train; a sweep trains it and shows what came out. The modules lie
 //! in layers (ARCHITECTURE.md, `tests/suite/tidy.rs`): each uses only those above it in this list.
 
+pub mod device;
+pub mod digits;
 pub mod error;
 pub mod event;
 pub mod fault;
+pub mod files;
+pub mod machine;
 pub mod mapped;
+pub mod precision;
 pub mod random;
 pub mod warning;
-
-pub mod torch;
 
 pub mod data;
 pub mod model;
 
-pub mod train;
+pub mod settings;
 
 pub mod config;
 
@@ -24,13 +27,25 @@ pub mod store;
 
 pub mod fetch;
 
-pub mod predict;
 pub mod report;
-pub mod run;
 pub mod sweep;
 
-pub mod cli;
 pub mod progress;
+
+// What computes, and needs LibTorch.
+
+pub mod torch;
+
+pub mod forward;
+
+pub mod train;
+
+pub mod predict;
+pub mod run;
+
+// The programs.
+
+pub mod cli;
 
 /// Memory that is refused is told as what it is.
 #[global_allocator]

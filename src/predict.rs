@@ -11,22 +11,25 @@ use crate::config::Experiment;
 use crate::data::layout::Layout;
 use crate::data::photo;
 use crate::data::picture::Picture;
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::model::network::{Network, Plan};
+use crate::forward::network::{Network, Plan};
+use crate::forward::weights::{Part, load};
 use crate::model::trainable::resolve;
+use crate::model::weights;
 use crate::model::weights::file::TensorFile;
-use crate::model::weights::{self, Part};
+use crate::settings::evaluate::Views;
 use crate::store::Store;
 use crate::store::folder::files;
 use crate::store::health::verify;
 use crate::store::read::record;
 use crate::store::record::{Record, State};
 use crate::torch;
-use crate::torch::Device;
 use crate::torch::loss;
+use crate::torch::precision::bfloat16_on;
 use crate::train::images::inference_batch;
 use crate::train::pictures::Pictures;
-use crate::train::views::Views;
+use crate::train::views::infer;
 
 /// A trained model, ready to be asked.
 #[derive(Debug)]
@@ -96,7 +99,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
         seed: 0,
-        precisions: settings.model.precisions(device),
+        precisions: settings.model.precisions(device, bfloat16_on(device)),
     };
     let mut network = Network::new(&plan, device);
     // What the run trained last computes as it did there.
@@ -104,7 +107,7 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
     if let Some(Ok(trained)) = last {
         network.compute_as_in_training(&trained);
     }
-    weights::load(&mut network, &path, Part::Whole)?;
+    load(&mut network, &path, Part::Whole)?;
     Ok(Model {
         classes: dataset.classes.clone(),
         network,
@@ -188,7 +191,7 @@ impl Model {
         let rows: Vec<u32> = (0..layout.count() as u32).collect();
         let probabilities = torch::without_gradients(|| {
             let look = |window| pictures.window(&rows, window);
-            loss::probabilities(vec![self.views.infer(&self.network, &look)])
+            loss::probabilities(vec![infer(self.views, &self.network, &look)])
         });
         probabilities.chunks(self.classes.len()).map(<[f32]>::to_vec).collect()
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ferrite::data::decode::decode;
 use ferrite::data::source::Source;
 use ferrite::data::{Data, dataset};
-use ferrite::torch::Device;
+use ferrite::device::Device;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -11,7 +11,8 @@ mod network;
 
 use std::io::{BufRead, Write};
 
-use ferrite::torch::Device;
+use ferrite::device::Device;
+use ferrite::torch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ pub(crate) fn ready(device: Device) -> bool {
 /// Gives a round's figures and waits for the next turn; says whether there is one. Memory is that of the device.
 pub(crate) fn done(device: Device, figures: Value) -> bool {
     let mut told = figures;
-    let of_gpu = device.peak_memory().map(|it| it as f64 / f64::from(1 << 20));
+    let of_gpu = torch::peak_memory(device).map(|it| it as f64 / f64::from(1 << 20));
     told["peak_mb"] = of_gpu.unwrap_or_else(|| memory("VmHWM")).into();
     answer(&told)
 }

@@ -6,16 +6,18 @@ use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
-use ferrite::event::{Deaf, Kind, Sink};
+use ferrite::device::Device;
+use ferrite::event::{Kind, NullSink, Sink};
+use ferrite::forward::network::{Network, NoiseStd, Plan};
 use ferrite::model::backbone::Backbone;
-use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
-use ferrite::torch::{self, Device};
-use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::settings::Stage;
+use ferrite::settings::optimizer::{Adam, Optimizer};
+use ferrite::torch;
+use ferrite::torch::precision::bfloat16_on;
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Augmented, Features, Images, Split, compute_features};
-use ferrite::train::optimizer::{Adam, Optimizer};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -47,7 +49,7 @@ impl Setup {
 
     /// Prepares this process for the work; where it is to be done.
     fn start(&self) -> Result<Device> {
-        let device = Device::named(&self.device)?;
+        let device = torch::device_named(&self.device)?;
         torch::start(self.threads, device);
         Ok(device)
     }
@@ -91,9 +93,9 @@ pub(crate) fn train(setup: &Setup) -> Result<()> {
     let ended = std::cell::Cell::new(false);
     let mut rounds = Rounds { ended: &ended, device };
     let interrupted = || ended.get();
-    let outside =
-        &mut Outside { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
-    match fit(&mut network, &job, None, outside) {
+    let callbacks =
+        &mut Callbacks { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
+    match fit(&mut network, &job, None, callbacks) {
         Err(ferrite::error::Error::Interrupted) => Ok(()),
         other => Err(format!("training ended by itself: {:?}", other.map(|it| it.end)).into()),
     }
@@ -154,9 +156,9 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         };
         let features = [features(&rows)?, features(&rows[..VALID])?];
         let job = job(&stage, (&images, &augment), &rows, features);
-        let outside =
-            &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-        let epochs = fit(&mut network, &job, None, outside)?.epochs;
+        let callbacks =
+            &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+        let epochs = fit(&mut network, &job, None, callbacks)?.epochs;
         let images_per_second = (EPOCHS * rows.len()) as f64 / began.elapsed().as_secs_f64();
         let loss = epochs.last().map(|it| it.train.loss);
         if !done(device, json!({ "images_per_second": images_per_second, "loss": loss })) {
@@ -208,7 +210,7 @@ fn network(setup: &Setup, faces: &Dataset, device: Device) -> Network {
         image_size: setup.size,
         classes: faces.classes.len(),
         seed: 0,
-        precisions: model.precisions(device),
+        precisions: model.precisions(device, bfloat16_on(device)),
     };
     Network::new(&plan, device)
 }

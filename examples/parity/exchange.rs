@@ -4,10 +4,11 @@ use std::error::Error;
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use ferrite::device::Device;
 use ferrite::mapped::Bytes;
-use ferrite::torch::Device;
-use ferrite::torch::precision::Precision;
-use ferrite::torch::tensor::{Table, bytes_of, to_floats};
+use ferrite::model::weights::output::bytes_of;
+use ferrite::precision::Precision;
+use ferrite::torch::tensor::{Table, to_floats};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;

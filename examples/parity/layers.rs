@@ -3,8 +3,8 @@
 use ferrite::model::Model;
 use ferrite::model::backbone::Backbone;
 use ferrite::model::layer::Builder;
+use ferrite::model::spec::Slot;
 use ferrite::model::trainable::{Trainable, resolve};
-use ferrite::torch::parameters::Slot;
 
 use crate::exchange::{Output, Result};
 

@@ -16,12 +16,13 @@ mod views;
 use std::path::PathBuf;
 
 use ferrite::data::augment::Augment;
+use ferrite::device::Device;
 use ferrite::model::backbone::Backbone;
 use ferrite::model::{GaussianNoise, Input};
-use ferrite::torch::{self, Device};
-use ferrite::train::Stage;
-use ferrite::train::stopping::EarlyStopping;
-use ferrite::train::views::Views;
+use ferrite::settings::Stage;
+use ferrite::settings::evaluate::Views;
+use ferrite::settings::stopping::EarlyStopping;
+use ferrite::torch;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 

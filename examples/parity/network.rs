@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use ferrite::event::acts::Acts;
+use ferrite::device::Device;
+use ferrite::event::acts::TechniqueEvidence;
 use ferrite::event::{Epoch, Scores};
-use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::forward::network::{Network, NoiseStd, Plan};
+use ferrite::forward::weights::{self, Part};
 use ferrite::model::trainable::resolve;
-use ferrite::model::weights::{self, Part};
 use ferrite::model::{FrozenNorm, Head, Input, Model, PrecisionSetting, backbone::Backbone};
+use ferrite::settings::{Clip, Stage};
+use ferrite::torch;
 use ferrite::torch::average::Average;
 use ferrite::torch::clip::{Clipper, Limit};
 use ferrite::torch::loss::{Labels, Objective};
 use ferrite::torch::picture;
+use ferrite::torch::precision::bfloat16_on;
 use ferrite::torch::tensor::{Table, to_scalar};
 use ferrite::torch::update::Optimizer;
-use ferrite::torch::{self, Device};
-use ferrite::train::{Clip, Stage};
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
@@ -55,7 +57,7 @@ pub(crate) fn load(
     (input, frozen_norm): (Input, FrozenNorm),
     [image_size, classes]: [usize; 2],
 ) -> Result<Network> {
-    let precisions = model.precisions(Device::Cpu);
+    let precisions = model.precisions(Device::Cpu, bfloat16_on(Device::Cpu));
     let plan = Plan { model, input, frozen_norm, image_size, classes, seed: 0, precisions };
     let mut network = Network::new(&plan, Device::Cpu);
     weights::load(&mut network, weights, Part::Whole)?;
@@ -245,6 +247,6 @@ pub(crate) fn epoch_with(
         valid: Scores { loss: valid_loss, accuracy: valid_accuracy },
         seconds: 0.0,
         images_per_second: 0.0,
-        acts: Acts::default(),
+        acts: TechniqueEvidence::default(),
     }
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use ferrite::data::augment::{Augment, Change, Window};
 use ferrite::data::layout::Layout;
 use ferrite::data::photo;
-use ferrite::model::network::{Network, Plan};
+use ferrite::device::Device;
+use ferrite::forward::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
-use ferrite::torch::precision::{Precision, Precisions};
-use ferrite::torch::{Device, picture};
+use ferrite::precision::{Precision, Precisions};
+use ferrite::torch::picture;
+use ferrite::train::augment::{Canvas, apply};
 use ferrite::train::pictures::Pictures;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
@@ -45,7 +47,10 @@ pub(crate) fn change(input: &SafeTensors<'_>, size: usize, changes: &[Geometry])
     let mut output = Output::default();
     let maps: Vec<_> = changes.iter().flat_map(Change::map).collect();
     output.floats("maps", &[changes.len(), 2, 3], &maps);
-    output.tensor("images", Augment::default().apply(all_images(input)?, &changes, size, 0.0));
+    output.tensor(
+        "images",
+        apply(&Augment::default(), all_images(input)?, &changes, Canvas { size, fill: 0.0 }),
+    );
     Ok(output)
 }
 
@@ -88,7 +93,7 @@ pub(crate) fn light(input: &SafeTensors<'_>, light: Light, factors: &[f32]) -> R
     let x = all_images(input)?;
     let size = x.dims()[2];
     let mut output = Output::default();
-    output.tensor("images", augment.apply(x, &changes, size, 0.0));
+    output.tensor("images", apply(&augment, x, &changes, Canvas { size, fill: 0.0 }));
     Ok(output)
 }
 

@@ -6,15 +6,16 @@ use ferrite::data::augment::Augment;
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, source::Source, synthetic::Synthetic};
-use ferrite::event::{Deaf, Epoch};
-use ferrite::model::network::NoiseStd;
+use ferrite::device::Device;
+use ferrite::event::{Epoch, NullSink};
+use ferrite::forward::network::NoiseStd;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{FrozenNorm, GaussianNoise, Head, Input, Model};
-use ferrite::torch::{self, Device, ops};
-use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::settings::Stage;
+use ferrite::settings::stopping::EarlyStopping;
+use ferrite::torch::{self, ops};
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
-use ferrite::train::stopping::EarlyStopping;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
@@ -132,8 +133,9 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
         augment: &Augment::default(),
         noise: NoiseStd::default(),
     };
-    let outside = &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    let epochs = fit(&mut network, &job, None, outside)?.epochs;
+    let callbacks =
+        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    let epochs = fit(&mut network, &job, None, callbacks)?.epochs;
     let losses = |it: &Epoch| [it.train.loss, it.valid.loss];
     Ok(epochs.iter().flat_map(losses).collect())
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
 use ferrite::data::{Data, part::Part, source::Source, split::Split};
+use ferrite::device::Device;
 use ferrite::model::{FrozenNorm, Input, Model, PrecisionSetting};
-use ferrite::torch::{self, Device};
+use ferrite::settings::evaluate::Views;
+use ferrite::torch;
 use ferrite::train::images::{Images, Split as Rows};
-use ferrite::train::views::{Views, judge};
+use ferrite::train::views::judge;
 
 use crate::exchange::{Output, Result};
 use crate::network::load;

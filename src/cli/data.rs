@@ -18,13 +18,14 @@ use crate::data::split::Split;
 use crate::data::{Data, OnError};
 use crate::error::{Error, Result};
 use crate::event::audit::{Audit, Shared};
+use crate::files::write_whole;
 use crate::plan::Lookup;
 use crate::plan::steps::Kind;
 use crate::plan::steps::dataset::Dataset;
 use crate::progress::Notes;
 use crate::report::audit::{Examples, Picture, page};
 use crate::store::lock::Caller;
-use crate::store::{Store, Wanted, clear, write_whole};
+use crate::store::{Store, Wanted, clear};
 
 /// Groups and images of a kind that the page shows.
 const MOST_GROUPS: usize = 24;

@@ -15,7 +15,7 @@ use crate::cli::run::RunArguments;
 use crate::cli::{asked, ended, print_json};
 use crate::error::{Error, Result};
 use crate::fault::{self, Work, caught, exhausted};
-use crate::torch::Device;
+use crate::torch::device_named;
 
 const NAME: &str = "ferrite-engine";
 
@@ -108,7 +108,7 @@ fn memory_is_limited() -> bool {
 /// The device that `name` asks for, as `engine` sees them: `cpu` or `cuda:N`.
 ///
 /// # Errors
-/// [`Error::Usage`] as of [`Device::named`], or if the engine does not answer.
+/// [`Error::Usage`] as of [`device_named`](crate::torch::device_named), or if the engine does not answer.
 pub(super) fn device(engine: &Path, name: &str) -> Result<String> {
     let told = Process::new(engine).args(["device", name]).output();
     let told = told.map_err(Error::file("cannot start", engine))?;
@@ -155,7 +155,7 @@ pub fn main() -> ExitCode {
 }
 
 fn answer(name: &str) -> String {
-    let answer: Answer = match Device::named(name) {
+    let answer: Answer = match device_named(name) {
         Ok(device) => Ok(device.to_string()),
         Err(Error::Usage { message, help }) => Err((message, help)),
         Err(error) => Err((error.to_string(), String::new())),

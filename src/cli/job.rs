@@ -10,13 +10,14 @@ use crate::cli::interrupt::{hold_the_lifeline, interrupted, listen_for_interrupt
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::event::failure::Failure;
+use crate::machine;
 use crate::plan::job::Job;
 use crate::progress::note;
 use crate::run;
 use crate::run::{Context, Listener, Recorded};
 use crate::store::Store;
 use crate::torch;
-use crate::torch::Device;
+use crate::torch::device_named;
 
 #[derive(Debug, Args)]
 pub(super) struct JobArguments {
@@ -62,8 +63,8 @@ pub(super) fn job_command(arguments: &JobArguments) -> Result<()> {
 }
 
 fn carry_out(arguments: &JobArguments, listener: &mut Listener<'_>) -> Result<()> {
-    let threads = arguments.threads.unwrap_or_else(torch::cores);
-    let device = Device::named(&arguments.device)?;
+    let threads = arguments.threads.unwrap_or_else(machine::cores);
+    let device = device_named(&arguments.device)?;
     torch::start(threads, device);
     let store = Store::open(&arguments.place.runs)?;
     let path = &arguments.job;

@@ -15,9 +15,9 @@ use crate::plan;
 use crate::plan::graph::Graph;
 use crate::plan::steps::Kind;
 use crate::plan::{Step, Trial};
+use crate::settings::Stage;
 use crate::store::Store;
 use crate::sweep::{TrialState, state_of};
-use crate::train::Stage;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {

@@ -8,13 +8,14 @@ use clap::Args;
 use crate::cli::{Place, print, print_data, print_json};
 use crate::data::photo::{self, Photos};
 use crate::error::{Error, Result, printable};
+use crate::machine;
 use crate::predict;
 use crate::predict::{Guess, Model};
 use crate::progress::counting;
 use crate::store::Store;
 use crate::store::folder::files;
 use crate::torch;
-use crate::torch::Device;
+use crate::torch::device_named;
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArguments {
@@ -43,8 +44,8 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     let store = Store { root: arguments.place.runs.clone() };
     let folder = run_folder(&store, &arguments.run)?;
     let Photos { pictures, broken, beside } = photo::list(&arguments.pictures)?;
-    let device = Device::named(&arguments.device)?;
-    torch::start(torch::cores(), device);
+    let device = device_named(&arguments.device)?;
+    torch::start(machine::cores(), device);
     let model = predict::open(&store, &folder, &arguments.weights, device)?;
     let bar = counting("pictures", pictures.len());
     let guesses = model.guess(&pictures, &mut |done| bar.set_position(done as u64));

@@ -9,13 +9,14 @@ use crate::cli::engine::become_worker;
 use crate::cli::select::Disk;
 use crate::config::read::{Written, read_trial};
 use crate::error::{Error, Result};
+use crate::files::write_whole;
 use crate::plan;
 use crate::plan::Trial;
 use crate::plan::job::Job;
+use crate::store::Store;
 use crate::store::folder::files;
 use crate::store::read::last;
 use crate::store::record::State;
-use crate::store::{Store, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {

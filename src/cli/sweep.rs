@@ -13,6 +13,7 @@ use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::show::write_report;
 use crate::cli::weights::prepare;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::plan;
 use crate::plan::Trial;
 use crate::plan::cost::Costs;
@@ -24,7 +25,6 @@ use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, SweepEvent};
-use crate::torch;
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {
@@ -73,7 +73,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let device =
         if unfinished.is_empty() { asked.clone() } else { engine::device(&engine, asked)? };
     let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
-    let threads = arguments.threads.map_or((torch::cores() / jobs).max(1), usize::from);
+    let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
     prepare(unfinished.into_iter(), arguments.quiet)?;
     let limits = Limits { jobs, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();
@@ -132,9 +132,9 @@ fn best_jobs(device: &str, todo: usize) -> usize {
     const BYTES_PER_TRIAL_ON_GPU: u64 = 4 << 30;
     const MOST_ON_GPU: usize = 4;
     let (most, memory, bytes) = if device == "cpu" {
-        (torch::cores(), torch::available_memory(), BYTES_PER_TRIAL)
+        (machine::cores(), machine::available_memory(), BYTES_PER_TRIAL)
     } else {
-        (MOST_ON_GPU.min(torch::cores()), free_memory_of_gpus(), BYTES_PER_TRIAL_ON_GPU)
+        (MOST_ON_GPU.min(machine::cores()), free_memory_of_gpus(), BYTES_PER_TRIAL_ON_GPU)
     };
     let fitting = memory.map_or(1, |it| it / bytes) as usize;
     most.min(fitting).min(todo).max(1)

@@ -12,6 +12,7 @@ use crate::cli::interrupt::{interrupted, listen_for_interrupts};
 use crate::cli::{print, print_json};
 use crate::error::{Error, Result};
 use crate::fetch::{Cache, Remote};
+use crate::files::write_whole_by;
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
 use crate::model::weights::account::{Account, Reshaped};
@@ -20,7 +21,6 @@ use crate::model::weights::file::TensorFile;
 use crate::model::weights::{convert, facts, input_of, tensors_of};
 use crate::plan::Trial;
 use crate::progress::Download;
-use crate::store::write_whole_by;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {

@@ -30,9 +30,9 @@ use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise, Weights};
-use crate::train::Stage;
-use crate::train::loss::ClassWeights;
-use crate::train::views::Evaluate;
+use crate::settings::Stage;
+use crate::settings::evaluate::Evaluate;
+use crate::settings::loss::ClassWeights;
 
 /// More stages than anyone wrote, and few enough to look at each in a moment.
 const MOST_STAGES: usize = 100;

@@ -1,4 +1,4 @@
-//! Random changes of training images, on the device.
+//! Random changes of training images, as they are drawn.
 //!
 //! Shift, rotation, shear, zoom, crop, flip and the resize to the network's input are one affine map and
 //! one sampling, so an image is interpolated once. Brightness, contrast and erasing follow, in this order.
@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::random::{Random, Use};
-use crate::torch::picture::{self, Rectangle};
 
 /// The `[augment]` table: random changes of training images. What is left out is off. An image is
 /// shifted, rotated, sheared, zoomed, cropped and flipped, in this order but interpolated once; edges are
@@ -67,6 +65,19 @@ pub enum ZoomAxes {
 /// Share of the area and width-to-height ratio of an erased rectangle.
 const ERASED_AREA: [f64; 2] = [0.02, 0.33];
 const ERASED_RATIO: [f64; 2] = [0.3, 3.3];
+
+/// A rectangle in fractions of the image, 0-1 from the left and the top.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rectangle {
+    /// Left edge.
+    pub left: f64,
+    /// Upper edge.
+    pub top: f64,
+    /// Right edge.
+    pub right: f64,
+    /// Lower edge.
+    pub bottom: f64,
+}
 
 /// A square part of a picture, in fractions of its size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -182,29 +193,6 @@ impl Augment {
             erased: erases.then_some(rectangle),
         }
     }
-
-    /// Changes a batch and brings it to `size`.
-    ///
-    /// - input: `[batch, channels, h, w]`, gray levels 0-255
-    /// - output: `[batch, channels, size, size]`, gray levels 0-255
-    pub fn apply(&self, x: Tensor<4>, changes: &[Change], size: usize, fill: f64) -> Tensor<4> {
-        let maps: Vec<_> = changes.iter().map(Change::map).collect();
-        let factors = |of: fn(&Change) -> f64| -> Vec<f32> {
-            changes.iter().map(|it| of(it) as f32).collect()
-        };
-        let mut x = picture::sample_affine(x, &maps, size);
-        if self.brightness.is_some() {
-            x = picture::brighten(x, &factors(|it| it.brightness));
-        }
-        if self.contrast.is_some() {
-            x = picture::change_contrast(x, &factors(|it| it.contrast));
-        }
-        if self.erase > 0.0 {
-            let erased: Vec<_> = changes.iter().map(|it| it.erased).collect();
-            x = picture::erase(x, &erased, fill);
-        }
-        x
-    }
 }
 
 fn within(random: &mut Random, range: Option<[f64; 2]>) -> f64 {
@@ -224,20 +212,6 @@ fn draw_rectangle(random: &mut Random) -> Rectangle {
 impl Window {
     /// The whole picture.
     pub const WHOLE: Self = Self { left: 0.0, top: 0.0, side: 1.0 };
-
-    /// This part of each picture of `x`, at `size` pixels a side; the whole is resized as images are that
-    /// do not change.
-    ///
-    /// - input: `[batch, channels, h, w]`
-    /// - output: `[batch, channels, size, size]`
-    pub fn of(self, x: Tensor<4>, size: usize) -> Tensor<4> {
-        if self == Self::WHOLE {
-            return picture::resize(x, size);
-        }
-        let [batch, ..] = x.dims();
-        let map = Change { window: self, ..Change::NONE }.map();
-        picture::sample_affine(x, &vec![map; batch], size)
-    }
 
     /// Its centre in -1..1 across the picture.
     fn centre(self) -> [f64; 2] {
@@ -306,132 +280,6 @@ pub fn shares(changes: &[Change]) -> BTreeMap<String, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::Device;
-    use crate::torch::tensor::{from_floats, to_floats};
-
-    /// Applies `change` to a 4x4 image whose pixel in row y, column x is 10 y + x.
-    fn changed(change: Change) -> Vec<f32> {
-        let pixels: Vec<f32> = (0..16_u8).map(|it| f32::from(10 * (it / 4) + it % 4)).collect();
-        let image = from_floats(&pixels, [1, 1, 4, 4], Device::Cpu);
-        let all = Augment { brightness: Some([0.5, 2.0]), erase: 1.0, ..Augment::default() };
-        to_floats(all.apply(image, &[change], 4, 99.0)).iter().map(|it| it.round()).collect()
-    }
-
-    #[test]
-    fn without_a_change_the_image_stays_as_it_is() {
-        let expected: Vec<f32> = (0..16_u8).map(|it| f32::from(10 * (it / 4) + it % 4)).collect();
-        assert_eq!(changed(Change::NONE), expected);
-    }
-
-    #[test]
-    fn flip_mirrors_left_and_right() {
-        let row = &changed(Change { flip: true, ..Change::NONE })[..4];
-        assert_eq!(row, [3.0, 2.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn a_quarter_turn_maps_columns_to_rows() {
-        let turned = changed(Change { rotation: 90.0, ..Change::NONE });
-        assert_eq!(turned[..4], [3.0, 13.0, 23.0, 33.0]);
-    }
-
-    #[test]
-    fn a_shift_moves_by_its_share_and_replicates_the_edge() {
-        let shifted = changed(Change { shift: [0.25, 0.0], ..Change::NONE });
-        assert_eq!(shifted[..4], [1.0, 2.0, 3.0, 3.0]);
-    }
-
-    #[test]
-    fn a_window_of_whole_pixels_is_cut_out() {
-        let window = Window { left: 0.25, top: 0.5, side: 0.5 };
-        let image = from_floats(&[0.0, 1.0, 2.0, 3.0].repeat(4), [1, 1, 4, 4], Device::Cpu);
-        let change = Change { window, flip: true, ..Change::NONE };
-        let x = Augment::default().apply(image, &[change], 2, 0.0);
-        assert_eq!(to_floats(x), [2.0, 1.0, 2.0, 1.0]);
-    }
-
-    /// Checks `change` on a 6x6 image whose pixel in row y, column x is (37 y + 23 x + 5 x y) mod 200.
-    #[track_caller]
-    fn check_geometry(change: Change, expected: [[f32; 6]; 6]) {
-        let value = |it: u16| (37 * (it / 6) + 23 * (it % 6) + 5 * (it / 6) * (it % 6)) % 200;
-        let pixels: Vec<f32> = (0..36).map(|it| f32::from(value(it))).collect();
-        let image = from_floats(&pixels, [1, 1, 6, 6], Device::Cpu);
-        let got = to_floats(Augment::default().apply(image, &[change], 6, 0.0));
-        for (at, (a, b)) in got.iter().zip(expected.as_flattened()).enumerate() {
-            assert!((a - b).abs() < 0.02, "row {}, column {}: {a} for {b}", at / 6, at % 6);
-        }
-    }
-
-    // The numbers of the next three tests were made with scipy.ndimage.affine_transform(image, …, order=1,
-    // mode="nearest") and Keras's matrices: rotation [[cos, -sin], [sin, cos]], shear [[1, -sin], [0, cos]],
-    // zoom diag(zx, zy), about the centre, multiplied in this order, x and y swapped for SciPy as
-    // `keras.src.legacy.preprocessing.image.apply_affine_transform` does.
-
-    #[test]
-    fn shear_is_that_of_keras() {
-        let expected = [
-            [25.89, 49.64, 73.40, 97.15, 120.90, 124.35],
-            [54.94, 83.40, 111.85, 131.02, 150.66, 164.52],
-            [80.78, 113.94, 146.06, 141.04, 13.39, 40.87],
-            [109.88, 141.26, 179.11, 56.16, 55.84, 92.66],
-            [144.65, 165.37, 119.34, 59.75, 93.02, 135.56],
-            [179.42, 161.65, 59.30, 80.76, 128.01, 150.64],
-        ];
-        check_geometry(Change { shear: 20.0, ..Change::NONE }, expected);
-    }
-
-    #[test]
-    fn rotation_shear_zoom_and_flip_come_in_the_order_of_keras() {
-        let change =
-            Change { rotation: 12.0, shear: 20.0, zoom: [1.1, 0.8], flip: true, ..Change::NONE };
-        let expected = [
-            [125.16, 156.72, 147.04, 105.43, 66.29, 29.61],
-            [42.35, 55.06, 92.49, 128.14, 85.83, 45.98],
-            [84.42, 46.29, 104.64, 146.35, 102.49, 59.48],
-            [125.60, 69.58, 58.48, 164.91, 116.28, 83.90],
-            [139.26, 89.98, 77.26, 152.68, 127.18, 109.00],
-            [149.89, 107.51, 50.63, 175.44, 142.56, 134.10],
-        ];
-        check_geometry(change, expected);
-    }
-
-    // The same with a shift before them, and between zoom and flip a window of 3/4 of the side, 1/5 from the
-    // left and 1/20 from the top: all as 3x3 matrices on 0..1, then SciPy once.
-    #[test]
-    fn all_geometry_at_once_is_interpolated_once() {
-        let change = Change {
-            rotation: 12.0,
-            shear: 20.0,
-            zoom: [1.1, 0.8],
-            flip: true,
-            shift: [0.05, -0.1],
-            window: Window { left: 0.2, top: 0.05, side: 0.75 },
-            ..Change::NONE
-        };
-        let expected = [
-            [167.97, 157.34, 138.35, 108.07, 79.16, 51.81],
-            [126.88, 150.55, 156.11, 128.07, 97.39, 68.09],
-            [56.66, 75.43, 74.50, 129.98, 113.99, 82.91],
-            [62.61, 35.85, 52.83, 163.22, 128.97, 96.12],
-            [94.16, 54.56, 70.04, 133.76, 142.34, 107.70],
-            [113.61, 71.65, 31.08, 143.00, 154.09, 117.67],
-        ];
-        check_geometry(change, expected);
-    }
-
-    #[test]
-    fn brightness_multiplies_and_clips() {
-        let bright = changed(Change { brightness: 2.0, ..Change::NONE });
-        assert_eq!(bright[4..8], [20.0, 22.0, 24.0, 26.0]);
-    }
-
-    #[test]
-    fn erasing_fills_the_rectangle_and_nothing_else() {
-        let erased = Some(Rectangle { left: 0.0, top: 0.5, right: 0.5, bottom: 1.0 });
-        let image = changed(Change { erased, ..Change::NONE });
-        assert_eq!(image[8..12], [99.0, 99.0, 22.0, 23.0]);
-        assert_eq!(image[..4], [0.0, 1.0, 2.0, 3.0]);
-    }
 
     /// What the settings of the first version draw.
     fn first_settings() -> Augment {

@@ -16,6 +16,7 @@ use crate::data::{Data, Leakage, rows};
 use crate::error::{Error, Result};
 use crate::event::Signal;
 use crate::event::audit::Audit;
+use crate::event::split::SplitName;
 
 /// Decoded images with their labels, and which rows train, validate and test.
 #[derive(Debug)]
@@ -113,6 +114,15 @@ fn drop_leaks(parts: &mut [Vec<u32>], originals: &[u32]) -> usize {
 }
 
 impl Dataset {
+    /// The rows of a split, in its order.
+    pub fn rows(&self, split: SplitName) -> &[u32] {
+        match split {
+            SplitName::Train => &self.train,
+            SplitName::Valid => &self.valid,
+            SplitName::Test => &self.test,
+        }
+    }
+
     /// Pixels of all images: image after image, row after row, channels together (NHWC).
     pub fn pixels(&self) -> &[u8] {
         &self.images
@@ -125,8 +135,7 @@ impl Dataset {
 
     /// What is wrong with the images of the parts; near twins are not looked for.
     pub fn audit(&self) -> Audit {
-        let parts = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
-        let splits: Vec<_> = parts.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
+        let splits = SplitName::ALL.map(|it| (it.as_str(), self.rows(it)));
         let splits: Vec<_> = splits.into_iter().filter(|it| !it.1.is_empty()).collect();
         audit(Subject {
             splits: &splits,

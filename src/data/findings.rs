@@ -12,6 +12,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::layout::Layout;
+use crate::error::Result;
+use crate::files::write_derived;
 
 /// Version of `audit.json`.
 const FORMAT: u32 = 1;
@@ -115,10 +117,8 @@ impl Findings {
             && self.equal.iter().all(|it| it.len() > 1)
     }
 
-    fn write(&self, path: &Path) -> std::io::Result<()> {
-        let new = path.with_extension(format!("{}.tmp", std::process::id()));
-        std::fs::write(&new, serde_json::to_vec(self)?)?;
-        std::fs::rename(&new, path)
+    fn write(&self, path: &Path) -> Result<()> {
+        write_derived(path, &serde_json::to_vec(self).expect("plain values are always JSON"))
     }
 
     /// For each row the first one with the same pixels.

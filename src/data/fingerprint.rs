@@ -8,7 +8,6 @@
 //! changed, `split` fractions and `limit` make no difference.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,7 +20,9 @@ use crate::data::folder::list::{List, list};
 use crate::data::manifest::table::Tables;
 use crate::data::source::Source;
 use crate::data::{Data, broken, manifest};
+use crate::digits::hex;
 use crate::error::{Error, Result};
+use crate::files::write_derived;
 use crate::mapped;
 
 /// Versions of how drawn faces, FER2013's tables, and pictures of files become decoded images: raised when the same
@@ -49,8 +50,8 @@ pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
         Source::Synthetic(synthetic) => hash_of(&((DRAWN, on_error), "synthetic", synthetic)),
         Source::Fer2013 { csv } => {
             let files = [(String::new(), csv.clone())];
-            let key = ("data.source.fer2013.csv", name_of(csv));
-            hash_of(&((TABLE, on_error), "fer2013", content(&files, key, cache)?))
+            let content = content(&files, "data.source.fer2013.csv", name_of(csv), cache)?;
+            hash_of(&((TABLE, on_error), "fer2013", content))
         }
         Source::Folder { path, classes } => {
             let mut splits = data.split.names();
@@ -59,7 +60,7 @@ pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
             let files: Vec<_> = files.into_iter().map(|it| (it.id, it.path)).collect();
             let broken: Vec<_> = broken.into_iter().map(|it| (it.name, it.message)).collect();
             let key = format!("{}/{}", name_of(path), splits.join("+"));
-            let content = content(&files, ("data.source.folder.path", key), cache)?;
+            let content = content(&files, "data.source.folder.path", key, cache)?;
             let what = (classes, splits, data.image_size, broken, content);
             hash_of(&((PICTURES, on_error), "folder", what))
         }
@@ -70,8 +71,8 @@ pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
             // A picture that is not there is a broken row, whatever else is said of it.
             let pictures = pictures.into_iter().filter(|it| it.1.is_file());
             let files: Vec<_> = tables.chain(pictures).collect();
-            let key = ("data.source.manifest.table", name_of(&manifest.table));
-            let content = content(&files, key, cache)?;
+            let name = name_of(&manifest.table);
+            let content = content(&files, "data.source.manifest.table", name, cache)?;
             let what = (&manifest.classes, &manifest.columns, data.image_size, content);
             hash_of(&((PICTURES, on_error), "manifest", what))
         }
@@ -90,7 +91,8 @@ struct Known {
 /// Hash of the ids and contents of `files`, remembered in `cache`.
 fn content(
     files: &[(String, PathBuf)],
-    (setting, name): (&str, String),
+    setting: &str,
+    name: String,
     cache: &Path,
 ) -> Result<String> {
     let (stat, newest) = stat(files, setting)?;
@@ -108,7 +110,8 @@ fn content(
     if newest.elapsed().is_ok_and(|it| it > SETTLED) {
         known.insert(name, Known { stat, content: content.clone() });
         // A cache that cannot be written costs time, not correctness.
-        let _ = replace(cache, &known);
+        let text = serde_json::to_vec_pretty(&known).expect("plain values are always JSON");
+        let _ = write_derived(cache, &text);
     }
     Ok(content)
 }
@@ -141,25 +144,9 @@ fn hash_of(value: &impl Serialize) -> String {
     hex(&Sha256::digest(serde_json::to_vec(value).expect("plain values are always JSON")))
 }
 
-/// Bytes as hexadecimal digits.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
 /// How the source at `path` is called in the cache.
 fn name_of(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
-}
-
-/// Writes `known` beside `cache` and puts it in its place, so that nobody reads half of it.
-fn replace(cache: &Path, known: &BTreeMap<String, Known>) -> std::io::Result<()> {
-    let new = cache.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&new, serde_json::to_vec_pretty(known)?)?;
-    std::fs::rename(&new, cache)
 }
 
 #[cfg(test)]
@@ -208,7 +195,7 @@ mod tests {
         let trial = Trial::new();
         let path = trial.write("fer.csv", "one");
         let files = [(String::new(), path)];
-        let ask = || content(&files, ("key", "name".into()), &trial.path("hashes.json")).unwrap();
+        let ask = || content(&files, "key", "name".into(), &trial.path("hashes.json")).unwrap();
         std::thread::sleep(SETTLED + Duration::from_millis(50));
         let right = ask();
         let known = std::fs::read_to_string(trial.path("hashes.json")).unwrap();

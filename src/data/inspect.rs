@@ -87,7 +87,13 @@ pub fn inspect(data: &Data, folder: &Path, unnamed: Unnamed) -> Result<Inspected
     let findings = Findings::remembered(folder, pixels);
     let labelled = Labelled::of(data, &prepared)?;
     let mut unlabelled = BTreeMap::new();
-    let splits = splits(data, &prepared, &labelled, (unnamed, &mut unlabelled))?;
+    let splits = match unnamed {
+        Unnamed::Drawn if prepared.split_names.iter().all(String::is_empty) => {
+            let parts = parts(data, &prepared, &labelled, &mut unlabelled)?;
+            data.split.parts().map(|it| it.0.to_owned()).zip(parts).collect()
+        }
+        _ => own_splits(&prepared, &labelled, &mut unlabelled),
+    };
     let Labelled { classes, labels, .. } = labelled;
     let groups = groups(&prepared.groups, &splits);
     let Prepared { manifest, images, layout, ids, .. } = prepared;
@@ -125,18 +131,12 @@ fn groups(of_rows: &[String], splits: &[(String, Vec<u32>)]) -> Option<Groups> {
     (!found.is_empty()).then_some(Groups { count: found.len(), in_several_splits })
 }
 
-/// The splits of the source with their rows that have a label to train with.
-fn splits(
-    data: &Data,
+/// The splits of the source itself with their rows that have a label to train with.
+fn own_splits(
     prepared: &Prepared,
     labelled: &Labelled,
-    (unnamed, unlabelled): (Unnamed, &mut BTreeMap<String, usize>),
-) -> Result<Vec<(String, Vec<u32>)>> {
-    let named = prepared.split_names.iter().any(|it| !it.is_empty());
-    if !named && unnamed == Unnamed::Drawn {
-        let parts = parts(data, prepared, labelled, unlabelled)?;
-        return Ok(data.split.parts().map(|it| it.0.to_owned()).zip(parts).collect());
-    }
+    unlabelled: &mut BTreeMap<String, usize>,
+) -> Vec<(String, Vec<u32>)> {
     let name = |it: &String| if it.is_empty() { "all".to_owned() } else { it.clone() };
     let mut splits: Vec<_> = prepared.split_names.iter().map(|it| (name(it), Vec::new())).collect();
     for (row, split) in prepared.splits.iter().enumerate() {
@@ -145,7 +145,7 @@ fn splits(
     for (_, rows) in &mut splits {
         *rows = labelled.fit(std::mem::take(rows), Wanted::Training, unlabelled);
     }
-    Ok(splits)
+    splits
 }
 
 impl Inspected {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::layout::Layout;
 use crate::data::picture::content;
 use crate::error::{Error, Result};
+use crate::files::write_whole;
 use crate::mapped;
 
 /// Version of the three files together. In version 1 all images had one size, and `items.csv` had only its first
@@ -135,16 +136,10 @@ impl Writer {
         }
         let (source, Notes { skipped, beside }) = (source.to_owned(), notes);
         let manifest = Manifest { format: FORMAT, source, count, size, classes, skipped, beside };
-        write_manifest(&path(MANIFEST), &manifest)
-            .map_err(Error::file("cannot write", path(MANIFEST)))
+        let mut text = serde_json::to_vec_pretty(&manifest).expect("plain values are always JSON");
+        text.push(b'\n');
+        write_whole(&path(MANIFEST), &text)
     }
-}
-
-fn write_manifest(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    serde_json::to_writer_pretty(&mut file, manifest)?;
-    file.write_all(b"\n")?;
-    file.sync_all()
 }
 
 /// A decoded folder, opened.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::part::Part;
 use crate::error::Problem;
+use crate::event::split::SplitName;
 
 /// What fractions may exceed 1 by, for sums like 0.7 + 0.2 + 0.1.
 const TOLERANCE: f64 = 1e-9;
@@ -72,9 +73,14 @@ impl From<Written> for Split {
 impl Split {
     /// The parts with their keys, in the order train, valid, test.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Part)> {
-        [("train", Some(&self.train)), ("valid", Some(&self.valid)), ("test", self.test.as_ref())]
-            .into_iter()
-            .filter_map(|(key, part)| Some((key, part?)))
+        SplitName::ALL.into_iter().filter_map(|name| {
+            let part = match name {
+                SplitName::Train => &self.train,
+                SplitName::Valid => &self.valid,
+                SplitName::Test => self.test.as_ref()?,
+            };
+            Some((name.as_str(), part))
+        })
     }
 
     /// Whether any part is the name of a split.

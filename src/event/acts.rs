@@ -7,7 +7,7 @@ use crate::event::{Scores, number};
 /// What techniques of training did in an epoch; each part is absent where its technique is off.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Acts {
+pub struct TechniqueEvidence {
     /// Gradient clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clipped: Option<Clipped>,
@@ -45,7 +45,7 @@ pub struct Mixed {
     pub cut: f64,
 }
 
-impl Acts {
+impl TechniqueEvidence {
     pub(in crate::event) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }

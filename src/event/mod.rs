@@ -10,6 +10,8 @@ pub mod audit;
 pub mod disk;
 pub mod failure;
 mod number;
+pub mod progress;
+pub mod split;
 pub mod weights;
 
 use std::collections::BTreeMap;
@@ -17,10 +19,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::event::acts::{Acts, Kept, Stop, Viewed};
+use crate::event::acts::{Kept, Stop, TechniqueEvidence, Viewed};
 use crate::event::audit::{Audit, LeakFree};
 use crate::event::disk::{Artifact, Features, SetAside, StepReady, Waiting};
 use crate::event::failure::Failure;
+use crate::event::progress::{Advance, Progress};
 use crate::event::weights::Weights;
 
 /// Version of the events' format, written into the first event of every run. Version 3 tells of steps.
@@ -290,44 +293,6 @@ pub struct Layer {
     pub parameters: usize,
 }
 
-/// How far work is that is not training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Advance {
-    /// What is done: `images` are decoded, `features` computed, `weights` fetched, or `evaluation`.
-    pub what: String,
-    /// How much of it is done: bytes of weights, else images.
-    pub done: usize,
-    /// How much there is in all.
-    pub of: usize,
-    /// Speed since it began.
-    #[serde(with = "number")]
-    pub per_second: f64,
-}
-
-/// How far a stage is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Name of the stage.
-    pub stage: String,
-    /// Epoch, counted from 1.
-    pub epoch: usize,
-    /// Planned epochs.
-    pub epochs: usize,
-    /// Step within the epoch, counted from 1.
-    pub step: usize,
-    /// Steps in the epoch.
-    pub steps: usize,
-    /// Mean training loss of the epoch so far.
-    #[serde(with = "number")]
-    pub loss: f64,
-    /// Training accuracy of the epoch so far.
-    #[serde(with = "number")]
-    pub accuracy: f64,
-    /// Speed of training.
-    #[serde(with = "number")]
-    pub images_per_second: f64,
-}
-
 /// One finished epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
@@ -348,8 +313,8 @@ pub struct Epoch {
     #[serde(with = "number")]
     pub images_per_second: f64,
     /// What the techniques of the stage did in it.
-    #[serde(default, skip_serializing_if = "Acts::is_nothing")]
-    pub acts: Acts,
+    #[serde(default, skip_serializing_if = "TechniqueEvidence::is_nothing")]
+    pub acts: TechniqueEvidence,
 }
 
 /// Mean loss and accuracy over some images.
@@ -406,9 +371,9 @@ pub trait Sink {
 
 /// Takes note of nothing.
 #[derive(Debug)]
-pub struct Deaf;
+pub struct NullSink;
 
-impl Sink for Deaf {
+impl Sink for NullSink {
     fn emit(&mut self, _: Kind) -> Result<()> {
         Ok(())
     }

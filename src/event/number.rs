@@ -92,11 +92,10 @@ pub(super) mod optional {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::acts::{Acts, Clipped, Kept, Mixed, Stop};
+    use crate::event::acts::{Clipped, Kept, Mixed, Stop, TechniqueEvidence};
     use crate::event::audit::LeakFree;
-    use crate::event::{
-        Augmentation, Epoch, Evaluation, Event, Kind, Noise, Progress, Scores, StageEnd,
-    };
+    use crate::event::progress::Progress;
+    use crate::event::{Augmentation, Epoch, Evaluation, Event, Kind, Noise, Scores, StageEnd};
 
     /// Numbers of every magnitude, drawn by their bits, behind those that are special.
     fn numbers() -> impl Iterator<Item = f64> {
@@ -122,7 +121,7 @@ mod tests {
         let stage = || "head".to_owned();
         let clipped = Some(Clipped { share: x, norm: x });
         let mixed = Some(Mixed { other: x, cut: x });
-        let acts = Acts { clipped, mixed, ..Acts::default() };
+        let acts = TechniqueEvidence { clipped, mixed, ..TechniqueEvidence::default() };
         let why = Stop::Early {
             monitor: "valid_loss".into(),
             patience: 1,

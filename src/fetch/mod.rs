@@ -11,11 +11,12 @@ use fs_err as fs;
 use sha2::{Digest, Sha256};
 use ureq::{Agent, Proxy};
 
+use crate::digits::hex;
 use crate::error::{Error, Result};
 use crate::fetch::download::{Download, PATIENCE, State};
+use crate::files::write_whole;
 use crate::mapped;
 use crate::store::lock::lock;
-use crate::store::write_whole;
 
 /// A file of someone else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +217,7 @@ fn remember(path: &Path, digest: &str) {
 /// [`Error::File`] if it cannot be read.
 pub fn digest(path: &Path) -> Result<String> {
     let bytes = mapped::map(path).map_err(Error::file("cannot read", path))?;
-    Ok(Sha256::digest(&bytes).iter().map(|it| format!("{it:02x}")).collect())
+    Ok(hex(&Sha256::digest(&bytes)))
 }
 
 #[cfg(test)]

@@ -4,34 +4,41 @@
 //! Linear)` under `classifier`, or under `fc` where torchvision and timm call it so, so that PyTorch can
 //! load them. They begin as PyTorch's do.
 
-use burn::tensor::Tensor;
-
 use crate::model::backbone::Classifier;
-use crate::model::layer::{Builder, Norm, Pass, normalize};
+use crate::model::layer::Builder;
+use crate::model::layer::Norm;
+use crate::model::spec::{Init, Slot};
 use crate::model::{Head as Settings, Pool};
-use crate::torch::ops;
-use crate::torch::parameters::{Init, Slot};
-use crate::torch::precision::Precision;
 
 /// The layers of a head.
 #[derive(Debug, Clone)]
 pub struct Head {
-    pool: Pool,
-    dropout: f64,
-    hidden: Vec<Hidden>,
-    classifier: Linear,
+    /// How feature maps become one vector.
+    pub pool: Pool,
+    /// Probability of dropping a value behind each hidden layer, or before the classifier if there is none.
+    pub dropout: f64,
+    /// Its hidden layers.
+    pub hidden: Vec<Hidden>,
+    /// The layer that gives the class scores.
+    pub classifier: Linear,
 }
 
+/// A hidden layer: linear, ReLU, batch norm if there is one, dropout.
 #[derive(Debug, Clone)]
-struct Hidden {
-    linear: Linear,
-    norm: Option<Norm>,
+pub struct Hidden {
+    /// Its products.
+    pub linear: Linear,
+    /// The batch norm behind its ReLU.
+    pub norm: Option<Norm>,
 }
 
+/// A linear layer's parameters.
 #[derive(Debug, Clone)]
-struct Linear {
-    weight: Slot,
-    bias: Slot,
+pub struct Linear {
+    /// Weights, `[out, in]`.
+    pub weight: Slot,
+    /// Shift of each output.
+    pub bias: Slot,
 }
 
 impl Head {
@@ -71,40 +78,9 @@ impl Head {
         Self { pool: settings.pool, dropout: settings.dropout, hidden, classifier }
     }
 
-    /// - input: `[batch, channels, h, w]`
-    /// - output: `[batch, features]` of 32-bit floats
-    pub fn pool(&self, x: Tensor<4>) -> Tensor<2> {
-        match self.pool {
-            Pool::Avg => ops::average_pool(x),
-            Pool::Flatten => Precision::F32.of(x.flatten(1, 3)),
-        }
-    }
-
     /// Whether pooling keeps one value per channel.
     pub fn averages(&self) -> bool {
         self.pool == Pool::Avg
-    }
-
-    /// Class scores; the products of hidden layers are of `precision`.
-    ///
-    /// - input: `[batch, features]`
-    /// - output: `[batch, classes]`
-    pub fn forward(&self, mut x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Tensor<2> {
-        for Hidden { linear, norm } in &self.hidden {
-            x = ops::relu(linear.forward(x, pass, precision));
-            if let Some(norm) = norm {
-                x = normalize(x, norm, pass);
-            }
-            x = self.drop_some(x, pass);
-        }
-        if self.hidden.is_empty() {
-            x = self.drop_some(x, pass);
-        }
-        self.classifier.forward(x, pass, Precision::F32)
-    }
-
-    fn drop_some(&self, x: Tensor<2>, pass: Pass<'_>) -> Tensor<2> {
-        if pass.training && self.dropout > 0.0 { ops::dropout(x, self.dropout) } else { x }
     }
 }
 
@@ -115,9 +91,5 @@ impl Linear {
             weight: builder.weight(format!("{name}.weight"), &[output, input], init),
             bias: builder.weight(format!("{name}.bias"), &[output], init),
         }
-    }
-
-    fn forward(&self, x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Tensor<2> {
-        ops::linear(x, pass.parameters, [self.weight, self.bias], precision)
     }
 }

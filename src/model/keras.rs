@@ -5,7 +5,7 @@
 //! (`keras.applications.*(include_top=False)`: 19, 175, 154 and 132 layers).
 
 use crate::model::layer::Layer;
-use crate::torch::parameters::Slot;
+use crate::model::spec::Slot;
 
 /// A layer of Keras's network.
 #[derive(Debug, Clone, PartialEq, Eq)]

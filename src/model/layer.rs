@@ -1,17 +1,10 @@
 //! Layers as data: a network is a tree of them, read and run from the outside in.
 //!
-//! Burn's own modules ask the device whether they train; ours are told ([`Pass`]), because LibTorch
-//! differentiates and the device never knows. As values they can also be listed, counted, frozen and
-//! fused without knowing which network they belong to.
+//! As values they can be listed, counted, frozen and fused without knowing which network they belong to.
 //!
 //! **Invariant:** a layer holds slots, never numbers.
 
-use burn::tensor::Tensor;
-
-use crate::torch::ops::{
-    self, Activation, Behind, ConvShape, ConvSlots, NormMode, NormSlots, PoolShape,
-};
-use crate::torch::parameters::{Init, Parameters, Slot, Spec};
+use crate::model::spec::{Init, Slot, Spec};
 
 /// One layer, or several as one.
 #[derive(Debug, Clone)]
@@ -46,29 +39,71 @@ pub struct Norm {
     pub momentum: f64,
 }
 
-/// How a pass through the network is meant.
+/// A two-dimensional convolution's geometry.
 #[derive(Debug, Clone, Copy)]
-pub struct Pass<'a> {
-    /// The numbers.
-    pub parameters: &'a Parameters,
-    /// Whether dropout, noise and batch statistics act.
-    pub training: bool,
-    /// Whether batch norms that do not train use the batch's statistics all the same.
-    pub frozen_norms_see_batch: bool,
-    /// Whether a graph for gradients is recorded.
-    pub records: bool,
+pub struct ConvShape {
+    /// Pixels a side of its window.
+    pub kernel: usize,
+    /// Step between output positions.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
 }
 
-impl Pass<'_> {
-    /// Which statistics `norm` uses in this pass.
-    pub fn mode(&self, norm: &Norm) -> NormMode {
-        let trains = self.frozen_norms_see_batch || self.parameters.trains(norm.slots.weight);
-        if self.training && trains { NormMode::Batch } else { NormMode::Running }
-    }
+/// A maximum pooling's geometry.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolShape {
+    /// Pixels a side of its window.
+    pub kernel: usize,
+    /// Step between output positions.
+    pub stride: usize,
+    /// Positions around the input that are below every value.
+    pub padding: usize,
+}
 
-    /// Whether `norm` can be a part of the convolution before it.
-    fn folds(&self, norm: &Norm) -> bool {
-        !self.records && self.mode(norm) == NormMode::Running
+/// A convolution's parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvSlots {
+    /// Kernels, `[out, in / groups, h, w]`.
+    pub weight: Slot,
+    /// Shift of each output channel.
+    pub bias: Option<Slot>,
+}
+
+/// A batch norm's parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct NormSlots {
+    /// Scale.
+    pub weight: Slot,
+    /// Shift.
+    pub bias: Slot,
+    /// Running mean.
+    pub mean: Slot,
+    /// Running variance.
+    pub variance: Slot,
+}
+
+/// What bounds an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+impl Activation {
+    /// Smallest and largest value.
+    pub fn bounds(self) -> [f64; 2] {
+        match self {
+            Self::None => [f64::NEG_INFINITY, f64::INFINITY],
+            Self::Relu => [0.0, f64::INFINITY],
+            Self::Relu6 => [0.0, 6.0],
+        }
     }
 }
 
@@ -104,81 +139,6 @@ impl Layer {
             }
         }
     }
-}
-
-/// Runs `layers` one after the other, several as one operation where there is one for them: a convolution and the
-/// activation behind it, where no gradient is recorded with the batch norm between them; a batch norm and the activation
-/// behind it; a residual that ends with a batch norm, its sum and the activation behind it.
-///
-/// - input: `[batch, channels, h, w]`
-/// - output: `[batch, channels', h', w']`
-pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
-    let mut rest = layers;
-    while let [layer, behind @ ..] = rest {
-        (x, rest) = match layer {
-            Layer::Conv(slots, shape) => {
-                let (norm, others) = match behind {
-                    [Layer::Norm(norm), others @ ..] if pass.folds(norm) => (Some(norm), others),
-                    _ => (None, behind),
-                };
-                let (activation, others) = activation(others);
-                let norm = norm.map(|it| (it.slots, it.eps));
-                // In a training pass only what is frozen folds.
-                let behind = Behind { norm, activation, stays: pass.training };
-                (ops::conv2d(x, pass.parameters, *slots, *shape, behind), others)
-            }
-            Layer::Norm(norm) => {
-                let (activation, others) = activation(behind);
-                (norm.forward((x, None), activation, pass), others)
-            }
-            Layer::Relu => (ops::relu(x), behind),
-            Layer::Relu6 => (ops::relu6(x), behind),
-            Layer::MaxPool(shape) => (ops::max_pool(x, *shape), behind),
-            // While the shortcut still holds the input, a ReLU at the body's begin does not work in place on
-            // what the shortcut's convolution is going to keep.
-            Layer::Residual { body, shortcut } => match body.split_last() {
-                Some((Layer::Norm(norm), body)) if !pass.folds(norm) => {
-                    let (activation, others) = activation(behind);
-                    let learned = forward_all(body, x.clone(), pass);
-                    let other = forward_all(shortcut, x, pass);
-                    (norm.forward((learned, Some(other)), activation, pass), others)
-                }
-                _ => {
-                    let learned = forward_all(body, x.clone(), pass);
-                    (ops::add(forward_all(shortcut, x, pass), learned), behind)
-                }
-            },
-        };
-    }
-    x
-}
-
-/// The activation that `layers` begin with, and the others.
-fn activation(layers: &[Layer]) -> (Activation, &[Layer]) {
-    match layers {
-        [Layer::Relu, others @ ..] => (Activation::Relu, others),
-        [Layer::Relu6, others @ ..] => (Activation::Relu6, others),
-        _ => (Activation::None, layers),
-    }
-}
-
-impl Norm {
-    /// Batch norm of the first tensor in the mode that `pass` asks for, the sum with the second one, the activation.
-    pub fn forward(
-        &self,
-        x: (Tensor<4>, Option<Tensor<4>>),
-        activation: Activation,
-        pass: Pass<'_>,
-    ) -> Tensor<4> {
-        let how = ((self.momentum, self.eps), activation);
-        ops::norm_and_activate(x, pass.parameters, self.slots, pass.mode(self), how)
-    }
-}
-
-/// Batch norm of vectors in the mode that `pass` asks for.
-pub fn normalize(x: Tensor<2>, norm: &Norm, pass: Pass<'_>) -> Tensor<2> {
-    let constants = (norm.momentum, norm.eps);
-    ops::batch_norm(x, pass.parameters, norm.slots, pass.mode(norm), constants)
 }
 
 /// Collects the tensors of a network while its layers are built.

@@ -6,7 +6,7 @@ pub mod backbone;
 pub mod head;
 pub mod keras;
 pub mod layer;
-pub mod network;
+pub mod spec;
 pub mod summary;
 pub mod trainable;
 pub mod weights;
@@ -16,11 +16,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device::Device;
 use crate::error::Problem;
 use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
-use crate::torch::Device;
-use crate::torch::precision::{Bfloat16, Precision, Precisions};
+use crate::precision::{Bfloat16, Precision, Precisions};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -228,16 +228,16 @@ impl Model {
         weights.into_iter().chain(head).collect()
     }
 
-    /// What the parts of the network compute in on `device`.
-    pub fn precisions(&self, device: Device) -> Precisions {
+    /// What the parts of the network compute in on `device`, which is as fast in bfloat16 as `bfloat16` says.
+    pub fn precisions(&self, device: Device, bfloat16: Bfloat16) -> Precisions {
         match self.precision {
             PrecisionSetting::F32 => Precisions::all(Precision::F32),
             PrecisionSetting::Bf16 => Precisions::all(Precision::Bf16),
-            PrecisionSetting::Auto => self.fastest(device, Bfloat16::on(device)),
+            PrecisionSetting::Auto => self.fastest(device, bfloat16),
         }
     }
 
-    /// What `device` is fastest in, which computes in bfloat16 as fast as `bfloat16` says.
+    /// What `device` is fastest in.
     fn fastest(&self, device: Device, bfloat16: Bfloat16) -> Precisions {
         let [exact, rounded] = [Precision::F32, Precision::Bf16].map(Precisions::all);
         let on_processor = self.backbone.best_with_bfloat16();
@@ -363,7 +363,10 @@ mod tests {
             [(PrecisionSetting::F32, Precision::F32), (PrecisionSetting::Bf16, Precision::Bf16)]
         {
             let model = Model { precision, ..Model::default() };
-            assert_eq!(model.precisions(Device::Cpu), Precisions::all(expected));
+            assert_eq!(
+                model.precisions(Device::Cpu, Bfloat16::NoFaster),
+                Precisions::all(expected)
+            );
         }
     }
 }

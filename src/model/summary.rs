@@ -4,9 +4,10 @@ use crate::event::{Layer as Counted, Network};
 use crate::model::Model;
 use crate::model::backbone::Block;
 use crate::model::head::Head;
-use crate::model::layer::{Builder, Layer, Norm};
+use crate::model::layer::Norm;
+use crate::model::layer::{Builder, Layer};
+use crate::model::spec::{Slot, Spec};
 use crate::model::trainable::{Trained, layer_of};
-use crate::torch::parameters::{Slot, Spec};
 
 /// The network that `model` describes, for images of `image_size` pixels a side and `classes` classes.
 pub fn summarize(model: &Model, image_size: usize, classes: usize) -> Network {
@@ -72,7 +73,7 @@ fn of_layers<'a>(
 }
 
 /// Layers with parameters that learn, in forward order: those that train and those that do not.
-pub(super) fn layers_of<'a>(
+pub fn layers_of<'a>(
     specs: impl Iterator<Item = (Slot, &'a Spec)>,
     trains: impl Fn(Slot) -> bool,
 ) -> (Vec<Counted>, Vec<Counted>) {
@@ -90,7 +91,7 @@ pub(super) fn layers_of<'a>(
 
 /// The batch norm in front of the backbone, if `model` has one. Its tensors stand behind the head's, so that
 /// the others begin with the same values with and without it.
-pub(super) fn input_norm(builder: &mut Builder, model: &Model) -> Option<Norm> {
+pub fn input_norm(builder: &mut Builder, model: &Model) -> Option<Norm> {
     model.input_norm.then(|| builder.norm("input_norm", COLOURS))
 }
 

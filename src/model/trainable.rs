@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::model::Model;
 use crate::model::backbone::Described;
 use crate::model::layer::Builder;
-use crate::torch::parameters::Slot;
+use crate::model::spec::Slot;
 
 /// What trains in a stage. The head always does.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Experiment;
+use crate::event::split::SplitName;
 use crate::model::trainable::resolve;
 use crate::plan::Trial;
 use crate::plan::steps::dataset::Dataset;
 use crate::plan::steps::evaluate::{Evaluate, EvaluateSettings};
-use crate::plan::steps::features::{Features, Prefix, SplitName, View};
+use crate::plan::steps::features::{Features, Prefix, View};
 use crate::plan::steps::rows::Rows;
 use crate::plan::steps::stage::{Stage, StageFeatures, StageSettings, draws};
 use crate::plan::steps::{Key, Settings, Step};
-use crate::train;
+use crate::settings;
 
 /// What identifies the content that a trial begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +75,7 @@ pub(super) fn chain(settings: &Experiment, seed: u64, inputs: &Inputs) -> Vec<Li
 
 impl Builder<'_> {
     /// A stage, behind the features that it trains on; behind the last stage its evaluation.
-    fn stage(&mut self, position: usize, stage: &train::Stage) {
+    fn stage(&mut self, position: usize, stage: &settings::Stage) {
         let prefix = self.prefix(stage);
         let kept = prefix.map(|it| (it.key(&[&self.dataset, &self.weights]), it));
         let mut keep = |split, view| {
@@ -112,7 +113,7 @@ impl Builder<'_> {
     }
 
     /// The frozen layers of `stage`, if their output for an image depends on nothing else and can be kept.
-    fn prefix(&self, stage: &train::Stage) -> Option<Prefix> {
+    fn prefix(&self, stage: &settings::Stage) -> Option<Prefix> {
         let Experiment { model, batch_norm, .. } = self.settings;
         let blocks = resolve(model, &stage.trainable).map_or(0, |it| it.frozen_blocks);
         (blocks > 0 && batch_norm.frozen_layers.sees_one_image()).then(|| Prefix {
@@ -130,7 +131,7 @@ impl Builder<'_> {
 fn views(
     settings: &Experiment,
     seed: u64,
-    (position, stage): (usize, &train::Stage),
+    (position, stage): (usize, &settings::Stage),
 ) -> Vec<Option<View>> {
     let Some(views) = settings.views(stage) else { return Vec::new() };
     let augment = &settings.augment;

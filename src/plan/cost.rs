@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::event::split::SplitName;
 use crate::model::summary::multiplications;
 use crate::model::trainable::resolve;
 use crate::plan::chain::Link;
@@ -29,13 +30,14 @@ impl Costs {
             })
             .collect();
         let costs = chain.iter().map(|it| match &it.step {
-            Step::Features(it) => stages.get(it.stage).map_or(0.0, |it| it[0]),
+            // There are few images of the others.
+            Step::Features(it) if it.split == SplitName::Train => stages[it.stage][0],
             Step::Stage(it) => {
                 let [prefix, rest] = stages[it.position];
                 let prefix = if it.features.train.is_empty() { prefix } else { 0.0 };
                 (prefix + PASSES * rest) * it.settings.stage.epochs as f64
             }
-            Step::Dataset(_) | Step::Evaluate(_) => 0.0,
+            Step::Dataset(_) | Step::Features(_) | Step::Evaluate(_) => 0.0,
         });
         costs.collect()
     }

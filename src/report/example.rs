@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::event::acts::{Acts, Stop};
+use crate::event::acts::{Stop, TechniqueEvidence};
 use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
 use crate::event::failure::Failure;
 use crate::event::weights::{Taken, Weights};
@@ -269,7 +269,7 @@ fn stage(
             valid,
             seconds: 41.5,
             images_per_second: 692.0,
-            acts: Acts::default(),
+            acts: TechniqueEvidence::default(),
         }
     };
     let epochs: Vec<_> = (1..=n).map(epoch).collect();

@@ -8,8 +8,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::digits::hex;
 use crate::error::{Error, Result};
 use crate::event::disk::Artifact;
+use crate::files::write_derived;
 use crate::report::page::{SCRIPT, STYLE_SHEET};
 use crate::report::trial::Files;
 use crate::store::artifact::{Care, check};
@@ -34,7 +36,7 @@ impl Fingerprint {
     }
 
     pub(super) fn finish(self) -> String {
-        self.0.finalize().iter().take(16).map(|it| format!("{it:02x}")).collect()
+        hex(&self.0.finalize()[..16])
     }
 }
 
@@ -117,19 +119,11 @@ pub(super) fn read(record: &Record) -> Files {
     Files { environment, sheets }
 }
 
-/// Writes `bytes` to a temporary name beside `path` and renames it.
+/// Writes a page or what belongs to it, and makes its folder.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
-    let written = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&temporary, bytes))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The temporary file may not even exist; the first error is the one to tell.
-        let _gone = fs::remove_file(&temporary);
-    }
-    written.map_err(Error::file("cannot write", path))
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.map_err(Error::file("cannot write", path))?;
+    write_derived(path, bytes)
 }
 
 const ENVIRONMENT: &str = "environment.json";

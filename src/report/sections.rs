@@ -8,6 +8,7 @@ use miette::Diagnostic;
 
 use crate::error::Error;
 use crate::event::Dataset;
+use crate::event::split::SplitName;
 use crate::report::audit;
 use crate::report::diff::{self, plain};
 use crate::report::figures::{Figure, class_shares};
@@ -62,9 +63,8 @@ pub(super) fn differences(study: &Study<'_>) -> Option<Markup> {
 /// A chart of the classes of each dataset.
 pub(super) fn data_figures(study: &Study<'_>) -> Vec<Figure> {
     let figure = |(at, (it, _)): (usize, &(&Dataset, usize))| {
-        let order = ["train", "valid", "test"];
         let mut splits: Vec<_> = it.counts.iter().map(|(name, it)| (&**name, &**it)).collect();
-        splits.sort_by_key(|it| order.iter().position(|name| *name == it.0).unwrap_or(9));
+        splits.sort_by_key(|it| SplitName::position(it.0));
         let mut figure = class_shares(&it.classes, &splits);
         if at > 0 {
             figure.name = format!("{}-{}", figure.name, at + 1);
@@ -110,9 +110,8 @@ pub(super) fn data(study: &Study<'_>, drawn: &[Figure]) -> io::Result<Option<Mar
 
 /// Counts by class and split, size and brightness, and what was left out.
 pub(super) fn data_card(it: &Dataset, note: &str) -> Markup {
-    let order = ["train", "valid", "test"];
     let mut splits: Vec<_> = it.counts.iter().collect();
-    splits.sort_by_key(|(name, _)| order.iter().position(|it| it == name).unwrap_or(9));
+    splits.sort_by_key(|(name, _)| SplitName::position(name));
     let [height, width, channels] = it.size;
     html! {
         div .card {

@@ -8,7 +8,7 @@ use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
 use crate::error::Error;
-use crate::event::acts::{Acts, Clipped, Kept, Mixed};
+use crate::event::acts::{Clipped, Kept, Mixed, TechniqueEvidence};
 use crate::event::{Evaluation, Scores};
 use crate::store::record::{Record, State};
 
@@ -209,7 +209,7 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
         let record = &mut records[0];
         let stage = record.facts.stages.last_mut().unwrap();
         for epoch in &mut stage.epochs {
-            epoch.acts = Acts {
+            epoch.acts = TechniqueEvidence {
                 clipped: Some(Clipped { share: 0.125, norm: 1.5 }),
                 mixed: Some(Mixed { other: 0.375, cut: 0.5 }),
                 drawn: Some(vec![101; 7]),

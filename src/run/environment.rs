@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use crate::device::Device;
+use crate::machine;
 use crate::torch;
-use crate::torch::Device;
 
 /// `environment.json`.
 pub(super) fn describe(device: Device, threads: usize) -> String {
@@ -13,7 +14,7 @@ pub(super) fn describe(device: Device, threads: usize) -> String {
         "libtorch": torch::version(),
         "device": device.to_string(),
         "threads": threads,
-        "cores": torch::cores(),
+        "cores": machine::cores(),
         "processor": processor(),
         "system": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,

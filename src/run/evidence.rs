@@ -6,9 +6,9 @@ use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use crate::data::augment::{Augment, shares};
 use crate::event::Augmentation;
+use crate::settings::Stage;
 use crate::torch;
 use crate::torch::tensor::to_floats;
-use crate::train::Stage;
 use crate::train::images::{Augmented, Images, Split};
 
 /// Columns of the sheet: images. Its first row is unchanged, the others show epochs.

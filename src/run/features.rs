@@ -8,15 +8,17 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::event::Kind as Event;
 use crate::event::disk::Features as FeaturesEvent;
+use crate::event::split::SplitName;
+use crate::files::write_whole;
 use crate::mapped;
 use crate::mapped::Bytes;
-use crate::plan::steps::features::{Features as Step, SplitName};
+use crate::plan::steps::features::Features as Step;
 use crate::plan::steps::{Key, Kind};
+use crate::precision::Precision;
 use crate::run::advanced;
 use crate::run::perform::{Asked, Bench, Perform, carry_out, damaged};
+use crate::store::clear;
 use crate::store::lock::Caller;
-use crate::store::{clear, write_whole};
-use crate::torch::precision::Precision;
 use crate::train::images::{Augmented, FeatureBytes, Features, compute_features};
 
 impl<'a> Perform<Bench<'a>> for Step {

@@ -16,12 +16,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::event::failure::Failure;
-use crate::event::{Advance, FINAL, FORMAT, Kind, Sink, Start};
+use crate::event::progress::Advance;
+use crate::event::{FINAL, FORMAT, Kind, Sink, Start};
 use crate::fault::{Work, caught};
 use crate::plan::job::Job;
 use crate::plan::steps::Step;
+use crate::precision::Precision;
 use crate::run::origin::{Begun, begin};
 use crate::run::perform::{Asked, Bench, carry_out};
 use crate::store::Store;
@@ -29,8 +32,7 @@ use crate::store::folder::{RunFolder, files};
 use crate::store::lock::Caller;
 use crate::store::read::{Last, last};
 use crate::store::record::State;
-use crate::torch::Device;
-use crate::torch::precision::{Precision, has_bfloat16};
+use crate::torch::precision::{bfloat16_on, has_bfloat16};
 use crate::train::images::Images;
 
 /// Where and how a job is carried out.
@@ -118,7 +120,7 @@ pub fn run(job: &Job, context: Context<'_>) -> Result<()> {
     folder.write(files::ENVIRONMENT, environment::describe(device, threads).as_bytes())?;
     let aside = folder.take_aside();
     let mut log = Log { folder, listener: listener.0 };
-    let precisions = job.settings.model.precisions(device);
+    let precisions = job.settings.model.precisions(device, bfloat16_on(device));
     log.emit(Kind::RunStarted(Start {
         format: FORMAT,
         ferrite: env!("CARGO_PKG_VERSION").into(),
@@ -165,7 +167,7 @@ impl Runner<'_> {
             job,
             store,
             device,
-            precisions: job.settings.model.precisions(device),
+            precisions: job.settings.model.precisions(device, bfloat16_on(device)),
             dataset: &dataset,
             images: &images,
             network,

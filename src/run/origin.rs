@@ -8,12 +8,13 @@ use crate::error::Result;
 use crate::event::Kind as Event;
 use crate::event::weights::{Ancestors, Seen, Taken, Weights as WeightsEvent};
 use crate::fetch::{self, Cache, Remote};
+use crate::forward::network::{Network, Plan};
+use crate::forward::weights::{Part, load_from};
 use crate::model::backbone::published::Published;
-use crate::model::network::{Network, Plan};
 use crate::model::summary::summarize;
 use crate::model::weights::ancestry::{Ancestry, Gap};
 use crate::model::weights::file::TensorFile;
-use crate::model::weights::{Part, input_of, load_from};
+use crate::model::weights::input_of;
 use crate::model::{Input, Weights};
 use crate::plan::job::Job;
 use crate::run::{Place, advanced};
@@ -21,6 +22,7 @@ use crate::store::Store;
 use crate::store::folder::files;
 use crate::store::health::verify;
 use crate::store::lock::Caller;
+use crate::torch::precision::bfloat16_on;
 
 /// A network with its first weights.
 pub(super) struct Begun {
@@ -91,7 +93,7 @@ pub(super) fn begin(
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
         seed: job.seed,
-        precisions: settings.model.precisions(device),
+        precisions: settings.model.precisions(device, bfloat16_on(device)),
     };
     let mut network = Network::new(&plan, device);
     let summary = summarize(&settings.model, plan.image_size, plan.classes);

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::dataset::Dataset;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::event::disk::StepReady;
 use crate::event::{Kind as Event, Sink};
-use crate::model::network::Network;
+use crate::files::write_whole;
+use crate::forward::network::Network;
 use crate::plan::job::Job;
 use crate::plan::steps::{Key, Kind};
+use crate::precision::Precisions;
 use crate::run::origin::Origin;
 use crate::store::lock::Caller;
-use crate::store::{Store, Wanted, write_whole};
-use crate::torch::Device;
-use crate::torch::precision::Precisions;
+use crate::store::{Store, Wanted};
 use crate::train::images::Images;
 
 /// The file in a step's folder that holds what the step told while it was made.

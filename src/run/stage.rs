@@ -5,13 +5,14 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::event::split::SplitName;
 use crate::event::{Epoch, FINAL, Kind as Event, Noise as NoiseEvent, StageEnd, StageStart};
-use crate::model::network::{Network, NoiseStd};
+use crate::files::{write_whole, write_whole_by};
+use crate::forward::network::{Network, NoiseStd};
+use crate::forward::weights::{self, Part};
 use crate::model::trainable::{Trained as Trainable, resolve};
 use crate::model::weights::file::TensorFile;
-use crate::model::weights::{self, Part};
 use crate::plan::steps::Kind;
-use crate::plan::steps::features::SplitName;
 use crate::plan::steps::stage::{Stage, StageSettings, draws};
 use crate::run::evidence::augmentation;
 use crate::run::features::features;
@@ -19,10 +20,10 @@ use crate::run::perform::{Bench, Perform, damaged};
 use crate::store::artifact::set_aside;
 use crate::store::folder::files;
 use crate::store::lock::Caller;
-use crate::store::{write_whole, write_whole_by};
-use crate::train;
+
+use crate::settings;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::fit::{Job, Outside, Trained, fit};
+use crate::train::fit::{Callbacks, Job, Trained, fit};
 use crate::train::images::Split;
 use crate::train::order::steps_per_epoch;
 
@@ -42,8 +43,8 @@ impl<'a> Perform<Bench<'a>> for Stage {
         let checkpoint = read_checkpoint(&path, caller)?;
         let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
         let Caller { sink, interrupted } = caller;
-        let mut outside = Outside { sink: *sink, save: &mut save, interrupted: *interrupted };
-        let trained = fit(&mut bench.network, &job, checkpoint, &mut outside)?;
+        let mut callbacks = Callbacks { sink: *sink, save: &mut save, interrupted: *interrupted };
+        let trained = fit(&mut bench.network, &job, checkpoint, &mut callbacks)?;
         write_stage(folder, &mut bench.network, &trained)?;
         let _ = std::fs::remove_file(&path);
         Ok(())
@@ -153,7 +154,7 @@ fn prepare<'a: 'b, 'b>(
 
 /// The tensors that a stage with these settings trains.
 pub(super) fn trainable(settings: &StageSettings) -> Result<Trainable> {
-    let train::Stage { name, trainable, .. } = &settings.stage;
+    let settings::Stage { name, trainable, .. } = &settings.stage;
     resolve(&settings.model(), trainable).map_err(|it| Error::Usage {
         message: format!("`{}` of stage `{name}` {}", it.key, it.message),
         help: "correct it in the experiment's file".into(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::disk::{Artifact, SetAside};
-use crate::store::write_whole;
+use crate::files::write_whole;
 
 /// The name of the file in a step's folder that says what the others held.
 pub const MANIFEST: &str = "manifest.json";

@@ -8,10 +8,11 @@ use fs_err as fs;
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::event::disk::{Artifact, SetAside};
+use crate::files::{write_whole, write_whole_by};
 use crate::store::artifact::{of_bytes, of_file, set_aside};
 use crate::store::lock::{Caller, Lock, lock};
 use crate::store::log::{Log, events};
-use crate::store::{Store, leftovers, write_whole, write_whole_by};
+use crate::store::{Store, leftovers};
 
 /// Names of the files in a run's folder.
 pub mod files {

@@ -21,7 +21,6 @@ pub mod log;
 pub mod read;
 pub mod record;
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::Kind;
+use crate::files::write_whole;
 use crate::store::artifact::{Care, damaged, manifest, set_aside, write_manifest};
 use crate::store::lock::Caller;
 
@@ -247,45 +247,11 @@ pub fn clear(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::file("cannot create", folder))
 }
 
-/// Writes a file whole or not at all: under another name, flushed to disk, renamed.
-///
-/// # Errors
-/// [`Error::File`], e.g. when the disk is full; the old file is then still there.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole_by(path, |temporary| {
-        std::fs::write(temporary, bytes).map_err(Error::file("cannot write", temporary))
-    })
-}
-
-/// Writes a file as [`write_whole`] does, where `write` writes the file that it is given.
-///
-/// # Errors
-/// [`Error::File`], as there; what `write` fails with.
-pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let finish = || {
-        File::open(&temporary)?.sync_data()?;
-        std::fs::rename(&temporary, path)
-    };
-    let written =
-        write(&temporary).and_then(|()| finish().map_err(Error::file("cannot write", path)));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        match error {
-            // The other name means nothing to whoever reads this.
-            Error::File { action, path: it, source } if it == temporary => {
-                Error::File { action, path: path.to_owned(), source }
-            }
-            other => other,
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Sink;
+    use crate::files::write_whole;
 
     /// Keeps what it hears.
     #[derive(Default)]

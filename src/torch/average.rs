@@ -50,8 +50,8 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::Device;
-    use crate::torch::parameters::{Init, Slot, Spec};
+    use crate::device::Device;
+    use crate::model::spec::{Init, Slot, Spec};
 
     #[test]
     fn it_follows_the_weights_and_changes_places_with_them() {

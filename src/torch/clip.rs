@@ -2,7 +2,8 @@
 
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::torch::OnDevice;
 use crate::torch::parameters::Gradient;
 
 /// What a gradient may not exceed.

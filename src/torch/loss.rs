@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use tch::{Kind, Reduction};
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::torch::OnDevice;
 use crate::torch::tensor::{close, open, read_floats};
 
 /// Mean cross-entropy against the true classes, or against their probabilities where labels have some.
@@ -143,7 +144,7 @@ impl Labels {
     }
 
     /// A copy that stays where it is ([`Labels::set`]).
-    pub fn held(&self) -> Self {
+    pub fn graph_input(&self) -> Self {
         let probabilities = self.probabilities.as_ref().map(tch::Tensor::copy);
         Self { indices: self.indices.copy(), probabilities }
     }

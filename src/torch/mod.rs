@@ -1,13 +1,13 @@
 //! The only door to LibTorch: devices, threads, memory, tensors, parameters and fused operations.
 //!
-//! Everything above passes Burn tensors and [`parameters::Slot`]s; what needs LibTorch's own calls
+//! Everything above passes Burn tensors and [slots](crate::model::spec::Slot); what needs LibTorch's own calls
 //! (its autograd, batch norm in one kernel, in-place updates) is spelled out here once.
 //!
 //! **Invariant:** no other module names `tch` or `burn_tch`.
 
 pub mod average;
 pub mod clip;
-mod folds;
+mod folded;
 pub mod loss;
 mod native;
 pub mod numbers;
@@ -19,54 +19,55 @@ pub mod recording;
 pub mod tensor;
 pub mod update;
 
-use std::fmt;
-
+use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// Where a network trains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// A CUDA GPU, by index.
-    Cuda(usize),
+/// The device that `name` asks for: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+///
+/// # Errors
+/// [`Error::Usage`] for another name, or for a GPU that LibTorch does not see.
+pub fn device_named(name: &str) -> Result<Device> {
+    let gpus = tch::Cuda::device_count().max(0) as usize;
+    let index = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "auto" => return Ok(if gpus > 0 { Device::Cuda(0) } else { Device::Cpu }),
+        "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|it| it.parse().ok()),
+    };
+    let usage = |message: String, help: &str| Error::Usage { message, help: help.into() };
+    let index = index.ok_or_else(|| {
+        usage(format!("there is no device `{name}`"), "use `auto`, `cpu`, `cuda` or `cuda:N`")
+    })?;
+    if index < gpus {
+        return Ok(Device::Cuda(index));
+    }
+    Err(usage(
+        format!("LibTorch sees {gpus} CUDA devices, so `{name}` cannot be used"),
+        "set up the CUDA build with `make libtorch DEVICE=cuda`, or use `--device cpu`",
+    ))
 }
 
-impl Device {
-    /// The device that `name` asks for: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for another name, or for a GPU that LibTorch does not see.
-    pub fn named(name: &str) -> Result<Self> {
-        let gpus = tch::Cuda::device_count().max(0) as usize;
-        let index = match name {
-            "cpu" => return Ok(Self::Cpu),
-            "auto" => return Ok(if gpus > 0 { Self::Cuda(0) } else { Self::Cpu }),
-            "cuda" => Some(0),
-            _ => name.strip_prefix("cuda:").and_then(|it| it.parse().ok()),
-        };
-        let usage = |message: String, help: &str| Error::Usage { message, help: help.into() };
-        let index = index.ok_or_else(|| {
-            usage(format!("there is no device `{name}`"), "use `auto`, `cpu`, `cuda` or `cuda:N`")
-        })?;
-        if index < gpus {
-            return Ok(Self::Cuda(index));
-        }
-        Err(usage(
-            format!("LibTorch sees {gpus} CUDA devices, so `{name}` cannot be used"),
-            "set up the CUDA build with `make libtorch DEVICE=cuda`, or use `--device cpu`",
-        ))
+/// The most memory that LibTorch has held on `device` so far, in bytes; none for a processor, of which nobody knows.
+pub fn peak_memory(device: Device) -> Option<u64> {
+    match device {
+        Device::Cpu => None,
+        Device::Cuda(gpu) => Some(native::gpu::peak(gpu)),
     }
+}
 
-    /// The most memory that LibTorch has held here so far, in bytes; none for a processor, of which nobody knows.
-    pub fn peak_memory(self) -> Option<u64> {
-        match self {
-            Self::Cpu => None,
-            Self::Cuda(gpu) => Some(native::gpu::peak(gpu)),
-        }
-    }
-
+/// A device as LibTorch has it.
+pub(in crate::torch) trait OnDevice: Sized {
     /// Where `x` lies.
+    fn of(x: &tch::Tensor) -> Self;
+
+    /// LibTorch's name for it.
+    fn torch(self) -> tch::Device;
+
+    /// `values` as a tensor there. On a GPU nobody waits for it.
+    fn tensor_of<T: tch::kind::Element>(self, values: &[T]) -> tch::Tensor;
+}
+
+impl OnDevice for Device {
     fn of(x: &tch::Tensor) -> Self {
         match x.device() {
             tch::Device::Cuda(gpu) => Self::Cuda(gpu),
@@ -74,7 +75,13 @@ impl Device {
         }
     }
 
-    /// `values` as a tensor here. On a GPU nobody waits for it.
+    fn torch(self) -> tch::Device {
+        match self {
+            Self::Cpu => tch::Device::Cpu,
+            Self::Cuda(gpu) => tch::Device::Cuda(gpu),
+        }
+    }
+
     fn tensor_of<T: tch::kind::Element>(self, values: &[T]) -> tch::Tensor {
         let x = tch::Tensor::from_slice(values);
         match self {
@@ -82,34 +89,6 @@ impl Device {
             Self::Cuda(gpu) => native::gpu::upload(&x, gpu),
         }
     }
-
-    fn torch(self) -> tch::Device {
-        match self {
-            Self::Cpu => tch::Device::Cpu,
-            Self::Cuda(index) => tch::Device::Cuda(index),
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => write!(f, "cpu"),
-            Self::Cuda(index) => write!(f, "cuda:{index}"),
-        }
-    }
-}
-
-/// Cores that this process may use.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Bytes of memory that processes can still take without swapping, where the system says so.
-pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|it| it.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Prepares this process for training on `device` with `threads` CPU threads.

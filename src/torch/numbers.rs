@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::torch::tensor::{bytes_of, floats, floats_of, read_floats};
+use crate::model::weights::output::bytes_of;
+use crate::torch::tensor::{floats, floats_of, read_floats};
 
 /// Floats in one dimension, copied or shared with what they are part of.
 #[derive(Debug)]

@@ -3,65 +3,21 @@
 use burn::tensor::Tensor;
 use tch::Kind;
 
-use crate::torch::Device;
-use crate::torch::folds::Kernels;
+use crate::device::Device;
+use crate::model::layer::{Activation, ConvShape, ConvSlots, Norm, PoolShape};
+use crate::model::spec::Slot;
+use crate::precision::Precision;
+use crate::torch::OnDevice;
+use crate::torch::folded::Kernels;
 use crate::torch::native;
 use crate::torch::native::NormTensors;
-use crate::torch::parameters::{Parameters, Slot};
-use crate::torch::precision::Precision;
+use crate::torch::parameters::Parameters;
+use crate::torch::precision::cast;
 use crate::torch::tensor::{close, map, map_in_place, open};
 
-/// A two-dimensional convolution's geometry.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvShape {
-    /// Pixels a side of its window.
-    pub kernel: usize,
-    /// Step between output positions.
-    pub stride: usize,
-    /// Zeros around the input.
-    pub padding: usize,
-    /// Groups of channels that do not see each other.
-    pub groups: usize,
-}
-
-impl ConvShape {
-    /// Stride, padding and groups as LibTorch counts.
-    fn geometry(self) -> [i64; 3] {
-        [self.stride, self.padding, self.groups].map(|it| it as i64)
-    }
-}
-
-/// A maximum pooling's geometry.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolShape {
-    /// Pixels a side of its window.
-    pub kernel: usize,
-    /// Step between output positions.
-    pub stride: usize,
-    /// Positions around the input that are below every value.
-    pub padding: usize,
-}
-
-/// A convolution's parameters.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvSlots {
-    /// Kernels, `[out, in / groups, h, w]`.
-    pub weight: Slot,
-    /// Shift of each output channel.
-    pub bias: Option<Slot>,
-}
-
-/// A batch norm's parameters.
-#[derive(Debug, Clone, Copy)]
-pub struct NormSlots {
-    /// Scale.
-    pub weight: Slot,
-    /// Shift.
-    pub bias: Slot,
-    /// Running mean.
-    pub mean: Slot,
-    /// Running variance.
-    pub variance: Slot,
+/// Stride, padding and groups as LibTorch counts.
+fn geometry(shape: ConvShape) -> [i64; 3] {
+    [shape.stride, shape.padding, shape.groups].map(|it| it as i64)
 }
 
 /// Which statistics a batch norm uses.
@@ -78,11 +34,31 @@ pub fn channels_last(x: Tensor<4>) -> Tensor<4> {
     map(x, |x| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]))
 }
 
-/// What one operation does behind a convolution.
+/// A batch norm as a pass through the network means it.
 #[derive(Debug, Clone, Copy)]
-pub struct Behind {
-    /// A batch norm that uses its running statistics, and what it adds to the variance.
-    pub norm: Option<(NormSlots, f64)>,
+pub struct NormPass<'a> {
+    /// The numbers of the network.
+    pub parameters: &'a Parameters,
+    /// The norm.
+    pub norm: Norm,
+    /// Which statistics it uses.
+    pub mode: NormMode,
+}
+
+/// What becomes of a batch norm's output in the same operation.
+#[derive(Debug)]
+pub struct AfterNorm {
+    /// What is added to it.
+    pub other: Option<Tensor<4>>,
+    /// The activation of the sum.
+    pub activation: Activation,
+}
+
+/// What is fused with a convolution into one operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Fused {
+    /// The batch norm behind it, which uses its running statistics.
+    pub norm: Option<Norm>,
     /// The activation.
     pub activation: Activation,
     /// Whether convolution and norm stay as they are for as long as the same tensors train.
@@ -101,20 +77,20 @@ pub fn conv2d(
     parameters: &Parameters,
     slots: ConvSlots,
     shape: ConvShape,
-    behind: Behind,
+    fused: Fused,
 ) -> Tensor<4> {
-    let activation = behind.activation;
-    let kernels = |kind| kernels(parameters, slots, behind, kind);
+    let activation = fused.activation;
+    let kernels = |kind| kernels(parameters, slots, fused, kind);
     match parameters.device() {
         // Which casts the kernels as it packs them.
         Device::Cpu => map(x, |x| {
             let Kernels { weight, bias } = kernels(Kind::Float);
-            native::convolution(x, &weight, bias.as_ref(), shape.geometry(), activation.bounds())
+            native::convolution(x, &weight, bias.as_ref(), geometry(shape), activation.bounds())
         }),
         Device::Cuda(_) => {
             let convolved = map(x, |x| {
                 let Kernels { weight, bias } = kernels(x.kind());
-                let [stride, padding, groups] = shape.geometry();
+                let [stride, padding, groups] = geometry(shape);
                 x.conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], groups)
             });
             activate(convolved, activation)
@@ -123,15 +99,15 @@ pub fn conv2d(
 }
 
 /// Weight and bias of a convolution with what is folded into it, in a type.
-fn kernels(parameters: &Parameters, slots: ConvSlots, behind: Behind, kind: Kind) -> Kernels {
+fn kernels(parameters: &Parameters, slots: ConvSlots, fused: Fused, kind: Kind) -> Kernels {
     let plain = || Kernels {
         weight: parameters.of_kind(slots.weight, kind),
         bias: slots.bias.map(|it| parameters.of_kind(it, kind)),
     };
     let trains =
         [Some(slots.weight), slots.bias].into_iter().flatten().any(|it| parameters.trains(it));
-    match behind.norm {
-        Some(norm) => parameters.folds.get((slots.weight, true), behind.stays, || {
+    match fused.norm {
+        Some(norm) => parameters.folds.get((slots.weight, true), fused.stays, || {
             folded(parameters, slots, norm).of_kind(kind)
         }),
         // A cast for each batch would be a launch each.
@@ -143,7 +119,8 @@ fn kernels(parameters: &Parameters, slots: ConvSlots, behind: Behind, kind: Kind
 }
 
 /// Weight and bias of a convolution and the batch norm behind it.
-fn folded(parameters: &Parameters, slots: ConvSlots, (norm, eps): (NormSlots, f64)) -> Kernels {
+fn folded(parameters: &Parameters, slots: ConvSlots, norm: Norm) -> Kernels {
+    let Norm { slots: norm, eps, .. } = norm;
     let view = |slot| parameters.view(slot);
     let (weight, bias) = (view(slots.weight), slots.bias.map(view));
     let mean = view(norm.mean);
@@ -156,13 +133,8 @@ fn folded(parameters: &Parameters, slots: ConvSlots, (norm, eps): (NormSlots, f6
 /// Batch norm over the channels, the second dimension, in one LibTorch call.
 ///
 /// - input and output: `[batch, channels, …]`
-pub fn batch_norm<const D: usize>(
-    x: Tensor<D>,
-    parameters: &Parameters,
-    slots: NormSlots,
-    mode: NormMode,
-    (momentum, eps): (f64, f64),
-) -> Tensor<D> {
+pub fn batch_norm<const D: usize>(x: Tensor<D>, pass: NormPass<'_>) -> Tensor<D> {
+    let NormPass { parameters, norm: Norm { slots, eps, momentum }, mode } = pass;
     let batch = mode == NormMode::Batch;
     if batch {
         parameters.folds.forget_passing();
@@ -181,38 +153,12 @@ pub fn batch_norm<const D: usize>(
     })
 }
 
-/// What bounds an activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// `max(x, 0)`.
-    Relu,
-    /// `min(max(x, 0), 6)`.
-    Relu6,
-}
-
-impl Activation {
-    /// Smallest and largest value.
-    fn bounds(self) -> [f64; 2] {
-        match self {
-            Self::None => [f64::NEG_INFINITY, f64::INFINITY],
-            Self::Relu => [0.0, f64::INFINITY],
-            Self::Relu6 => [0.0, 6.0],
-        }
-    }
-}
-
-/// Batch norm over the channels, then the sum with `other` if there is one, then the activation.
+/// Batch norm over the channels, then what comes after it.
 ///
-/// - x, other and output: `[batch, channels, h, w]`
-pub fn norm_and_activate(
-    (x, other): (Tensor<4>, Option<Tensor<4>>),
-    parameters: &Parameters,
-    slots: NormSlots,
-    mode: NormMode,
-    (constants, activation): ((f64, f64), Activation),
-) -> Tensor<4> {
+/// - x, `after.other` and output: `[batch, channels, h, w]`
+pub fn norm_and_activate(x: Tensor<4>, pass: NormPass<'_>, after: AfterNorm) -> Tensor<4> {
+    let NormPass { parameters, norm: Norm { slots, eps, momentum }, mode } = pass;
+    let AfterNorm { other, activation } = after;
     if parameters.device() == Device::Cpu {
         let bounds = activation.bounds();
         let tensors = NormTensors {
@@ -226,9 +172,10 @@ pub fn norm_and_activate(
         if batch {
             parameters.folds.forget_passing();
         }
+        let constants = (momentum, eps);
         return map(x, |x| native::norm((x, other.as_ref()), tensors, batch, constants, bounds));
     }
-    let normed = batch_norm(x, parameters, slots, mode, constants);
+    let normed = batch_norm(x, pass);
     let sum = match other {
         Some(other) => add(other, normed),
         None => normed,
@@ -258,7 +205,7 @@ pub fn linear(
     if precision == Precision::F32 {
         return map(x, |x| x.linear(view(weight), Some(view(bias))));
     }
-    let product = map::<2, 2>(precision.of(x), |x| match parameters.device() {
+    let product = map::<2, 2>(cast(x, precision), |x| match parameters.device() {
         // It is a convolution of an image of one position, which has a kernel of ours for the matrix unit.
         Device::Cpu => {
             let [x, weight] = [x, view(weight)].map(|it| it.unsqueeze(-1).unsqueeze(-1));
@@ -270,7 +217,7 @@ pub fn linear(
             x.linear(&weight, Some(&bias))
         }
     });
-    Precision::F32.of(product)
+    cast(product, Precision::F32)
 }
 
 /// `min(max(x, 0), 6)`, in place where nobody else holds `x`.

@@ -12,70 +12,14 @@ use std::cell::{OnceCell, RefCell};
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::device::Device;
+use crate::model::spec::{Init, Slot, Spec};
 use crate::random::{Random, Use};
-use crate::torch::Device;
-use crate::torch::folds::Folds;
+use crate::torch::OnDevice;
+use crate::torch::folded::FoldedConvolutions;
 use crate::torch::native;
 use crate::torch::numbers::Numbers;
 use crate::torch::tensor::{open, read_floats};
-
-/// The place of one tensor in a network's parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slot(usize);
-
-impl Slot {
-    /// The slot of the `index`-th spec that a network asks for.
-    pub fn nth(index: usize) -> Self {
-        Self(index)
-    }
-
-    /// What it is, of the `specs` that a network asks for.
-    pub fn of(self, specs: &[Spec]) -> &Spec {
-        &specs[self.0]
-    }
-}
-
-/// How a tensor begins where no weights are loaded.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Init {
-    /// Every value the same.
-    Constant(f32),
-    /// Normal with mean 0 and standard deviation `sqrt(2 / fan)` (He et al. 2015).
-    KaimingNormal {
-        /// Inputs or outputs that share in a value.
-        fan: usize,
-    },
-    /// Uniform within `±1 / sqrt(fan_in)`, PyTorch's default for linear layers.
-    Uniform {
-        /// Inputs of the layer.
-        fan_in: usize,
-    },
-}
-
-/// One tensor of a network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Spec {
-    /// Its name in weight files, e.g. `features.0.0.weight`.
-    pub name: String,
-    /// Its shape as PyTorch writes it.
-    pub shape: Vec<usize>,
-    /// How it begins.
-    pub init: Init,
-    /// Whether gradients can change it; running statistics are none.
-    pub learns: bool,
-}
-
-impl Spec {
-    /// How many values it has.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it has no values.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// Every tensor of a network, by slot.
 #[derive(Debug)]
@@ -90,7 +34,7 @@ pub struct Parameters {
     flat: tch::Tensor,
     /// What trains in bfloat16, from the first time that a GPU asks for it.
     rounded: RefCell<Option<Rounded>>,
-    pub(super) folds: Folds,
+    pub(super) folds: FoldedConvolutions,
     device: Device,
 }
 
@@ -107,7 +51,7 @@ impl Parameters {
     pub fn new(specs: Vec<Spec>, seed: u64, device: Device) -> Self {
         let flat = tch::Tensor::zeros([0], (Kind::Float, device.torch()));
         let views = specs.iter().map(|_| OnceCell::new()).collect();
-        let (rounded, folds) = (RefCell::new(None), Folds::default());
+        let (rounded, folds) = (RefCell::new(None), FoldedConvolutions::default());
         Self { views, seed, specs, trainable: Vec::new(), flat, rounded, folds, device }
     }
 
@@ -118,12 +62,12 @@ impl Parameters {
 
     /// Every slot with what it is.
     pub fn specs(&self) -> impl Iterator<Item = (Slot, &Spec)> {
-        self.specs.iter().enumerate().map(|(slot, spec)| (Slot(slot), spec))
+        self.specs.iter().enumerate().map(|(slot, spec)| (Slot::nth(slot), spec))
     }
 
     /// What `slot` is.
     pub fn spec(&self, slot: Slot) -> &Spec {
-        &self.specs[slot.0]
+        &self.specs[slot.index()]
     }
 
     /// Everything that trains, in one dimension.
@@ -132,9 +76,9 @@ impl Parameters {
     }
 
     pub(super) fn view(&self, slot: Slot) -> &tch::Tensor {
-        self.views[slot.0].get_or_init(|| {
-            let random = Random::at(self.seed, Use::Init, 0, slot.0 as u64);
-            let spec = &self.specs[slot.0];
+        self.views[slot.index()].get_or_init(|| {
+            let random = Random::at(self.seed, Use::Init, 0, slot.index() as u64);
+            let spec = &self.specs[slot.index()];
             from_torch_order(&draw(spec, random), &spec.shape, self.device)
         })
     }
@@ -184,8 +128,8 @@ impl Parameters {
     ///
     /// To be called while nothing trains: before [`Parameters::train`].
     pub fn set(&mut self, slot: Slot, values: &[f32]) {
-        let values = from_torch_order(values, &self.specs[slot.0].shape, self.device);
-        self.views[slot.0] = values.into();
+        let values = from_torch_order(values, &self.specs[slot.index()].shape, self.device);
+        self.views[slot.index()] = values.into();
         self.folds.forget();
     }
 
@@ -206,8 +150,8 @@ impl Parameters {
         }
         for (slot, mut part) in self.trainable.iter().zip(self.flat.split_with_sizes(&sizes, 0)) {
             part.copy_(&stored(self.view(*slot)).reshape([-1]));
-            let view = shown(&part, &self.specs[slot.0].shape);
-            self.views[slot.0] = view.detach().set_requires_grad(true).into();
+            let view = shown(&part, &self.specs[slot.index()].shape);
+            self.views[slot.index()] = view.detach().set_requires_grad(true).into();
         }
     }
 
@@ -271,8 +215,8 @@ impl Parameters {
     /// The part of `gradient` that belongs to `slot`, in PyTorch's order; for tests and diagnosis.
     pub fn gradient_of(&self, gradient: &Gradient, slot: Slot) -> Vec<f32> {
         let before = self.trainable.iter().take_while(|it| **it != slot);
-        let start: usize = before.map(|it| self.specs[it.0].len()).sum();
-        let spec = &self.specs[slot.0];
+        let start: usize = before.map(|it| self.specs[it.index()].len()).sum();
+        let spec = &self.specs[slot.index()];
         let flat = tch::Tensor::cat(&gradient.parts, 0);
         read_floats(&shown(&flat.narrow(0, start as i64, spec.len() as i64), &spec.shape))
     }
@@ -297,7 +241,7 @@ impl Parameters {
         let buffers = snapshot.buffers.to_vec();
         let mut rest = buffers.as_slice();
         for slot in self.buffers().collect::<Vec<_>>() {
-            let (values, others) = rest.split_at(self.specs[slot.0].len());
+            let (values, others) = rest.split_at(self.specs[slot.index()].len());
             rest = others;
             self.set(slot, values);
         }
@@ -306,7 +250,7 @@ impl Parameters {
 
     fn buffers(&self) -> impl Iterator<Item = Slot> {
         let buffers = self.specs.iter().enumerate().filter(|(_, spec)| !spec.learns);
-        buffers.map(|(slot, _)| Slot(slot))
+        buffers.map(|(slot, _)| Slot::nth(slot))
     }
 }
 

@@ -3,7 +3,9 @@
 use burn::tensor::Tensor;
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::data::augment::Rectangle;
+use crate::device::Device;
+use crate::torch::OnDevice;
 use crate::torch::tensor::{close, map, open};
 
 /// Bilinear resize with half-pixel centres (`align_corners = false`), as in PyTorch and `OpenCV`.
@@ -45,19 +47,6 @@ fn affine_grid(maps: &[[f32; 6]], size: i64, device: Device) -> tch::Tensor {
     let centres = (steps * 2.0 + 1.0) / size as f64 - 1.0;
     let (columns, rows) = (along * &centres, down * &centres + shift);
     columns.unsqueeze(1) + rows.unsqueeze(2)
-}
-
-/// A rectangle in fractions of the image, 0-1 from the left and the top.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rectangle {
-    /// Left edge.
-    pub left: f64,
-    /// Upper edge.
-    pub top: f64,
-    /// Right edge.
-    pub right: f64,
-    /// Lower edge.
-    pub bottom: f64,
 }
 
 /// Swaps left and right.

@@ -1,139 +1,57 @@
-//! What a backbone computes in: 32-bit floats, or bfloat16 where the hardware multiplies those faster.
-//!
-//! Parameters, statistics, sums and the classifier have 32 bits always (mixed precision, Micikevicius et al. 2018,
-//! <https://arxiv.org/abs/1710.03740>; bfloat16 has the exponents of 32-bit floats, so no loss is scaled).
-
-use std::fmt;
+//! Precisions as LibTorch computes in them, and how fast this hardware is in bfloat16.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::precision::{Bfloat16, Precision};
 use crate::torch::native::{self, Processor};
 use crate::torch::tensor::map;
 
-/// What a backbone's activations are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// 32-bit floats.
-    F32,
-    /// bfloat16: 8 bits of exponent as a 32-bit float, 8 of fraction.
-    Bf16,
+/// `x` in `precision`, with a record for gradients.
+pub fn cast<const D: usize>(x: Tensor<D>, precision: Precision) -> Tensor<D> {
+    map(x, |x| x.to_kind(kind(precision)))
 }
 
-impl Precision {
-    /// What experiment files and events call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// `x` in this precision, with a record for gradients.
-    pub fn of<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        map(x, |x| x.to_kind(self.kind()))
-    }
-
-    /// Bytes of a number.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-        }
-    }
-
-    /// LibTorch's name for it.
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Self::F32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
-        }
-    }
-
-    /// What the numbers of `x` are.
-    pub(super) fn of_numbers(x: &tch::Tensor) -> Self {
-        if x.kind() == Kind::BFloat16 { Self::Bf16 } else { Self::F32 }
+/// LibTorch's name for `precision`.
+pub(super) fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
     }
 }
 
-/// What the parts of a network compute in. Which is faster differs: without gradients a convolution, its norm and its
-/// activation are one operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Precisions {
-    /// The blocks before the first that trains, which see no gradient.
-    pub frozen: Precision,
-    /// The others.
-    pub trained: Precision,
-    /// The products of the head's hidden layers. The classifier behind them has 32 bits always.
-    pub head: Precision,
+/// What the numbers of `x` are.
+pub(super) fn precision_of(x: &tch::Tensor) -> Precision {
+    if x.kind() == Kind::BFloat16 { Precision::Bf16 } else { Precision::F32 }
 }
 
-impl Precisions {
-    /// One for all.
-    pub fn all(precision: Precision) -> Self {
-        Self { frozen: precision, trained: precision, head: precision }
-    }
-
-    /// Whether one is `precision`.
-    pub fn include(self, precision: Precision) -> bool {
-        [self.frozen, self.trained, self.head].contains(&precision)
+/// How fast `device` is in bfloat16.
+pub fn bfloat16_on(device: Device) -> Bfloat16 {
+    match device {
+        Device::Cpu => on_processor(native::processor()),
+        Device::Cuda(_) if native::gpus_have_bfloat16() => Bfloat16::ManyTimes,
+        Device::Cuda(_) => Bfloat16::Imitated,
     }
 }
 
-impl fmt::Display for Precisions {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.trained.name())?;
-        let others = [(self.frozen, "where frozen"), (self.head, "in the head")];
-        let mut others = others.into_iter().filter(|(it, _)| *it != self.trained);
-        others.try_for_each(|(it, place)| write!(out, ", {} {place}", it.name()))
-    }
-}
-
-/// How fast a device computes in bfloat16, beside 32-bit floats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bfloat16 {
-    /// The device has no instructions for it and imitates them, which is many times slower.
-    Imitated,
-    /// The device has instructions, and a training step is slower or no faster with them: AVX512-BF16 of Intel's
-    /// processors that have no AMX, or hide it.
-    NoFaster,
-    /// Convolutions are faster, products of small matrices are not: AVX512-BF16 of AMD's processors from Zen 4 on.
-    Faster,
-    /// Products of matrices are many times as fast: Intel's AMX, and GPUs.
-    ManyTimes,
-}
-
-impl Bfloat16 {
-    /// How fast `device` is in it.
-    pub fn on(device: Device) -> Self {
-        match device {
-            Device::Cpu => Self::on_processor(native::processor()),
-            Device::Cuda(_) if native::gpus_have_bfloat16() => Self::ManyTimes,
-            Device::Cuda(_) => Self::Imitated,
-        }
-    }
-
-    /// How fast `processor` is in it, which docs/benchmarks.md has the measurements of.
-    fn on_processor(processor: Processor) -> Self {
-        /// Zen 3 and 4; no processor of this family or a later one has AVX512-BF16 that is slow.
-        const ZEN_4: u32 = 0x19;
-        let amd = &processor.vendor == b"AuthenticAMD" && processor.family >= ZEN_4;
-        match processor {
-            Processor { amx_bf16: true, .. } => Self::ManyTimes,
-            Processor { avx512_bf16: true, .. } if amd => Self::Faster,
-            Processor { avx512_bf16: true, .. } => Self::NoFaster,
-            _ => Self::Imitated,
-        }
+/// How fast `processor` is in bfloat16, which docs/benchmarks.md has the measurements of.
+fn on_processor(processor: Processor) -> Bfloat16 {
+    /// Zen 3 and 4; no processor of this family or a later one has AVX512-BF16 that is slow.
+    const ZEN_4: u32 = 0x19;
+    let amd = &processor.vendor == b"AuthenticAMD" && processor.family >= ZEN_4;
+    match processor {
+        Processor { amx_bf16: true, .. } => Bfloat16::ManyTimes,
+        Processor { avx512_bf16: true, .. } if amd => Bfloat16::Faster,
+        Processor { avx512_bf16: true, .. } => Bfloat16::NoFaster,
+        _ => Bfloat16::Imitated,
     }
 }
 
 /// Whether `device` has instructions for bfloat16; without them it is many times slower than 32 bits. Whether it is
 /// faster with them is another question, which [`Bfloat16`] answers.
 pub fn has_bfloat16(device: Device) -> bool {
-    Bfloat16::on(device) != Bfloat16::Imitated
+    bfloat16_on(device) != Bfloat16::Imitated
 }
 
 #[cfg(test)]
@@ -143,7 +61,7 @@ mod tests {
     #[test]
     fn bfloat16_is_called_faster_only_where_a_processor_was_seen_to_be() {
         let of = |vendor: &[u8; 12], family, avx512_bf16, amx_bf16| {
-            Bfloat16::on_processor(Processor { vendor: *vendor, family, avx512_bf16, amx_bf16 })
+            on_processor(Processor { vendor: *vendor, family, avx512_bf16, amx_bf16 })
         };
         let (intel, amd) = (b"GenuineIntel", b"AuthenticAMD");
         for (name, found, expected) in [
@@ -155,7 +73,7 @@ mod tests {
             ("Zen 3", of(amd, 0x19, false, false), Bfloat16::Imitated),
             ("Zen 2", of(amd, 0x17, false, false), Bfloat16::Imitated),
             ("another maker", of(b"HygonGenuine", 0x18, true, false), Bfloat16::NoFaster),
-            ("no x86", Bfloat16::on_processor(Processor::default()), Bfloat16::Imitated),
+            ("no x86", on_processor(Processor::default()), Bfloat16::Imitated),
         ] {
             assert_eq!(found, expected, "{name}");
         }
@@ -171,15 +89,5 @@ mod tests {
         } else {
             assert_eq!(processor, Processor::default());
         }
-    }
-
-    #[test]
-    fn parts_that_compute_in_another_precision_are_named() {
-        let [exact, rounded] = [Precision::F32, Precision::Bf16].map(Precisions::all);
-        assert_eq!((exact.to_string(), rounded.to_string()), ("f32".into(), "bf16".into()));
-        let mixed = Precisions { trained: Precision::F32, ..rounded };
-        assert_eq!(mixed.to_string(), "f32, bf16 where frozen, bf16 in the head");
-        let frozen = Precisions { frozen: Precision::Bf16, ..exact };
-        assert_eq!(frozen.to_string(), "f32, bf16 where frozen");
     }
 }

@@ -5,7 +5,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::torch::Device;
+use crate::device::Device;
 use crate::torch::native::gpu::Graph;
 use crate::torch::tensor::{close, open};
 
@@ -43,9 +43,9 @@ impl<T> Recording<T> {
 
 /// A tensor that stays where it is, as the input of a recording does.
 #[derive(Debug)]
-pub struct Held<const D: usize>(Tensor<D>);
+pub struct GraphInput<const D: usize>(Tensor<D>);
 
-impl<const D: usize> Held<D> {
+impl<const D: usize> GraphInput<D> {
     /// A copy of `x`.
     pub fn new(x: Tensor<D>) -> Self {
         Self(close(open(x).detach().copy()))

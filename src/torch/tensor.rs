@@ -6,9 +6,11 @@ use burn::backend::libtorch::{LibTorch, TchTensor};
 use burn::tensor::Tensor;
 use tch::Kind;
 
+use crate::device::Device;
 use crate::mapped::Bytes;
-use crate::torch::Device;
-use crate::torch::precision::Precision;
+use crate::precision::Precision;
+use crate::torch::OnDevice;
+use crate::torch::precision::{kind, precision_of};
 
 /// The LibTorch tensor inside `x`, with no copy.
 pub(super) fn open<const D: usize>(x: Tensor<D>) -> tch::Tensor {
@@ -116,13 +118,13 @@ impl Table {
         let shape: Vec<i64> = shape.iter().map(|it| *it as i64).collect();
         let aligned = bytes.as_ptr().align_offset(precision.bytes()) == 0;
         if device != Device::Cpu || !aligned || bytes.is_empty() {
-            let rows = tch::Tensor::from_data_size(&bytes, &shape, precision.kind());
+            let rows = tch::Tensor::from_data_size(&bytes, &shape, kind(precision));
             return Self { rows: rows.to(device.torch()), _memory: None };
         }
         // SAFETY: the memory holds `count` numbers, as was just asserted. The table keeps it as long as the tensor,
         // which it never gives away and never writes to.
         let numbers = unsafe {
-            let (kind, host) = (precision.kind(), tch::Device::Cpu);
+            let (kind, host) = (kind(precision), tch::Device::Cpu);
             tch::Tensor::from_blob(bytes.as_ptr(), &[count as i64], &[1], kind, host)
         };
         Self { rows: numbers.view(&shape[..]), _memory: Some(bytes) }
@@ -164,19 +166,10 @@ pub fn in_order(parts: Vec<(Tensor<4>, &[u32])>) -> Tensor<4> {
 /// The values of `x` as bytes of the processor's order, height by height, width by width, channels last; and what each is.
 pub fn to_channels_last_bytes(x: Tensor<4>) -> (Vec<u8>, Precision) {
     let x = open(x).permute([0, 2, 3, 1]).to_device(tch::Device::Cpu).contiguous();
-    let precision = Precision::of_numbers(&x);
+    let precision = precision_of(&x);
     let mut bytes = vec![0; x.numel() * precision.bytes()];
     x.view_dtype(Kind::Uint8).copy_data(&mut bytes, x.numel() * precision.bytes());
     (bytes, precision)
-}
-
-/// Values as little-endian bytes, as files hold them.
-pub fn bytes_of(values: &[f32]) -> Vec<u8> {
-    let mut bytes = vec![0; 4 * values.len()];
-    for (four, value) in bytes.chunks_exact_mut(4).zip(values) {
-        four.copy_from_slice(&value.to_le_bytes());
-    }
-    bytes
 }
 
 /// Values from little-endian bytes.

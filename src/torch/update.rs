@@ -6,65 +6,17 @@
 use rayon::prelude::*;
 use tch::Kind;
 
-use crate::torch::Device;
+use crate::device::Device;
+use crate::settings::rule::{Decay, Rule};
+use crate::torch::OnDevice;
 use crate::torch::native::gpu::{AdamTensors, adam};
 use crate::torch::numbers::Numbers;
 use crate::torch::parameters::{Gradient, Parameters};
 use crate::torch::tensor::{floats, floats_mut};
 
-/// How a gradient changes the parameters.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rule {
-    /// Adam (Kingma & Ba 2015, <https://arxiv.org/abs/1412.6980>), `AdamW` with decoupled decay
-    /// (Loshchilov & Hutter 2019, <https://arxiv.org/abs/1711.05101>), or `RAdam` with a rectified rate
-    /// (Liu et al. 2020, <https://arxiv.org/abs/1908.03265>).
-    Adam {
-        /// Decay of the mean of gradients and of their squares.
-        betas: [f64; 2],
-        /// Added to the root of the second moment.
-        eps: f64,
-        /// Weight decay.
-        decay: Decay,
-        /// Whether the rate is rectified.
-        rectified: bool,
-    },
-    /// `RMSprop` (Hinton 2012, lecture 6e), centered as in Graves 2013
-    /// (<https://arxiv.org/abs/1308.0850>).
-    RmsProp {
-        /// Decay of the mean of squared gradients.
-        alpha: f64,
-        /// Added to the root of that mean.
-        eps: f64,
-        /// Share of the last step that goes on.
-        momentum: f64,
-        /// Whether the mean gradient is taken off.
-        centered: bool,
-        /// Added to the gradient, times the value.
-        weight_decay: f64,
-    },
-    /// Stochastic gradient descent.
-    Sgd {
-        /// Share of the last step that goes on.
-        momentum: f64,
-        /// Whether the momentum looks ahead.
-        nesterov: bool,
-        /// Added to the gradient, times the value.
-        weight_decay: f64,
-    },
-}
-
-/// How weights are kept small.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Decay {
-    /// Added to the gradient, times the value.
-    L2(f64),
-    /// Shrinks every value by `lr * decay` a step.
-    Decoupled(f64),
-}
-
-/// How a step is done.
+/// What carries a step out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum UpdateKernel {
     /// Adam on a processor: one pass over memory instead of the nine of LibTorch's operations, which take as long as
     /// the arithmetic of a small network.
     Pass,
@@ -77,9 +29,9 @@ enum Way {
 /// The numbers that differ from step to step, where the values lie, so that a step that was recorded on a GPU reads
 /// today's.
 #[derive(Debug)]
-struct Dials(tch::Tensor);
+struct StepScalars(tch::Tensor);
 
-impl Dials {
+impl StepScalars {
     /// Steps, this one included.
     const STEPS: usize = 0;
     /// Learning rate.
@@ -90,8 +42,8 @@ impl Dials {
     const RATE: usize = 4;
     const SCALE: usize = 5;
 
-    fn get(&self, dial: usize) -> tch::Tensor {
-        self.0.select(0, dial as i64)
+    fn get(&self, scalar: usize) -> tch::Tensor {
+        self.0.select(0, scalar as i64)
     }
 }
 
@@ -138,11 +90,12 @@ impl AdamStep {
         });
     }
 
-    /// The same as LibTorch's operations, which take what differs from step to step from `dials`.
-    fn operations(&self, dials: &Dials, pieces: &mut [Piece]) {
+    /// The same as LibTorch's operations, which take what differs from step to step from `scalars`.
+    fn operations(&self, scalars: &StepScalars, pieces: &mut [Piece]) {
         let [share1, share2] = self.shares.map(f64::from);
         let [eps, shrink, rate, scale] =
-            [Dials::EPS, Dials::SHRINK, Dials::RATE, Dials::SCALE].map(|it| dials.get(it));
+            [StepScalars::EPS, StepScalars::SHRINK, StepScalars::RATE, StepScalars::SCALE]
+                .map(|it| scalars.get(it));
         for Piece { values, moments, gradient } in pieces {
             let [first, second] = &mut moments[..] else { unreachable!("{TWO_MOMENTS}") };
             let gradient = &penalized(gradient, values, f64::from(self.penalty));
@@ -188,13 +141,22 @@ fn rectified(step: i32, beta2: f64) -> (f64, bool) {
 #[derive(Debug)]
 pub struct Optimizer {
     rule: Rule,
-    way: Way,
+    kernel: UpdateKernel,
     steps: u64,
     /// Learning rate of the step that is next.
     lr: f64,
     moments: Vec<tch::Tensor>,
-    dials: Dials,
+    scalars: StepScalars,
     device: Device,
+}
+
+/// What an optimizer goes on from.
+#[derive(Debug, Clone)]
+pub struct OptimizerState {
+    /// Steps that were done.
+    pub steps: u64,
+    /// Each moment of all values.
+    pub moments: Vec<Numbers>,
 }
 
 impl Optimizer {
@@ -208,37 +170,37 @@ impl Optimizer {
             Rule::Sgd { momentum, .. } => usize::from(momentum > 0.0),
         };
         let device = parameters.device();
-        let way = match rule {
-            Rule::Adam { .. } if device == Device::Cpu => Way::Pass,
-            Rule::Adam { rectified: false, .. } => Way::Fused,
-            _ => Way::Operations,
+        let kernel = match rule {
+            Rule::Adam { .. } if device == Device::Cpu => UpdateKernel::Pass,
+            Rule::Adam { rectified: false, .. } => UpdateKernel::Fused,
+            _ => UpdateKernel::Operations,
         };
         let zeros = |size| tch::Tensor::zeros([size], (Kind::Float, device.torch()));
         let moments = (0..moments).map(|_| zeros(parameters.trainable_values() as i64)).collect();
-        Self { rule, way, steps: 0, lr: 0.0, moments, dials: Dials(zeros(6)), device }
+        Self { rule, kernel, steps: 0, lr: 0.0, moments, scalars: StepScalars(zeros(6)), device }
     }
 
     /// Sets everything for the next step, which is at learning rate `lr`.
     pub fn advance(&mut self, lr: f64) {
         self.steps += 1;
         self.lr = lr;
-        let mut dials = [0.0; 6];
-        dials[Dials::STEPS] = self.steps as f32;
-        dials[Dials::LR] = lr as f32;
+        let mut scalars = [0.0; 6];
+        scalars[StepScalars::STEPS] = self.steps as f32;
+        scalars[StepScalars::LR] = lr as f32;
         if let Some(AdamStep { eps, shrink, rate, scale, .. }) = self.adam() {
-            dials[Dials::EPS..].copy_from_slice(&[eps, shrink, rate, scale]);
+            scalars[StepScalars::EPS..].copy_from_slice(&[eps, shrink, rate, scale]);
         }
-        self.dials.0.copy_(&self.device.tensor_of(&dials));
+        self.scalars.0.copy_(&self.device.tensor_of(&scalars));
     }
 
     /// Does the step that was set: changes `parameters` along `gradient`.
     pub fn apply(&self, parameters: &mut Parameters, gradient: Gradient) {
         parameters.step(|values| {
             let pieces = &mut self.pieces(values, gradient)[..];
-            match (self.way, self.adam()) {
-                (Way::Pass, Some(step)) => step.pass(pieces),
-                (Way::Fused, _) => pieces.iter().for_each(|it| self.fused_adam(it)),
-                (_, Some(step)) => step.operations(&self.dials, pieces),
+            match (self.kernel, self.adam()) {
+                (UpdateKernel::Pass, Some(step)) => step.pass(pieces),
+                (UpdateKernel::Fused, _) => pieces.iter().for_each(|it| self.fused_adam(it)),
+                (_, Some(step)) => step.operations(&self.scalars, pieces),
                 (_, None) => pieces.iter_mut().for_each(|it| match self.rule {
                     Rule::RmsProp { .. } => self.rms_prop(it),
                     _ => self.sgd(it),
@@ -264,7 +226,8 @@ impl Optimizer {
     fn fused_adam(&self, Piece { values, moments, gradient }: &Piece) {
         let Rule::Adam { betas, eps, decay, .. } = self.rule else { return };
         let [first, second] = &moments[..] else { unreachable!("{TWO_MOMENTS}") };
-        let (steps, rate) = (&self.dials.get(Dials::STEPS), &self.dials.get(Dials::LR));
+        let (steps, rate) =
+            (&self.scalars.get(StepScalars::STEPS), &self.scalars.get(StepScalars::LR));
         let tensors = AdamTensors { values, gradient, moments: [first, second], steps, rate };
         let decay = match decay {
             Decay::L2(decay) => (decay, false),
@@ -281,7 +244,7 @@ impl Optimizer {
             gradient =
                 if nesterov { gradient + &*velocity * momentum } else { velocity.shallow_clone() };
         }
-        let _ = values.g_sub_(&(gradient * self.dials.get(Dials::LR)));
+        let _ = values.g_sub_(&(gradient * self.scalars.get(StepScalars::LR)));
     }
 
     fn rms_prop(&self, Piece { values, moments, gradient }: &mut Piece) {
@@ -303,7 +266,7 @@ impl Optimizer {
             let _ = velocity.g_mul_scalar_(momentum).g_add_(&change);
             change = velocity.shallow_clone();
         }
-        let _ = values.g_sub_(&(change * self.dials.get(Dials::LR)));
+        let _ = values.g_sub_(&(change * self.scalars.get(StepScalars::LR)));
     }
 
     /// The numbers of the step that is next, where it is one of Adam.
@@ -334,16 +297,16 @@ impl Optimizer {
         })
     }
 
-    /// Everything it remembers: the number of steps and each moment, which is not copied, so to be used before
-    /// the next step.
-    pub fn shared_snapshot(&self) -> (u64, Vec<Numbers>) {
-        (self.steps, self.moments.iter().map(Numbers::shared).collect())
+    /// Everything it remembers. The moments are not copied, so it is to be used before the next step.
+    pub fn shared_snapshot(&self) -> OptimizerState {
+        let moments = self.moments.iter().map(Numbers::shared).collect();
+        OptimizerState { steps: self.steps, moments }
     }
 
-    /// Goes on from `snapshot`, taken from an optimizer of the same rule and size.
-    pub fn restore(&mut self, (steps, moments): (u64, Vec<Numbers>)) {
-        self.steps = steps;
-        for (moment, values) in self.moments.iter_mut().zip(moments) {
+    /// Goes on from `state`, taken from an optimizer of the same rule and size.
+    pub fn restore(&mut self, state: OptimizerState) {
+        self.steps = state.steps;
+        for (moment, values) in self.moments.iter_mut().zip(state.moments) {
             moment.copy_(values.tensor());
         }
     }
@@ -352,18 +315,18 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torch::parameters::{Init, Slot, Spec};
+    use crate::model::spec::{Init, Slot, Spec};
 
     #[test]
     fn adam_is_what_the_formula_says_on_a_processor_and_by_operations() {
         check(AdamStep::pass);
         check(|step, pieces| {
-            let dials = [0.0, 0.0, step.eps, step.shrink, step.rate, step.scale];
-            step.operations(&Dials(tch::Tensor::from_slice(&dials)), pieces);
+            let scalars = [0.0, 0.0, step.eps, step.shrink, step.rate, step.scale];
+            step.operations(&StepScalars(tch::Tensor::from_slice(&scalars)), pieces);
         });
     }
 
-    fn check(way: impl Fn(&AdamStep, &mut [Piece])) {
+    fn check(take: impl Fn(&AdamStep, &mut [Piece])) {
         let tensor = |values: &[f32]| tch::Tensor::from_slice(values);
         let value = tensor(&[1.0, -2.0, 0.5]);
         let (first, second) = (tensor(&[0.1, 0.0, -0.1]), tensor(&[0.01, 0.0, 0.04]));
@@ -375,7 +338,7 @@ mod tests {
                 [&value, &first, &second, &gradient].map(|it| it.narrow(0, start, length));
             Piece { values, moments: vec![first, second], gradient }
         };
-        way(&step, &mut [[0, 1], [1, 2]].map(piece));
+        take(&step, &mut [[0, 1], [1, 2]].map(piece));
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
         for (index, (before, m, v, g)) in expected.into_iter().enumerate() {
             let g = g + 0.2 * before;
@@ -390,19 +353,22 @@ mod tests {
     /// of that name was stepped on the same gradients, in float32.
     #[track_caller]
     fn check_steps(rule: Rule, expected: [[f64; 3]; 3]) {
-        let ways = match rule {
-            Rule::Adam { rectified: false, .. } => &[Way::Pass, Way::Fused, Way::Operations][..],
-            Rule::Adam { .. } => &[Way::Pass, Way::Operations],
-            _ => &[Way::Operations],
+        let kernels = match rule {
+            Rule::Adam { rectified: false, .. } => {
+                &[UpdateKernel::Pass, UpdateKernel::Fused, UpdateKernel::Operations][..]
+            }
+            Rule::Adam { .. } => &[UpdateKernel::Pass, UpdateKernel::Operations],
+            _ => &[UpdateKernel::Operations],
         };
-        for way in ways {
-            check_steps_by(*way, rule, expected);
+        for kernel in kernels {
+            check_steps_by(*kernel, rule, expected);
         }
     }
 
     #[track_caller]
-    fn check_steps_by(way: Way, rule: Rule, expected: [[f64; 3]; 3]) {
-        let new = |parameters: &Parameters| Optimizer { way, ..Optimizer::new(rule, parameters) };
+    fn check_steps_by(kernel: UpdateKernel, rule: Rule, expected: [[f64; 3]; 3]) {
+        let new =
+            |parameters: &Parameters| Optimizer { kernel, ..Optimizer::new(rule, parameters) };
         let (name, shape, init) = ("w".to_owned(), vec![3], Init::Constant(0.0));
         let specs = vec![Spec { name, shape, init, learns: true }];
         let mut parameters = Parameters::new(specs, 0, Device::Cpu);
@@ -412,10 +378,9 @@ mod tests {
         let mut found = Vec::new();
         for step in 0..50 {
             // As if nothing but a snapshot were left after every step.
-            let (steps, moments) = optimizer.shared_snapshot();
-            let snapshot = (steps, moments.clone());
+            let state = optimizer.shared_snapshot().clone();
             optimizer = new(&parameters);
-            optimizer.restore(snapshot);
+            optimizer.restore(state);
             let values = parameters.values(Slot::nth(0));
             let slopes = [(1.0, 0.3, 1.0), (0.2, 1.0, 2.0), (3.0, -0.7, 3.0)];
             let gradient: Vec<f32> = values
@@ -435,7 +400,7 @@ mod tests {
         for (found, expected) in found.iter().flatten().zip(expected.as_flattened()) {
             assert!(
                 (f64::from(*found) - expected).abs() < 2e-5,
-                "{way:?} {rule:?}: {found} {expected}"
+                "{kernel:?} {rule:?}: {found} {expected}"
             );
         }
     }

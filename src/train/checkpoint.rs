@@ -179,7 +179,26 @@ fn damaged(path: &Path, message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::stopping::tests::epochs;
+    use crate::event::Scores;
+    use crate::event::acts::TechniqueEvidence;
+
+    /// Epochs with these validation losses.
+    fn epochs(losses: &[f64]) -> Vec<Epoch> {
+        let epoch = |(index, loss): (usize, &f64)| {
+            let scores = Scores { loss: *loss, accuracy: 1.0 - loss };
+            Epoch {
+                stage: "s".into(),
+                epoch: index + 1,
+                lr: 0.1,
+                train: scores,
+                valid: scores,
+                seconds: 1.0,
+                images_per_second: 1.0,
+                acts: TechniqueEvidence::default(),
+            }
+        };
+        losses.iter().enumerate().map(epoch).collect()
+    }
 
     fn example() -> Checkpoint {
         let numbers = |it: f32, count| Numbers::of(&vec![it; count]);

@@ -5,22 +5,24 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
-use crate::event::acts::{Acts, Clipped, Mixed};
-use crate::event::{Epoch, Kind, Progress, Scores, Sink};
-use crate::model::network::Network;
-use crate::random::{Random, Use};
+use crate::event::acts::{Clipped, Mixed, TechniqueEvidence};
+use crate::event::progress::Progress;
+use crate::event::{Epoch, Kind, Scores, Sink};
+use crate::forward::network::Network;
+use crate::random::Use;
+use crate::settings::Clip;
+use crate::settings::sampling::Sampling;
 use crate::torch;
 use crate::torch::average::Average;
 use crate::torch::clip::{Clipper, Limit};
 use crate::torch::loss::{Labels, Objective, Tally};
-use crate::torch::recording::{self, Held, Recording, detached};
-use crate::torch::update::Optimizer;
-use crate::train::Clip;
+use crate::torch::recording::{self, GraphInput, Recording, detached};
+use crate::torch::update::{Optimizer, OptimizerState};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::fit::Job;
 use crate::train::images::Augmented;
-use crate::train::mix::Mix;
-use crate::train::order::batches;
+use crate::train::mix::{Alphas, BatchShape, Mix};
+use crate::train::order::{EpochAt, StepAt, batches, order};
 
 /// How often progress is said, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -41,13 +43,21 @@ pub(in crate::train) struct Trainer<'a> {
 
 /// A step with a whole batch as a GPU does it from the first few on.
 struct Recorded {
-    input: Held<4>,
+    input: GraphInput<4>,
     labels: Labels,
     step: Recording<Outcome>,
 }
 
 /// What a step gives besides new weights: the loss before, and the class scores.
 type Outcome = (Tensor<1>, Tensor<2>);
+
+/// What a step trains on, and how fast.
+struct Batch<'a> {
+    at: StepAt,
+    /// Of the images in the training split.
+    positions: &'a [u32],
+    lr: f64,
+}
 
 /// What an epoch counts while it runs.
 struct Counts {
@@ -85,7 +95,8 @@ impl<'a> Trainer<'a> {
     /// Goes on from `state`, which forgets what is taken from it.
     pub(in crate::train) fn restore(&mut self, network: &mut Network, state: &mut Checkpoint) {
         network.parameters.restore(&state.current);
-        self.optimizer.restore((state.steps, std::mem::take(&mut state.moments)));
+        let moments = std::mem::take(&mut state.moments);
+        self.optimizer.restore(OptimizerState { steps: state.steps, moments });
         if let Some(average) = &mut self.average {
             average.restore(&state.average);
         }
@@ -95,7 +106,8 @@ impl<'a> Trainer<'a> {
     /// Puts into `state` what [`Trainer::restore`] reads, without a copy: to be written before the next step.
     pub(in crate::train) fn save(&self, network: &Network, state: &mut Checkpoint) {
         state.current = network.parameters.shared_snapshot();
-        (state.steps, state.moments) = self.optimizer.shared_snapshot();
+        let OptimizerState { steps, moments } = self.optimizer.shared_snapshot();
+        (state.steps, state.moments) = (steps, moments);
         state.average = self.average.as_ref().map(Average::shared_snapshot).unwrap_or_default();
     }
 
@@ -140,7 +152,8 @@ impl<'a> Trainer<'a> {
         for (index, positions) in batches.into_iter().enumerate() {
             let step = (epoch - 1) * steps + index;
             lr = job.stage.lr([step, steps * job.stage.epochs], before);
-            self.step(network, (epoch, step, positions), (lr, &mut counts));
+            let batch = Batch { at: StepAt { seed: job.seed, epoch, step }, positions, lr };
+            self.step(network, batch, &mut counts);
             if index + 1 == steps || said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
                 let progress = job.progress([epoch, index + 1, steps], &counts.scores, started);
@@ -166,21 +179,17 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    fn step(
-        &mut self,
-        network: &mut Network,
-        (epoch, step, positions): (usize, usize, &[u32]),
-        (lr, counts): (f64, &mut Counts),
-    ) {
-        let job = self.job;
-        torch::seed_layers(Random::at(job.seed, Use::Layers, epoch as u64, step as u64).bits());
+    fn step(&mut self, network: &mut Network, batch: Batch<'_>, counts: &mut Counts) {
+        let (job, Batch { at, positions, lr }) = (self.job, batch);
+        torch::seed_layers(at.random(Use::Layers).bits());
         let rows = job.train.at(positions);
         let mut labels = job.images.labels(&rows);
         let input = if let Some(features) = &job.train.features {
-            features.in_epoch(epoch, positions)
+            features.in_epoch(at.epoch, positions)
         } else {
-            let mut x = pixels(network, job, epoch, &rows);
-            if let Some(mix) = job.mix((epoch, step), [rows.len(), x.dims()[2]]) {
+            let mut x = pixels(network, job, at.epoch, &rows);
+            let shape = BatchShape { images: rows.len(), size: x.dims()[2] };
+            if let Some(mix) = Mix::draw(job.alphas(), at, shape) {
                 x = torch::without_gradients(|| mix.images(x, network.parameters.device()));
                 labels = labels.mixed(&mix.partners, mix.own, job.images.classes());
                 counts.mixes.push(mix.told());
@@ -239,7 +248,7 @@ impl<'a> Trainer<'a> {
             recorded.labels.set(labels);
             recorded
         } else {
-            let (input, labels) = (Held::new(input), labels.held());
+            let (input, labels) = (GraphInput::new(input), labels.graph_input());
             let step = Recording::of(|| self.work(network, input.tensor(), &labels));
             Recorded { input, labels, step }
         };
@@ -252,7 +261,7 @@ impl<'a> Trainer<'a> {
 
 impl Counts {
     /// What the techniques did in an epoch that saw `order`.
-    fn acts(&self, job: &Job<'_>, clipper: Option<&Clipper>, order: &[u32]) -> Acts {
+    fn acts(&self, job: &Job<'_>, clipper: Option<&Clipper>, order: &[u32]) -> TechniqueEvidence {
         let of_gradients = clipper.map(|it| {
             let [share, norm] = it.means(self.steps);
             Clipped { share, norm }
@@ -263,7 +272,7 @@ impl Counts {
         let mixed = (!self.mixes.is_empty())
             .then(|| Mixed { other: mean(|it| it.other), cut: mean(|it| it.cut) });
         let drawn = job.draws_by_class().then(|| job.images.counts(&job.train.at(order)));
-        Acts { clipped: of_gradients, mixed, drawn, weightless: self.weightless }
+        TechniqueEvidence { clipped: of_gradients, mixed, drawn, weightless: self.weightless }
     }
 }
 
@@ -275,17 +284,17 @@ impl Job<'_> {
     }
 
     fn draws_by_class(&self) -> bool {
-        self.stage.sampling == crate::train::order::Sampling::Balanced
+        self.stage.sampling == Sampling::Balanced
     }
 
     fn order(&self, epoch: usize) -> Vec<u32> {
         let labels = self.images.classes_of(self.train.rows);
-        self.stage.sampling.order(&labels, self.images.classes(), (self.seed, epoch))
+        let at = EpochAt { seed: self.seed, epoch };
+        order(self.stage.sampling, &labels, self.images.classes(), at)
     }
 
-    fn mix(&self, (epoch, step): (usize, usize), [images, size]: [usize; 2]) -> Option<Mix> {
-        let alphas = [self.stage.mixup, self.stage.cutmix];
-        Mix::draw(alphas, (self.seed, epoch, step), (images, size))
+    fn alphas(&self) -> Alphas {
+        Alphas { mixup: self.stage.mixup, cutmix: self.stage.cutmix }
     }
 
     /// # Errors

@@ -9,9 +9,9 @@ use crate::data::augment::Augment;
 use crate::error::{Error, Result};
 use crate::event::acts::Stop;
 use crate::event::{Epoch, Kind, Sink, StageEnd};
-use crate::model::network::{Network, NoiseStd};
+use crate::forward::network::{Network, NoiseStd};
+use crate::settings::Stage;
 use crate::torch::parameters::Snapshot;
-use crate::train::Stage;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::epoch::Trainer;
 use crate::train::images::{Images, Split};
@@ -36,7 +36,7 @@ pub struct Job<'a> {
 }
 
 /// What a stage does to the world: what it says, where checkpoints go, and whether to stop.
-pub struct Outside<'a> {
+pub struct Callbacks<'a> {
     /// Hears everything.
     pub sink: &'a mut dyn Sink,
     /// Keeps a checkpoint.
@@ -66,7 +66,7 @@ pub fn fit(
     network: &mut Network,
     job: &Job<'_>,
     checkpoint: Option<Checkpoint>,
-    outside: &mut Outside<'_>,
+    callbacks: &mut Callbacks<'_>,
 ) -> Result<Trained> {
     job.something_counts()?;
     let mut trainer = Trainer::new(network, job);
@@ -74,7 +74,7 @@ pub fn fit(
     if !state.epochs.is_empty() {
         trainer.restore(network, &mut state);
         for epoch in &state.epochs {
-            outside.sink.emit(Kind::EpochEnded(epoch.clone()))?;
+            callbacks.sink.emit(Kind::EpochEnded(epoch.clone()))?;
         }
     }
     let mut saves = Saves::new(network, state.epochs.len());
@@ -82,17 +82,17 @@ pub fn fit(
         if let Some(why) = ends(job.stage, &state.epochs) {
             break why;
         }
-        if (outside.interrupted)() {
-            saves.keep(&trainer, network, &mut state, outside)?;
+        if (callbacks.interrupted)() {
+            saves.keep(&trainer, network, &mut state, callbacks)?;
             return Err(Error::Interrupted);
         }
-        let epoch = trainer.epoch(network, &state.epochs, outside.sink)?;
+        let epoch = trainer.epoch(network, &state.epochs, callbacks.sink)?;
         state.epochs.push(epoch.clone());
         trainer.with_shown_weights(network, |network| keep_best(network, job, &mut state));
         if ends(job.stage, &state.epochs).is_none() && saves.are_due() {
-            saves.keep(&trainer, network, &mut state, outside)?;
+            saves.keep(&trainer, network, &mut state, callbacks)?;
         }
-        outside.sink.emit(Kind::EpochEnded(epoch))?;
+        callbacks.sink.emit(Kind::EpochEnded(epoch))?;
     };
     let kept_epoch = keeps_best(job.stage, &state.epochs).unwrap_or(state.epochs.len());
     trainer.show(network);
@@ -107,7 +107,7 @@ pub fn fit(
         kept_epoch,
         checkpoints: kept.collect(),
     };
-    outside.sink.emit(Kind::StageEnded(end.clone()))?;
+    callbacks.sink.emit(Kind::StageEnded(end.clone()))?;
     Ok(Trained { epochs: state.epochs, end, named: state.named.into_iter().collect() })
 }
 
@@ -169,7 +169,7 @@ impl Saves {
         trainer: &Trainer<'_>,
         network: &Network,
         state: &mut Checkpoint,
-        outside: &mut Outside<'_>,
+        callbacks: &mut Callbacks<'_>,
     ) -> Result<()> {
         let epochs = state.epochs.len();
         if epochs == self.epochs {
@@ -177,7 +177,7 @@ impl Saves {
         }
         let began = Instant::now();
         trainer.save(network, state);
-        (outside.save)(state)?;
+        (callbacks.save)(state)?;
         state.forget_current();
         *self = Self { epochs, at: Instant::now(), takes: began.elapsed() };
         Ok(())

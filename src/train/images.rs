@@ -4,15 +4,15 @@ use burn::tensor::Tensor;
 
 use crate::data::augment::{Augment, Change, Window};
 use crate::data::dataset::Dataset;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::event::{Scores, Signal};
+use crate::forward::network::Network;
 use crate::mapped::Bytes;
-use crate::model::network::Network;
+use crate::precision::Precision;
 use crate::torch;
-use crate::torch::Device;
 use crate::torch::loss::{self, Labels, Tally};
 use crate::torch::ops;
-use crate::torch::precision::Precision;
 use crate::torch::tensor::{Table, to_channels_last_bytes};
 use crate::train::pictures::Pictures;
 

@@ -4,11 +4,27 @@
 
 use burn::tensor::Tensor;
 
+use crate::device::Device;
 use crate::event::acts::Mixed;
 use crate::random::{Random, Use};
-use crate::torch::Device;
 use crate::torch::ops;
 use crate::torch::tensor::from_floats;
+use crate::train::order::StepAt;
+
+/// The alpha of each technique's Beta distribution; 0 is off.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::train) struct Alphas {
+    pub(in crate::train) mixup: f64,
+    pub(in crate::train) cutmix: f64,
+}
+
+/// How many images a batch has, and how large they are.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::train) struct BatchShape {
+    pub(in crate::train) images: usize,
+    /// Pixels a side.
+    pub(in crate::train) size: usize,
+}
 
 /// How the images of one batch are mixed.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,14 +39,11 @@ pub(in crate::train) struct Mix {
 }
 
 impl Mix {
-    /// Draws the mixing of a batch of `images` images of `size` pixels a side; none if both techniques
+    /// Draws the mixing of a batch; none if both techniques
     /// are off. The shares are drawn from Beta(alpha, alpha), one for the batch.
-    pub(in crate::train) fn draw(
-        [mixup, cutmix]: [f64; 2],
-        (seed, epoch, step): (u64, usize, usize),
-        (images, size): (usize, usize),
-    ) -> Option<Self> {
-        let mut random = Random::at(seed, Use::Mix, epoch as u64, step as u64);
+    pub(in crate::train) fn draw(alphas: Alphas, at: StepAt, batch: BatchShape) -> Option<Self> {
+        let (Alphas { mixup, cutmix }, BatchShape { images, size }) = (alphas, batch);
+        let mut random = at.random(Use::Mix);
         let cuts = match (mixup > 0.0, cutmix > 0.0) {
             (false, false) => return None,
             (true, true) => random.chance(0.5),
@@ -93,6 +106,12 @@ mod tests {
     use super::*;
     use crate::torch::tensor::to_floats;
 
+    /// The mixing of four images of eight pixels a side.
+    fn draw([mixup, cutmix]: [f64; 2], step: usize) -> Option<Mix> {
+        let at = StepAt { seed: 1, epoch: 1, step };
+        Mix::draw(Alphas { mixup, cutmix }, at, BatchShape { images: 4, size: 8 })
+    }
+
     fn batch() -> Tensor<4> {
         let values: Vec<f32> = (0..4 * 2 * 8 * 8).map(|it| (it as f32).sin()).collect();
         from_floats(&values, [4, 2, 8, 8], Device::Cpu)
@@ -113,10 +132,10 @@ mod tests {
     #[test]
     fn mixup_blends_every_pixel_and_cutmix_takes_a_rectangle_of_its_share() {
         for step in 0..50 {
-            let mix = Mix::draw([0.5, 0.0], (1, 1, step), (4, 8)).unwrap();
+            let mix = draw([0.5, 0.0], step).unwrap();
             let own = mix.own as f32;
             check(&mix, |a, b, _, _| a * own + b * (1.0 - own));
-            let mix = Mix::draw([0.0, 1.0], (1, 1, step), (4, 8)).unwrap();
+            let mix = draw([0.0, 1.0], step).unwrap();
             let [rows, columns] = mix.cut.unwrap();
             let taken = |row, column| {
                 (rows[0]..rows[1]).contains(&row) && (columns[0]..columns[1]).contains(&column)
@@ -129,8 +148,8 @@ mod tests {
 
     #[test]
     fn both_together_take_turns_and_neither_mixes_nothing() {
-        assert_eq!(Mix::draw([0.0, 0.0], (1, 1, 0), (4, 8)), None);
-        let cuts = |step| Mix::draw([0.2, 1.0], (1, 1, step), (4, 8)).unwrap().cut.is_some();
+        assert_eq!(draw([0.0, 0.0], 0), None);
+        let cuts = |step| draw([0.2, 1.0], step).unwrap().cut.is_some();
         let cut = (0..400).filter(|it| cuts(*it)).count();
         assert!((150..250).contains(&cut), "{cut} of 400");
     }

@@ -2,57 +2,71 @@
 //!
 //! Everything is a function of (seed, epoch).
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::random::{Random, Use};
+use crate::settings::sampling::Sampling;
 
-/// Which training images an epoch sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Sampling {
-    /// Each once, in random order.
-    #[default]
-    Shuffle,
-    /// As many images, but each class equally often: images of rare classes come several times, of
-    /// frequent ones a random part. Like PyTorch's `WeightedRandomSampler` with weights of 1 / images of
-    /// the class, except that no image of a class comes again before all of it have come.
-    Balanced,
+/// The epoch of a stage that draws, by what decides its random numbers.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::train) struct EpochAt {
+    pub(in crate::train) seed: u64,
+    /// From 1 on.
+    pub(in crate::train) epoch: usize,
 }
 
-impl Sampling {
-    /// Positions of the training split in the order in which `epoch` sees them; `labels` holds the
-    /// class of each position.
-    pub(in crate::train) fn order(
-        self,
-        labels: &[u8],
-        classes: usize,
-        (seed, epoch): (u64, usize),
-    ) -> Vec<u32> {
-        let mut order: Vec<u32> = match self {
-            Self::Shuffle => (0..labels.len() as u32).collect(),
-            Self::Balanced => balanced(labels, classes, (seed, epoch)),
-        };
-        Random::at(seed, Use::Shuffle, epoch as u64, 0).shuffle(&mut order);
-        order
+impl EpochAt {
+    fn random(self, for_use: Use, item: u64) -> Random {
+        Random::at(self.seed, for_use, self.epoch as u64, item)
     }
 }
 
+/// The step of a stage that draws, by what decides its random numbers.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::train) struct StepAt {
+    pub(in crate::train) seed: u64,
+    /// From 1 on.
+    pub(in crate::train) epoch: usize,
+    /// From 0 on, over all epochs of the stage.
+    pub(in crate::train) step: usize,
+}
+
+impl StepAt {
+    /// The random numbers that the step draws for one use.
+    pub(in crate::train) fn random(self, for_use: Use) -> Random {
+        Random::at(self.seed, for_use, self.epoch as u64, self.step as u64)
+    }
+}
+
+/// Positions of the training split in the order in which an epoch sees them; `labels` holds the class of each
+/// position.
+pub(in crate::train) fn order(
+    sampling: Sampling,
+    labels: &[u8],
+    classes: usize,
+    at: EpochAt,
+) -> Vec<u32> {
+    let mut order: Vec<u32> = match sampling {
+        Sampling::Shuffle => (0..labels.len() as u32).collect(),
+        Sampling::Balanced => balanced(labels, classes, at),
+    };
+    at.random(Use::Shuffle, 0).shuffle(&mut order);
+    order
+}
+
 /// As many positions as there are, of each class equally many (or one more for some).
-fn balanced(labels: &[u8], classes: usize, (seed, epoch): (u64, usize)) -> Vec<u32> {
+fn balanced(labels: &[u8], classes: usize, at: EpochAt) -> Vec<u32> {
     let members = |class: usize| {
         let of_class = labels.iter().enumerate().filter(|(_, it)| usize::from(**it) == class);
         of_class.map(|(position, _)| position as u32).collect::<Vec<_>>()
     };
     let mut members: Vec<_> = (0..classes).map(members).filter(|it| !it.is_empty()).collect();
     // Which classes have one more is drawn, too.
-    Random::at(seed, Use::Sample, epoch as u64, 0).shuffle(&mut members);
+    at.random(Use::Sample, 0).shuffle(&mut members);
     let (each, more) = (labels.len() / members.len(), labels.len() % members.len());
     let mut order = Vec::with_capacity(labels.len());
     for (index, mut of_class) in members.into_iter().enumerate() {
         let mut wanted = each + usize::from(index < more);
         let item = u64::from(labels[of_class[0] as usize]) + 1;
-        let mut random = Random::at(seed, Use::Sample, epoch as u64, item);
+        let mut random = at.random(Use::Sample, item);
         while wanted > 0 {
             random.shuffle(&mut of_class);
             let taken = wanted.min(of_class.len());
@@ -86,7 +100,8 @@ mod tests {
         for (images, expected) in
             [(8, vec![4, 4]), (9, vec![4, 5]), (10, vec![4, 4, 2]), (3, vec![3])]
         {
-            let order = Sampling::Shuffle.order(&vec![0; images], 1, (1, 1));
+            let order =
+                order(Sampling::Shuffle, &vec![0; images], 1, EpochAt { seed: 1, epoch: 1 });
             let sizes: Vec<usize> = batches(&order, 4).iter().map(|it| it.len()).collect();
             assert_eq!(sizes, expected, "{images} images");
             assert_eq!(batches(&order, 4).concat(), order);
@@ -99,8 +114,9 @@ mod tests {
         let labels: Vec<u8> = [vec![0; 20], vec![1; 8], vec![2; 3]].concat();
         let mut firsts = Vec::new();
         for epoch in 1..=6 {
-            let order = Sampling::Balanced.order(&labels, 3, (7, epoch));
-            assert_eq!(order, Sampling::Balanced.order(&labels, 3, (7, epoch)));
+            let draw = || order(Sampling::Balanced, &labels, 3, EpochAt { seed: 7, epoch });
+            let order = draw();
+            assert_eq!(order, draw());
             let mut classes = [0; 3];
             let mut times = [0; 31];
             for position in &order {

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use crate::data::augment::{Augment, Change, Window};
 use crate::data::layout::Layout;
 use crate::data::picture::{fit, in_channels};
-use crate::torch::Device;
+use crate::device::Device;
 use crate::torch::picture;
 use crate::torch::tensor::{Table, in_order};
+use crate::train::augment::{Canvas, apply, look};
 
 /// Pictures as [`fit`] gives them, uploaded once. Those of one size lie in one table.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Pictures {
     ///
     /// - output: `[rows, channels, size, size]`
     pub fn window(&self, rows: &[u32], window: Window) -> Tensor<4> {
-        self.each(rows, &|x, _| window.of(x, self.size))
+        self.each(rows, &|x, _| look(window, x, self.size))
     }
 
     /// Pictures at the network's size, each changed as `changes` says, gray levels 0-255. `fill` is the gray level of what
@@ -99,7 +100,7 @@ impl Pictures {
             } else {
                 changes
             };
-            augment.apply(x, changes, self.size, fill)
+            apply(augment, x, changes, Canvas { size: self.size, fill })
         })
     }
 

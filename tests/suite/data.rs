@@ -3,11 +3,11 @@
 use ferrite::data::Data;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
-use ferrite::model::network::{Network, Plan};
+use ferrite::device::Device;
+use ferrite::forward::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
+use ferrite::precision::{Precision, Precisions};
 use ferrite::torch;
-use ferrite::torch::Device;
-use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::Place;

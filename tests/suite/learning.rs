@@ -3,23 +3,23 @@
 use ferrite::data::augment::Augment;
 use ferrite::data::dataset;
 use ferrite::data::decode::decode;
-use ferrite::event::{Deaf, Epoch};
+use ferrite::device::Device;
+use ferrite::event::{Epoch, NullSink};
+use ferrite::forward::network::{Network, NoiseStd, Plan};
 use ferrite::model::backbone::Backbone;
 use ferrite::model::layer::Builder;
-use ferrite::model::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, Head, Input, Model, Pool};
+use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::Stage;
+use ferrite::settings::optimizer::{Optimizer, Sgd};
+use ferrite::settings::schedule::Schedule;
 use ferrite::torch;
-use ferrite::torch::Device;
 use ferrite::torch::loss::{Labels, cross_entropy};
-use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::torch::tensor::{from_floats, to_floats};
 use ferrite::torch::update;
-use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Images, Split};
-use ferrite::train::optimizer::{Optimizer, Sgd};
-use ferrite::train::schedule::Schedule;
 
 use crate::place::Place;
 
@@ -174,8 +174,9 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let valid = Split { rows: &dataset.valid, features: None };
     let job =
         Job { stage: &stage, seed: 0, images: &images, train, valid, augment: &augment, noise };
-    let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    fit(&mut network, &job, None, &mut outside).unwrap().epochs
+    let mut callbacks =
+        Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    fit(&mut network, &job, None, &mut callbacks).unwrap().epochs
 }
 
 #[test]

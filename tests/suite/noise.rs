@@ -1,13 +1,13 @@
 //! Noise layers: as strong as they were asked to be, whatever the input's scaling, and in training only.
 
 use burn::tensor::Tensor;
-use ferrite::model::network::{Network, NoiseStd, Plan};
+use ferrite::device::Device;
+use ferrite::forward::network::{Network, NoiseStd, Plan};
 use ferrite::model::trainable::resolve;
 use ferrite::model::{FrozenNorm, GaussianNoise, Input, Model, Unit};
+use ferrite::precision::{Precision, Precisions};
 use ferrite::torch;
-use ferrite::torch::Device;
 use ferrite::torch::ops;
-use ferrite::torch::precision::{Precision, Precisions};
 use ferrite::torch::tensor::{from_floats, to_floats};
 
 use crate::place::{Place, SMALL};

@@ -1,17 +1,18 @@
 //! Networks that compute in bfloat16.
 
 use ferrite::data::augment::Augment;
-use ferrite::event::{Deaf, Epoch};
-use ferrite::model::network::NoiseStd;
+use ferrite::device::Device;
+use ferrite::event::{Epoch, NullSink};
+use ferrite::forward::network::NoiseStd;
 use ferrite::model::trainable::resolve;
 use ferrite::model::{Head, Model, PrecisionSetting};
+use ferrite::precision::{Bfloat16, Precision, Precisions};
+use ferrite::settings::Stage;
 use ferrite::torch;
-use ferrite::torch::Device;
 use ferrite::torch::loss::cross_entropy;
-use ferrite::torch::precision::{Bfloat16, Precision, Precisions, has_bfloat16};
+use ferrite::torch::precision::{bfloat16_on, cast, has_bfloat16};
 use ferrite::torch::tensor::to_floats;
-use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::{Place, SMALL};
@@ -36,8 +37,9 @@ fn train(precision: Precision) -> Vec<Epoch> {
         augment: &Augment::default(),
         noise: NoiseStd::default(),
     };
-    let outside = &mut Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    fit(&mut network, &job, None, outside).unwrap().epochs
+    let callbacks =
+        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    fit(&mut network, &job, None, callbacks).unwrap().epochs
 }
 
 #[test]
@@ -68,12 +70,12 @@ fn the_frozen_and_the_trained_part_compute_each_in_its_own_precision() {
     torch::without_gradients(|| {
         let x = mixed.scale_pixels(images.plain(&[0, 1, 2, 3]));
         let prefix = mixed.frozen_prefix(x.clone(), blocks);
-        let floats = |x: &_| to_floats(exact.of(Clone::clone(x)));
+        let floats = |x: &_| to_floats(cast(Clone::clone(x), exact));
         assert_eq!(floats(&prefix), floats(&both.frozen_prefix(x.clone(), blocks)));
         assert_ne!(floats(&prefix), floats(&none.frozen_prefix(x.clone(), blocks)));
         let whole = to_floats(mixed.infer(x, 0));
         assert_eq!(whole, to_floats(mixed.infer(prefix.clone(), blocks)));
-        assert_eq!(whole, to_floats(none.infer(exact.of(prefix.clone()), blocks)));
+        assert_eq!(whole, to_floats(none.infer(cast(prefix.clone(), exact), blocks)));
         assert_ne!(whole, to_floats(both.infer(prefix, blocks)));
     });
 }
@@ -122,7 +124,7 @@ fn a_run_says_what_it_computed_in_and_only_a_precision_that_was_asked_for_makes_
     place.sweep_well();
     assert_eq!(place.steps("stage").len(), 2, "`auto` is what there is without it");
     let start = |name| place.run(name).facts.start.unwrap();
-    let best = Model::default().precisions(Device::Cpu).to_string();
+    let best = Model::default().precisions(Device::Cpu, bfloat16_on(Device::Cpu)).to_string();
     assert_eq!((start("plain").precision, start("plain").imitated), (best, false));
     let asked = start("bf16");
     assert_eq!((asked.precision.as_str(), asked.imitated), ("bf16", !has_bfloat16(Device::Cpu)));
@@ -133,8 +135,9 @@ fn auto_is_bfloat16_only_where_it_is_faster() {
     for backbone in ferrite::model::backbone::Backbone::ALL {
         let model = Model { backbone: *backbone, ..Model::default() };
         assert_eq!(model.precision, PrecisionSetting::Auto);
-        let rounds = model.precisions(Device::Cpu).include(Precision::Bf16);
-        let faster = matches!(Bfloat16::on(Device::Cpu), Bfloat16::Faster | Bfloat16::ManyTimes);
+        let rounds =
+            model.precisions(Device::Cpu, bfloat16_on(Device::Cpu)).include(Precision::Bf16);
+        let faster = matches!(bfloat16_on(Device::Cpu), Bfloat16::Faster | Bfloat16::ManyTimes);
         assert_eq!(rounds, faster, "{}", backbone.name());
     }
 }

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use ferrite::data::augment::Augment;
-use ferrite::event::{Deaf, Epoch, Kind};
+use ferrite::device::Device;
+use ferrite::event::{Epoch, Kind, NullSink};
+use ferrite::forward::network::NoiseStd;
 use ferrite::model::Model;
-use ferrite::model::network::NoiseStd;
 use ferrite::model::trainable::resolve;
+use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::Stage;
 use ferrite::torch;
-use ferrite::torch::Device;
-use ferrite::torch::precision::{Precision, Precisions};
-use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, fit};
+use ferrite::train::fit::{Callbacks, Job, fit};
 use ferrite::train::images::{Features, Images, Split, compute_features};
 
 use crate::place::{Place, SMALL, events, logs};
@@ -109,8 +109,9 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     let (augment, noise) = (Augment::default(), NoiseStd::default());
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
-    let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    fit(&mut network, &job, None, &mut outside).unwrap().epochs
+    let mut callbacks =
+        Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    fit(&mut network, &job, None, &mut callbacks).unwrap().epochs
 }
 
 #[test]

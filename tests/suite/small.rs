@@ -2,10 +2,10 @@
 
 use ferrite::data::dataset::{self, Dataset};
 use ferrite::data::decode::decode;
-use ferrite::model::network::{Network, Plan};
+use ferrite::device::Device;
+use ferrite::forward::network::{Network, Plan};
 use ferrite::model::{FrozenNorm, Input, Model};
-use ferrite::torch::Device;
-use ferrite::torch::precision::Precisions;
+use ferrite::precision::Precisions;
 
 /// As many synthetic faces.
 pub(crate) fn faces(count: usize) -> Dataset {

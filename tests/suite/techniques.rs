@@ -1,18 +1,18 @@
 //! Every technique of a stage acts: what it changes is measured, and the log tells it.
 
 use ferrite::data::augment::Augment;
+use ferrite::device::Device;
 use ferrite::error::Result;
-use ferrite::event::acts::Acts;
-use ferrite::event::{Deaf, Epoch, FINAL};
-use ferrite::model::network::NoiseStd;
+use ferrite::event::acts::TechniqueEvidence;
+use ferrite::event::{Epoch, FINAL, NullSink};
+use ferrite::forward::network::NoiseStd;
+use ferrite::model::spec::Slot;
 use ferrite::model::trainable::{Trainable, resolve};
 use ferrite::model::{Head, Model};
+use ferrite::precision::{Precision, Precisions};
+use ferrite::settings::Stage;
 use ferrite::torch;
-use ferrite::torch::Device;
-use ferrite::torch::parameters::Slot;
-use ferrite::torch::precision::{Precision, Precisions};
-use ferrite::train::Stage;
-use ferrite::train::fit::{Job, Outside, Trained, fit};
+use ferrite::train::fit::{Callbacks, Job, Trained, fit};
 use ferrite::train::images::{Images, Split};
 
 use crate::place::{Place, SMALL, first_difference};
@@ -29,7 +29,7 @@ impl Told {
         self.trained.epochs.last().unwrap()
     }
 
-    fn acts(&self) -> &Acts {
+    fn acts(&self) -> &TechniqueEvidence {
         &self.last().acts
     }
 
@@ -74,8 +74,9 @@ fn attempt(settings: &str, keeps: &dyn Fn(usize) -> bool) -> Result<Told> {
     let (augment, noise) = (Augment::default(), NoiseStd::default());
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
-    let mut outside = Outside { sink: &mut Deaf, save: &mut |_| Ok(()), interrupted: &|| false };
-    let trained = fit(&mut network, &job, None, &mut outside)?;
+    let mut callbacks =
+        Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    let trained = fit(&mut network, &job, None, &mut callbacks)?;
     let trains = |slot: &Slot| network.parameters.trains(*slot);
     let slots = network.parameters.specs().map(|(slot, _)| slot).filter(trains);
     let weights = slots.flat_map(|it| network.parameters.values(it)).collect();
@@ -85,7 +86,7 @@ fn attempt(settings: &str, keeps: &dyn Fn(usize) -> bool) -> Result<Told> {
 #[test]
 fn a_stage_without_techniques_says_nothing_of_them() {
     let told = train("");
-    assert_eq!(*told.acts(), Acts::default());
+    assert_eq!(*told.acts(), TechniqueEvidence::default());
     assert_eq!(told.trained.end.checkpoints, []);
 }
 

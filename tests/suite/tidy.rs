@@ -1,4 +1,4 @@
-//! The map of the modules, held against the sources: who may use whom, who knows LibTorch and Burn,
+//! The map of the modules, held against the sources: who may use whom, who needs LibTorch,
 //! and how files look.
 //!
 //! It searches text, so it has limits: it does not see `super::super::`.
@@ -7,44 +7,93 @@ use std::path::Path;
 
 /// Whom each module may use besides itself, layer by layer.
 const MAY_USE: &[(&str, &[&str])] = &[
-    // Layer 0: what can go wrong, what can happen, random numbers.
+    // Layer 0: what can go wrong, what can happen, files, random numbers, names of hardware.
+    ("device", &[]),
+    ("digits", &[]),
     ("error", &[]),
     ("event", &["error"]),
     ("fault", &["error"]),
-    ("warning", &["event"]),
+    ("files", &["error"]),
+    ("machine", &[]),
     ("mapped", &[]),
+    ("precision", &[]),
     ("random", &[]),
-    // Layer 1: the only door to LibTorch.
-    ("torch", &["error", "fault", "mapped", "random"]),
-    // Layer 2: images; networks. They do not know each other.
-    ("data", &["error", "event", "mapped", "random", "torch"]),
-    ("model", &["error", "event", "mapped", "torch"]),
-    // Layer 3: training.
-    ("train", &["error", "event", "mapped", "random", "torch", "data", "model"]),
-    // Layer 4: the tables together.
-    ("config", &["error", "data", "model", "train"]),
-    // Layer 5: what is to be done; folders and files of others. They do not know each other.
-    ("plan", &["error", "random", "data", "model", "train", "config"]),
-    ("store", &["error", "event"]),
-    ("fetch", &["error", "mapped", "store"]),
-    // Layer 6: one trial; many of them; pages. They do not know each other.
+    ("warning", &["event"]),
+    // Layer 1: images; networks as data. They do not know each other.
+    ("data", &["digits", "error", "event", "files", "mapped", "random"]),
+    ("model", &["device", "digits", "error", "event", "mapped", "precision"]),
+    // Layer 2: how a trial trains; the tables together.
+    ("settings", &["error", "event", "data", "model"]),
+    ("config", &["error", "data", "model", "settings"]),
+    // Layer 3: what is to be done; folders and files of others. They do not know each other.
+    ("plan", &["digits", "error", "event", "random", "data", "model", "settings", "config"]),
+    ("store", &["error", "event", "files"]),
+    ("fetch", &["digits", "error", "files", "mapped", "store"]),
+    // Layer 4: many trials; pages. They do not know each other.
+    ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
+    ("report", &["digits", "error", "event", "files", "random", "warning", "store"]),
+    ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
+    // The computing side, of which nothing above knows. Its lowest layer is the only door to LibTorch.
+    (
+        "torch",
+        &["device", "error", "fault", "mapped", "precision", "random", "data", "model", "settings"],
+    ),
+    // Networks with their numbers; training.
+    ("forward", &["device", "error", "event", "precision", "model", "torch"]),
+    (
+        "train",
+        &[
+            "device",
+            "error",
+            "event",
+            "mapped",
+            "precision",
+            "random",
+            "data",
+            "model",
+            "settings",
+            "torch",
+            "forward",
+        ],
+    ),
+    // One trial; use of what it trained. They do not know each other.
     (
         "run",
         &[
-            "error", "event", "fault", "mapped", "random", "torch", "data", "model", "train",
-            "plan", "store", "fetch",
+            "device",
+            "digits",
+            "error",
+            "event",
+            "fault",
+            "files",
+            "machine",
+            "mapped",
+            "precision",
+            "random",
+            "data",
+            "model",
+            "settings",
+            "plan",
+            "store",
+            "fetch",
+            "torch",
+            "forward",
+            "train",
         ],
     ),
-    ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
-    ("sweep", &["error", "event", "fault", "plan", "store"]),
-    ("report", &["error", "event", "warning", "store"]),
-    // Layer 7: the terminal. `cli` alone may use everything.
-    ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
+    (
+        "predict",
+        &[
+            "device", "error", "data", "model", "settings", "config", "store", "torch", "forward",
+            "train",
+        ],
+    ),
+    // The terminal, which alone may use everything; [`COMPUTES`] says which of its commands compute.
     (
         "cli",
         &[
-            "error", "event", "fault", "torch", "data", "model", "train", "config", "plan",
-            "store", "fetch", "run", "predict", "sweep", "report", "progress",
+            "error", "event", "fault", "files", "machine", "data", "model", "settings", "config",
+            "plan", "store", "fetch", "sweep", "report", "progress", "torch", "run", "predict",
         ],
     ),
     ("lib", &[]),
@@ -52,8 +101,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bin", &[]),
 ];
 
-/// Who may name Burn's tensors. Everyone else passes on what these give.
-const KNOWS_BURN: &[&str] = &["torch", "model", "train", "data/augment", "run/evidence"];
+/// Modules and files that compute. Nobody else may name them, LibTorch or Burn, tests included, so that everything else
+/// builds without LibTorch.
+const COMPUTES: &[&str] =
+    &["torch", "forward", "train", "run", "predict", "cli/engine", "cli/predict", "cli/job"];
+
+/// Crates that are LibTorch, or need it.
+const NEED_LIBTORCH: &[&str] = &["tch", "torch_sys", "burn", "burn_tch"];
 
 /// Lines of code in a file, tests not counted, that a reader can hold in mind.
 const LONGEST_FILE: usize = 400;
@@ -74,10 +128,19 @@ impl Source {
 
     /// Its text without comments and without what follows `#[cfg(test)] mod tests {`.
     fn code(&self) -> String {
-        let code = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let lines = code.lines().map(|it| it.split("//").next().unwrap());
-        lines.collect::<Vec<_>>().join("\n")
+        without_comments(self.text.split("#[cfg(test)]\nmod tests {").next().unwrap())
     }
+
+    /// Whether it is one of those that [`COMPUTES`] lists.
+    fn computes(&self) -> bool {
+        COMPUTES.contains(&self.module()) || COMPUTES.contains(&&*self.name)
+    }
+}
+
+/// `code` without what stands behind `//` in each line.
+fn without_comments(code: &str) -> String {
+    let lines = code.lines().map(|it| it.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Every file below `folder` of the project.
@@ -184,11 +247,19 @@ fn names_crate(code: &str, name: &str) -> bool {
 }
 
 #[test]
-fn burn_stays_where_tensors_are_computed() {
-    none(sources("src").iter().filter_map(|source| {
-        let may = KNOWS_BURN.contains(&source.module()) || KNOWS_BURN.contains(&&*source.name);
-        (!may && names_crate(&source.code(), "burn"))
-            .then(|| format!("src/{}.rs may not name burn: see KNOWS_BURN (tidy.rs)", source.name))
+fn only_what_computes_needs_libtorch() {
+    none(sources("src").iter().filter(|it| !it.computes()).flat_map(|source| {
+        let (name, code) = (&source.name, without_comments(&source.text));
+        let crates = NEED_LIBTORCH.iter().filter(|it| names_crate(&code, it));
+        let modules: Vec<&str> = code.split("crate::").skip(1).map(word).collect();
+        let modules = COMPUTES.iter().filter(|it| modules.contains(it));
+        let reached: Vec<_> = crates.chain(modules).collect();
+        reached.into_iter().map(move |it| {
+            format!(
+                "src/{name}.rs may not name `{it}`: leave there what is data, and move what computes to the modules of \
+                 COMPUTES (tidy.rs)"
+            )
+        }).collect::<Vec<_>>()
     }));
 }
 

@@ -28,7 +28,7 @@ pub(super) fn read(path: &Path, columns: &Columns, hear: Hear<'_>) -> Result<()>
     let (label, split, group) =
         (place(&columns.label), place(&columns.split), place(&columns.group));
     let Some(picture) = place(&columns.path) else {
-        return Err(no_column(path, ("path", &columns.path), &there));
+        return Err(no_column(path, "path", &columns.path, &there));
     };
     let mut record = csv::ByteRecord::new();
     let mut rows = 0;

@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path, columns: &Columns, shown: Shown, hear: Hear<'_>)
     check_named(path, columns, &there)?;
     let holds_pictures = there.contains(&columns.image);
     if !holds_pictures && !there.contains(&columns.path) {
-        return Err(no_column(path, ("path", &columns.path), &there));
+        return Err(no_column(path, "path", &columns.path, &there));
     }
     let wanted = |field: &Arc<Type>| {
         let name = field.name();

@@ -196,7 +196,7 @@ fn is_called_parquet(path: &Path) -> bool {
 }
 
 /// The error about a table that lacks the column called `name`.
-pub(super) fn no_column(path: &Path, (key, name): (&str, &str), there: &[String]) -> Error {
+pub(super) fn no_column(path: &Path, key: &str, name: &str, there: &[String]) -> Error {
     let there: Vec<String> = there.iter().map(|it| format!("`{it}`")).collect();
     let message = format!("it has no column `{name}`, only {}", there.join(", "));
     let help = format!("say which column it is: `data.source.manifest.columns.{key} = \"…\"`");
@@ -214,13 +214,13 @@ pub(super) fn check_named(path: &Path, columns: &Columns, there: &[String]) -> R
     ];
     for (key, name, usual) in named {
         if name != usual && !there.contains(name) {
-            return Err(no_column(path, (key, name), there));
+            return Err(no_column(path, key, name, there));
         }
     }
     if there.contains(&columns.label) {
         return Ok(());
     }
-    Err(no_column(path, ("label", &columns.label), there))
+    Err(no_column(path, "label", &columns.label, there))
 }
 
 pub(super) fn refused(path: &Path, message: String, help: String) -> Error {

@@ -153,7 +153,7 @@ impl Picture {
 /// What a network of `side` pixels a side sees of a picture, with its shape (height, width, channels).
 ///
 /// A square picture that is no larger stays as it is, and the network enlarges it without rounding to gray levels
-/// ([`crate::torch::picture::resize`]). Every other picture is brought to `side` squared by a bilinear filter that
+/// (`torch::picture::resize`). Every other picture is brought to `side` squared by a bilinear filter that
 /// widens where it shrinks: Pillow's `resize(…, BILINEAR)` and torchvision's `Resize(antialias=True)`.
 pub fn fit(pixels: &[u8], shape: [usize; 3], side: usize) -> (Cow<'_, [u8]>, [usize; 3]) {
     let [height, width, channels] = shape;

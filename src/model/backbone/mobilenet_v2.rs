@@ -4,8 +4,8 @@
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
+use crate::model::layer::ConvShape;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::ops::ConvShape;
 
 /// Expansion, output channels, repetitions and first stride of each row of the paper's table 2.
 const ROWS: [[usize; 4]; 7] = [

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::backbone::published::Published;
 use crate::model::keras::KerasLayer;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::precision::{Precision, Precisions};
+use crate::precision::{Precision, Precisions};
 
 /// Names every backbone once: its variant, what a user writes, what builds it, and its published weights.
 macro_rules! backbones {

@@ -8,7 +8,7 @@ use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::ops::{ConvShape, PoolShape};
+use crate::model::layer::{ConvShape, PoolShape};
 
 /// Inner width, number of bottlenecks and first stride of each stage.
 const STAGES: [[usize; 3]; 4] = [[64, 3, 1], [128, 4, 2], [256, 6, 2], [512, 3, 2]];
@@ -44,9 +44,10 @@ pub(super) fn build(builder: &mut Builder) -> Described {
         for repeat in 0..repeats {
             let stride = if repeat == 0 { first_stride } else { 1 };
             let name = format!("layer{}.{repeat}", stage + 1);
-            let keras_name = format!("conv{}_block{}", stage + 2, repeat + 1);
+            let names = Names { keras: format!("conv{}_block{}", stage + 2, repeat + 1), name };
             let shape = Bottleneck { input: channels, width, stride };
-            let layers = bottleneck(builder, &name, shape, (&mut keras, &keras_name));
+            let layers = bottleneck(builder, &mut keras, &names, shape);
+            let name = names.name;
             blocks.push(Block { name, layers });
             channels = width * EXPANSION;
         }
@@ -72,6 +73,18 @@ fn stem(builder: &mut Builder, keras: &mut KerasLayers) -> Block {
     Block { name: "conv1".into(), layers: vec![conv, norm, Layer::Relu, pool] }
 }
 
+/// What a bottleneck is called in weight files, and by Keras.
+struct Names {
+    name: String,
+    keras: String,
+}
+
+/// The convolutions of a bottleneck, each with its norm.
+struct Ways<'a> {
+    body: &'a [[Layer; 2]],
+    shortcut: Option<&'a [Layer; 2]>,
+}
+
 /// What a bottleneck takes in, its inner width, and its stride.
 #[derive(Clone, Copy)]
 struct Bottleneck {
@@ -83,10 +96,11 @@ struct Bottleneck {
 /// 1x1, 3x3, 1x1 around a shortcut, which is a convolution where the shape changes.
 fn bottleneck(
     builder: &mut Builder,
-    name: &str,
+    keras: &mut KerasLayers,
+    names: &Names,
     Bottleneck { input, width, stride }: Bottleneck,
-    (keras, keras_name): (&mut KerasLayers, &str),
 ) -> Vec<Layer> {
+    let name = &names.name;
     let output = width * EXPANSION;
     let point = |stride| ConvShape { kernel: 1, stride, padding: 0, groups: 1 };
     let wide = ConvShape { kernel: 3, stride, padding: 1, groups: 1 };
@@ -103,7 +117,8 @@ fn bottleneck(
         let conv = builder.conv(&format!("{name}.downsample.0"), [input, output], point(stride));
         [conv, Layer::Norm(builder.norm(&format!("{name}.downsample.1"), output))]
     });
-    note_keras(keras, keras_name, (&pairs, shortcut.as_ref()), [width, output]);
+    let ways = Ways { body: &pairs, shortcut: shortcut.as_ref() };
+    note_keras(keras, &names.keras, ways, [width, output]);
     let mut body = Vec::new();
     for pair in pairs {
         body.extend(pair);
@@ -119,16 +134,16 @@ fn bottleneck(
 fn note_keras(
     keras: &mut KerasLayers,
     name: &str,
-    (pairs, shortcut): (&[[Layer; 2]], Option<&[Layer; 2]>),
+    Ways { body, shortcut }: Ways<'_>,
     [width, output]: [usize; 2],
 ) {
     let layer = |part: &str| format!("{name}_{part}");
-    for (index, [conv, norm]) in (1..).zip(&pairs[..2]) {
+    for (index, [conv, norm]) in (1..).zip(&body[..2]) {
         keras.add_with_biases(&layer(&format!("{index}_conv")), &[conv], width);
         keras.add(&layer(&format!("{index}_bn")), &[norm]);
         keras.plain([&layer(&format!("{index}_relu"))]);
     }
-    let [conv, norm] = &pairs[2];
+    let [conv, norm] = &body[2];
     if let Some([shortcut, _]) = shortcut {
         keras.add_with_biases(&layer("0_conv"), &[shortcut], output);
     }

@@ -7,7 +7,7 @@ use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::ops::{ConvShape, PoolShape};
+use crate::model::layer::{ConvShape, PoolShape};
 
 /// Channels between two poolings.
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];

@@ -10,7 +10,7 @@ use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
-use crate::torch::ops::{ConvShape, PoolShape};
+use crate::model::layer::{ConvShape, PoolShape};
 
 /// timm's weights of `legacy_xception`. Of their digest only what the file's name says is published.
 pub(super) const PUBLISHED: &[Published] = &[Published {
@@ -51,8 +51,8 @@ pub(super) fn build(builder: &mut Builder) -> Described {
     let mut keras = KerasLayers::default();
     keras.plain(["input_layer"]);
     let mut blocks = vec![
-        entry(builder, 1, ([3, 32], 2), &mut keras),
-        entry(builder, 2, ([32, 64], 1), &mut keras),
+        entry(builder, &mut keras, Entry { index: 1, channels: [3, 32], stride: 2 }),
+        entry(builder, &mut keras, Entry { index: 2, channels: [32, 64], stride: 1 }),
     ];
     for (index, block) in (1..).zip(BLOCKS) {
         let layers = residual(builder, index, block, &mut keras);
@@ -70,12 +70,14 @@ pub(super) fn build(builder: &mut Builder) -> Described {
 }
 
 /// One of the first two convolutions, which do not pad.
-fn entry(
-    builder: &mut Builder,
+struct Entry {
     index: usize,
-    (channels, stride): ([usize; 2], usize),
-    keras: &mut KerasLayers,
-) -> Block {
+    channels: [usize; 2],
+    stride: usize,
+}
+
+fn entry(builder: &mut Builder, keras: &mut KerasLayers, entry: Entry) -> Block {
+    let Entry { index, channels, stride } = entry;
     let name = format!("conv{index}");
     let shape = ConvShape { kernel: 3, stride, padding: 0, groups: 1 };
     let conv = builder.conv(&name, channels, shape);

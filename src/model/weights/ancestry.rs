@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use crate::digits::hex;
 use crate::model::weights::facts;
 use crate::model::weights::file::TensorFile;
 
@@ -105,12 +106,7 @@ fn numbers(text: &str) -> Option<Vec<u64>> {
 /// A few words that tell one list of images from another.
 fn digest(images: &[u64]) -> String {
     let bytes: Vec<u8> = images.iter().flat_map(|it| it.to_be_bytes()).collect();
-    let sum = Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut sum, it| {
-        // Writing to a string cannot fail.
-        let _ = write!(sum, "{it:02x}");
-        sum
-    });
-    format!("{} images, sha256 {sum}", images.len())
+    format!("{} images, sha256 {}", images.len(), hex(&Sha256::digest(bytes)[..8]))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Weight files: what is in them, how a network takes it, and how a network is written.
+//! Weight files: what is in them, what a network takes of it, and how one is written.
 //!
 //! Files are data: safetensors and PyTorch's formats are read, nothing in them is ever carried out.
 //! Tensors go by torchvision's names (timm's for Xception), so that PyTorch reads what Ferrite writes.
@@ -19,16 +19,12 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::{Error, Result};
-use crate::event::weights::Weights as Loaded;
 use crate::model::Input;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
-use crate::model::network::Network;
 use crate::model::weights::account::Account;
 use crate::model::weights::file::TensorFile;
-use crate::model::weights::output::{Place, write_tensors};
-use crate::torch::parameters::Slot;
-use crate::torch::tensor::bytes_of;
+use crate::model::weights::output::{bytes_of, write_tensors};
 
 /// The header's names for what travels with weights.
 pub mod facts {
@@ -44,15 +40,6 @@ pub mod facts {
     pub const TRAINED_ON_DIGEST: &str = "trained_on_digest";
     /// Why these are not all; not there if they are.
     pub const TRAINED_ON_GAP: &str = "trained_on_gap";
-}
-
-/// Which part of a network a file is to fill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// All but the head.
-    Backbone,
-    /// Everything.
-    Whole,
 }
 
 /// A tensor that a network asks for.
@@ -72,41 +59,6 @@ pub fn tensors_of(backbone: Backbone) -> Vec<Wanted> {
     specs.map(|it| Wanted { name: it.name, shape: it.shape }).collect()
 }
 
-/// Sets `part` of `network` from the weight file at `path`.
-///
-/// # Errors
-/// Whatever opening the file or [`load_from`] fails with.
-pub fn load(network: &mut Network, path: &Path, part: Part) -> Result<Loaded> {
-    load_from(network, &TensorFile::open(path)?, part)
-}
-
-/// Sets `part` of `network` from an open weight file.
-///
-/// Every tensor of that part must be there in its shape. What the file holds beyond it (another
-/// classifier, the weights of a loss) is listed and left out.
-///
-/// # Errors
-/// [`Error::Weights`], naming the first tensor that is missing, of another shape or not a finite float;
-/// the network is then not to be used.
-pub fn load_from(network: &mut Network, file: &TensorFile, part: Part) -> Result<Loaded> {
-    let specs = network.parameters.specs().enumerate();
-    let specs = specs.filter(|(index, _)| part == Part::Whole || !network.is_head(*index));
-    let (slots, wanted): (Vec<Slot>, Vec<Wanted>) = specs
-        .map(|(_, (slot, spec))| {
-            (slot, Wanted { name: spec.name.clone(), shape: spec.shape.clone() })
-        })
-        .unzip();
-    let account = Account::new(file, &wanted);
-    account.complete(file)?;
-    for (slot, Wanted { name, .. }) in slots.into_iter().zip(&wanted) {
-        network.parameters.set(slot, &file.values(&account.in_file(name))?);
-    }
-    let taken = account.taken(file);
-    let Account { loaded, missing, unexpected, .. } = account;
-    let (from, loaded) = (file.path.display().to_string(), loaded.len());
-    Ok(Loaded { from, loaded, missing, unexpected, taken, ancestors: None })
-}
-
 /// How the network that `file` was saved from wants pixels to be scaled, if its header says so.
 ///
 /// # Errors
@@ -119,17 +71,6 @@ pub fn input_of(file: &TensorFile) -> Result<Option<Input>> {
         message: format!("its header says that its input is `{said}`, which nobody knows"),
         help: "say how its network wants pixels to be scaled: `model.weights.file.input`".into(),
     })
-}
-
-/// Writes every tensor of `network` into one safetensors file, with `facts` in its header.
-///
-/// # Errors
-/// [`Error::File`], e.g. where the disk is full.
-pub fn write(network: &Network, facts: BTreeMap<String, String>, path: &Path) -> Result<()> {
-    let parameters = &network.parameters;
-    let tensors =
-        parameters.specs().map(|(slot, spec)| (spec.name.clone(), Place { parameters, slot }));
-    write_tensors(tensors, facts, path)
 }
 
 /// Writes the tensors of `file` that `account` found into a safetensors file under the network's names, with

@@ -3,17 +3,15 @@
 //! The crate that reads the format puts the facts of a header in the order of a hash map, so equal weights
 //! would get other bytes each time, and gives the file to its owner alone.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, View};
+use safetensors::tensor::View;
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Error, Result};
-use crate::torch::parameters::{Parameters, Slot};
 
 /// Under this name the header has the facts.
 const FACTS: &str = "__metadata__";
@@ -65,34 +63,19 @@ fn header<V: View>(tensors: &BTreeMap<String, V>, facts: BTreeMap<String, String
     bytes
 }
 
-/// A tensor of a network, which is copied when its turn has come.
-pub(super) struct Place<'a> {
-    pub(super) parameters: &'a Parameters,
-    pub(super) slot: Slot,
-}
-
-impl View for Place<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
+/// Values as little-endian bytes, as files hold them.
+pub fn bytes_of(values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; 4 * values.len()];
+    for (four, value) in bytes.chunks_exact_mut(4).zip(values) {
+        four.copy_from_slice(&value.to_le_bytes());
     }
-
-    fn shape(&self) -> &[usize] {
-        &self.parameters.spec(self.slot).shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.parameters.bytes(self.slot))
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.parameters.spec(self.slot).len()
-    }
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use safetensors::SafeTensors;
-    use safetensors::tensor::TensorView;
+    use safetensors::tensor::{Dtype, TensorView};
 
     use super::*;
 

@@ -10,7 +10,7 @@ use crate::config::schema::Schema;
 use crate::plan::steps::differences::differences;
 use crate::plan::steps::rows::Rows;
 use crate::plan::steps::{Key, Kind, Settings, json};
-use crate::train::views;
+use crate::settings::evaluate;
 
 /// Predictions of the final weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct EvaluateSettings {
     pub rows: Rows,
     /// How they are looked at.
     #[serde(default)]
-    pub evaluate: views::Evaluate,
+    pub evaluate: evaluate::Evaluate,
 }
 
 impl Settings for EvaluateSettings {

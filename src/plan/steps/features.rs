@@ -1,6 +1,5 @@
 //! The step that runs the frozen layers of a stage over the images of one split.
 
-use std::fmt;
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
@@ -9,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::config::schema::Schema;
 use crate::data::augment::Augment;
-use crate::data::fingerprint::hex;
+use crate::digits::hex;
+use crate::event::split::SplitName;
 use crate::model::backbone::Backbone;
 use crate::model::{Pool, PrecisionSetting};
 use crate::plan::steps::differences::differences;
@@ -58,18 +58,6 @@ pub struct View {
     pub epoch: usize,
 }
 
-/// One part of the images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitName {
-    /// The images that one learns from.
-    Train,
-    /// Those that epochs and settings are chosen by.
-    Valid,
-    /// Those that judge the final weights.
-    Test,
-}
-
 impl Settings for Prefix {
     const KIND: Kind = Kind::Features;
     const VERSION: u32 = 1;
@@ -108,15 +96,5 @@ impl Features {
             None => self.split.to_string(),
             Some(view) => format!("{}-{}", self.split, view.key()),
         }
-    }
-}
-
-impl fmt::Display for SplitName {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Train => "train",
-            Self::Valid => "valid",
-            Self::Test => "test",
-        })
     }
 }

@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::config::schema::Schema;
-use crate::data::fingerprint::hex;
+use crate::digits::hex;
 use crate::plan::steps::dataset::Dataset;
 use crate::plan::steps::differences::differences;
 use crate::plan::steps::evaluate::Evaluate;

@@ -13,7 +13,7 @@ use crate::model::{BatchNorm, Head, Model, Noise, PrecisionSetting, Unit, Weight
 use crate::plan::steps::rows::Rows;
 use crate::plan::steps::{Key, Kind, Settings};
 use crate::random::{Random, Use};
-use crate::train;
+use crate::settings;
 
 /// One trained stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct StageSettings {
     /// What batch norms of frozen layers do.
     pub batch_norm: BatchNorm,
     /// The stage.
-    pub stage: train::Stage,
+    pub stage: settings::Stage,
     /// Whether a batch norm stands in front of the backbone.
     #[serde(default)]
     pub input_norm: bool,
@@ -90,7 +90,11 @@ impl Settings for StageSettings {
 
 impl StageSettings {
     /// What decides the result of `stage` in the trial with these settings.
-    pub(in crate::plan) fn new(settings: &Experiment, rows: &Rows, stage: &train::Stage) -> Self {
+    pub(in crate::plan) fn new(
+        settings: &Experiment,
+        rows: &Rows,
+        stage: &settings::Stage,
+    ) -> Self {
         // A setting of the model that has no place here would have none in a key.
         let Model { backbone, weights: _, input_norm, precision, head } = settings.model.clone();
         Self {

@@ -18,15 +18,16 @@ use crate::event::Kind;
 use crate::event::disk::SetAside;
 use crate::event::failure::Failure;
 use crate::fault::{Work, exhausted, no_thread};
+use crate::files::write_whole;
 use crate::plan::Trial;
 use crate::plan::job::Job;
+use crate::store::Store;
 use crate::store::artifact::set_aside;
 use crate::store::folder::files;
 use crate::store::lock::is_locked;
 use crate::store::log::Follower;
 use crate::store::read::{Last, last};
 use crate::store::record::State;
-use crate::store::{Store, write_whole};
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::{Outcome, TrialState, state_of};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tch::Kind;
 
-use crate::torch::parameters::Slot;
+use crate::model::spec::Slot;
 
 /// Weight and bias of a convolution.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Kernels {
 
 /// What was folded so far.
 #[derive(Debug, Default)]
-pub(super) struct Folds {
+pub(super) struct FoldedConvolutions {
     /// Of what neither trains nor moves: they hold until other tensors train. A recorded step reads them, so that
     /// until then they stay where they are.
     staying: RefCell<BTreeMap<Key, Kernels>>,
@@ -42,7 +42,7 @@ pub(super) struct Folds {
 /// A convolution's weight, and whether the batch norm behind it is folded in.
 pub(super) type Key = (Slot, bool);
 
-impl Folds {
+impl FoldedConvolutions {
     /// What `make` gives, or gave before.
     pub(super) fn get(&self, key: Key, stays: bool, make: impl FnOnce() -> Kernels) -> Kernels {
         if let Some(found) = self.staying.borrow().get(&key) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 use crate::event::Epoch;
 use crate::event::acts::{Kept, Stop};
-use crate::train::is_default;
+use crate::settings::is_default;
 
 /// The `early_stopping` table of a stage. The semantics are those of Keras 3.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,14 +79,14 @@ pub enum Mode {
 
 /// A direction in which values improve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::train) enum Way {
+pub(in crate::settings) enum Direction {
     Down,
     Up,
 }
 
-impl Way {
+impl Direction {
     /// Whether `value` is better than `best` by more than `min_delta`. Never true of NaN.
-    pub(in crate::train) fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
+    pub(in crate::settings) fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
         match self {
             Self::Down => value < best - min_delta,
             Self::Up => value > best + min_delta,
@@ -94,7 +94,7 @@ impl Way {
     }
 
     /// Worse than every value.
-    pub(in crate::train) fn worst(self) -> f64 {
+    pub(in crate::settings) fn worst(self) -> f64 {
         match self {
             Self::Down => f64::INFINITY,
             Self::Up => f64::NEG_INFINITY,
@@ -124,22 +124,24 @@ impl Monitor {
     }
 
     /// The way it improves.
-    pub(in crate::train) fn way(self, mode: Mode) -> Way {
+    pub(in crate::settings) fn direction(self, mode: Mode) -> Direction {
         match (mode, self) {
-            (Mode::Min, _) | (Mode::Auto, Self::ValidLoss | Self::TrainLoss) => Way::Down,
-            (Mode::Max, _) | (Mode::Auto, Self::ValidAccuracy | Self::TrainAccuracy) => Way::Up,
+            (Mode::Min, _) | (Mode::Auto, Self::ValidLoss | Self::TrainLoss) => Direction::Down,
+            (Mode::Max, _) | (Mode::Auto, Self::ValidAccuracy | Self::TrainAccuracy) => {
+                Direction::Up
+            }
         }
     }
 
     /// The first epoch with the best value, as Keras's `ModelCheckpoint(save_best_only=True)` keeps
     /// it; none before the first.
     pub fn best(self, epochs: &[Epoch]) -> Option<Kept> {
-        let way = self.way(Mode::Auto);
+        let direction = self.direction(Mode::Auto);
         let better = |best: Option<Kept>, epoch: &Epoch| {
             let value = self.of(epoch);
-            let old = best.as_ref().map_or(way.worst(), |it| it.value);
+            let old = best.as_ref().map_or(direction.worst(), |it| it.value);
             let new = || Kept { monitor: self.name().into(), epoch: epoch.epoch, value };
-            if way.improves(value, old, 0.0) { Some(new()) } else { best }
+            if direction.improves(value, old, 0.0) { Some(new()) } else { best }
         };
         epochs.iter().fold(None, better)
     }
@@ -180,18 +182,19 @@ impl EarlyStopping {
 
     /// Where it stands after `epochs`.
     pub fn standing(&self, epochs: &[Epoch]) -> Standing {
-        let best = self.monitor.way(self.mode).worst();
+        let best = self.monitor.direction(self.mode).worst();
         let start = Standing { best_epoch: 0, best, waited: 0, stops: false };
         let looked_at = epochs.iter().filter(|it| it.epoch > self.start_from_epoch);
         looked_at.fold(start, |standing, epoch| self.after(standing, epoch))
     }
 
     fn after(&self, before: Standing, epoch: &Epoch) -> Standing {
-        let way = self.monitor.way(self.mode);
+        let direction = self.monitor.direction(self.mode);
         let value = self.monitor.of(epoch);
         let waited = before.waited + 1;
-        if way.improves(value, before.best, self.min_delta) {
-            let beats = self.baseline.is_none_or(|it| way.improves(value, it, self.min_delta));
+        if direction.improves(value, before.best, self.min_delta) {
+            let beats =
+                self.baseline.is_none_or(|it| direction.improves(value, it, self.min_delta));
             let waited = if beats { 0 } else { waited };
             return Standing { best_epoch: epoch.epoch, best: value, waited, stops: false };
         }
@@ -219,10 +222,10 @@ impl EarlyStopping {
 pub(super) mod tests {
     use super::*;
     use crate::event::Scores;
-    use crate::event::acts::Acts;
+    use crate::event::acts::TechniqueEvidence;
 
     /// Epochs with these validation losses.
-    pub(in crate::train) fn epochs(losses: &[f64]) -> Vec<Epoch> {
+    pub(in crate::settings) fn epochs(losses: &[f64]) -> Vec<Epoch> {
         let scores = |loss| Scores { loss, accuracy: 1.0 - loss };
         let epoch = |(index, loss): (usize, &f64)| Epoch {
             stage: "s".into(),
@@ -232,7 +235,7 @@ pub(super) mod tests {
             valid: scores(*loss),
             seconds: 1.0,
             images_per_second: 1.0,
-            acts: Acts::default(),
+            acts: TechniqueEvidence::default(),
         };
         losses.iter().enumerate().map(epoch).collect()
     }

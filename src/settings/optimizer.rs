@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::torch::update::{Decay, Rule};
-use crate::train::is_default;
+use crate::settings::is_default;
+use crate::settings::rule::{Decay, Rule};
 
 /// How gradients change the weights. The formulas are PyTorch's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

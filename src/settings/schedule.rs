@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::event::Epoch;
-use crate::train::is_default;
-use crate::train::stopping::{Mode, Monitor};
+use crate::settings::is_default;
+use crate::settings::stopping::{Mode, Monitor};
 
 /// How the learning rate changes while a stage trains.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -223,15 +223,15 @@ impl Plateau {
     }
 
     fn lr(&self, base: f64, epochs: &[Epoch]) -> f64 {
-        let way = self.monitor.way(self.mode);
-        let (mut lr, mut best) = (base, way.worst());
+        let direction = self.monitor.direction(self.mode);
+        let (mut lr, mut best) = (base, direction.worst());
         let (mut waited, mut cooling) = (0, 0_usize);
         for epoch in epochs {
             let value = self.monitor.of(epoch);
             if cooling > 0 {
                 (cooling, waited) = (cooling - 1, 0);
             }
-            if way.improves(value, best, self.min_delta) {
+            if direction.improves(value, best, self.min_delta) {
                 (best, waited) = (value, 0);
             } else if cooling == 0 {
                 waited += 1;
@@ -295,8 +295,8 @@ fn factor(it: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Stage;
-    use crate::train::stopping::tests::epochs;
+    use crate::settings::Stage;
+    use crate::settings::stopping::tests::epochs;
 
     fn plateau(patience: usize, cooldown: usize) -> Schedule {
         let plateau = Plateau { factor: 0.5, patience, cooldown, ..Plateau::default() };

@@ -6,17 +6,22 @@ use std::cell::OnceCell;
 
 use burn::tensor::Tensor;
 
+use crate::device::Device;
 use crate::event::Layer as LayerCount;
+use crate::forward::head;
+use crate::forward::layer::{Pass, forward_all, normalize_maps};
 use crate::model::backbone::Described;
 use crate::model::head::Head;
-use crate::model::layer::{Builder, Norm, Pass, forward_all};
+use crate::model::layer::{Activation, Builder, Norm};
+use crate::model::spec::Slot;
 use crate::model::summary::{input_norm, layers_of};
 use crate::model::trainable::Trained;
 use crate::model::{FrozenNorm, GaussianNoise, Input, Model};
-use crate::torch::Device;
-use crate::torch::ops::{self, Activation};
-use crate::torch::parameters::{Parameters, Slot};
-use crate::torch::precision::Precisions;
+use crate::precision::Precisions;
+use crate::torch;
+use crate::torch::ops::{self, AfterNorm};
+use crate::torch::parameters::Parameters;
+use crate::torch::precision::cast;
 use crate::torch::tensor::from_floats;
 
 /// Everything that decides a network's shape and first values.
@@ -187,7 +192,7 @@ impl Network {
         let x = ops::add_noise_to_channels(x, noise.input);
         let frozen = self.frozen_blocks();
         let quiet = self.pass(true, false);
-        let x = crate::torch::without_gradients(|| self.run_blocks(x, 0..frozen, quiet));
+        let x = torch::without_gradients(|| self.run_blocks(x, 0..frozen, quiet));
         self.train_on_features(x, noise)
     }
 
@@ -197,9 +202,9 @@ impl Network {
         self.parameters.have_changed();
         let pass = self.pass(true, true);
         let x = self.run_blocks(x, self.frozen_blocks()..self.blocks(), pass);
-        let x = self.head.pool(x);
+        let x = head::pool(&self.head, x);
         let x = if noise.features > 0.0 { ops::add_noise(x, noise.features) } else { x };
-        self.head.forward(x, pass, self.precisions.head)
+        head::classify(&self.head, x, pass, self.precisions.head)
     }
 
     /// Pooled features in inference mode, from the output of the first `done` blocks.
@@ -207,21 +212,21 @@ impl Network {
         let pass = self.pass(false, false);
         // Features that are at hand have it behind them.
         let x = if done == 0 { self.normalize_input(x, pass) } else { x };
-        self.head.pool(self.run_blocks(x, done..self.blocks(), pass))
+        head::pool(&self.head, self.run_blocks(x, done..self.blocks(), pass))
     }
 
     /// Class scores in inference mode, from the output of the first `done` blocks.
     pub fn infer(&self, x: Tensor<4>, done: usize) -> Tensor<2> {
-        self.head.forward(
-            self.infer_features(x, done),
-            self.pass(false, false),
-            self.precisions.head,
-        )
+        let x = self.infer_features(x, done);
+        head::classify(&self.head, x, self.pass(false, false), self.precisions.head)
     }
 
     fn normalize_input(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {
         match &self.input_norm {
-            Some(norm) => norm.forward((x, None), Activation::None, pass),
+            Some(norm) => {
+                let after = AfterNorm { other: None, activation: Activation::None };
+                normalize_maps(norm, x, after, pass)
+            }
             None => x,
         }
     }
@@ -233,7 +238,7 @@ impl Network {
         parts.into_iter().fold(x, |x, (range, precision)| {
             let blocks = &self.backbone.blocks[range];
             // Pooled features, which no block follows, stay as they are.
-            let x = if blocks.is_empty() { x } else { precision.of(x) };
+            let x = if blocks.is_empty() { x } else { cast(x, precision) };
             blocks.iter().fold(x, |x, block| forward_all(&block.layers, x, pass))
         })
     }

@@ -1,0 +1,191 @@
+//! The tables that say how a trial trains and is judged; the settings of data and networks stand with these.
+
+pub mod evaluate;
+pub mod loss;
+pub mod optimizer;
+pub mod rule;
+pub mod sampling;
+pub mod schedule;
+pub mod stopping;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::event::Epoch;
+use crate::model::trainable::Trainable;
+use crate::settings::loss::Loss;
+use crate::settings::optimizer::Optimizer;
+use crate::settings::sampling::Sampling;
+use crate::settings::schedule::{Schedule, Warmup};
+use crate::settings::stopping::{EarlyStopping, Monitor};
+
+/// One `[[stages]]` table: a phase of training. Stages follow one another with the weights of the last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stage {
+    /// Its name, for grids, `--set` and the report: letters, digits, `-` and `_`.
+    pub name: String,
+    /// What trains besides the head: `"head"` for nothing, `"all"`, the name of a block or layer of the
+    /// backbone from which on everything does, as in weight files (`"features.16"`, `"layer4"`) or as in
+    /// Keras (`"block5"`, `"block4_conv3"`, `"conv5_block1"`), or `{ last = 6 }` for the last layers as
+    /// Keras counts them, activations and poolings included. `ferrite plan --layers` lists what it means.
+    pub trainable: Trainable,
+    /// Passes over the training images, at most.
+    pub epochs: usize,
+    /// Images per optimizer step; the last batch of an epoch may be smaller, as in Keras.
+    pub batch_size: usize,
+    /// How gradients change the weights.
+    pub optimizer: Optimizer,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// A rise of the learning rate before the schedule begins. Left out: none.
+    pub warmup: Option<Warmup>,
+    /// When to stop before the last epoch. Left out: never, and the last epoch's weights go on.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Metrics whose best epoch is kept as well, beside the weights that go on: of a trial's last stage
+    /// each becomes `model.<metric>.safetensors` and `predictions.<metric>.csv` (Keras's
+    /// `ModelCheckpoint(save_best_only=True)`).
+    pub checkpoints: Vec<Monitor>,
+    /// What training minimises.
+    pub loss: Loss,
+    /// Which training images an epoch sees.
+    pub sampling: Sampling,
+    /// Blends each image with another of its batch, and the labels likewise (Zhang et al. 2018,
+    /// <https://arxiv.org/abs/1710.09412>): the alpha of the Beta distribution that the share of each
+    /// batch is drawn from; 0 is off. It acts on scaled pixels after augmentation, so frozen layers run in
+    /// every step. Training accuracy counts the label with the greater share.
+    pub mixup: f64,
+    /// Puts a rectangle of another image of the batch into each, and mixes the labels by its real area
+    /// (Yun et al. 2019, <https://arxiv.org/abs/1905.04899>): the alpha of the Beta distribution; 0 is
+    /// off. With mixup as well, one of the two is drawn for each batch, with equal chances.
+    pub cutmix: f64,
+    /// Bounds the gradient of each step. Left out: no bound.
+    pub clip: Option<Clip>,
+    /// Decay of a moving average of the weights, taken after every step: `average = ema * average +
+    /// (1 - ema) * weights`, beginning with the stage's first weights; 0 is off. The average is what is
+    /// validated, compared, kept and handed on; training goes on with the weights themselves. Running
+    /// statistics of batch norms are those of training. As timm's `ModelEmaV2` and Keras's `use_ema`, with
+    /// PyTorch's way (`AveragedModel`) of running statistics; without a warm-up of the decay.
+    pub ema: f64,
+}
+
+/// A bound of the gradient of all weights that train.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// Scales it down to this L2 norm where it is longer: PyTorch's `clip_grad_norm_`.
+    Norm(f64),
+    /// Cuts each value of it off at this size: PyTorch's `clip_grad_value_`.
+    Value(f64),
+}
+
+/// Whether a setting has its default: then it is not written, so that steps keep the keys they had before
+/// there was the setting.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self {
+            name: "train".into(),
+            trainable: Trainable::default(),
+            epochs: 10,
+            batch_size: 64,
+            optimizer: Optimizer::default(),
+            schedule: Schedule::default(),
+            warmup: None,
+            early_stopping: None,
+            checkpoints: Vec::new(),
+            loss: Loss::default(),
+            sampling: Sampling::default(),
+            mixup: 0.0,
+            cutmix: 0.0,
+            clip: None,
+            ema: 0.0,
+        }
+    }
+}
+
+impl Stage {
+    /// What cannot be right in this table alone.
+    pub fn check(&self) -> Vec<Problem> {
+        let named = !self.name.is_empty()
+            && self.name.chars().all(|it| it.is_ascii_alphanumeric() || "-_".contains(it));
+        let own = [
+            Problem::unless(named, "name", "must be letters, digits, `-` and `_`"),
+            Problem::unless(self.epochs >= 1, "epochs", "must be at least 1"),
+            Problem::unless(
+                (2..=65_536).contains(&self.batch_size),
+                "batch_size",
+                "must be from 2 to 65536: batch norm needs a variance",
+            ),
+        ];
+        let within = |table: &'static str, problems: Vec<Problem>| {
+            problems.into_iter().map(move |it| it.within(table))
+        };
+        let warmup = self.warmup.iter().flat_map(|it| it.check(self.epochs));
+        let stopping = self.early_stopping.iter().flat_map(|it| it.check(self.epochs));
+        own.into_iter()
+            .flatten()
+            .chain(within("optimizer", self.optimizer.check()))
+            .chain(within("schedule", self.schedule.check(self.optimizer.lr())))
+            .chain(within("warmup", warmup.collect()))
+            .chain(within("early_stopping", stopping.collect()))
+            .chain(within("loss", self.loss.check()))
+            .chain(self.check_techniques())
+            .collect()
+    }
+
+    fn check_techniques(&self) -> impl Iterator<Item = Problem> {
+        let alpha = |it: f64| it >= 0.0 && it.is_finite();
+        let number = "must be 0 (off) or a positive number, like 0.2";
+        let rises_twice = self.warmup.is_some() && matches!(self.schedule, Schedule::OneCycle(_));
+        let twice = (1..self.checkpoints.len())
+            .any(|it| self.checkpoints[..it].contains(&self.checkpoints[it]));
+        let bounded = self.clip.is_none_or(|it| {
+            let (Clip::Norm(most) | Clip::Value(most)) = it;
+            most > 0.0 && most.is_finite()
+        });
+        [
+            Problem::unless(
+                !rises_twice,
+                "warmup",
+                "must be left out with `one_cycle`, which rises by itself (`pct_start`)",
+            ),
+            Problem::unless(!twice, "checkpoints", "lists a metric twice"),
+            Problem::unless(alpha(self.mixup), "mixup", number),
+            Problem::unless(alpha(self.cutmix), "cutmix", number),
+            Problem::unless(bounded, "clip", "must be a positive number"),
+            Problem::unless(
+                (0.0..1.0).contains(&self.ema),
+                "ema",
+                "must be 0 (off) or below 1, like 0.999",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The learning rate of step `step` of `steps` (from 0, over all planned epochs), after the epochs
+    /// `before`.
+    pub fn lr(&self, [step, steps]: [usize; 2], before: &[Epoch]) -> f64 {
+        let base = self.optimizer.lr();
+        let Some(warmup) = &self.warmup else {
+            return self.schedule.lr(base, [step, steps], before);
+        };
+        let rising = steps / self.epochs * warmup.epochs;
+        if step < rising {
+            return base * warmup.share([step, rising]);
+        }
+        let before = before.get(warmup.epochs..).unwrap_or_default();
+        self.schedule.lr(base, [step - rising, steps - rising], before)
+    }
+
+    /// Whether images of a batch are mixed with one another, so that what the network is fed changes from
+    /// step to step.
+    pub fn mixes(&self) -> bool {
+        self.mixup > 0.0 || self.cutmix > 0.0
+    }
+}
