@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod fault;
 pub mod mapped;
+pub mod metrics;
 pub mod random;
 pub mod warning;
 

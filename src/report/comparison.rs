@@ -8,13 +8,13 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use crate::metrics::Prediction;
+use crate::metrics::scores::Stat;
+use crate::metrics::statistics::crossed::{Estimate, difference, mean};
+use crate::metrics::statistics::paired::Discordant;
+use crate::metrics::statistics::{Gain, LEVEL, holm, wilson};
 use crate::report::factors::{Change, Effect, Techniques};
-use crate::report::metrics::Stat;
-use crate::report::statistics::crossed::{Estimate, difference, mean};
-use crate::report::statistics::paired::Discordant;
-use crate::report::statistics::{Gain, LEVEL, holm, wilson};
 use crate::report::study::{Configuration, Run, Study};
-use crate::store::record::Prediction;
 
 /// How many single techniques are compared at most.
 pub(super) const MOST_EFFECTS: usize = 32;

@@ -10,7 +10,8 @@ use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, FINAL, Layer, Network, Noise, Scores, Signal,
     StageEnd, StageStart, Start,
 };
-use crate::store::record::{Facts, Prediction, Record, Stage, State};
+use crate::metrics::Prediction;
+use crate::store::record::{Facts, Record, Stage, State};
 
 const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const TEST: [usize; 7] = [491, 55, 528, 879, 594, 416, 626];

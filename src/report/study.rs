@@ -14,9 +14,9 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::event::Epoch;
 use crate::event::acts::Viewed;
+use crate::metrics::scores::{Confusion, Stat, roc_auc};
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
-use crate::report::metrics::{Confusion, Stat, roc_auc};
 use crate::report::plot::Style;
 use crate::store::record::{Record, State};
 

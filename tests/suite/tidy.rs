@@ -7,12 +7,14 @@ use std::path::Path;
 
 /// Whom each module may use besides itself, layer by layer.
 const MAY_USE: &[(&str, &[&str])] = &[
-    // Layer 0: what can go wrong, what can happen, random numbers.
+    // Layer 0: what can go wrong, what can happen, scores of predictions, random numbers.
     ("error", &[]),
     ("event", &["error"]),
     ("fault", &["error"]),
     ("warning", &["event"]),
     ("mapped", &[]),
+    // Whoever has predictions may judge them: pages, exports, searches.
+    ("metrics", &[]),
     ("random", &[]),
     // Layer 1: the only door to LibTorch.
     ("torch", &["error", "fault", "mapped", "random"]),
@@ -25,19 +27,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["error", "data", "model", "train"]),
     // Layer 5: what is to be done; folders and files of others. They do not know each other.
     ("plan", &["error", "data", "model", "train", "config"]),
-    ("store", &["error", "event"]),
+    ("store", &["error", "event", "metrics"]),
     ("fetch", &["error", "mapped", "store"]),
     // Layer 6: one trial; many of them; pages. They do not know each other.
     (
         "run",
         &[
-            "error", "event", "fault", "mapped", "random", "torch", "data", "model", "train",
-            "plan", "store", "fetch",
+            "error", "event", "fault", "mapped", "metrics", "random", "torch", "data", "model",
+            "train", "plan", "store", "fetch",
         ],
     ),
     ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
     ("sweep", &["error", "event", "fault", "plan", "store"]),
-    ("report", &["error", "event", "warning", "store"]),
+    ("report", &["error", "event", "metrics", "warning", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
     ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
     (
