@@ -89,18 +89,47 @@ impl Head {
     ///
     /// - input: `[batch, features]`
     /// - output: `[batch, classes]`
-    pub fn forward(&self, mut x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Tensor<2> {
+        let x = self.hidden(x, pass, precision, &mut |x| self.drop_some(x, pass));
+        self.classifier.forward(x, pass, Precision::F32)
+    }
+
+    /// Share of the values that reach a dropout and are set to 0 by it, drawn from LibTorch's generator; none without
+    /// dropout.
+    ///
+    /// - input: `[batch, features]`
+    pub fn dropped(&self, x: Tensor<2>, pass: Pass<'_>, precision: Precision) -> Option<f64> {
+        let mut sums = [0, 0];
+        let mut counted = |x: Tensor<2>| {
+            let kept = ops::dropout(x.clone(), self.dropout);
+            let counts = ops::zeroed(x, kept.clone());
+            sums = [sums[0] + counts[0], sums[1] + counts[1]];
+            kept
+        };
+        if self.dropout == 0.0 {
+            return None;
+        }
+        self.hidden(x, pass, precision, &mut counted);
+        let [there, gone] = sums.map(|it| it as f64);
+        (there > 0.0).then(|| gone / there)
+    }
+
+    /// What the classifier gets; `drop` is what happens where dropout stands.
+    fn hidden(
+        &self,
+        mut x: Tensor<2>,
+        pass: Pass<'_>,
+        precision: Precision,
+        drop: &mut dyn FnMut(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
         for Hidden { linear, norm } in &self.hidden {
             x = ops::relu(linear.forward(x, pass, precision));
             if let Some(norm) = norm {
                 x = normalize(x, norm, pass);
             }
-            x = self.drop_some(x, pass);
+            x = drop(x);
         }
-        if self.hidden.is_empty() {
-            x = self.drop_some(x, pass);
-        }
-        self.classifier.forward(x, pass, Precision::F32)
+        if self.hidden.is_empty() { drop(x) } else { x }
     }
 
     fn drop_some(&self, x: Tensor<2>, pass: Pass<'_>) -> Tensor<2> {

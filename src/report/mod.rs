@@ -14,16 +14,16 @@ mod diff;
 mod evidence;
 #[cfg(test)]
 mod example;
-mod factors;
+
 mod figures;
 mod files;
 mod format;
 mod index;
 mod page;
+mod pairs;
 pub mod plot;
 mod sections;
 mod study;
-mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;

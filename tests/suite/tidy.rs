@@ -39,7 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("predict", &["error", "torch", "data", "model", "train", "config", "store"]),
     ("sweep", &["error", "event", "fault", "plan", "store"]),
-    ("report", &["error", "event", "metrics", "warning", "store"]),
+    // The report reads from the schema what settings mean: technique, unit, what is off.
+    ("report", &["error", "event", "metrics", "warning", "config", "store"]),
     // Layer 7: the terminal. `cli` alone may use everything.
     ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
     (
