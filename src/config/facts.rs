@@ -177,8 +177,10 @@ impl Setting {
     pub fn is_off(&self, value: &str) -> bool {
         let same = |off: &Json| match off {
             Json::Number(off) => value.parse().ok() == off.as_f64(),
-            Json::Null => false,
-            off => off.to_string() == value,
+            Json::Bool(off) => value.parse() == Ok(*off),
+            Json::String(off) => text(value) == Some(off),
+            Json::Array(off) => off.is_empty() && value == "[]",
+            Json::Null | Json::Object(_) => false,
         };
         value == "{}" || self.off.as_ref().is_some_and(same)
     }
@@ -186,10 +188,14 @@ impl Setting {
     /// Whether `value`, written as in TOML, is a name that holds for one backbone only: layers have other names in
     /// another one, and its weights lie in another file.
     pub fn follows_backbone(&self, value: &str) -> bool {
-        let name = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
         let unless = self.follows_backbone_unless.as_ref();
-        unless.zip(name).is_some_and(|(unless, name)| unless.iter().all(|it| it != name))
+        unless.zip(text(value)).is_some_and(|(unless, name)| unless.iter().all(|it| it != name))
     }
+}
+
+/// What stands between the quotes of a value that is a string.
+fn text(value: &str) -> Option<&str> {
+    value.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// A dotted key without the name of a stage.
