@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("files", &["error"]),
     ("machine", &[]),
     ("mapped", &[]),
+    // Whoever has predictions may judge them: pages, exports, searches.
+    ("metrics", &[]),
     ("precision", &[]),
     ("random", &[]),
     ("warning", &["event"]),
@@ -27,11 +29,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["error", "data", "model", "settings"]),
     // Layer 3: what is to be done; folders and files of others. They do not know each other.
     ("plan", &["digits", "error", "event", "random", "data", "model", "settings", "config"]),
-    ("store", &["error", "event", "files"]),
+    ("store", &["error", "event", "files", "metrics"]),
     ("fetch", &["digits", "error", "files", "mapped", "store"]),
     // Layer 4: many trials; pages. They do not know each other.
     ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
-    ("report", &["digits", "error", "event", "files", "random", "warning", "store"]),
+    // The report reads from the schema what settings mean: technique, unit, what is off.
+    (
+        "report",
+        &["digits", "error", "event", "files", "metrics", "random", "warning", "config", "store"],
+    ),
     ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
     // The computing side, of which nothing above knows. Its lowest layer is the only door to LibTorch.
     (
@@ -68,6 +74,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "files",
             "machine",
             "mapped",
+            "metrics",
             "precision",
             "random",
             "data",
