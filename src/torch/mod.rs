@@ -8,6 +8,7 @@
 pub mod average;
 pub mod clip;
 mod folds;
+pub mod kernels;
 pub mod loss;
 mod native;
 pub mod numbers;
@@ -15,6 +16,7 @@ pub mod ops;
 pub mod parameters;
 pub mod picture;
 pub mod precision;
+pub mod processor;
 pub mod recording;
 pub mod tensor;
 pub mod update;

@@ -1,8 +1,14 @@
-// Loops over positions and their channels. Included once for each `Value` that activations are made of; sums,
-// statistics and parameters have 32 bits always.
+// The loops of batch norm over positions and their channels, for each `Value` that activations are made of. Sums, statistics
+// and parameters have 32 bits always.
+#pragma once
 
-FERRITE_FOR_ALL_PROCESSORS
-void add_moments(const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict shift, float* __restrict sum, float* __restrict square) {
+#include "shared.h"
+
+namespace ferrite {
+namespace {
+
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void add_moments(const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict shift, float* __restrict sum, float* __restrict square) {
   int64_t position = 0;
   for (; position + 4 <= positions; position += 4, x += 4 * channels) {
     const Value *b = x + channels, *c = b + channels, *d = c + channels;
@@ -21,8 +27,8 @@ void add_moments(const Value* __restrict x, int64_t positions, int64_t channels,
   }
 }
 
-FERRITE_FOR_ALL_PROCESSORS
-void scale(const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor, const float* __restrict summand,
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void scale(const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor, const float* __restrict summand,
            Bounds bounds, Value* __restrict out) {
   for (int64_t position = 0; position < positions; ++position, x += channels, out += channels) {
     for (int64_t i = 0; i < channels; ++i) {
@@ -33,8 +39,8 @@ void scale(const Value* __restrict x, int64_t positions, int64_t channels, const
   }
 }
 
-FERRITE_FOR_ALL_PROCESSORS
-void scale_and_add(const Value* __restrict x, const Value* __restrict other, int64_t positions, int64_t channels, const float* __restrict factor,
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void scale_and_add(const Value* __restrict x, const Value* __restrict other, int64_t positions, int64_t channels, const float* __restrict factor,
                    const float* __restrict summand, Bounds bounds, Value* __restrict out) {
   for (int64_t position = 0; position < positions; ++position, x += channels, other += channels, out += channels) {
     for (int64_t i = 0; i < channels; ++i) {
@@ -47,8 +53,8 @@ void scale_and_add(const Value* __restrict x, const Value* __restrict other, int
 
 // Sums of the gradient behind the activation, and of its products with what was normalised. The activation's
 // input is computed again from `x`.
-FERRITE_FOR_ALL_PROCESSORS
-void add_gradients(const Value* __restrict gradient, const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void add_gradients(const Value* __restrict gradient, const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
                    const float* __restrict summand, Bounds bounds, const float* __restrict mean, float* __restrict sum, float* __restrict product) {
   for (int64_t position = 0; position < positions; ++position, gradient += channels, x += channels) {
     for (int64_t i = 0; i < channels; ++i) {
@@ -61,8 +67,8 @@ void add_gradients(const Value* __restrict gradient, const Value* __restrict x, 
 }
 
 // The same where the activation's output is at hand. The gradient behind the activation goes to `passed`.
-FERRITE_FOR_ALL_PROCESSORS
-void add_kept_gradients(const Value* __restrict gradient, const Value* __restrict x, const Value* __restrict kept, int64_t positions, int64_t channels,
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void add_kept_gradients(const Value* __restrict gradient, const Value* __restrict x, const Value* __restrict kept, int64_t positions, int64_t channels,
                         Bounds bounds, const float* __restrict mean, float* __restrict sum, float* __restrict product, Value* __restrict passed) {
   for (int64_t position = 0; position < positions;
        ++position, gradient += channels, x += channels, kept += channels, passed += channels) {
@@ -76,8 +82,8 @@ void add_kept_gradients(const Value* __restrict gradient, const Value* __restric
 }
 
 // `first * gradient + second * (x - mean) + third`
-FERRITE_FOR_ALL_PROCESSORS
-void combine(const Value* __restrict gradient, const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void combine(const Value* __restrict gradient, const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
              const float* __restrict summand, Bounds bounds, const float* __restrict mean, const float* __restrict first, const float* __restrict second,
              const float* __restrict third, Value* __restrict out) {
   for (int64_t position = 0; position < positions;
@@ -89,3 +95,6 @@ void combine(const Value* __restrict gradient, const Value* __restrict x, int64_
     }
   }
 }
+
+}  // namespace
+}  // namespace ferrite

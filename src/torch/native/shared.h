@@ -4,7 +4,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 
 #include <cstdint>
 #include <cstring>
@@ -76,22 +75,24 @@ void for_type_of(const at::Tensor& x, Work work) {
   }
 }
 
-// Whether LibTorch and oneDNN use AVX-512: the processor has it, and nobody held them back.
-inline bool avx512() {
-  static const bool used = at::get_cpu_capability() == "AVX512";
-  return used;
-}
-
 // A bound that bounds nothing.
 constexpr float kEndless = std::numeric_limits<float>::infinity();
 
-// Bounds of an activation: what lies outside becomes the bound and has no gradient.
+// Bounds of an activation: what lies outside becomes the bound and has no gradient. `Bounds` of mod.rs.
 struct Bounds {
   float low, high;
 
   bool bound() const {
     return low > -kEndless || high < kEndless;
   }
+};
+
+// How a convolution is computed, and by which algorithm each of its three passes. kernels.rs has the same types, says what
+// they mean, and chooses.
+enum class Algorithm : uint8_t { kLibTorch, kWindowProduct, kMatrixUnit, kWinograd };
+
+struct Algorithms {
+  Algorithm forward, input_gradient, weight_gradient;
 };
 
 // Positions a side of what a window makes of an image; none where it does not fit.
@@ -114,6 +115,24 @@ at::Tensor* caught(char** error, Work work) {
     *error = strdup("LibTorch failed and does not say why");
   }
   return nullptr;
+}
+
+// What a backward pass needs besides tensors, as one value that the forward pass leaves for it.
+template <typename Settings>
+struct Kept : torch::CustomClassHolder {
+  explicit Kept(Settings settings) : settings(settings) {}
+  const Settings settings;
+};
+
+template <typename Settings>
+void keep(torch::autograd::AutogradContext* context, Settings settings) {
+  context->saved_data["settings"] = c10::IValue::make_capsule(c10::make_intrusive<Kept<Settings>>(settings));
+}
+
+template <typename Settings>
+Settings kept(torch::autograd::AutogradContext* context) {
+  const auto holder = context->saved_data.at("settings").toCapsule();
+  return static_cast<const Kept<Settings>&>(*holder).settings;
 }
 
 using MaybeTensor = std::optional<at::Tensor>;

@@ -6,7 +6,6 @@
 #include "tiled.h"
 
 #include "windows.h"
-#include "winograd.h"
 
 #include <ATen/ops/zeros.h>
 
@@ -28,16 +27,6 @@ constexpr int64_t kMostDepth = 1024;
 
 // Output columns that are computed at a time.
 constexpr int64_t kMostColumns = 512;
-
-// Fewer channels fill no tile.
-constexpr int64_t kFewestChannels = 16;
-
-// Where these products win over oneDNN's kernels, which are made for large images (docs/benchmarks.md): always for images
-// of so few positions, for some more where a weight has many channels, and for the weight gradient of most.
-constexpr int64_t kTinyImage = 16;
-constexpr int64_t kSmallImage = 36;
-constexpr int64_t kManyChannels = 1 << 17;
-constexpr int64_t kMiddlingImage = 144;
 
 // A part of a window's values: some channels at some offsets.
 struct Part {
@@ -218,39 +207,10 @@ void convolve(const Windows& windows, const Blocks& blocks, const Packed& weight
   });
 }
 
-bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return x.numel() > 0 && x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
-      weight.size(0) >= kFewestChannels && available();
-}
-
-int64_t out_positions(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return geometry.out_side(x.size(2), weight.size(2)) * geometry.out_side(x.size(3), weight.size(3));
-}
-
 }  // namespace
 
-bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  if (!takes(x, weight, geometry)) {
-    return false;
-  }
-  const int64_t positions = out_positions(x, weight, geometry);
-  const bool many = weight.size(0) * weight.size(1) >= kManyChannels;
-  return positions <= kTinyImage || (many && positions <= kSmallImage) || winograd::wins(weight, geometry, positions);
-}
-
-bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return takes(x, weight, geometry) &&
-      (weight.size(2) == 1 || out_positions(x, weight, geometry) <= kMiddlingImage);
-}
-
-at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,
                    Bounds bounds) {
-  // Rounded as for LibTorch's kernels, whose results these then are to the last bit but for the order of sums.
-  const MaybeTensor shift =
-      bias ? MaybeTensor(bias->detach().to(at::kBFloat16).to(at::kFloat).contiguous()) : std::nullopt;
-  if (winograd::wins(weight, geometry, out_positions(x, weight, geometry))) {
-    return winograd::forward(x, weight, shift, geometry, bounds);
-  }
   const at::Tensor seen = x.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(0), offsets = kernel * kernel;
@@ -268,16 +228,9 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
   return out;
 }
 
-bool takes_input_gradient(const at::Tensor& weight, Geometry geometry) {
-  return geometry.stride == 1 || (weight.size(2) == 1 && geometry.padding == 0);
-}
-
 // It is the convolution of the output's gradient with the weights turned around.
 at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
                           int64_t width) {
-  if (winograd::wins(weight, geometry, gradient.size(2) * gradient.size(3))) {
-    return winograd::input_gradient(gradient, weight, geometry, height, width);
-  }
   const at::Tensor seen = gradient.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(1), offsets = kernel * kernel;

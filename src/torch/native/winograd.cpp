@@ -22,11 +22,6 @@ using transforms::kSide;
 
 constexpr int64_t kKernel = 3;
 
-// Fewer positions leave parts of windows unused, and with fewer channels the transforms cost more than the products that
-// they save (docs/benchmarks.md).
-constexpr int64_t kFewestPositions = 16;
-constexpr int64_t kFewestChannels = 128 * 128;
-
 // Bytes of transformed weights of a strip, and of transformed windows of a group.
 constexpr int64_t kWeightBytes = 1 << 20;
 constexpr int64_t kWindowBytes = 1 << 20;
@@ -151,11 +146,6 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
 }
 
 }  // namespace
-
-bool wins(const at::Tensor& weight, Geometry geometry, int64_t positions) {
-  return weight.size(2) == kKernel && geometry.stride == 1 && geometry.padding < kKernel &&
-      positions >= kFewestPositions && weight.size(0) * weight.size(1) >= kFewestChannels;
-}
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,
                    Bounds bounds) {
