@@ -32,13 +32,14 @@ fn main() {
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
 fn compile(root: &Path, has_cuda: bool) {
-    const SOURCES: [&str; 11] = [
+    const SOURCES: [&str; 12] = [
         "activation.cpp",
         "convolution.cpp",
         "gpu.cpp",
         "hardware.cpp",
         "norm.cpp",
         "pool.cpp",
+        "portable.cpp",
         "tiled.cpp",
         "tiled_weights.cpp",
         "tiles.cpp",

@@ -4,6 +4,7 @@ mod data;
 pub mod engine;
 mod fitting;
 mod interrupt;
+mod layers;
 mod new;
 mod plan;
 mod predict;

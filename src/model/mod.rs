@@ -3,6 +3,7 @@
 //! **Invariant:** knows nothing of data sets, files of runs or optimizers.
 
 pub mod backbone;
+pub mod convolutions;
 pub mod head;
 pub mod keras;
 pub mod layer;
@@ -230,10 +231,15 @@ impl Model {
 
     /// What the parts of the network compute in on `device`.
     pub fn precisions(&self, device: Device) -> Precisions {
+        self.precisions_with(device, Bfloat16::on(device))
+    }
+
+    /// What the parts of the network compute in on `device`, which is known to be as fast in bfloat16 as `bfloat16` says.
+    pub fn precisions_with(&self, device: Device, bfloat16: Bfloat16) -> Precisions {
         match self.precision {
             PrecisionSetting::F32 => Precisions::all(Precision::F32),
             PrecisionSetting::Bf16 => Precisions::all(Precision::Bf16),
-            PrecisionSetting::Auto => self.fastest(device, Bfloat16::on(device)),
+            PrecisionSetting::Auto => self.fastest(device, bfloat16),
         }
     }
 

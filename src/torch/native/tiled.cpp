@@ -18,6 +18,7 @@ namespace {
 using tiles::kBlock;
 using tiles::pieces;
 using tiles::rounded_up;
+using tiles::Start;
 
 // Bytes of packed weights that are worked on at a time.
 constexpr int64_t kWeightBytes = 512 << 10;
@@ -137,7 +138,7 @@ struct Finish {
   void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out,
              int64_t step) const {
     const int64_t column = strip * weights.strip, columns = std::min(weights.strip, weights.columns - column);
-    tiles::finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns, out + column,
+    tiles::operations().finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns, out + column,
                   step * weights.columns);
   }
 };
@@ -150,13 +151,13 @@ void copy_windows(const Windows& windows, const Blocks& blocks, int64_t block, c
     uint16_t* values = to + index * stride;
     const uint16_t* from = corner + part.first_channel;
     if (windows.inside(top, left)) {
-      return tiles::copy_rows(from, steps + part.first_offset, part.offsets, part.channels, values);
+      return tiles::operations().copy_rows(from, steps + part.first_offset, part.offsets, part.channels, values);
     }
     for (int64_t offset = part.first_offset; offset < part.first_offset + part.offsets; ++offset) {
       if (windows.inside(top, left, offset)) {
-        tiles::copy_rows(from, steps + offset, 1, part.channels, values);
+        tiles::operations().copy_rows(from, steps + offset, 1, part.channels, values);
       } else {
-        tiles::clear_row(part.channels, values);
+        tiles::operations().clear_row(part.channels, values);
       }
       values += rounded_up(part.channels);
     }
@@ -179,12 +180,12 @@ void convolve(const Windows& windows, const Blocks& blocks, const Packed& weight
     const int64_t stride = deepest + tiles::kGap;
     const Scratch<uint16_t> left(kBlock * stride);
     const Scratch<float> sums(together * kBlock * weights.strip);
-    std::vector<char> begun(together);
+    std::vector<Start> starts(together);
     for (int64_t job = from; job < to; ++job) {
       const int64_t strip = job / groups, width = weights.width(strip);
       const int64_t first = job % groups * together, last = std::min(count, first + together);
       const auto of_block = [&](int64_t block) { return sums + (block - first) * kBlock * width; };
-      std::fill(begun.begin(), begun.end(), false);
+      std::fill(starts.begin(), starts.end(), Start::kZero);
       int64_t before = 0;
       for (const Part& part : weights.parts) {
         for (int64_t block = first; block < last; ++block) {
@@ -192,10 +193,10 @@ void convolve(const Windows& windows, const Blocks& blocks, const Packed& weight
             continue;
           }
           copy_windows(windows, blocks, block, part, left + 0, stride);
-          char& add = begun[block - first];
-          tiles::product(left + 0, stride, weights.at(strip, before), of_block(block), part.depth(), width, add,
-                         blocks.rows(block) <= 16);
-          add = true;
+          Start& start = starts[block - first];
+          unit.product({left + 0, stride, nullptr, blocks.rows(block)}, {weights.at(strip, before), part.depth(), width},
+                       of_block(block), start);
+          start = Start::kSums;
         }
         before += part.depth();
       }
@@ -221,7 +222,7 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
   const Blocks blocks(windows, offsets);
   const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
     const float* from = values + column * stride + offset * images.channels + part.first_channel;
-    tiles::pack_columns(from, stride, part.channels, columns - column, to);
+    tiles::operations().pack_columns(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(x, columns, windows.out_height, windows.out_width);
   convolve(windows, blocks, packed, {shift ? values_of<float>(*shift) : nullptr, bounds}, changed<uint16_t>(out));
@@ -242,7 +243,7 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
   const Blocks blocks(windows, offsets);
   const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
     const float* from = values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
-    tiles::pack_rows(from, stride, part.channels, columns - column, to);
+    tiles::operations().pack_rows(from, stride, part.channels, columns - column, to);
   });
   const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
   convolve(windows, blocks, packed, {nullptr, {-kEndless, kEndless}}, changed<uint16_t>(out));

@@ -12,8 +12,6 @@ namespace {
 
 using Window = __m512[kSide][kSide];
 
-}  // namespace
-
 void of_window(const uint16_t* const* from, int64_t channels, uint16_t* to, int64_t step) {
   for (int64_t at = 0; at < tiles::rounded_up(channels); at += 16) {
     const auto mask = static_cast<__mmask16>(first(channels - at));
@@ -102,20 +100,27 @@ void of_sums(const float* sums, int64_t step, const float* shift, float low, flo
   }
 }
 
+}  // namespace
 }  // namespace ferrite::transforms
 
 FERRITE_END_VECTORS
 
-#else
+namespace ferrite::transforms {
 
-#include <cstdlib>
+const Operations* with_vectors() {
+  static const Operations all = {of_window, of_kernels, of_sums};
+  return has_vectors() ? &all : nullptr;
+}
+
+}  // namespace ferrite::transforms
+
+#else
 
 namespace ferrite::transforms {
 
-// Nobody calls these.
-void of_window(const uint16_t* const*, int64_t, uint16_t*, int64_t) { std::abort(); }
-void of_kernels(const float*, int64_t, int64_t, float*, int64_t) { std::abort(); }
-void of_sums(const float*, int64_t, const float*, float, float, int64_t, uint16_t* const*) { std::abort(); }
+const Operations* with_vectors() {
+  return nullptr;
+}
 
 }  // namespace ferrite::transforms
 

@@ -26,6 +26,12 @@
 
 namespace ferrite {
 
+// Whether this processor has the vectors that such functions use, besides the matrix unit.
+inline bool has_vectors() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
+}
+
 // The first `count` of 32 values, or all of them.
 inline __mmask32 first(int64_t count) {
   return count >= 32 ? ~__mmask32{0} : count <= 0 ? __mmask32{0} : (__mmask32{1} << count) - 1;

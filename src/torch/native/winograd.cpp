@@ -122,7 +122,7 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
       for (int64_t window = first; window < last; ++window) {
         const int64_t block = (window - first) / kBlock, row = (window - first) % kBlock;
         windows.seen(window, places);
-        transforms::of_window(places, channels, seen + (block * kProducts * matrix + row * stride), matrix);
+        transforms::operations().of_window(places, channels, seen + (block * kProducts * matrix + row * stride), matrix);
       }
       for (int64_t strip = 0; strip < weights.strips(); ++strip) {
         const int64_t width = weights.width(strip), column = strip * weights.strip;
@@ -131,12 +131,13 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
           const int64_t count = std::min(kBlock, last - block);
           const uint16_t* left = seen + (block - first) / kBlock * kProducts * matrix;
           for (int64_t product = 0; product < kProducts; ++product) {
-            tiles::product(left + product * matrix, stride, weights.at(strip, product * weights.deep),
-                           sums + product * step, weights.deep, width, false, count <= 16);
+            unit.product({left + product * matrix, stride, nullptr, count},
+                         {weights.at(strip, product * weights.deep), weights.deep, width}, sums + product * step,
+                         tiles::Start::kZero);
           }
           for (int64_t row = 0; row < count; ++row) {
             windows.written(block + row, out + column, weights.columns, written);
-            transforms::of_sums(sums + row * width, step, shift ? shift + column : nullptr, bounds.low, bounds.high,
+            transforms::operations().of_sums(sums + row * width, step, shift ? shift + column : nullptr, bounds.low, bounds.high,
                                 columns, written);
           }
         }
@@ -157,11 +158,11 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
   const auto transform = [&](int64_t row, int64_t column, float* to) {
     for (int64_t i = 0; i < std::min<int64_t>(16, columns - column); ++i) {
       const float* from = values + (column + i) * stride + row;
-      transforms::of_kernels(from, channels, std::min(kBlock, channels - row), to + i * kBlock, kTile);
+      transforms::operations().of_kernels(from, channels, std::min(kBlock, channels - row), to + i * kBlock, kTile);
     }
   };
   const auto pack = [&](const float* from, int64_t row, int64_t column, uint16_t* to) {
-    tiles::pack_columns(from, kBlock, std::min(kBlock, channels - row), columns - column, to);
+    tiles::operations().pack_columns(from, kBlock, std::min(kBlock, channels - row), columns - column, to);
   };
   const Weights weights(channels, columns, transform, pack);
   const at::Tensor out = images_like(x, columns, height, width);
@@ -180,11 +181,11 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
   const auto transform = [&](int64_t row, int64_t column, float* to) {
     for (int64_t i = 0; i < std::min(kBlock, channels - row); ++i) {
       const float* from = values + ((row + i) * taps + taps - 1) * columns + column;
-      transforms::of_kernels(from, -columns, std::min<int64_t>(16, columns - column), to + i * 16, kTile);
+      transforms::operations().of_kernels(from, -columns, std::min<int64_t>(16, columns - column), to + i * 16, kTile);
     }
   };
   const auto pack = [&](const float* from, int64_t row, int64_t column, uint16_t* to) {
-    tiles::pack_rows(from, 16, std::min(kBlock, channels - row), columns - column, to);
+    tiles::operations().pack_rows(from, 16, std::min(kBlock, channels - row), columns - column, to);
   };
   const Weights weights(channels, columns, transform, pack);
   const at::Tensor out = images_like(gradient, columns, height, width);

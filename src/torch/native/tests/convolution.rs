@@ -1,6 +1,7 @@
 //! Convolutions against LibTorch's own.
 
 use super::*;
+use crate::torch::kernels::Algorithm;
 
 /// What [`ROUNDING`] is where LibTorch imitates bfloat16 and rounds sums more than once.
 const IMITATED: f64 = 3e-2;
@@ -54,26 +55,56 @@ fn check_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [usize
     }
 }
 
-/// Checks a convolution of bfloat16 and its gradients against LibTorch's own of the same values in 32 bits.
-#[track_caller]
-fn check_rounded_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [usize; 4]) {
-    check_rounded_within(of_bfloat16(), images, channels, side, numbers);
+/// Our products for all three passes where they can be computed so, on the matrix unit or by what stands for it on
+/// processors without one.
+fn our_products(shape: ConvShape) -> Algorithms {
+    let backwards = shape.stride == 1 || (shape.kernel == 1 && shape.padding == 0);
+    Algorithms {
+        forward: Algorithm::MatrixUnit,
+        input_gradient: if backwards { Algorithm::MatrixUnit } else { Algorithm::LibTorch },
+        weight_gradient: Algorithm::MatrixUnit,
+    }
 }
 
+/// Winograd's transforms where there are any, with our products.
+const FEWER_PRODUCTS: Algorithms = Algorithms {
+    forward: Algorithm::Winograd,
+    input_gradient: Algorithm::Winograd,
+    weight_gradient: Algorithm::MatrixUnit,
+};
+
+/// Checks a convolution of bfloat16 and its gradients against LibTorch's own of the same values in 32 bits: as it is
+/// computed on this processor, and by our products.
 #[track_caller]
-fn check_rounded_within(
-    limit: f64,
-    images: i64,
-    [input, output]: [i64; 2],
-    side: i64,
-    numbers: [usize; 4],
-) {
+fn check_rounded_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [usize; 4]) {
     let shape = window(numbers);
-    let x = rounded(&values([images, input, side, side], true));
-    let weight = weights([input, output], shape);
+    let images = [images, channels[0], side, side];
+    check_rounded_by(convolution, of_bfloat16(), images, channels[1], shape);
+    if shape.groups == 1 {
+        let algorithms = our_products(shape);
+        let by_libtorch = algorithms.input_gradient == Algorithm::LibTorch;
+        let limit = if by_libtorch { of_bfloat16() } else { ROUNDING };
+        let ours = |tensors: ConvolutionTensors<'_>, shape, bounds| {
+            convolution_by(algorithms, tensors, shape, bounds)
+        };
+        check_rounded_by(ours, limit, images, channels[1], shape);
+    }
+}
+
+/// Checks a convolution of bfloat16 that is computed by `convolve`.
+#[track_caller]
+fn check_rounded_by(
+    convolve: impl Fn(ConvolutionTensors<'_>, ConvShape, Bounds) -> Tensor,
+    limit: f64,
+    images: [i64; 4],
+    output: i64,
+    shape: ConvShape,
+) {
+    let x = rounded(&values(images, true));
+    let weight = weights([images[1], output], shape);
     let bias = vector(output, true);
     let ours =
-        convolution(ConvolutionTensors { x: &x, weight: &weight, bias: Some(&bias) }, shape, NONE);
+        convolve(ConvolutionTensors { x: &x, weight: &weight, bias: Some(&bias) }, shape, NONE);
     assert_eq!(ours.kind(), Kind::BFloat16);
     let [exact_x, exact_weight, exact_bias] = [&x, &rounded(&weight), &rounded(&bias)]
         .map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
@@ -89,6 +120,13 @@ fn check_rounded_within(
     assert_eq!(kinds, [Kind::BFloat16, Kind::Float, Kind::Float]);
     for (name, (ours, theirs)) in ["x", "weight", "bias"].iter().zip(ours.iter().zip(&theirs)) {
         near(&format!("gradient of {name}"), ours, theirs, limit);
+    }
+}
+
+#[test]
+fn the_matrix_unit_is_there_or_its_tests_are_said_to_be_those_of_what_stands_for_it() {
+    if !Processor::this().amx_bf16 {
+        skipped("products on the matrix unit", "there is no AMX, or it may not be used");
     }
 }
 
@@ -134,10 +172,6 @@ fn whole(shape: [i64; 4], most: i64, unit: f64) -> Tensor {
 fn convolutions_with_fewer_products_are_exact_where_all_their_numbers_are() {
     // Transformed weights are quarters of sums of nine. Sides that leave parts of windows over, any padding,
     // channels that fill no tile, several strips of columns, several groups of windows.
-    let on_the_matrix_unit = Processor::this().amx_bf16;
-    if !on_the_matrix_unit {
-        skipped("equality to the last bit", "this processor has no AMX, or may not use it");
-    }
     for (images, [input, output], [height, width], padding) in [
         (3, [256, 64], [7, 5], 1),
         (2, [136, 130], [6, 8], 0),
@@ -160,28 +194,32 @@ fn convolutions_with_fewer_products_are_exact_where_all_their_numbers_are() {
             bias: Some(bias),
         });
         let shape = window([3, 1, padding, 1]);
-        let out = convolution(own, shape, RELU);
+        let out = convolution_by(FEWER_PRODUCTS, own, shape, RELU);
         let plain = plain_convolution(exact, shape);
         // A gradient is passed where the sum is not 0, which is on neither side.
         let shares = whole(<[i64; 4]>::try_from(out.size()).unwrap(), 2, 1.0)
             .masked_fill(&plain.eq(0.0), 0.0);
         let ours = gradients(&out, &shares.to_kind(Kind::BFloat16), &[&ours.0]).remove(0);
         let theirs = gradients(&plain.relu(), &shares, &[&theirs.0]).remove(0);
-        if on_the_matrix_unit {
-            assert!(out.equal(&plain.relu().to_kind(Kind::BFloat16)), "{height}x{width}");
-            assert!(ours.equal(&theirs.to_kind(Kind::BFloat16)), "gradient of {height}x{width}");
-        }
-        near("output", &out, &plain.relu(), of_bfloat16());
-        near("gradient", &ours, &theirs, of_bfloat16());
+        assert!(out.equal(&plain.relu().to_kind(Kind::BFloat16)), "{height}x{width}");
+        assert!(ours.equal(&theirs.to_kind(Kind::BFloat16)), "gradient of {height}x{width}");
     }
 }
 
 #[test]
 fn convolutions_with_fewer_products_are_right_but_for_rounding() {
-    let limit = of_bfloat16().max(TRANSFORMED);
-    check_rounded_within(limit, 3, [128, 144], 9, [3, 1, 1, 1]);
-    check_rounded_within(limit, 2, [256, 520], 6, [3, 1, 1, 1]);
-    check_rounded_within(limit, 2, [160, 128], 12, [3, 1, 0, 1]);
+    let fewer = |tensors: ConvolutionTensors<'_>, shape, bounds| {
+        convolution_by(FEWER_PRODUCTS, tensors, shape, bounds)
+    };
+    let chosen = of_bfloat16().max(TRANSFORMED);
+    for (images, output, numbers) in [
+        ([3, 128, 9, 9], 144, [3, 1, 1, 1]),
+        ([2, 256, 6, 6], 520, [3, 1, 1, 1]),
+        ([2, 160, 12, 12], 128, [3, 1, 0, 1]),
+    ] {
+        check_rounded_by(convolution, chosen, images, output, window(numbers));
+        check_rounded_by(fewer, TRANSFORMED, images, output, window(numbers));
+    }
 }
 
 #[test]
