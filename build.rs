@@ -49,6 +49,7 @@ fn compile(root: &Path, has_cuda: bool) {
     rerun_if_c_changes();
     let include = root.join("include");
     let mut build = cc::Build::new();
+    sanitize(&mut build);
     if has_cuda {
         build.define("FERRITE_CUDA", None);
         for folder in cuda_headers(root) {
@@ -67,6 +68,20 @@ fn compile(root: &Path, has_cuda: bool) {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .files(SOURCES.map(|it| format!("src/torch/native/{it}")))
         .compile("ferrite_native");
+}
+
+/// Has the C++ check its memory and its arithmetic while it runs, where `FERRITE_SANITIZE` is set: `make sanitize`.
+fn sanitize(build: &mut cc::Build) {
+    println!("cargo:rerun-if-env-changed=FERRITE_SANITIZE");
+    if std::env::var_os("FERRITE_SANITIZE").is_none() {
+        return;
+    }
+    let sanitizers = "-fsanitize=address,undefined";
+    // LibTorch's classes come without what is needed to check whose methods are called.
+    for flag in [sanitizers, "-fno-sanitize=vptr", "-fno-sanitize-recover=all", "-g"] {
+        build.flag(flag);
+    }
+    println!("cargo:rustc-link-arg={sanitizers}");
 }
 
 /// Makes the C++ be compiled again if a file of it changes, and not if Rust beside it does.

@@ -6,7 +6,9 @@
 
 // Compiles a function for AVX-512, for AVX2 and for any processor; the program takes the best one when it
 // starts, as LibTorch does with its own kernels.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+//
+// Not under sanitizers, which are not there yet when the program chooses.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define FERRITE_FOR_ALL_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FERRITE_FOR_ALL_PROCESSORS

@@ -1,10 +1,11 @@
 // Convolution and the activation behind it on a processor, in the type of its input. The weight gradient is a product
 // of matrices where that is faster.
 //
-// The caller chooses the algorithm of each pass (kernels.rs). Forward pass and input gradient are LibTorch's, or products on
-// the matrix unit (tiled.h). For the weight gradient oneDNN has no good kernel on processors without AVX-512, and with it
-// none for small images: it reaches a tenth to a half of what a matrix product does there (docs/benchmarks.md). With the
-// channels last in memory the gradient is such a product, of the output's gradient and the windows of the input.
+// The caller chooses the algorithm of each pass (kernels.rs). Forward pass and input gradient are LibTorch's, or
+// products on the matrix unit (tiled.h). For the weight gradient oneDNN has no good kernel on processors without
+// AVX-512, and with it none for small images: it reaches a tenth to a half of what a matrix product does there
+// (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of the output's gradient and
+// the windows of the input.
 
 #include "activation.h"
 #include "tiled.h"
@@ -119,8 +120,8 @@ at::Tensor by_libtorch(const at::Tensor& x, const at::Tensor& weight, const Mayb
   const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
   const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
   if (!one_dnn || !bounds.bound()) {
-    const at::Tensor out = at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false,
-                                           {0, 0}, groups);
+    const at::Tensor out =
+        at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, groups);
     return bounds.bound() ? out.clamp_(bounds.low, bounds.high) : out;
   }
   const bool from_above = bounds.high < kEndless;
@@ -176,9 +177,10 @@ struct Passed {
 
 // What goes through the activation whose output was `out`; it is none where nothing is bounded.
 //
-// What nobody else holds, besides LibTorch's caller, is changed in place: a copy of the largest activation's gradient would
-// be the peak of a step's memory. How often LibTorch's engine holds a gradient is not promised by its interface. It was read
-// from the source of the version that is asserted here, and is tested with gradients that somebody else holds as well.
+// What nobody else holds, besides LibTorch's caller, is changed in place: a copy of the largest activation's gradient
+// would be the peak of a step's memory. How often LibTorch's engine holds a gradient is not promised by its interface.
+// It was read from the source of the version that is asserted here, and is tested with gradients that somebody else
+// holds as well.
 Passed pass(const at::Tensor& arriving, const at::Tensor& out, Bounds bounds) {
   static_assert(TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 9,
                 "see whether torch/csrc/autograd/engine.cpp still holds a gradient twice while a node computes");
@@ -228,9 +230,9 @@ void add_libtorchs(Gradients& gradients, std::array<bool, 3> asked, const at::Te
   }
   const std::vector<int64_t> bias_sizes{weight.size(0)};
   const int64_t stride = geometry.stride, padding = geometry.padding;
-  const auto [of_x, of_weight, of_bias] = at::convolution_backward(
-      gradient, x, weight.to(x.scalar_type()), at::IntArrayRef(bias_sizes), {stride, stride}, {padding, padding}, {1, 1},
-      false, {0, 0}, geometry.groups, rest);
+  const auto [of_x, of_weight, of_bias] =
+      at::convolution_backward(gradient, x, weight.to(x.scalar_type()), at::IntArrayRef(bias_sizes), {stride, stride},
+                               {padding, padding}, {1, 1}, false, {0, 0}, geometry.groups, rest);
   gradients.x = rest[0] ? of_x : gradients.x;
   gradients.weight = rest[1] ? of_weight : gradients.weight;
   gradients.bias = rest[2] ? of_bias : gradients.bias;
@@ -241,7 +243,8 @@ struct Convolution : torch::autograd::Function<Convolution> {
                             const MaybeTensor& bias, Settings settings) {
     const Algorithms algorithms = settings.algorithms;
     // The matrix unit's products round weights while they pack them.
-    const at::Tensor kernels = packs(algorithms.forward) || packs(algorithms.input_gradient) ? weight : weight.to(x.scalar_type());
+    const at::Tensor kernels =
+        packs(algorithms.forward) || packs(algorithms.input_gradient) ? weight : weight.to(x.scalar_type());
     const at::Tensor out = convolve(x, kernels, bias, settings.geometry, settings.bounds, algorithms.forward);
     context->save_for_backward({x, kernels, settings.bounds.bound() ? out : at::Tensor()});
     keep(context, settings);

@@ -116,8 +116,8 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
   const Shape shape = shape_of(x).widened();
   const int64_t channels = x.size(1), wide = shape.channels;
   const float* rows = table.const_data_ptr<float>();
-  const float *mean = rows + kMean * wide, *deviation = rows + kDeviation * wide,
-              *factor = rows + kFactor * wide, *summand = rows + kSummand * wide;
+  const float *mean = rows + kMean * wide, *deviation = rows + kDeviation * wide, *factor = rows + kFactor * wide,
+              *summand = rows + kSummand * wide;
 
   const Value *in = values_of<Value>(x), *arriving = values_of<Value>(gradient);
   at::Tensor passed = keeps ? at::empty_like(gradient, gradient.options(), kLast) : gradient;
@@ -188,9 +188,8 @@ struct Norm : torch::autograd::Function<Norm> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     torch::autograd::variable_list result;
-    for_type_of(context->get_saved_variables()[0], [&](auto value) {
-      result = gradients_of<decltype(value)>(context, gradients[0].contiguous(kLast));
-    });
+    for_type_of(context->get_saved_variables()[0],
+                [&](auto value) { result = gradients_of<decltype(value)>(context, gradients[0].contiguous(kLast)); });
     return result;
   }
 };

@@ -90,7 +90,8 @@ struct Sides {
 };
 
 template <typename Value>
-FERRITE_FOR_ALL_PROCESSORS void pool(const Value* in, Sides sides, Window window, int64_t row, Value* out, uint8_t* places) {
+FERRITE_FOR_ALL_PROCESSORS void pool(const Value* in, Sides sides, Window window, int64_t row, Value* out,
+                                     uint8_t* places) {
   const Range rows = seen_from(row, sides.height, window);
   const int64_t above = rows.begin - (row * window.stride - window.padding);
   for (int64_t column = 0; column < sides.out_width; ++column, out += sides.channels, places += sides.channels) {
@@ -109,7 +110,8 @@ FERRITE_FOR_ALL_PROCESSORS void pool_gradient(const Value* gradient, const uint8
     std::fill(sums, sums + sides.channels, 0.0f);
     for (int64_t y = rows.begin; y < rows.end; ++y) {
       for (int64_t x = columns.begin; x < columns.end; ++x) {
-        const int64_t down = row + window.padding - y * window.stride, right = column + window.padding - x * window.stride;
+        const int64_t down = row + window.padding - y * window.stride,
+                      right = column + window.padding - x * window.stride;
         const int64_t at = (y * sides.out_width + x) * sides.channels;
         gather(gradient + at, places + at, down * window.kernel + right, sides.channels, sums);
       }
@@ -129,13 +131,15 @@ struct Settings {
 struct MaxPool : torch::autograd::Function<MaxPool> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, Window window) {
     const auto [kernel, stride, padding] = window;
-    TORCH_CHECK(kernel * kernel <= kMostPlaces && 2 * padding <= kernel, "no window of ", kernel, " with padding ", padding);
+    TORCH_CHECK(kernel * kernel <= kMostPlaces && 2 * padding <= kernel, "no window of ", kernel, " with padding ",
+                padding);
     const at::Tensor in = x.contiguous(kLast);
     const Sides sides{x.size(2), x.size(3), out_side(x.size(2), kernel, stride, padding),
                       out_side(x.size(3), kernel, stride, padding), x.size(1)};
-    TORCH_CHECK(sides.out_height > 0 && sides.out_width > 0, "images of ", x.size(2), "x", x.size(3), " hold no window of ", kernel);
-    const at::Tensor out = at::empty({x.size(0), sides.channels, sides.out_height, sides.out_width},
-                                     in.options().memory_format(kLast));
+    TORCH_CHECK(sides.out_height > 0 && sides.out_width > 0, "images of ", x.size(2), "x", x.size(3),
+                " hold no window of ", kernel);
+    const at::Tensor out =
+        at::empty({x.size(0), sides.channels, sides.out_height, sides.out_width}, in.options().memory_format(kLast));
     const at::Tensor places = at::empty_like(out, out.options().dtype(at::kByte), kLast);
     for_type_of(in, [&](auto value) {
       using Value = decltype(value);

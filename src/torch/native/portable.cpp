@@ -1,5 +1,5 @@
-// The operations of tiles.h and transforms.h as any processor can do them: for tests of what is built on them where there is
-// no matrix unit, and as what the others are compared with.
+// The operations of tiles.h and transforms.h as any processor can do them: for tests of what is built on them where
+// there is no matrix unit, and as what the others are compared with.
 
 #include "bfloat16.h"
 #include "tiles.h"

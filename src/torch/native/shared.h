@@ -49,8 +49,8 @@ struct Bounds {
   }
 };
 
-// How a convolution is computed, and by which algorithm each of its three passes. kernels.rs has the same types, says what
-// they mean, and chooses.
+// How a convolution is computed, and by which algorithm each of its three passes. kernels.rs has the same types, says
+// what they mean, and chooses.
 enum class Algorithm : uint8_t { kLibTorch, kWindowProduct, kMatrixUnit, kWinograd };
 
 struct Algorithms {

@@ -38,7 +38,8 @@ struct Part {
   }
 };
 
-// Blocks of up to 32 windows that are multiplied at once: as they lie in memory, or those at one place in several images.
+// Blocks of up to 32 windows that are multiplied at once: as they lie in memory, or those at one place in several
+// images.
 class Blocks {
  public:
   const bool by_place;
@@ -133,13 +134,13 @@ struct Finish {
   const float* bias;
   Bounds bounds;
 
-  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out` and the next one `step` rows
-  // behind it.
+  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out` and the next one `step`
+  // rows behind it.
   void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out,
              int64_t step) const {
     const int64_t column = strip * weights.strip, columns = std::min(weights.strip, weights.columns - column);
-    tiles::operations().finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns, out + column,
-                  step * weights.columns);
+    tiles::operations().finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns,
+                               out + column, step * weights.columns);
   }
 };
 
@@ -194,15 +195,15 @@ void convolve(const Windows& windows, const Blocks& blocks, const Packed& weight
           }
           copy_windows(windows, blocks, block, part, left + 0, stride);
           Start& start = starts[block - first];
-          unit.product({left + 0, stride, nullptr, blocks.rows(block)}, {weights.at(strip, before), part.depth(), width},
-                       of_block(block), start);
+          unit.product({left + 0, stride, nullptr, blocks.rows(block)},
+                       {weights.at(strip, before), part.depth(), width}, of_block(block), start);
           start = Start::kSums;
         }
         before += part.depth();
       }
       for (int64_t block = first; block < last; ++block) {
-        finish.write(of_block(block), width, blocks.rows(block), weights, strip, out + blocks.first(block) * weights.columns,
-                     blocks.step());
+        finish.write(of_block(block), width, blocks.rows(block), weights, strip,
+                     out + blocks.first(block) * weights.columns, blocks.step());
       }
     }
   });
@@ -220,10 +221,11 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * images.channels;
   const Blocks blocks(windows, offsets);
-  const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
-    const float* from = values + column * stride + offset * images.channels + part.first_channel;
-    tiles::operations().pack_columns(from, stride, part.channels, columns - column, to);
-  });
+  const Packed packed(offsets, images.channels, columns, blocks.by_place,
+                      [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+                        const float* from = values + column * stride + offset * images.channels + part.first_channel;
+                        tiles::operations().pack_columns(from, stride, part.channels, columns - column, to);
+                      });
   const at::Tensor out = images_like(x, columns, windows.out_height, windows.out_width);
   convolve(windows, blocks, packed, {shift ? values_of<float>(*shift) : nullptr, bounds}, changed<uint16_t>(out));
   return out;
@@ -241,17 +243,20 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * columns;
   const Blocks blocks(windows, offsets);
-  const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
-    const float* from = values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
-    tiles::operations().pack_rows(from, stride, part.channels, columns - column, to);
-  });
+  const Packed packed(offsets, images.channels, columns, blocks.by_place,
+                      [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+                        const float* from =
+                            values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
+                        tiles::operations().pack_rows(from, stride, part.channels, columns - column, to);
+                      });
   const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
   convolve(windows, blocks, packed, {nullptr, {-kEndless, kEndless}}, changed<uint16_t>(out));
   if (!sparse) {
     return out;
   }
   // Windows of one position see every second one; the others have no gradient.
-  const at::Tensor whole = at::zeros({gradient.size(0), columns, height, width}, gradient.options().memory_format(kLast));
+  const at::Tensor whole =
+      at::zeros({gradient.size(0), columns, height, width}, gradient.options().memory_format(kLast));
   whole.slice(2, 0, c10::nullopt, geometry.stride).slice(3, 0, c10::nullopt, geometry.stride).copy_(out);
   return whole;
 }

@@ -17,12 +17,13 @@ struct Geometry {
 
 namespace tiled {
 
-// The convolution and activation of `x` in bfloat16 with a weight of 32 bits; `shift`, of 32 bits, is added to each channel.
+// The convolution and activation of `x` in bfloat16 with a weight of 32 bits; `shift`, of 32 bits, is added to each
+// channel.
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,
                    Bounds bounds);
 
-// The gradient of `x`, `[batch, in, height, width]`, from that of the output. The stride is 1, or windows have one position
-// and images no padding.
+// The gradient of `x`, `[batch, in, height, width]`, from that of the output. The stride is 1, or windows have one
+// position and images no padding.
 at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
                           int64_t width);
 

@@ -182,7 +182,8 @@ void pack_rows(const float* from, int64_t stride, int64_t depth, int64_t columns
   }
 }
 
-void pack_scattered(const uint16_t* const* rows, int64_t first_column, int64_t depth, int64_t columns, uint16_t* packed) {
+void pack_scattered(const uint16_t* const* rows, int64_t first_column, int64_t depth, int64_t columns,
+                    uint16_t* packed) {
   const auto mask = static_cast<__mmask16>(first(std::min<int64_t>(columns, 16)));
   for (int64_t k = 0; k < rounded_up(depth); k += 2, packed += 32) {
     const uint16_t* upper = k < depth && rows[k] ? rows[k] + first_column : nullptr;

@@ -1,6 +1,6 @@
 // Products of bfloat16 matrices on the matrix unit of newer Intel processors (AMX: Intel 64 and IA-32 architectures
-// optimization manual, chapter 20). Where there is no such unit, the same is computed without it, many times as slowly, so
-// that what is built on these products can be tested anywhere.
+// optimization manual, chapter 20). Where there is no such unit, the same is computed without it, many times as slowly,
+// so that what is built on these products can be tested anywhere.
 //
 // The unit multiplies tiles: 16 rows of 32 values of the left matrix with 16 rows of 16 pairs of the right one, where
 // a pair has the values of two rows that stand one below the other. It adds up in 32 bits. Tiles are read fast only
@@ -31,8 +31,8 @@ inline int64_t rounded_up(int64_t count, int64_t step = kBlock) {
   return pieces(count, step) * step;
 }
 
-// A left matrix of up to 32 rows, `stride` apart. Each 32 values of a row begin at one of `steps` from the row's begin on, or
-// one behind the other where `steps` is null. Up to 16 rows take half the time.
+// A left matrix of up to 32 rows, `stride` apart. Each 32 values of a row begin at one of `steps` from the row's begin
+// on, or one behind the other where `steps` is null. Up to 16 rows take half the time.
 struct Left {
   const uint16_t* values;
   int64_t stride;
@@ -59,12 +59,12 @@ struct Operations {
   void (*begin)();
   void (*end)();
 
-  // sums = left * right, or sums += left * right: rows of `right.columns` values. Of 32 rows those that `left` does not have
-  // may be written as well.
+  // sums = left * right, or sums += left * right: rows of `right.columns` values. Of 32 rows those that `left` does not
+  // have may be written as well.
   void (*product)(const Left& left, const Right& right, float* sums, Start start);
 
-  // The next three pack sixteen columns of a right matrix of `depth` rows. What is beyond `columns`, which may be fewer, and
-  // beyond `depth` is 0 up to the next multiple of 32.
+  // The next three pack sixteen columns of a right matrix of `depth` rows. What is beyond `columns`, which may be
+  // fewer, and beyond `depth` is 0 up to the next multiple of 32.
 
   // Column `n` is the row `from + n * stride`.
   void (*pack_columns)(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed);
@@ -75,20 +75,20 @@ struct Operations {
   // Row `k` is `rows[k] + first`, or 0 where `rows[k]` is null.
   void (*pack_scattered)(const uint16_t* const* rows, int64_t first, int64_t depth, int64_t columns, uint16_t* packed);
 
-  // Writes the transposed of `count` rows of `columns` values of bfloat16, `stride` apart, as rows that are `packed_stride`
-  // apart. What is beyond `count` is 0 up to the next multiple of 32.
+  // Writes the transposed of `count` rows of `columns` values of bfloat16, `stride` apart, as rows that are
+  // `packed_stride` apart. What is beyond `count` is 0 up to the next multiple of 32.
   void (*transpose)(const uint16_t* from, int64_t stride, int64_t count, int64_t columns, uint16_t* packed,
                     int64_t packed_stride);
 
-  // Copies `count` values from each of `places` places `from + steps[i]`, one behind the other, each with 0 behind it up to
-  // the next multiple of 32.
+  // Copies `count` values from each of `places` places `from + steps[i]`, one behind the other, each with 0 behind it
+  // up to the next multiple of 32.
   void (*copy_rows)(const uint16_t* from, const int64_t* steps, int64_t places, int64_t count, uint16_t* to);
 
   // Writes as much of 0.
   void (*clear_row)(int64_t count, uint16_t* to);
 
-  // to = min(max(sums + shift, low), high) in bfloat16, for `rows` rows of `count` values. `shift`, one for each column, may
-  // be null.
+  // to = min(max(sums + shift, low), high) in bfloat16, for `rows` rows of `count` values. `shift`, one for each
+  // column, may be null.
   void (*finish)(const float* sums, int64_t sums_stride, const float* shift, float low, float high, int64_t rows,
                  int64_t count, uint16_t* to, int64_t stride);
 

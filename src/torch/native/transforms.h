@@ -15,18 +15,18 @@ constexpr int64_t kProducts = kSide * kSide;
 
 // The transforms for one kind of processor.
 struct Operations {
-  // Transforms the windows of `channels` channels, of which `from` points to the sixteen positions, row by row. Product `i`'s
-  // values go to `to + i * step`, with 0 behind them up to the next multiple of 32.
+  // Transforms the windows of `channels` channels, of which `from` points to the sixteen positions, row by row. Product
+  // `i`'s values go to `to + i * step`, with 0 behind them up to the next multiple of 32.
   void (*of_window)(const uint16_t* const* from, int64_t channels, uint16_t* to, int64_t step);
 
-  // Transforms `count` kernels, whose nine values are `stride` apart; it is negative for kernels that are turned around.
-  // Product `i`'s values go to `to + i * step`, with 0 behind them up to the next multiple of 16.
+  // Transforms `count` kernels, whose nine values are `stride` apart; it is negative for kernels that are turned
+  // around. Product `i`'s values go to `to + i * step`, with 0 behind them up to the next multiple of 16.
   void (*of_kernels)(const float* from, int64_t stride, int64_t count, float* to, int64_t step);
 
   // min(max(sums transformed + shift, low), high) in bfloat16, for `count` columns.
   //
-  // Product `i`'s sums are at `sums + i * step`. `shift`, one for each column, may be null. The four output positions are
-  // `to`, row by row, of which a null one is left out.
+  // Product `i`'s sums are at `sums + i * step`. `shift`, one for each column, may be null. The four output positions
+  // are `to`, row by row, of which a null one is left out.
   void (*of_sums)(const float* sums, int64_t step, const float* shift, float low, float high, int64_t count,
                   uint16_t* const* to);
 };

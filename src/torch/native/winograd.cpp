@@ -1,6 +1,6 @@
-// Each of the sixteen products is one of matrices: of the windows, transformed, by their channels and of the channels by
-// the columns. A strip of columns is chosen so narrow that its weights stay in the second cache while all windows of a
-// group pass by.
+// Each of the sixteen products is one of matrices: of the windows, transformed, by their channels and of the channels
+// by the columns. A strip of columns is chosen so narrow that its weights stay in the second cache while all windows of
+// a group pass by.
 
 #include "winograd.h"
 
@@ -30,10 +30,12 @@ constexpr int64_t kWindowBytes = 1 << 20;
 struct Weights : Strips {
   const int64_t deep;
 
-  // Transforms 32 rows of 16 columns by `transform(row, column, to)` and packs each product by `pack(from, row, column, to)`.
+  // Transforms 32 rows of 16 columns by `transform(row, column, to)` and packs each product by `pack(from, row, column,
+  // to)`.
   template <typename Transform, typename Pack>
   Weights(int64_t channels, int64_t columns, Transform transform, Pack pack)
-      : Strips(columns, strip_of(rounded_up(channels), columns), kProducts * rounded_up(channels)), deep(rounded_up(channels)) {
+      : Strips(columns, strip_of(rounded_up(channels), columns), kProducts * rounded_up(channels)),
+        deep(rounded_up(channels)) {
     at::parallel_for(0, rounded_up(columns) / 16, 1, [&](int64_t from, int64_t to) {
       const Scratch<float> transformed(kProducts * kTile);
       for (int64_t column = 16 * from; column < 16 * to; column += 16) {
@@ -122,7 +124,8 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
       for (int64_t window = first; window < last; ++window) {
         const int64_t block = (window - first) / kBlock, row = (window - first) % kBlock;
         windows.seen(window, places);
-        transforms::operations().of_window(places, channels, seen + (block * kProducts * matrix + row * stride), matrix);
+        transforms::operations().of_window(places, channels, seen + (block * kProducts * matrix + row * stride),
+                                           matrix);
       }
       for (int64_t strip = 0; strip < weights.strips(); ++strip) {
         const int64_t width = weights.width(strip), column = strip * weights.strip;
@@ -137,8 +140,8 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
           }
           for (int64_t row = 0; row < count; ++row) {
             windows.written(block + row, out + column, weights.columns, written);
-            transforms::operations().of_sums(sums + row * width, step, shift ? shift + column : nullptr, bounds.low, bounds.high,
-                                columns, written);
+            transforms::operations().of_sums(sums + row * width, step, shift ? shift + column : nullptr, bounds.low,
+                                             bounds.high, columns, written);
           }
         }
       }
@@ -189,8 +192,8 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
   };
   const Weights weights(channels, columns, transform, pack);
   const at::Tensor out = images_like(gradient, columns, height, width);
-  convolve({images, kKernel - 1 - geometry.padding, height, width}, channels, weights, nullptr,
-           {-kEndless, kEndless}, changed<uint16_t>(out));
+  convolve({images, kKernel - 1 - geometry.padding, height, width}, channels, weights, nullptr, {-kEndless, kEndless},
+           changed<uint16_t>(out));
   return out;
 }
 

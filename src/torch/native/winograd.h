@@ -1,5 +1,5 @@
-// Convolutions of 3x3 windows of bfloat16 with fewer products: Winograd's minimal filtering (transforms.h). The products
-// are made on the matrix unit (tiles.h).
+// Convolutions of 3x3 windows of bfloat16 with fewer products: Winograd's minimal filtering (transforms.h). The
+// products are made on the matrix unit (tiles.h).
 #pragma once
 
 #include "tiled.h"
