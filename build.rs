@@ -49,7 +49,6 @@ fn compile(root: &Path, has_cuda: bool) {
     rerun_if_c_changes();
     let include = root.join("include");
     let mut build = cc::Build::new();
-    sanitize(&mut build);
     if has_cuda {
         build.define("FERRITE_CUDA", None);
         for folder in cuda_headers(root) {
@@ -66,8 +65,9 @@ fn compile(root: &Path, has_cuda: bool) {
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .files(SOURCES.map(|it| format!("src/torch/native/{it}")))
-        .compile("ferrite_native");
+        .files(SOURCES.map(|it| format!("src/torch/native/{it}")));
+    sanitize(&mut build);
+    build.compile("ferrite_native");
 }
 
 /// Has the C++ check its memory and its arithmetic while it runs, where `FERRITE_SANITIZE` is set: `make sanitize`.
@@ -78,9 +78,11 @@ fn sanitize(build: &mut cc::Build) {
     }
     let sanitizers = "-fsanitize=address,undefined";
     // LibTorch's classes come without what is needed to check whose methods are called.
-    for flag in [sanitizers, "-fno-sanitize=vptr", "-fno-sanitize-recover=all", "-g"] {
+    for flag in [sanitizers, "-fno-sanitize=vptr", "-fno-sanitize-recover=all"] {
         build.flag(flag);
     }
+    // Optimised as far as usual they take ten times as long to compile.
+    build.opt_level(1);
     println!("cargo:rustc-link-arg={sanitizers}");
 }
 

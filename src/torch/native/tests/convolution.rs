@@ -78,28 +78,41 @@ const FEWER_PRODUCTS: Algorithms = Algorithms {
 #[track_caller]
 fn check_rounded_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [usize; 4]) {
     let shape = window(numbers);
+    let limit = of_bfloat16();
     let images = [images, channels[0], side, side];
-    check_rounded_by(convolution, of_bfloat16(), images, channels[1], shape);
+    let case = Rounded { images, output: channels[1], shape, limit };
+    check_rounded_by(convolution, case);
     if shape.groups == 1 {
         let algorithms = our_products(shape);
         let by_libtorch = algorithms.input_gradient == Algorithm::LibTorch;
-        let limit = if by_libtorch { of_bfloat16() } else { ROUNDING };
+        let limit = if by_libtorch { limit } else { ROUNDING };
         let ours = |tensors: ConvolutionTensors<'_>, shape, bounds| {
             convolution_by(algorithms, tensors, shape, bounds)
         };
-        check_rounded_by(ours, limit, images, channels[1], shape);
+        check_rounded_by(ours, Rounded { limit, ..case });
     }
+}
+
+/// A convolution of bfloat16.
+#[derive(Clone, Copy)]
+struct Rounded {
+    /// The sizes of its input.
+    images: [i64; 4],
+    /// Channels of its output.
+    output: i64,
+    /// Its window.
+    shape: ConvShape,
+    /// What it may be off by.
+    limit: f64,
 }
 
 /// Checks a convolution of bfloat16 that is computed by `convolve`.
 #[track_caller]
 fn check_rounded_by(
     convolve: impl Fn(ConvolutionTensors<'_>, ConvShape, Bounds) -> Tensor,
-    limit: f64,
-    images: [i64; 4],
-    output: i64,
-    shape: ConvShape,
+    case: Rounded,
 ) {
+    let Rounded { images, output, shape, limit } = case;
     let x = rounded(&values(images, true));
     let weight = weights([images[1], output], shape);
     let bias = vector(output, true);
@@ -217,8 +230,9 @@ fn convolutions_with_fewer_products_are_right_but_for_rounding() {
         ([2, 256, 6, 6], 520, [3, 1, 1, 1]),
         ([2, 160, 12, 12], 128, [3, 1, 0, 1]),
     ] {
-        check_rounded_by(convolution, chosen, images, output, window(numbers));
-        check_rounded_by(fewer, TRANSFORMED, images, output, window(numbers));
+        let case = Rounded { images, output, shape: window(numbers), limit: chosen };
+        check_rounded_by(convolution, case);
+        check_rounded_by(fewer, Rounded { limit: TRANSFORMED, ..case });
     }
 }
 
