@@ -5,6 +5,7 @@ pub mod engine;
 mod fitting;
 mod interrupt;
 mod job;
+mod layers;
 mod new;
 mod plan;
 mod predict;
