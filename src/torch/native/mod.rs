@@ -13,7 +13,6 @@ use torch_sys::C_tensor;
 use crate::fault::TorchRefused;
 use crate::kernels::{Algorithms, Convolution};
 use crate::model::layer::{Activation, ConvShape, PoolShape};
-use crate::precision::Precision;
 use crate::processor::Processor;
 use crate::torch::ops::NormMode;
 use crate::torch::precision::precision_of;
