@@ -8,12 +8,15 @@ ARGS =
 DEVICE =
 # 1 keeps the downloaded wheels for `make parity`, which uses and then removes them.
 KEEP_WHEELS =
+# Which reader `make fuzz` feeds, and for how long. Empty: all, one after the other.
+TARGET =
+SECONDS = 60
 
 PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test test-older check parity devices bench reliability audit docs clean help
+.PHONY: sweep libtorch build test test-older test-light check parity devices bench reliability audit fuzz editors docs clean help
 
 sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -35,6 +38,9 @@ test-older: libtorch fresh-bindings ## Run the tests as on older processors: mak
 	    echo "== ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:}" && \
 	    ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:} $(CARGO) test || exit 1; \
 	done
+
+test-light: needs-cargo needs-python3 ## Run the tests of the crates that need no LibTorch
+	@$(PYTHON) tools/without_libtorch.py
 
 check: libtorch fresh-bindings ## Formatting, lints and tests: what a change must pass
 	@$(CARGO) fmt --check
@@ -58,16 +64,30 @@ bench: build ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 reliability: build ## Kill sweeps, fill disks, damage files, many times: make reliability [ARGS='--only kills --rounds 50']
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/reliability.py $(ARGS)
 
-audit: needs-cargo ## Look for known faults of dependencies; wants `cargo install cargo-audit` and a network
-	@$(CARGO) audit
+audit: needs-cargo needs-cargo-deny ## Check dependencies: licences, sources, known faults (these want a network)
+	@$(CARGO) deny --workspace check
 
-docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
+fuzz: libtorch needs-cargo ## Feed readers made-up bytes: make fuzz [TARGET=picture] [SECONDS=60]; wants nightly Rust and cargo-fuzz
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for it in $(if $(TARGET),$(TARGET),$(notdir $(wildcard fuzz/seeds/*))); do \
+	    echo "== $$it" && mkdir -p fuzz/corpus/$$it && \
+	    LIBTORCH="$(abspath $(or $(LIBTORCH),.libtorch))" $(CARGO) +nightly fuzz run $$it fuzz/corpus/$$it fuzz/seeds/$$it -- \
+	        -max_total_time=$(SECONDS) -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 || exit 1; \
+	done
+
+editors: libtorch fresh-bindings needs-python3 ## Check experiments as editors do, with taplo, and that they see mistakes
+	@$(CARGO) build --quiet --bins
+	@$(PYTHON) tools/editors.py
+
+docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation, and the schema for editors
 	@$(CARGO) build --quiet --bins
 	@mkdir -p docs
 	@target/debug/ferrite docs > docs/config.md
+	@target/debug/ferrite docs --schema > experiments/experiment.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
 	rm -rf target .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
+	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,9 +105,12 @@ fresh-bindings: libtorch needs-cargo
 	    mkdir -p target && cp $(STAMP) target/ferrite-libtorch.json; \
 	fi
 
-.PHONY: needs-cargo needs-python3
+.PHONY: needs-cargo needs-cargo-deny needs-python3
 needs-cargo:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with \`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\` (see https://rustup.rs)" >&2; exit 1; }
+
+needs-cargo-deny:
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: install it with \`cargo install --locked cargo-deny@0.20.2\`" >&2; exit 1; }
 
 needs-python3:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: install it with \`sudo apt-get install python3 python3-pip\`" >&2; exit 1; }
