@@ -8,6 +8,8 @@ ARGS =
 DEVICE =
 # 1 keeps the downloaded wheels for `make parity`, which uses and then removes them.
 KEEP_WHEELS =
+# What `make audit` checks: licenses, bans, sources, advisories. Empty: all; advisories want a network.
+CHECKS =
 # Which reader `make fuzz` feeds, and for how long. Empty: all, one after the other.
 TARGET =
 SECONDS = 60
@@ -64,14 +66,15 @@ bench: build ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 reliability: build ## Kill sweeps, fill disks, damage files, many times: make reliability [ARGS='--only kills --rounds 50']
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/reliability.py $(ARGS)
 
-audit: needs-cargo needs-cargo-deny ## Check dependencies: licences, sources, known faults (these want a network)
-	@$(CARGO) deny --workspace check
+audit: needs-cargo ## Check dependencies with cargo-deny: licences, sources, known faults: make audit [CHECKS='licenses sources']
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny@0.20.2
+	@$(CARGO) deny --workspace --log-level error check $(CHECKS)
 
 fuzz: libtorch needs-cargo ## Feed readers made-up bytes: make fuzz [TARGET=picture] [SECONDS=60]; wants nightly Rust and cargo-fuzz
 	@cp Cargo.lock fuzz/Cargo.lock
 	@for it in $(if $(TARGET),$(TARGET),$(notdir $(wildcard fuzz/seeds/*))); do \
 	    echo "== $$it" && mkdir -p fuzz/corpus/$$it && \
-	    LIBTORCH="$(abspath $(or $(LIBTORCH),.libtorch))" $(CARGO) +nightly fuzz run $$it fuzz/corpus/$$it fuzz/seeds/$$it -- \
+	    $(CARGO) +nightly fuzz run $$it fuzz/corpus/$$it fuzz/seeds/$$it -- \
 	        -max_total_time=$(SECONDS) -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 || exit 1; \
 	done
 
@@ -105,12 +108,9 @@ fresh-bindings: libtorch needs-cargo
 	    mkdir -p target && cp $(STAMP) target/ferrite-libtorch.json; \
 	fi
 
-.PHONY: needs-cargo needs-cargo-deny needs-python3
+.PHONY: needs-cargo needs-python3
 needs-cargo:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with \`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\` (see https://rustup.rs)" >&2; exit 1; }
-
-needs-cargo-deny:
-	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: install it with \`cargo install --locked cargo-deny@0.20.2\`" >&2; exit 1; }
 
 needs-python3:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: install it with \`sudo apt-get install python3 python3-pip\`" >&2; exit 1; }
