@@ -33,7 +33,8 @@ fn adapt(schema: &mut Json) {
             _ => {}
         }
     }
-    schema.remove("required");
+    // What starts with `x-` is Ferrite's own, beside the standard.
+    schema.retain(|key, _| key != "required" && !key.starts_with("x-"));
     if schema.get("default").is_some_and(|it| !is_plain(it)) {
         schema.remove("default");
     }
