@@ -22,8 +22,11 @@ use ferrite::store::folder::files;
 use ferrite::store::read::all;
 use tempfile::TempDir;
 
+/// What reads bytes of others.
+pub type Reader = fn(&[u8]);
+
 /// Every reader, by the name of its fuzz target and of its folder below `seeds/`.
-pub const READERS: [(&str, fn(&[u8])); 12] = [
+pub const READERS: [(&str, Reader); 12] = [
     ("weights", weights),
     ("picture", picture),
     ("fer2013", fer2013),

@@ -33,7 +33,9 @@ fn every_reader_ends_with_a_result_or_an_error() {
     for (name, read) in fuzz::READERS {
         let files: Vec<Vec<u8>> = seeds(name).iter().map(|it| std::fs::read(it).unwrap()).collect();
         assert!(!files.is_empty(), "fuzz/seeds/{name} holds no file");
-        files.iter().for_each(|it| read(it));
+        for file in &files {
+            read(file);
+        }
         let mutations = if ELSEWHERE.contains(&name) { 0 } else { MUTATIONS };
         for index in 0..mutations {
             let mut random = Random::at(1, Use::Split, 0, index);
