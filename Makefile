@@ -8,12 +8,17 @@ ARGS =
 DEVICE =
 # 1 keeps the downloaded wheels for `make parity`, which uses and then removes them.
 KEEP_WHEELS =
+# What `make audit` checks: licenses, bans, sources, advisories. Empty: all; advisories want a network.
+CHECKS =
+# Which reader `make fuzz` feeds, and for how long. Empty: all, one after the other.
+TARGET =
+SECONDS = 60
 
 PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test test-older sanitize format-cpp check parity devices bench reliability audit docs clean help
+.PHONY: sweep libtorch build test test-older test-light sanitize format-cpp check parity devices bench reliability audit fuzz editors docs clean help
 
 sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -38,6 +43,9 @@ test-older: libtorch fresh-bindings ## Run the tests as on older processors: mak
 	    echo "== ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:}" && \
 	    ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:} $(CARGO) test || exit 1; \
 	done
+
+test-light: needs-cargo needs-python3 ## Run the tests of the crates that need no LibTorch
+	@$(PYTHON) tools/without_libtorch.py
 
 sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks its memory and arithmetic
 	@mkdir -p target/sanitize
@@ -70,16 +78,31 @@ bench: build ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 reliability: build ## Kill sweeps, fill disks, damage files, many times: make reliability [ARGS='--only kills --rounds 50']
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/reliability.py $(ARGS)
 
-audit: needs-cargo ## Look for known faults of dependencies; wants `cargo install cargo-audit` and a network
-	@$(CARGO) audit
+audit: needs-cargo ## Check dependencies with cargo-deny: licences, sources, known faults: make audit [CHECKS='licenses sources']
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny@0.20.2
+	@$(CARGO) deny --workspace --log-level error check $(CHECKS)
 
-docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation
+fuzz: libtorch needs-cargo ## Feed readers made-up bytes: make fuzz [TARGET=picture] [SECONDS=60]; wants nightly Rust and cargo-fuzz
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for it in $(if $(TARGET),$(TARGET),$(notdir $(wildcard fuzz/seeds/*))); do \
+	    echo "== $$it" && mkdir -p fuzz/corpus/$$it && \
+	    $(CARGO) +nightly fuzz run $$it fuzz/corpus/$$it fuzz/seeds/$$it -- \
+	        -max_total_time=$(SECONDS) -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 || exit 1; \
+	done
+
+editors: libtorch fresh-bindings needs-python3 ## Check experiments as editors do, with taplo, and that they see mistakes
+	@$(CARGO) build --quiet --bins
+	@$(PYTHON) tools/editors.py
+
+docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentation, and the schema for editors
 	@$(CARGO) build --quiet --bins
 	@mkdir -p docs
 	@target/debug/ferrite docs > docs/config.md
+	@target/debug/ferrite docs --schema > experiments/experiment.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
 	rm -rf target .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
+	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -32,6 +32,7 @@ use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
+use crate::config::editors;
 use crate::error::{Error, Result, is_unprintable, printable_lines};
 use crate::fault::{self, Work, caught};
 
@@ -68,7 +69,11 @@ enum Command {
     #[command(subcommand)]
     Data(DataCommand),
     /// Print the reference manual of experiment files
-    Docs,
+    Docs {
+        /// Print their JSON schema, from which editors complete and check, instead
+        #[arg(long)]
+        schema: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -105,7 +110,8 @@ pub fn main() -> ExitCode {
         Command::Status(place) => status_command(&place),
         Command::Weights(command) => weights_command(&command),
         Command::Data(command) => data_command(&command),
-        Command::Docs => print(&manual()),
+        Command::Docs { schema: false } => print(&manual()),
+        Command::Docs { schema: true } => print_json(&editors::schema()),
         Command::Run(arguments) => run_command(&arguments),
         Command::Predict(_) => become_engine(),
     }))

@@ -1,18 +1,23 @@
-//! `ferrite new`: a commented experiment file to begin with.
+//! `ferrite new`: a commented experiment file to begin with, and beside it the schema that editors read.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
 use crate::cli::print;
+use crate::config::editors;
 use crate::config::facts::Facts;
 use crate::config::names::refusal;
 use crate::error::{Error, Result};
+use crate::files::write_whole;
 use crate::model::Model;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
+
+/// The folder that new experiments are written to.
+const EXPERIMENTS: &str = "experiments";
 
 #[derive(Debug, Args)]
 pub(super) struct NewArguments {
@@ -55,8 +60,12 @@ pub(super) fn new_command(arguments: &NewArguments) -> Result<()> {
             help: "use letters, digits, `-` and `_`, and `/` for folders; `plots` is taken".into(),
         });
     }
-    let path = PathBuf::from(format!("experiments/{name}.toml"));
-    write_new(&path, &text(*backbone, *data))?;
+    let path = Path::new(EXPERIMENTS).join(format!("{name}.toml"));
+    // A path counts from the file that names it.
+    let way_up = "../".repeat(name.matches('/').count());
+    let schema = format!("#:schema {way_up}{}\n", editors::FILE);
+    write_new(&path, &(schema + &text(*backbone, *data)))?;
+    write_schema()?;
     print(&format!("{}\n", path.display()))
 }
 
@@ -72,6 +81,15 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
         Err(error) => Err(Error::file("cannot write", path)(error)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes the schema that new experiments name, unless it is there already.
+fn write_schema() -> Result<()> {
+    let (path, schema) = (Path::new(EXPERIMENTS).join(editors::FILE), editors::schema());
+    if std::fs::read(&path).is_ok_and(|it| it == schema.as_bytes()) {
+        return Ok(());
+    }
+    write_whole(&path, schema.as_bytes())
 }
 
 /// The names in weight files of the last block, and of the first in the last third that Keras does not call

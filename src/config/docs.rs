@@ -52,11 +52,13 @@ fn line(schema: &Json, key: &str) -> String {
     text(schema, key).replace("\n\n", " ").replace('\n', " ").replace('|', "\\|")
 }
 
-fn text<'a>(schema: &'a Json, key: &str) -> &'a str {
+/// A text of `schema`; empty if it has none.
+pub(super) fn text<'a>(schema: &'a Json, key: &str) -> &'a str {
     schema.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-fn properties(definition: &Json) -> impl Iterator<Item = (&String, &Json)> {
+/// The settings of a table, or of a variant that is one, with their schemas.
+pub(super) fn properties(definition: &Json) -> impl Iterator<Item = (&String, &Json)> {
     definition.get("properties").and_then(Json::as_object).into_iter().flatten()
 }
 
@@ -209,7 +211,8 @@ fn is_table(definition: &Json) -> bool {
     variants(definition).next().is_none()
 }
 
-fn plain_names(variant: &Json) -> Vec<&str> {
+/// The names that a variant of a choice stands for where it is a string.
+pub(super) fn plain_names(variant: &Json) -> Vec<&str> {
     let several = variant.get("enum").and_then(Json::as_array).into_iter().flatten();
     variant.get("const").into_iter().chain(several).filter_map(Json::as_str).collect()
 }

@@ -6,6 +6,7 @@
 //! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
 
 pub mod docs;
+pub mod editors;
 pub mod facts;
 mod files;
 pub mod grid;

@@ -9,9 +9,10 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::is_unprintable;
 
-/// Names that something else has in the folder of runs or in that of a run.
-pub const TAKEN: [&str; 7] = [
+/// Names that something else has in the folder of runs or in that of a run, in lower case.
+pub const TAKEN: [&str; 8] = [
     "index.html",
+    "readme.md",
     "plots",
     "trial.toml",
     "events.jsonl",

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 use ferrite::config::docs::manual;
+use ferrite::config::editors;
 use ferrite::config::read::read;
 use ferrite::error::Error;
 use miette::Diagnostic;
@@ -87,6 +88,39 @@ fn the_manual_is_fresh_and_else_make_docs_rewrites_it() {
         written == manual(),
         "docs/config.md is stale: run `make docs` and look at what changed"
     );
+}
+
+#[test]
+fn the_schema_for_editors_is_fresh_and_else_make_docs_rewrites_it() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(editors::FILE);
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == editors::schema(),
+        "{} is stale: run `make docs` and look at what changed",
+        file.display()
+    );
+}
+
+#[test]
+fn the_schema_for_editors_asks_for_nothing_that_a_parent_may_say_and_knows_no_null() {
+    /// What stands under `key` anywhere in `it`.
+    fn under<'a>(it: &'a serde_json::Value, key: &str) -> Vec<&'a serde_json::Value> {
+        let inner: Vec<&serde_json::Value> = match it {
+            serde_json::Value::Array(items) => items.iter().collect(),
+            serde_json::Value::Object(entries) => entries.values().collect(),
+            _ => Vec::new(),
+        };
+        let here = it.get(key).into_iter();
+        here.chain(inner.into_iter().flat_map(|it| under(it, key))).collect()
+    }
+    let schema: serde_json::Value = serde_json::from_str(&editors::schema()).unwrap();
+    assert!(under(&schema, "required").is_empty());
+    let nulls = |key: &str| under(&schema, key).iter().any(|it| it.to_string().contains("null"));
+    assert!(!nulls("type") && !nulls("default"));
+    for reference in under(&schema, "$ref") {
+        let place = reference.as_str().unwrap().trim_start_matches('#');
+        assert!(schema.pointer(place).is_some(), "{reference} leads nowhere");
+    }
 }
 
 #[test]

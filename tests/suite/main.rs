@@ -30,9 +30,13 @@ mod place;
 #[cfg(test)]
 mod precision;
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod resume;
+#[cfg(test)]
+mod runs;
 #[cfg(test)]
 mod schema_keys;
 #[cfg(test)]

@@ -48,7 +48,7 @@ const PIECES: [&str; 32] = [
 ];
 
 /// `bytes` with a few changes.
-fn mutated(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+pub(crate) fn mutated(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(3) {
         let at = random.below(bytes.len() + 1);

@@ -35,6 +35,7 @@ fn names_that_would_lie_elsewhere_or_take_a_place_are_refused() {
         (".hidden.toml", "`.hidden` begins with a dot"),
         (".store/a.toml", "`.store` begins with a dot"),
         ("index.html.toml", "`index.html` is what a file of Ferrite's is called"),
+        ("README.md.toml", "`README.md` is what a file of Ferrite's is called"),
         ("Plots.toml", "`Plots` is what a file of Ferrite's is called"),
         ("sub/trial.toml.toml", "`trial.toml` is what a file of Ferrite's is called"),
         ("a\u{1b}[2Jb.toml", "a\\u{1b}[2Jb.toml"),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use ferrite::config::editors;
 use ferrite::model::backbone::Backbone;
 
 use crate::place::{Place, Told};
@@ -96,6 +97,10 @@ fn what_new_writes_is_an_experiment_for_every_backbone() {
         told.ends_with(0).says(&format!("experiments/{name}.toml"));
         plan(&place, &format!("experiments/{name}.toml")).says("3 trials").says(backbone.name());
     }
+    let text = std::fs::read_to_string(place.path("experiments/mine/trial-0.toml")).unwrap();
+    assert!(text.starts_with("#:schema ../experiment.schema.json\n"), "{text}");
+    let schema = std::fs::read_to_string(place.path("experiments/experiment.schema.json"));
+    assert_eq!(schema.unwrap(), editors::schema(), "what editors read lies where the file says");
     place.ferrite(&["new", "mine/trial-0"]).ends_with(2).says("already");
     place.ferrite(&["new", "../mine"]).ends_with(2).says("cannot be the name");
     place.ferrite(&["new", "x", "--backbone", "vgg"]).ends_with(2).says("there are vgg16");

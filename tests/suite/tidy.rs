@@ -302,6 +302,18 @@ fn imports_are_one_line_a_module() {
 }
 
 #[test]
+fn the_toolchain_is_the_version_that_the_manifest_asks_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let said = |file: &str, key: &str| {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let line = text.lines().find_map(|it| it.strip_prefix(key).map(str::to_owned));
+        line.unwrap().trim_matches([' ', '=', '"']).to_owned()
+    };
+    let manifest = said("Cargo.toml", "rust-version");
+    assert_eq!(said("rust-toolchain.toml", "channel"), format!("{manifest}.0"));
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     // In two parts, so that this file does not find itself.
     let words =
