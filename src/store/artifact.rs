@@ -232,18 +232,16 @@ mod tests {
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;
-            std::fs::write(&path, flipped).unwrap();
-            // A byte between the values may change without another meaning; no value may.
-            let changed =
-                serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap())
-                    .map_or(true, |it| {
-                        it != serde_json::from_slice::<serde_json::Value>(&whole).unwrap()
-                    });
+            std::fs::write(&path, &flipped).unwrap();
+            // A byte between the values may change without another meaning. Another precision is one that nobody asks for.
+            let files = |it: &[u8]| {
+                let json = serde_json::from_slice::<serde_json::Value>(it).ok()?;
+                json.get("files").cloned()
+            };
+            let changed = files(&flipped).is_none_or(|it| Some(it) != files(&whole));
             if changed && check_step(&folder, Care::Content).is_ok() {
                 let text = String::from_utf8_lossy(&whole[at.saturating_sub(9)..=at]).into_owned();
-                let names = ["format", "bf1", "precisio"];
-                let known = names.iter().any(|it| text.contains(it));
-                assert!(known, "byte {at} after {text} may be anything");
+                panic!("byte {at} after {text} may be anything");
             }
         }
     }
