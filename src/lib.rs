@@ -15,6 +15,8 @@ pub mod precision;
 pub mod random;
 pub mod warning;
 
+pub mod terminal;
+
 pub mod data;
 pub mod model;
 
@@ -32,6 +34,8 @@ pub mod sweep;
 
 pub mod progress;
 
+pub mod cli;
+
 // What computes, and needs LibTorch.
 
 pub mod torch;
@@ -43,9 +47,7 @@ pub mod train;
 pub mod predict;
 pub mod run;
 
-// The programs.
-
-pub mod cli;
+pub mod engine;
 
 /// Memory that is refused is told as what it is.
 #[global_allocator]

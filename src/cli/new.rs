@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::print;
 use crate::config::names::refusal;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
+use crate::terminal::print;
 
 #[derive(Debug, Args)]
 pub(super) struct NewArguments {
