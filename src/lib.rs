@@ -11,6 +11,7 @@ pub mod fault;
 pub mod files;
 pub mod machine;
 pub mod mapped;
+pub mod metrics;
 pub mod precision;
 pub mod random;
 pub mod warning;

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** everything goes to stderr; stdout is for results.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::fetch;
 use crate::plan::Trial;
 use crate::sweep::{Outcome, SweepEvent};
 use crate::terminal::notes::waits_for;
-use crate::warning;
+use crate::warning::{Fact, Watch};
 
 /// Without a terminal, epochs of a trial are said at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -36,8 +36,8 @@ struct Shown {
     epochs: usize,
     started: Instant,
     said: Option<Instant>,
-    /// What was warned of already: every stage measures anew.
-    warned: BTreeSet<String>,
+    /// Warns of each thing once: every stage measures anew.
+    watch: Watch,
 }
 
 impl Display {
@@ -80,7 +80,7 @@ impl Display {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(trial.name());
         let shown =
-            Shown { bar, epochs: 0, started: Instant::now(), said: None, warned: BTreeSet::new() };
+            Shown { bar, epochs: 0, started: Instant::now(), said: None, watch: Watch::default() };
         self.running.insert(trial.name(), shown);
         if self.bars.is_none() {
             self.say(&format!("{}  begins", trial.name()));
@@ -90,8 +90,7 @@ impl Display {
     fn happened(&mut self, trial: &Trial, kind: &Kind) {
         let Some(shown) = self.running.get_mut(&trial.name()) else { return };
         let name = trial.name();
-        let mut warnings = warning::of(kind);
-        warnings.retain(|it| shown.warned.insert(it.about.clone()));
+        let warnings = Fact::of(kind).map_or_else(Vec::new, |it| shown.watch.see(it));
         let line = match kind {
             Kind::StageStarted(start) => {
                 shown.epochs = start.epochs;

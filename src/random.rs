@@ -27,6 +27,8 @@ pub enum Use {
     Mix = 8,
     /// Choosing the images of an epoch, where it is not each of them once.
     Sample = 9,
+    /// Measuring what random layers do, beside training.
+    Evidence = 10,
 }
 
 /// A stream of random numbers: `SplitMix64` (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).

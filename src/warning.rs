@@ -5,9 +5,12 @@
 //!
 //! **Invariant:** sentences without layout; what stands between backticks is a setting.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::acts::Clipped;
 use crate::event::disk::SetAside;
 use crate::event::weights::Weights;
-use crate::event::{Augmentation, Epoch, Kind, Noise, Start};
+use crate::event::{Augmentation, Epoch, Kind, Noise, StageEnd, Start};
 
 /// Noise below this share of what it is added to has no effect to speak of.
 const LEAST_NOISE: f64 = 0.01;
@@ -24,18 +27,73 @@ pub struct Warning {
     pub message: String,
 }
 
-/// What `kind` warns of.
-pub fn of(kind: &Kind) -> Vec<Warning> {
-    let one = match kind {
-        Kind::RunStarted(it) => precision(it),
-        Kind::WeightsLoaded(it) => return weights(it),
-        Kind::NoiseMeasured(it) => noise(it),
-        Kind::AugmentationMeasured(it) => augmentation(it),
-        Kind::SetAside(it) => Some(damage(it)),
-        Kind::EpochEnded(it) => class_weights(it),
-        _ => None,
-    };
-    one.into_iter().collect()
+/// A fact about a run that may give a reason to doubt.
+#[derive(Debug, Clone, Copy)]
+pub enum Fact<'a> {
+    /// How it began.
+    Start(&'a Start),
+    /// Its first weights.
+    Weights(&'a Weights),
+    /// A noise layer.
+    Noise(&'a Noise),
+    /// What augmentation did.
+    Augmentation(&'a Augmentation),
+    /// What was damaged.
+    Damage(&'a SetAside),
+    /// A finished epoch.
+    Epoch(&'a Epoch),
+    /// The end of a stage.
+    StageEnd(&'a StageEnd),
+}
+
+impl<'a> Fact<'a> {
+    /// What `kind` says, if that may be a reason to doubt.
+    pub fn of(kind: &'a Kind) -> Option<Self> {
+        Some(match kind {
+            Kind::RunStarted(it) => Self::Start(it),
+            Kind::WeightsLoaded(it) => Self::Weights(it),
+            Kind::NoiseMeasured(it) => Self::Noise(it),
+            Kind::AugmentationMeasured(it) => Self::Augmentation(it),
+            Kind::SetAside(it) => Self::Damage(it),
+            Kind::EpochEnded(it) => Self::Epoch(it),
+            Kind::StageEnded(it) => Self::StageEnd(it),
+            _ => return None,
+        })
+    }
+}
+
+/// Looks at the facts of a run one after the other, and warns of the same thing once.
+///
+/// It is the only list of reasons to doubt: the terminal shows it events, the report what it knows of a run.
+#[derive(Debug, Default)]
+pub struct Watch {
+    told: BTreeSet<String>,
+    /// What clipping did in the epochs of a stage.
+    clipped: BTreeMap<String, Vec<Clipped>>,
+}
+
+impl Watch {
+    /// What `fact` warns of that was not warned of before.
+    pub fn see(&mut self, fact: Fact<'_>) -> Vec<Warning> {
+        let mut warnings = match fact {
+            Fact::Weights(it) => weights(it),
+            Fact::Start(it) => precision(it).into_iter().collect(),
+            Fact::Noise(it) => noise(it).into_iter().collect(),
+            Fact::Augmentation(it) => augmentation(it).into_iter().collect(),
+            Fact::Damage(it) => vec![damage(it)],
+            Fact::Epoch(it) => {
+                let clipped = self.clipped.entry(it.stage.clone()).or_default();
+                clipped.extend(it.acts.clipped);
+                class_weights(it).into_iter().collect()
+            }
+            Fact::StageEnd(StageEnd { stage, .. }) => {
+                let clipped = self.clipped.remove(stage).unwrap_or_default();
+                clipping(stage, &clipped).into_iter().collect()
+            }
+        };
+        warnings.retain(|it| self.told.insert(it.about.clone()));
+        warnings
+    }
 }
 
 /// Warns of first weights that know the images which judge the run, or may know them, and of those that may not
@@ -130,6 +188,19 @@ pub fn augmentation(it: &Augmentation) -> Option<Warning> {
     })
 }
 
+/// Warns of a bound that no gradient of a stage reached.
+pub fn clipping(stage: &str, epochs: &[Clipped]) -> Option<Warning> {
+    let reached = epochs.is_empty() || epochs.iter().any(|it| it.share > 0.0);
+    (!reached).then(|| {
+        let longest = epochs.iter().map(|it| it.norm).fold(0.0, f64::max);
+        let message = format!(
+            "no gradient of stage `{stage}` reached the bound of `clip`, so it did nothing; their norm was \
+             {longest:.3} on average in the epoch with the longest ones"
+        );
+        Warning { about: format!("clipping of {stage}"), message }
+    })
+}
+
 /// Warns of steps in which no image counted.
 pub fn class_weights(it: &Epoch) -> Option<Warning> {
     let steps = it.acts.weightless.filter(|it| *it > 0)?;
@@ -146,7 +217,13 @@ pub fn class_weights(it: &Epoch) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Scores;
+    use crate::event::acts::{Stop, TechniqueEvidence};
     use crate::event::weights::{Ancestors, Seen, Taken};
+
+    fn of(kind: &Kind) -> Vec<Warning> {
+        Watch::default().see(Fact::of(kind).unwrap())
+    }
 
     fn noise_of(std: f64) -> Kind {
         Kind::NoiseMeasured(Noise { layer: "input".into(), std, signal_std: 64.9 })
@@ -192,6 +269,34 @@ mod tests {
             let warning = augmentation(&augmented(share, difference)).unwrap();
             assert!(warning.message.contains(said), "{}", warning.message);
         }
+    }
+
+    #[test]
+    fn a_bound_that_no_gradient_reached_is_warned_of_when_the_stage_ends() {
+        let warned = |shares: &[f64]| {
+            let mut watch = Watch::default();
+            for (at, share) in shares.iter().enumerate() {
+                let scores = Scores { loss: 1.0, accuracy: 0.5 };
+                let clipped = Some(Clipped { share: *share, norm: 0.5 });
+                let acts = TechniqueEvidence { clipped, ..TechniqueEvidence::default() };
+                let (stage, epoch, lr) = ("head".to_owned(), at + 1, 0.1);
+                let (train, valid, seconds, images_per_second) = (scores, scores, 1.0, 1.0);
+                let epoch =
+                    Epoch { stage, epoch, lr, train, valid, seconds, images_per_second, acts };
+                assert_eq!(watch.see(Fact::Epoch(&epoch)), []);
+            }
+            let (stage, why, checkpoints) = ("head".to_owned(), Stop::Completed, vec![]);
+            let end = StageEnd { stage, why, epochs: 2, kept_epoch: 2, checkpoints };
+            watch.see(Fact::StageEnd(&end)).len()
+        };
+        assert_eq!([warned(&[0.0, 0.0]), warned(&[0.0, 0.25]), warned(&[])], [1, 0, 0]);
+    }
+
+    #[test]
+    fn what_was_warned_of_is_not_warned_of_again() {
+        let (mut watch, kind) = (Watch::default(), noise_of(0.1));
+        let mut see = || watch.see(Fact::of(&kind).unwrap()).len();
+        assert_eq!([see(), see()], [1, 0]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Scores and statistics of the report.
 
-use ferrite::report::metrics::{ClassScores, Confusion, calibration_error, roc_auc};
-use ferrite::report::statistics::paired::Discordant;
-use ferrite::report::statistics::{LEVEL, holm, wilson};
-use ferrite::store::record::Prediction;
+use ferrite::metrics::Prediction;
+use ferrite::metrics::scores::{ClassScores, Confusion, calibration_error, roc_auc};
+use ferrite::metrics::statistics::paired::Discordant;
+use ferrite::metrics::statistics::{LEVEL, holm, wilson};
 use ferrite::torch::tensor::floats_of;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::config::facts::Facts;
 use crate::config::names::refusal;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -105,19 +106,22 @@ fn text(backbone: Backbone, data: Data) -> String {
     };
     let (name, size) = (backbone.name(), minimum.max(96));
     let [late, middle] = blocks(backbone);
+    let unit = |key: &str| Facts::all().of(key).unit.clone().unwrap_or_default();
+    let [rotation, shift, pixels] =
+        ["augment.rotation", "augment.shift", "data.image_size"].map(unit);
     format!(
         r#"# Every setting is described in docs/config.md; `ferrite plan` says what this file means.
 about = "{name}: first a new head, then everything from {middle} on"
 seeds = [0, 1, 2]
 
 [data]
-{source}image_size = {size}                      # pixels a side; {name} takes {minimum} and more
+{source}image_size = {size}                      # {pixels} a side; {name} takes {minimum} and more
 # limit    = 2000                    # for a quick look
 
 # [augment]                          # training images only
 # flip       = 0.5
-# rotation   = 10                    # degrees
-# shift      = 0.1                   # of the size
+# rotation   = 10                    # {rotation}
+# shift      = 0.1                   # {shift}
 # zoom       = 0.1
 # brightness = [0.8, 1.2]
 # erase      = 0.25

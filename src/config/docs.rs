@@ -16,6 +16,7 @@ Every key of an experiment file. This page is written from the doc comments in t
 
 - What is left out has its default; where the default is empty, the text says what leaving it out means.
 - An unknown key is an error, in every table.
+- Behind a comma stands what a number is counted in.
 - A choice is written as a string (`schedule = \"cosine\"`) or, where it has settings of its own, as a table
   with one key (`optimizer = { adam = { lr = 1e-4 } }`).
 - The headings are the dotted keys that `[grid]` and `--set` take; a stage is called by its name.
@@ -133,7 +134,11 @@ impl<'a> Manual<'a> {
             let behind = || line(self.schema.resolve(property), "description");
             let meaning = if own.is_empty() { behind() } else { own };
             let kind = self.linked_kind(property);
-            let _ = writeln!(rows, "| `{name}` | {kind} | {default} | {meaning} |");
+            let unit = match text(property, "x-unit") {
+                "" => String::new(),
+                unit => format!(", {unit}"),
+            };
+            let _ = writeln!(rows, "| `{name}` | {kind}{unit} | {default} | {meaning} |");
         }
         rows
     }

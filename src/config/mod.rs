@@ -6,6 +6,7 @@
 //! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
 
 pub mod docs;
+pub mod facts;
 mod files;
 pub mod grid;
 pub mod names;
@@ -52,10 +53,12 @@ pub struct Experiment {
     /// The images: where they come from, how they are split.
     pub data: Data,
     /// Random changes of training images.
+    #[schemars(extend("x-group" = "augmentation"))]
     pub augment: Augment,
     /// Backbone, first weights, head.
     pub model: Model,
     /// Gaussian noise layers.
+    #[schemars(extend("x-group" = "noise"))]
     pub noise: Noise,
     /// What batch norms of frozen layers do.
     pub batch_norm: BatchNorm,

@@ -28,7 +28,7 @@ pub struct Definition<'a> {
 }
 
 /// What can stand where a value stands.
-enum Shape<'a> {
+pub(super) enum Shape<'a> {
     Table(&'a serde_json::Map<String, Json>),
     /// Any key, each with a value of this schema.
     Map(&'a Json),
@@ -123,7 +123,7 @@ impl Schema {
         }
     }
 
-    fn shape<'a>(&'a self, schema: &'a Json) -> Shape<'a> {
+    pub(super) fn shape<'a>(&'a self, schema: &'a Json) -> Shape<'a> {
         let schema = self.resolve(schema);
         if let Some(options) = schema.get("anyOf").and_then(Json::as_array) {
             return Shape::Either(options.iter().filter(|it| it["type"] != "null").collect());

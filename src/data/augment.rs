@@ -19,35 +19,46 @@ use crate::random::{Random, Use};
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
     /// Probability of mirroring left and right.
+    #[schemars(extend("x-technique" = "flip", "x-unit" = "probability", "x-off" = 0.0))]
     pub flip: f64,
     /// Largest rotation in degrees, either way; uniform.
+    #[schemars(extend("x-technique" = "rotation", "x-unit" = "degrees", "x-off" = 0.0))]
     pub rotation: f64,
     /// Largest shift as a fraction of the size, along each axis by itself; uniform.
+    #[schemars(extend("x-technique" = "shift", "x-unit" = "share of the size", "x-off" = 0.0))]
     pub shift: f64,
     /// Largest shear in degrees, either way; uniform. As in Keras: a row at height y moves by y sin(angle),
     /// and y shrinks to y cos(angle). Keras's usual `shear_range = 0.2` is 0.2 degrees too: next to nothing.
+    #[schemars(extend("x-technique" = "shear", "x-unit" = "degrees", "x-off" = 0.0))]
     pub shear: f64,
     /// Zoom factor within 1 ± this; uniform. Above 1 the picture is smaller.
+    #[schemars(extend("x-technique" = "zoom", "x-unit" = "share of the size", "x-off" = 0.0))]
     pub zoom: f64,
     /// Whether the two axes zoom by factors of their own or by the same.
+    #[schemars(extend("x-technique" = "zoom axes"))]
     pub zoom_axes: ZoomAxes,
     /// Side of a window of the picture, as a fraction of the picture's, e.g. 0.9. The window lies anywhere in
     /// the picture, uniform, and is resized to `image_size`: torchvision's `RandomCrop` of a larger picture.
     /// Left out: off.
+    #[schemars(extend("x-technique" = "crop", "x-unit" = "share of the side", "x-off" = null))]
     pub crop: Option<f64>,
     /// Lowest and highest factor on the gray levels, e.g. `[0.8, 1.2]`; uniform, clipped to 0-255.
     /// Left out: off.
+    #[schemars(extend("x-technique" = "brightness", "x-unit" = "lowest and highest factor", "x-off" = null))]
     pub brightness: Option<[f64; 2]>,
     /// Lowest and highest factor on the distance from the image's mean gray level, e.g. `[0.8, 1.2]`; uniform,
     /// clipped to 0-255: torchvision's `ColorJitter`. Left out: off.
+    #[schemars(extend("x-technique" = "contrast", "x-unit" = "lowest and highest factor", "x-off" = null))]
     pub contrast: Option<[f64; 2]>,
     /// Probability of erasing a rectangle of 2 to 33 % of the area, filled with the mean gray level
     /// (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>, with torchvision's ranges).
+    #[schemars(extend("x-technique" = "erasing", "x-unit" = "probability", "x-off" = 0.0))]
     pub erase: f64,
     /// How many augmented views of each image are kept where a stage's frozen layers can be computed once: the
     /// epochs take them in turn, and each goes through the frozen layers a single time, as with images that do not
     /// change. 0 draws new changes in every epoch, and the frozen layers run in every step. Without effect in
     /// stages without frozen layers, or with noise on the input, mixup or cutmix: these always see new changes.
+    #[schemars(extend("x-technique" = "cached views", "x-unit" = "views", "x-off" = 0))]
     pub cached_views: usize,
 }
 

@@ -31,6 +31,7 @@ pub struct Ferplus {
     /// relative to the folder you run `ferrite` in.
     pub votes: PathBuf,
     /// How votes become labels.
+    #[schemars(extend("x-judges" = "with-limit"))]
     pub rule: Rule,
 }
 

@@ -53,24 +53,31 @@ pub struct Data {
     /// Where the images and labels come from: `{ fer2013 = { csv = "…" } }`,
     /// `{ folder = { path = "…", classes = ["…"] } }`, `{ manifest = { table = "…", classes = ["…"] } }` or
     /// `{ synthetic = { faces = 4000 } }`.
+    #[schemars(extend("x-technique" = "source", "x-judges" = "always"))]
     pub source: Source,
     /// Which images train, validate and test: names of splits that the source has, or fractions.
+    #[schemars(extend("x-technique" = "split", "x-judges" = "always"))]
     pub split: Split,
     /// Rows and columns of the images as the network sees them, in pixels, 32 to 512. Square pictures that are smaller are
     /// enlarged on the way into the network; all others are shrunk or stretched before, with antialiasing.
+    #[schemars(extend("x-technique" = "input size", "x-unit" = "pixels"))]
     pub image_size: usize,
     /// For a quick look: at most this many training images, each class by its share but with at
     /// least one image. Validation and test images are cut by the same factor. Which ones is drawn
     /// with `split.seed`. Left out: all images.
+    #[schemars(extend("x-technique" = "limit", "x-unit" = "images", "x-off" = null, "x-judges" = "always"))]
     pub limit: Option<usize>,
     /// Whose labels the images have: the source's own, or for FER2013
     /// `{ ferplus = { votes = "data/fer2013new.csv" } }`.
+    #[schemars(extend("x-technique" = "labels", "x-off" = "source", "x-judges" = "always"))]
     pub labels: Labels,
     /// What to do about training images that have an exact twin, pixel by pixel, among the
     /// validation or test images. The report counts them, and shows accuracy on all test images and
     /// on those without a twin, whatever this says.
+    #[schemars(extend("x-technique" = "leakage", "x-off" = "report", "x-judges" = "with-limit"))]
     pub leakage: Leakage,
     /// What to do about a broken row or image file.
+    #[schemars(extend("x-technique" = "broken images", "x-off" = "error"))]
     pub on_error: OnError,
 }
 

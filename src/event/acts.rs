@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Scores, number};
+use crate::event::{Scores, Signal, number};
 
 /// What techniques of training did in an epoch; each part is absent where its technique is off.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -21,6 +21,47 @@ pub struct TechniqueEvidence {
     /// where every class counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weightless: Option<usize>,
+    /// Each class's share of the loss, where classes are weighted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weighed: Option<Vec<f64>>,
+    /// Share of the head's values that dropout set to 0, measured after the first epoch.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::optional")]
+    pub dropped: Option<f64>,
+    /// The least loss that the smoothed labels of the first epoch allow: that of answers which are as sure as they.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::optional")]
+    pub least_loss: Option<f64>,
+    /// L2 distance of the moving average from the weights after the epoch, as a share of the weights' norm.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::optional")]
+    pub averaged: Option<f64>,
+    /// L2 norm of everything that trains, where weight decay pulls at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// How far the running means of frozen batch norms moved, as a share of their norm then, where they follow the batches.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::optional")]
+    pub moved: Option<f64>,
+    /// What the batch norm in front of the backbone makes of the pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalized: Option<Normalized>,
+}
+
+/// The L2 norm of everything that trains, around an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Norm {
+    /// Before the epoch.
+    #[serde(with = "number")]
+    pub before: f64,
+    /// After it.
+    #[serde(with = "number")]
+    pub after: f64,
+}
+
+/// What a batch norm makes of its input, over all channels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Normalized {
+    /// What comes in, by its running statistics.
+    pub from: Signal,
+    /// What goes out, by its shift and scale.
+    pub to: Signal,
 }
 
 /// What gradient clipping did in an epoch.

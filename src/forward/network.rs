@@ -7,7 +7,8 @@ use std::cell::OnceCell;
 use burn::tensor::Tensor;
 
 use crate::device::Device;
-use crate::event::Layer as LayerCount;
+use crate::event::acts::Normalized;
+use crate::event::{Layer as LayerCount, Signal};
 use crate::forward::head;
 use crate::forward::layer::{Pass, forward_all, normalize_maps};
 use crate::model::backbone::Described;
@@ -219,6 +220,44 @@ impl Network {
     pub fn infer(&self, x: Tensor<4>, done: usize) -> Tensor<2> {
         let x = self.infer_features(x, done);
         head::classify(&self.head, x, self.pass(false, false), self.precisions.head)
+    }
+
+    /// Share of the head's values that dropout sets to 0, from pooled features; none without dropout.
+    pub fn dropped(&self, features: Tensor<2>) -> Option<f64> {
+        head::dropped(&self.head, features, self.pass(false, false), self.precisions.head)
+    }
+
+    /// The running means of batch norms that do not train, where they follow the batches all the same.
+    pub fn moving_means(&self) -> Option<Vec<f32>> {
+        if self.frozen_norm != FrozenNorm::BatchStatistics {
+            return None;
+        }
+        let mut means = Vec::new();
+        let mut norm: Option<Slot> = None;
+        for (slot, spec) in self.parameters.specs() {
+            if spec.name.ends_with(".weight") {
+                norm = Some(slot);
+            }
+            let frozen = norm.is_some_and(|it| !self.parameters.trains(it));
+            if frozen && spec.name.ends_with(".running_mean") {
+                means.extend(self.parameters.values(slot));
+            }
+        }
+        (!means.is_empty()).then_some(means)
+    }
+
+    /// What the batch norm in front of the backbone makes of the pixels; none without it.
+    pub fn normalized(&self) -> Option<Normalized> {
+        let slots = self.input_norm.as_ref()?.slots;
+        let mean = |slot: Slot| {
+            let values = self.parameters.values(slot);
+            values.iter().map(|it| f64::from(*it)).sum::<f64>() / values.len() as f64
+        };
+        let signal = |center, spread: f64| Signal { mean: mean(center), std: spread };
+        Some(Normalized {
+            from: signal(slots.mean, mean(slots.variance).sqrt()),
+            to: signal(slots.bias, mean(slots.weight).abs()),
+        })
     }
 
     fn normalize_input(&self, x: Tensor<4>, pass: Pass<'_>) -> Tensor<4> {

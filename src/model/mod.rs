@@ -27,16 +27,21 @@ use crate::precision::{Bfloat16, Precision, Precisions};
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
     /// The network without its classifier.
+    #[schemars(extend("x-technique" = "backbone"))]
     pub backbone: Backbone,
     /// Where the backbone's first weights come from.
+    #[schemars(extend("x-technique" = "first weights", "x-off" = "none", "x-follows-backbone-unless" = ["none", "imagenet", "imagenet-v2"]))]
     pub weights: Weights,
     /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
     /// noise. It trains like the head, so no part of the backbone can be computed once.
+    #[schemars(extend("x-technique" = "input norm", "x-off" = false))]
     pub input_norm: bool,
     /// What the backbone and the head's hidden layers compute in. Parameters, batch statistics, classifier and loss
     /// are 32-bit floats always.
+    #[schemars(extend("x-technique" = "precision"))]
     pub precision: PrecisionSetting,
     /// What is put on top of the backbone.
+    #[schemars(extend("x-group" = "head"))]
     pub head: Head,
 }
 
@@ -115,13 +120,17 @@ pub enum Input {
 #[serde(deny_unknown_fields, default)]
 pub struct Head {
     /// How feature maps become one vector.
+    #[schemars(extend("x-technique" = "pooling"))]
     pub pool: Pool,
     /// Width of each hidden layer: linear, ReLU, batch norm if asked for, dropout. Empty: the classifier
     /// sits on the pooled features.
+    #[schemars(extend("x-technique" = "head layers", "x-unit" = "width", "x-off" = []))]
     pub layers: Vec<usize>,
     /// Whether each hidden layer has a batch norm behind its ReLU.
+    #[schemars(extend("x-technique" = "head batch norm", "x-off" = false))]
     pub batch_norm: bool,
     /// Probability of dropping a value behind each hidden layer, or before the classifier if there is none.
+    #[schemars(extend("x-technique" = "dropout", "x-unit" = "probability", "x-off" = 0.0))]
     pub dropout: f64,
 }
 
@@ -147,8 +156,10 @@ pub enum Pool {
 #[serde(deny_unknown_fields, default)]
 pub struct Noise {
     /// Noise on the scaled pixels, before the backbone. Left out: none.
+    #[schemars(extend("x-technique" = "noise on the input", "x-off" = null))]
     pub input: Option<GaussianNoise>,
     /// Noise on the pooled features, before the head. Left out: none.
+    #[schemars(extend("x-technique" = "noise on the features", "x-off" = null))]
     pub features: Option<GaussianNoise>,
 }
 
@@ -189,6 +200,7 @@ pub enum Unit {
 #[serde(deny_unknown_fields, default)]
 pub struct BatchNorm {
     /// What batch norms of frozen layers do in training.
+    #[schemars(extend("x-technique" = "frozen batch norm", "x-off" = "inference"))]
     pub frozen_layers: FrozenNorm,
 }
 

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::report::factors::{Change, Effect, Techniques};
-use crate::report::metrics::Stat;
-use crate::report::statistics::crossed::{Estimate, difference, mean};
-use crate::report::statistics::paired::Discordant;
-use crate::report::statistics::{Gain, LEVEL, holm, wilson};
+use crate::metrics::Prediction;
+use crate::metrics::scores::Stat;
+use crate::metrics::statistics::crossed::{Estimate, difference, mean};
+use crate::metrics::statistics::paired::Discordant;
+use crate::metrics::statistics::{Gain, LEVEL, holm, wilson};
+use crate::report::pairs::{Change, Effect, Pairs};
 use crate::report::study::{Configuration, Run, Study};
-use crate::store::record::Prediction;
 
 /// How many single techniques are compared at most.
 pub(super) const MOST_EFFECTS: usize = 32;
@@ -92,13 +92,13 @@ impl<'s, 'a> Comparisons<'s, 'a> {
     pub(super) fn of(study: &'s Study<'a>) -> Self {
         // The best first, so that what is left out is at the end of the board.
         let all: Vec<_> = study.ranked().filter(|it| it.finished().next().is_some()).collect();
-        let techniques = Techniques::of(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
-        let mut found = techniques.effects();
+        let pairs = Pairs::of(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
+        let mut found = pairs.effects();
         found.sort_by_key(|it| (it.from.min(it.to), it.from.max(it.to)));
         let compare = |it: &Effect| {
             let compared = compare(all[it.from], all[it.to])?;
             let technique = it.technique.clone();
-            Some(Comparison { technique, changes: techniques.changes(it.from, it.to), ..compared })
+            Some(Comparison { technique, changes: pairs.changes(it.from, it.to), ..compared })
         };
         let possible = found.iter().filter(|it| !common(all[it.from], all[it.to]).is_empty());
         let possible: Vec<_> = possible.collect();

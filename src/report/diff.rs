@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::facts::Facts;
+
 /// Settings by dotted key, each value as TOML.
 pub(super) type Flat = BTreeMap<String, String>;
-
-/// Keys that name a run or say where it came from, but are no setting of it.
-const NAMES: [&str; 6] = ["about", "extends", "grid", "name", "seed", "seeds"];
 
 /// One key that differs, with its value in every configuration; none where it is not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,8 @@ pub(super) struct Row {
 /// `settings` by dotted key, without seed and names. Items of a list that have a `name` go by it.
 pub(super) fn flatten(settings: &toml::Table) -> Flat {
     let mut flat = Flat::new();
-    for (key, value) in settings.iter().filter(|(key, _)| !NAMES.contains(&key.as_str())) {
+    let is_name = |key: &str| Facts::all().of(key).is_name();
+    for (key, value) in settings.iter().filter(|(key, _)| !is_name(key)) {
         flatten_value(key, value, &mut flat);
     }
     if let Some(run) = flat.get_mut("model.weights.run") {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn stages_go_by_their_names_and_seeds_are_no_setting() {
         let it = flat(
-            "seed = 1\nabout = 'x'\n[[stages]]\nname = 'head'\noptimizer = { adam = { lr = 1e-4 } }",
+            "seeds = [1]\nabout = 'x'\n[[stages]]\nname = 'head'\noptimizer = { adam = { lr = 1e-4 } }",
         );
         let expected = [("stages", "head"), ("stages.head.optimizer.adam.lr", "0.0001")];
         assert_eq!(it, expected.map(|(key, value)| (key.into(), value.into())).into());

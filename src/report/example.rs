@@ -10,7 +10,8 @@ use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, FINAL, Layer, Network, Noise, Scores, Signal,
     StageEnd, StageStart, Start,
 };
-use crate::store::record::{Facts, Prediction, Record, Stage, State};
+use crate::metrics::Prediction;
+use crate::store::record::{Facts, Record, Stage, State};
 
 const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const TEST: [usize; 7] = [491, 55, 528, 879, 594, 416, 626];
@@ -141,7 +142,7 @@ fn settings(shape: &Shape, seed: usize) -> String {
     );
     let lr = if shape.fine_tuned { 1e-4 } else { shape.lr };
     format!(
-        "about = \"{}\"\nseed = {seed}\n[data]\nsource = {{ fer2013 = {{ csv = \"data/fer2013.csv\" }} }}\n\
+        "about = \"{}\"\nseeds = [{seed}]\n[data]\nsource = {{ fer2013 = {{ csv = \"data/fer2013.csv\" }} }}\n\
          image_size = {}\n[augment]\nflip = 0.5\nrotation = 10\n{}[model]\nbackbone = \"{}\"\n\
          weights = \"imagenet\"\n[model.head]\nlayers = [1024, 512]\ndropout = 0.5\n\
          [[stages]]\nname = \"head\"\ntrainable = \"head\"\nepochs = 20\nbatch_size = 64\n\

@@ -1,9 +1,9 @@
 //! The charts of the study and of a trial.
 
 use crate::event::{Epoch, Scores};
+use crate::metrics::scores::{ClassScores, Confusion};
 use crate::report::curves::{curve, marks};
 use crate::report::format;
-use crate::report::metrics::{ClassScores, Confusion};
 use crate::report::plot::axis::{Format, Scale};
 use crate::report::plot::bars::{Bars, Group};
 use crate::report::plot::lines::{Line, LineChart, Mark};

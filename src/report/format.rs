@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 use chrono::DateTime;
 
 use crate::digits::thousands;
-use crate::report::metrics::Stat;
+use crate::metrics::scores::Stat;
 
 /// What stands where nothing is known.
 pub(super) const NOTHING: &str = "–";

@@ -5,11 +5,11 @@ use std::io;
 use maud::{Markup, html};
 use rayon::prelude::*;
 
+use crate::metrics::scores::Stat;
 use crate::report::audit;
 use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::format::{self, counted};
-use crate::report::metrics::Stat;
 use crate::report::page::{
     Page, Section, class_table, figure, figures as cards, lead, mean_cell, share_cell, sort_value,
     state_name, swatch, tile,

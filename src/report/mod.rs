@@ -1,7 +1,7 @@
 //! The report: a page of the study, a page of every run, and every figure as PNG too.
 //!
 //! `study` gathers and ranks, `comparison` judges which differences are real, by the methods of
-//! `statistics`. `figures` says what is drawn, `plot` draws, `index` and `trial` are the pages. A page
+//! [`crate::metrics::statistics`]. `figures` says what is drawn, `plot` draws, `index` and `trial` are the pages. A page
 //! carries a fingerprint of what it was made from and is left alone while that holds.
 //!
 //! **Invariant:** every file is made from the records and the runs' own folders alone, and twice the
@@ -14,18 +14,16 @@ mod diff;
 mod evidence;
 #[cfg(test)]
 mod example;
-mod factors;
+
 mod figures;
 mod files;
 mod format;
 mod index;
-pub mod metrics;
 mod page;
+mod pairs;
 pub mod plot;
 mod sections;
-pub mod statistics;
 mod study;
-mod techniques;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -4,9 +4,9 @@ use std::io;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::metrics::scores::{ClassScores, Confusion, Stat};
 use crate::report::figures::Figure;
 use crate::report::format;
-use crate::report::metrics::{ClassScores, Confusion, Stat};
 use crate::report::plot::{Style, svg};
 use crate::store::record::State;
 

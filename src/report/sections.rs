@@ -6,6 +6,7 @@ use std::io;
 use maud::{Markup, html};
 use miette::Diagnostic;
 
+use crate::config::facts::Facts;
 use crate::error::Error;
 use crate::event::Dataset;
 use crate::event::split::SplitName;
@@ -44,7 +45,10 @@ pub(super) fn differences(study: &Study<'_>) -> Option<Markup> {
                     }
                 } }
                 tbody { @for row in &rows { tr {
-                    th scope="row" { code { (breakable(&row.key)) } }
+                    th scope="row" {
+                        code { (breakable(&row.key)) }
+                        @if let Some(unit) = &Facts::all().of(&row.key).unit { " " small { (unit) } }
+                    }
                     @for value in &row.values[..shown.len()] {
                         @let other = *value != row.values[0];
                         td .same[!other] .other[other] .unset[value.is_none()] {

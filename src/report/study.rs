@@ -11,12 +11,13 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use crate::config::facts::{Facts, Judges};
 use crate::error::Error;
 use crate::event::Epoch;
 use crate::event::acts::Viewed;
+use crate::metrics::scores::{Confusion, Stat, roc_auc};
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
-use crate::report::metrics::{Confusion, Stat, roc_auc};
 use crate::report::plot::Style;
 use crate::store::record::{Record, State};
 
@@ -239,7 +240,7 @@ fn seed(settings: &toml::Table) -> String {
         toml::Value::Array(items) if items.len() == 1 => items[0].to_string(),
         _ => it.to_string(),
     };
-    settings.get("seed").or_else(|| settings.get("seeds")).map_or_else(String::new, one)
+    settings.get("seeds").map_or_else(String::new, one)
 }
 
 /// Marks the configurations that are judged on the same images as most others: same source, split,
@@ -248,14 +249,15 @@ fn seed(settings: &toml::Table) -> String {
 fn mark_comparable(configurations: &mut [Configuration<'_>]) {
     let judged_on = |it: &Configuration<'_>| -> Flat {
         let limited = it.settings.contains_key("data.limit");
-        // Older runs do not name what was then the only choice.
-        let decides = |key: &str, value: &str| match key {
-            "data.labels" => false,
-            "data.leakage" => limited && plain(value) != "report",
-            "data.labels.ferplus.rule" => limited,
-            key => ["data.source", "data.split", "data.limit", "data.labels"]
-                .iter()
-                .any(|it| key.starts_with(it)),
+        let decides = |key: &str, value: &str| {
+            let setting = Facts::all().of(key);
+            let judges = match setting.judges {
+                Some(Judges::Always) => true,
+                Some(Judges::WithLimit) => limited,
+                None => false,
+            };
+            // Older runs do not name what was then the only choice.
+            judges && !setting.is_off(value)
         };
         let settings = it.settings.iter().filter(|(key, value)| decides(key, value));
         settings.map(|(key, value)| (key.clone(), value.clone())).collect()

@@ -8,7 +8,7 @@ use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
 use crate::error::Error;
-use crate::event::acts::{Clipped, Kept, Mixed, TechniqueEvidence};
+use crate::event::acts::{Clipped, Kept, Mixed, Norm, TechniqueEvidence};
 use crate::event::{Evaluation, Scores};
 use crate::store::record::{Record, State};
 
@@ -213,7 +213,10 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
                 clipped: Some(Clipped { share: 0.125, norm: 1.5 }),
                 mixed: Some(Mixed { other: 0.375, cut: 0.5 }),
                 drawn: Some(vec![101; 7]),
-                weightless: None,
+                dropped: Some(0.5),
+                least_loss: Some(0.456),
+                norm: Some(Norm { before: 12.5, after: 11.25 }),
+                ..TechniqueEvidence::default()
             };
         }
         let kept = Kept { monitor: "valid_accuracy".into(), epoch: 3, value: 0.5 };
@@ -223,27 +226,31 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
         record.facts.others =
             vec![Evaluation { weights, split, images: 70, scores, viewed: None, leak_free: None }];
         record.settings = format!(
-            "[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\nsampling = \"balanced\"\n\
-             loss = {{ label_smoothing = 0.0, class_weights = \"none\" }}\nclip = {{ norm = 1.0 }}",
+            "[model.head]\ndropout = 0.5\n[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\n\
+             sampling = \"balanced\"\nclip = {{ norm = 1.0 }}\n\
+             optimizer = {{ adamw = {{ lr = 0.001, weight_decay = 0.01 }} }}\n\
+             loss = {{ label_smoothing = 0.1, class_weights = \"none\" }}",
             record.facts.stages.last().unwrap().start.stage
         )
         .parse()
         .unwrap();
         write(&records, &[], runs).unwrap();
         let page = page(&records[0]);
-        let on = page.split("<dt>Techniques</dt>").nth(1).unwrap();
-        let on = on.split("</dd>").next().unwrap();
-        for technique in
-            ["sampling = &quot;balanced&quot;", "mixup = 0.25", "clip = { norm = 1.0 }"]
-        {
-            assert!(on.contains(technique), "{technique} in {on}");
+        let row =
+            |name: &str| page.split(&format!("<dt>{name}</dt>")).nth(1)?.split("</dd>").next();
+        for (name, written, did) in [
+            ("Sampling", "sampling = &quot;balanced&quot;", "angry 101"),
+            ("Mixup", "mixup = 0.25", "37.5 % of an image"),
+            ("Clipping", "clip.norm = 1.0", "12.5 % of the gradients"),
+            ("Dropout", "model.head.dropout = 0.5", "50.0 % of the head's values"),
+            ("Label smoothing", "loss.label_smoothing = 0.1", "a loss below 0.456"),
+            ("Weight decay", "optimizer.adamw.weight_decay = 0.01", "from 12.500 to 11.250"),
+        ] {
+            let row = row(name).unwrap_or("no row");
+            assert!(row.contains(written) && row.contains(did), "{name}: {row}");
         }
-        assert!(!on.contains("cutmix") && !on.contains("loss"), "{on}");
-        for evidence in
-            ["12.5 % of the gradients", "37.5 % of an image", "101", "valid_accuracy", "43.2"]
-        {
-            assert!(page.contains(evidence), "{evidence}");
-        }
+        assert_eq!([row("Cutmix"), row("Class weights")], [None; 2]);
+        assert!(page.contains("valid_accuracy") && page.contains("43.2"));
     });
 }
 
@@ -330,7 +337,7 @@ fn ten_points_on_a_thousand_images_are_real() {
         let gathered = Study::of(&records, &[], runs);
         let all = Comparisons::of(&gathered);
         let it = &all.effects[0];
-        assert_eq!((it.technique.as_str(), it.images, it.seeds.len()), ("optimizer", 1000, 3));
+        assert_eq!((it.technique.as_str(), it.images, it.seeds.len()), ("learning rate", 1000, 3));
         assert_eq!(it.verdict, Verdict::Real, "{} {:?}", it.p, it.difference);
         let [low, high] = it.difference.interval;
         assert!((0.02..0.1).contains(&low) && (0.1..0.18).contains(&high), "{low} {high}");

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use maud::{Markup, html};
 
 use crate::event::{Dataset, Epoch};
+use crate::metrics::scores::{Confusion, calibration_error};
+use crate::metrics::statistics::wilson;
 use crate::report::audit;
 use crate::report::evidence::evidence;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
 use crate::report::format::{self, counted};
-use crate::report::metrics::{Confusion, calibration_error};
 use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
 use crate::report::sections::data_card;
-use crate::report::statistics::wilson;
 use crate::report::study::{Run, majority};
 use crate::report::warnings;
 use crate::store::record::{Record, State};

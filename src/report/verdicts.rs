@@ -5,10 +5,10 @@ use std::io;
 use maud::{Markup, html};
 
 use crate::report::comparison::{Comparison, Comparisons, MOST_EFFECTS, Verdict};
-use crate::report::factors::Change;
 use crate::report::figures::{Figure, figure};
 use crate::report::format::{self, counted};
 use crate::report::page::{breakable, figure as card, lead, swatch};
+use crate::report::pairs::Change;
 use crate::report::plot::Chart;
 use crate::report::plot::forest::{Forest, ForestRow, Mark};
 use crate::report::study::Configuration;

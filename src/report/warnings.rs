@@ -5,45 +5,44 @@ use maud::{Markup, html};
 use crate::report::page::{prose, swatch};
 use crate::report::study::Study;
 use crate::store::record::Record;
-use crate::warning::{self, Warning};
+use crate::warning::{Fact, Watch};
 
 /// How many warnings a page shows without being asked.
 const SHOWN: usize = 5;
 
-/// Everything that `record` warns of. Whoever has a new reason to doubt adds it here and in [`warning::of`].
-fn of(record: &Record) -> Vec<Warning> {
-    let precision = record.facts.start.iter().filter_map(warning::precision);
-    let noise = record.facts.noise.iter().filter_map(warning::noise);
-    let augmented = record.facts.stages.iter().filter_map(|it| it.augmentation.as_ref());
-    let weights = record.facts.weights.iter().flat_map(warning::weights);
-    // The first epoch with such a step speaks for the others of its stage.
-    let stages = record.facts.stages.iter();
-    let weightless = stages.filter_map(|it| it.epochs.iter().find_map(warning::class_weights));
-    let augmented = augmented.filter_map(warning::augmentation);
-    precision.chain(weights).chain(noise).chain(augmented).chain(weightless).collect()
+/// What `record` knows that may give a reason to doubt, in the order in which it happened.
+fn facts(record: &Record) -> impl Iterator<Item = Fact<'_>> {
+    let facts = &record.facts;
+    let before = facts.start.iter().map(Fact::Start);
+    let before = before.chain(facts.weights.iter().map(Fact::Weights));
+    let before = before.chain(facts.noise.iter().map(Fact::Noise));
+    before.chain(facts.stages.iter().flat_map(|it| {
+        let augmentation = it.augmentation.iter().map(Fact::Augmentation);
+        let epochs = it.epochs.iter().map(Fact::Epoch);
+        augmentation.chain(epochs).chain(it.end.iter().map(Fact::StageEnd))
+    }))
 }
 
 /// The warnings of one run.
 pub(super) fn of_run(record: &Record) -> Option<Markup> {
-    list(of(record).iter().map(|it| prose(&it.message)).collect())
+    let mut watch = Watch::default();
+    let warnings = facts(record).flat_map(|it| watch.see(it));
+    list(warnings.map(|it| prose(&it.message)).collect())
 }
 
 /// The warnings of all runs, each once for a configuration.
 pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
     let mut lines = Vec::new();
     for configuration in &study.configurations {
-        let mut told: Vec<String> = Vec::new();
+        let mut watch = Watch::default();
         for run in &configuration.runs {
-            for it in of(run.record) {
-                if told.contains(&it.about) {
-                    continue;
-                }
-                lines.push(html! {
+            let warnings = facts(run.record).flat_map(|it| watch.see(it));
+            lines.extend(warnings.map(|it| {
+                html! {
                     (swatch(configuration.style))
                     a href=(run.link()) { (configuration.label) } ": " (prose(&it.message))
-                });
-                told.push(it.about);
-            }
+                }
+            }));
         }
     }
     list(lines)

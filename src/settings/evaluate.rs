@@ -15,6 +15,7 @@ pub struct Evaluate {
     /// The views of each test image. The network sees every one, and a class's probability is the mean of
     /// its probabilities; the report shows the plain scores beside it. All views need the pixels, so that
     /// features of a frozen prefix that lie on disk are of use for the plain scores only.
+    #[schemars(extend("x-technique" = "test-time views", "x-off" = "plain"))]
     pub views: Views,
 }
 
@@ -37,6 +38,7 @@ pub enum Views {
 #[serde(deny_unknown_fields, default)]
 pub struct TenCrop {
     /// Side of a window as a fraction of the picture's.
+    #[schemars(extend("x-unit" = "share of the side"))]
     pub size: f64,
 }
 

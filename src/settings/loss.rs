@@ -18,6 +18,7 @@ use crate::error::Problem;
 #[serde(deny_unknown_fields, default)]
 pub struct Loss {
     /// Share of each label that is spread evenly over all classes, 0 to below 1 (Szegedy et al. 2016).
+    #[schemars(extend("x-technique" = "label smoothing", "x-unit" = "share of each label", "x-off" = 0.0))]
     pub label_smoothing: f64,
     /// How much an image counts by its class: `"none"`, `"balanced"` (images / (classes x images of the
     /// class), counted in the training rows), or a list with a weight for each class. As in PyTorch, the
@@ -25,6 +26,7 @@ pub struct Loss {
     /// of images); where labels are mixtures (mixup, cutmix, label distributions), by the number of images.
     /// A weight may be 0, but not all. A batch in which every weight is 0 has the loss 0 and teaches nothing (in
     /// PyTorch it is NaN); how many there were is told.
+    #[schemars(extend("x-technique" = "class weights", "x-off" = "none"))]
     pub class_weights: ClassWeights,
 }
 

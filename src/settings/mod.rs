@@ -30,43 +30,57 @@ pub struct Stage {
     /// backbone from which on everything does, as in weight files (`"features.16"`, `"layer4"`) or as in
     /// Keras (`"block5"`, `"block4_conv3"`, `"conv5_block1"`), or `{ last = 6 }` for the last layers as
     /// Keras counts them, activations and poolings included. `ferrite plan --layers` lists what it means.
+    #[schemars(extend("x-technique" = "freezing", "x-off" = "head", "x-follows-backbone-unless" = ["head", "all"]))]
     pub trainable: Trainable,
     /// Passes over the training images, at most.
+    #[schemars(extend("x-technique" = "epochs", "x-unit" = "epochs"))]
     pub epochs: usize,
     /// Images per optimizer step; the last batch of an epoch may be smaller, as in Keras.
+    #[schemars(extend("x-technique" = "batch size", "x-unit" = "images"))]
     pub batch_size: usize,
     /// How gradients change the weights.
+    #[schemars(extend("x-group" = "optimizer"))]
     pub optimizer: Optimizer,
     /// How the learning rate changes.
+    #[schemars(extend("x-technique" = "schedule", "x-off" = "constant"))]
     pub schedule: Schedule,
     /// A rise of the learning rate before the schedule begins. Left out: none.
+    #[schemars(extend("x-technique" = "warm-up", "x-off" = null))]
     pub warmup: Option<Warmup>,
     /// When to stop before the last epoch. Left out: never, and the last epoch's weights go on.
+    #[schemars(extend("x-technique" = "early stopping", "x-off" = null))]
     pub early_stopping: Option<EarlyStopping>,
     /// Metrics whose best epoch is kept as well, beside the weights that go on: of a trial's last stage
     /// each becomes `model.<metric>.safetensors` and `predictions.<metric>.csv` (Keras's
     /// `ModelCheckpoint(save_best_only=True)`).
+    #[schemars(extend("x-technique" = "checkpoints", "x-off" = []))]
     pub checkpoints: Vec<Monitor>,
     /// What training minimises.
+    #[schemars(extend("x-group" = "loss"))]
     pub loss: Loss,
     /// Which training images an epoch sees.
+    #[schemars(extend("x-technique" = "sampling", "x-off" = "shuffle"))]
     pub sampling: Sampling,
     /// Blends each image with another of its batch, and the labels likewise (Zhang et al. 2018,
     /// <https://arxiv.org/abs/1710.09412>): the alpha of the Beta distribution that the share of each
     /// batch is drawn from; 0 is off. It acts on scaled pixels after augmentation, so frozen layers run in
     /// every step. Training accuracy counts the label with the greater share.
+    #[schemars(extend("x-technique" = "mixup", "x-unit" = "alpha", "x-off" = 0.0))]
     pub mixup: f64,
     /// Puts a rectangle of another image of the batch into each, and mixes the labels by its real area
     /// (Yun et al. 2019, <https://arxiv.org/abs/1905.04899>): the alpha of the Beta distribution; 0 is
     /// off. With mixup as well, one of the two is drawn for each batch, with equal chances.
+    #[schemars(extend("x-technique" = "cutmix", "x-unit" = "alpha", "x-off" = 0.0))]
     pub cutmix: f64,
     /// Bounds the gradient of each step. Left out: no bound.
+    #[schemars(extend("x-technique" = "clipping", "x-off" = null))]
     pub clip: Option<Clip>,
     /// Decay of a moving average of the weights, taken after every step: `average = ema * average +
     /// (1 - ema) * weights`, beginning with the stage's first weights; 0 is off. The average is what is
     /// validated, compared, kept and handed on; training goes on with the weights themselves. Running
     /// statistics of batch norms are those of training. As timm's `ModelEmaV2` and Keras's `use_ema`, with
     /// PyTorch's way (`AveragedModel`) of running statistics; without a warm-up of the decay.
+    #[schemars(extend("x-technique" = "moving average", "x-unit" = "decay", "x-off" = 0.0))]
     pub ema: f64,
 }
 

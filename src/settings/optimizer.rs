@@ -28,14 +28,17 @@ pub enum Optimizer {
 #[serde(deny_unknown_fields, default)]
 pub struct Adam {
     /// Learning rate.
+    #[schemars(extend("x-technique" = "learning rate"))]
     pub lr: f64,
     /// Decay of the mean of gradients and of their squares.
+    #[schemars(extend("x-technique" = "betas"))]
     pub betas: [f64; 2],
     /// Added to the root of the second moment. PyTorch's default; Keras has 1e-7.
+    #[schemars(extend("x-technique" = "epsilon"))]
     pub eps: f64,
     /// L2 penalty: added to the gradient, times the weight.
     #[serde(skip_serializing_if = "is_default")]
-    #[schemars(extend("default" = 0.0))]
+    #[schemars(extend("default" = 0.0, "x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
@@ -44,12 +47,16 @@ pub struct Adam {
 #[serde(deny_unknown_fields, default)]
 pub struct AdamW {
     /// Learning rate.
+    #[schemars(extend("x-technique" = "learning rate"))]
     pub lr: f64,
     /// Decay of the mean of gradients and of their squares.
+    #[schemars(extend("x-technique" = "betas"))]
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
+    #[schemars(extend("x-technique" = "epsilon"))]
     pub eps: f64,
     /// Shrinks every weight by `lr * weight_decay` a step.
+    #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
@@ -58,12 +65,16 @@ pub struct AdamW {
 #[serde(deny_unknown_fields, default)]
 pub struct Sgd {
     /// Learning rate.
+    #[schemars(extend("x-technique" = "learning rate"))]
     pub lr: f64,
     /// Share of the last step that goes on.
+    #[schemars(extend("x-technique" = "momentum", "x-off" = 0.0))]
     pub momentum: f64,
     /// Whether the momentum looks ahead (Nesterov).
+    #[schemars(extend("x-technique" = "Nesterov momentum", "x-off" = false))]
     pub nesterov: bool,
     /// L2 penalty: added to the gradient, times the weight.
+    #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
@@ -72,16 +83,22 @@ pub struct Sgd {
 #[serde(deny_unknown_fields, default)]
 pub struct RmsProp {
     /// Learning rate.
+    #[schemars(extend("x-technique" = "learning rate"))]
     pub lr: f64,
     /// Decay of the mean of squared gradients.
+    #[schemars(extend("x-technique" = "alpha"))]
     pub alpha: f64,
     /// Added to the root of that mean (Keras adds it under the root).
+    #[schemars(extend("x-technique" = "epsilon"))]
     pub eps: f64,
     /// Share of the last step that goes on.
+    #[schemars(extend("x-technique" = "momentum", "x-off" = 0.0))]
     pub momentum: f64,
     /// Whether the mean gradient is taken off, so that the root is a standard deviation.
+    #[schemars(extend("x-technique" = "centring", "x-off" = false))]
     pub centered: bool,
     /// L2 penalty: added to the gradient, times the weight.
+    #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
@@ -91,15 +108,20 @@ pub struct RmsProp {
 #[serde(deny_unknown_fields, default)]
 pub struct RAdam {
     /// Learning rate.
+    #[schemars(extend("x-technique" = "learning rate"))]
     pub lr: f64,
     /// Decay of the mean of gradients and of their squares.
+    #[schemars(extend("x-technique" = "betas"))]
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
+    #[schemars(extend("x-technique" = "epsilon"))]
     pub eps: f64,
     /// Weight decay, in the way that the next setting says.
+    #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
     /// Whether decay shrinks every weight by `lr * weight_decay` a step, as in AdamW, instead of being an
     /// L2 penalty.
+    #[schemars(extend("x-technique" = "decoupled weight decay", "x-off" = false))]
     pub decoupled_weight_decay: bool,
 }
 
@@ -153,7 +175,8 @@ impl Optimizer {
         }
     }
 
-    fn weight_decay(&self) -> f64 {
+    /// How much of each weight it takes off.
+    pub fn weight_decay(&self) -> f64 {
         match self {
             Self::Adam(it) => it.weight_decay,
             Self::Adamw(it) => it.weight_decay,

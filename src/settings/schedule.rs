@@ -43,9 +43,11 @@ pub struct CosineAnnealing {
 pub struct Step {
     /// Epochs after each of which the rate falls. Left out: `milestones` say when.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "epochs"))]
     pub every: Option<usize>,
     /// Epochs after which the rate falls, ascending. Left out: `every` says when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-unit" = "epochs"))]
     pub milestones: Vec<usize>,
     /// What the rate is multiplied by.
     pub factor: f64,
@@ -64,10 +66,12 @@ pub struct Plateau {
     /// What the rate is multiplied by.
     pub factor: f64,
     /// Epochs without improvement after which it falls. (PyTorch's falls one epoch later.)
+    #[schemars(extend("x-unit" = "epochs"))]
     pub patience: usize,
     /// How much better than the best a value must be to count; absolute, as in Keras.
     pub min_delta: f64,
     /// Epochs after a fall in which none counts as bad.
+    #[schemars(extend("x-unit" = "epochs"))]
     pub cooldown: usize,
     /// The rate never falls below.
     pub min_lr: f64,
@@ -78,6 +82,7 @@ pub struct Plateau {
 #[serde(deny_unknown_fields, default)]
 pub struct OneCycle {
     /// Share of the steps in which the rate rises.
+    #[schemars(extend("x-unit" = "share of the steps"))]
     pub pct_start: f64,
     /// It begins at the highest rate divided by this.
     pub div_factor: f64,
@@ -108,8 +113,10 @@ pub enum Anneal {
 #[serde(deny_unknown_fields, default)]
 pub struct Warmup {
     /// How many epochs, fewer than the stage has.
+    #[schemars(extend("x-unit" = "epochs"))]
     pub epochs: usize,
     /// Share of the optimizer's rate in the first step. PyTorch's own default is 1/3.
+    #[schemars(extend("x-unit" = "share of the rate"))]
     pub from: f64,
 }
 

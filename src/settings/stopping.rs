@@ -19,12 +19,13 @@ pub struct EarlyStopping {
     #[schemars(extend("default" = "auto"))]
     pub mode: Mode,
     /// Epochs without improvement after which the stage stops.
+    #[schemars(extend("x-unit" = "epochs"))]
     pub patience: usize,
     /// How much better than the best a value must be to count. An equal value is none.
     pub min_delta: f64,
     /// Epochs at the beginning that are not looked at: they are neither best nor counted.
     #[serde(skip_serializing_if = "is_default")]
-    #[schemars(extend("default" = 0))]
+    #[schemars(extend("default" = 0, "x-unit" = "epochs"))]
     pub start_from_epoch: usize,
     /// A value to beat: until one is better, improvements do not end the wait. Left out: every
     /// improvement does.

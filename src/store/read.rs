@@ -11,13 +11,14 @@ use walkdir::WalkDir;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Kind};
+use crate::metrics::Prediction;
 use crate::store::Store;
 use crate::store::artifact::damaged;
 use crate::store::folder::files;
 use crate::store::health::damages;
 use crate::store::lock::is_locked;
 use crate::store::log::events;
-use crate::store::record::{Facts, Prediction, Record, State};
+use crate::store::record::{Facts, Record, State};
 
 /// Every run, and the folders that could not be read with the reason.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Kind, Network, Noise, StageEnd,
     StageStart, Start,
 };
+use crate::metrics::Prediction;
 
 /// Everything known of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,19 +86,6 @@ pub struct Stage {
     pub epochs: Vec<Epoch>,
     /// How it ended, if it did.
     pub end: Option<StageEnd>,
-}
-
-/// One row of `predictions.csv`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
-    /// Row or file of the image in its source.
-    pub id: String,
-    /// Index of the true class.
-    pub truth: usize,
-    /// Index of the most probable class.
-    pub predicted: usize,
-    /// Probability of each class.
-    pub probabilities: Vec<f64>,
 }
 
 impl Facts {

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::error::{Result, printable_lines};
 use crate::event::disk::Waiting;
 use crate::event::{Kind, Sink};
-use crate::warning;
+use crate::warning::{Fact, Watch};
 
 /// Hears for a command that shows no trials, and says what [`note`] does.
 pub struct Notes;
@@ -25,7 +25,8 @@ pub fn note(kind: &Kind) {
         Kind::Waiting(it) => Some(waits_for(it)),
         _ => None,
     };
-    let warnings = warning::of(kind).into_iter().map(|it| format!("warning: {}", it.message));
+    let warnings = Fact::of(kind).map_or_else(Vec::new, |it| Watch::default().see(it));
+    let warnings = warnings.into_iter().map(|it| format!("warning: {}", it.message));
     for line in waits.into_iter().chain(warnings) {
         // Nothing can be done if stderr is closed.
         drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));

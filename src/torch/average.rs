@@ -36,6 +36,13 @@ impl Average {
         });
     }
 
+    /// The L2 distance of the average from the weights, as a share of the weights' norm; waits for the device.
+    pub fn distance(&self, parameters: &Parameters) -> f64 {
+        let weights = parameters.flat().detach();
+        let distance = (&self.flat - &weights).norm().double_value(&[]);
+        distance / weights.norm().double_value(&[])
+    }
+
     /// The average, which is not copied, so to be used before the next step.
     pub fn shared_snapshot(&self) -> Numbers {
         Numbers::shared(&self.flat)
@@ -67,6 +74,7 @@ mod tests {
             average.update(&parameters);
         }
         // 0.75 (0.75 * 1 + 0.25 * 3) + 0.25 * 5
+        assert!((average.distance(&parameters) - 2.625 / 5.0).abs() < 1e-6);
         assert_eq!(average.shared_snapshot().to_vec(), [2.375; 2]);
         average.swap(&mut parameters);
         assert_eq!(parameters.values(Slot::nth(0)), [2.375; 2]);

@@ -5,7 +5,7 @@ use tch::{Kind, Reduction};
 
 use crate::device::Device;
 use crate::torch::OnDevice;
-use crate::torch::tensor::{close, open, read_floats};
+use crate::torch::tensor::{close, open, read_floats, to_scalar};
 
 /// Mean cross-entropy against the true classes, or against their probabilities where labels have some.
 ///
@@ -50,6 +50,16 @@ impl Objective {
     /// - input: `[batch, classes]`
     pub fn loss(&self, logits: &Tensor<2>, labels: &Labels) -> Tensor<1> {
         entropy(logits, labels, self.weights.as_ref(), self.smoothing)
+    }
+
+    /// The least loss of a batch with these labels: that of answers which are as sure as the labels are. Waits for the
+    /// device.
+    pub fn least(&self, labels: &Labels, classes: usize) -> f64 {
+        /// A share of nothing, whose logarithm is a number.
+        const NOTHING: f64 = 1e-30;
+        let rows = labels.rows(classes) * (1.0 - self.smoothing) + self.smoothing / classes as f64;
+        let rows = self.weights.as_ref().map_or_else(|| rows.copy(), |it| &rows * &it.of_classes);
+        to_scalar(self.loss(&close(rows.clamp_min(NOTHING).log()), labels))
     }
 }
 
@@ -132,8 +142,7 @@ impl Labels {
     pub fn mixed(&self, partners: &[u32], own: f64, classes: usize) -> Self {
         let partners: Vec<i64> = partners.iter().map(|it| i64::from(*it)).collect();
         let partners = Device::of(&self.indices).tensor_of(&partners);
-        let one_hot = || self.indices.one_hot(classes as i64).to_kind(Kind::Float);
-        let rows = self.probabilities.as_ref().map_or_else(one_hot, tch::Tensor::shallow_clone);
+        let rows = self.rows(classes);
         let probabilities = &rows * own + rows.index_select(0, &partners) * (1.0 - own);
         let indices = if own >= 0.5 {
             self.indices.shallow_clone()
@@ -141,6 +150,12 @@ impl Labels {
             self.indices.index_select(0, &partners)
         };
         Self { indices, probabilities: Some(probabilities) }
+    }
+
+    /// The probability of each class, image by image.
+    fn rows(&self, classes: usize) -> tch::Tensor {
+        let one_hot = || self.indices.one_hot(classes as i64).to_kind(Kind::Float);
+        self.probabilities.as_ref().map_or_else(one_hot, tch::Tensor::shallow_clone)
     }
 
     /// A copy that stays where it is ([`Labels::set`]).

@@ -269,6 +269,13 @@ pub fn dropout(x: Tensor<2>, p: f64) -> Tensor<2> {
     map(x, |x| x.dropout(p, true))
 }
 
+/// How many values of `before` are not 0, and how many of these are 0 in `after`; waits for the device.
+pub fn zeroed(before: Tensor<2>, after: Tensor<2>) -> [usize; 2] {
+    let there = open(before).ne(0.0);
+    let gone = open(after).eq(0.0).logical_and(&there);
+    [there, gone].map(|it| it.sum(Kind::Int64).int64_value(&[]) as usize)
+}
+
 /// Adds independent normal noise of mean 0 and the given standard deviation.
 pub fn add_noise<const D: usize>(x: Tensor<D>, std: f64) -> Tensor<D> {
     map(x, |x| x + noise_like(x).g_mul_scalar_(std))

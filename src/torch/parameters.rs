@@ -160,6 +160,11 @@ impl Parameters {
         self.flat.numel()
     }
 
+    /// The L2 norm of everything that trains; waits for the device.
+    pub fn norm(&self) -> f64 {
+        self.flat.detach().norm().double_value(&[])
+    }
+
     /// How many values each tensor that trains has.
     fn sizes(&self) -> Vec<i64> {
         self.trainable.iter().map(|it| self.spec(*it).len() as i64).collect()

@@ -19,6 +19,7 @@ use crate::torch::loss::{Labels, Objective, Tally};
 use crate::torch::recording::{self, GraphInput, Recording, detached};
 use crate::torch::update::{Optimizer, OptimizerState};
 use crate::train::checkpoint::Checkpoint;
+use crate::train::evidence::Before;
 use crate::train::fit::Job;
 use crate::train::images::Augmented;
 use crate::train::mix::{Alphas, BatchShape, Mix};
@@ -139,6 +140,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Epoch> {
         let (job, started, epoch) = (self.job, Instant::now(), before.len() + 1);
         let order = job.order(epoch);
+        let looked = Before::of(network, job);
         let batches = batches(&order, job.stage.batch_size);
         let steps = batches.len();
         let scores = Tally::new(network.parameters.device());
@@ -163,10 +165,20 @@ impl<'a> Trainer<'a> {
         }
         let [loss, accuracy] = counts.scores.means();
         let trained_in = started.elapsed().as_secs_f64();
-        let evaluate = |network: &Network| job.valid.evaluate(network, job.images).0;
-        let valid = self.with_shown_weights(network, evaluate);
+        let first = before.is_empty();
+        let (valid, dropped) = self.with_shown_weights(network, |network| {
+            let valid = job.valid.evaluate(network, job.images).0;
+            (valid, if first { job.dropped(network) } else { None })
+        });
         // The last step may have broken the weights; no training loss has seen them yet.
         job.finite(valid.loss, [epoch, steps])?;
+        let seen = TechniqueEvidence {
+            dropped,
+            least_loss: if first { job.least_loss(&self.objective, &order) } else { None },
+            weighed: job.weighed(&order),
+            averaged: self.average.as_ref().map(|it| it.distance(&network.parameters)),
+            ..looked.changes(network)
+        };
         Ok(Epoch {
             stage: job.stage.name.clone(),
             epoch,
@@ -175,7 +187,7 @@ impl<'a> Trainer<'a> {
             valid,
             seconds: started.elapsed().as_secs_f64(),
             images_per_second: order.len() as f64 / trained_in,
-            acts: counts.acts(job, self.clipper.as_ref(), &order),
+            acts: counts.acts(job, self.clipper.as_ref(), &order, seen),
         })
     }
 
@@ -260,8 +272,14 @@ impl<'a> Trainer<'a> {
 }
 
 impl Counts {
-    /// What the techniques did in an epoch that saw `order`.
-    fn acts(&self, job: &Job<'_>, clipper: Option<&Clipper>, order: &[u32]) -> TechniqueEvidence {
+    /// What the techniques did in an epoch that saw `order`: what was counted beside what was `seen`.
+    fn acts(
+        &self,
+        job: &Job<'_>,
+        clipper: Option<&Clipper>,
+        order: &[u32],
+        seen: TechniqueEvidence,
+    ) -> TechniqueEvidence {
         let of_gradients = clipper.map(|it| {
             let [share, norm] = it.means(self.steps);
             Clipped { share, norm }
@@ -272,7 +290,13 @@ impl Counts {
         let mixed = (!self.mixes.is_empty())
             .then(|| Mixed { other: mean(|it| it.other), cut: mean(|it| it.cut) });
         let drawn = job.draws_by_class().then(|| job.images.counts(&job.train.at(order)));
-        TechniqueEvidence { clipped: of_gradients, mixed, drawn, weightless: self.weightless }
+        TechniqueEvidence {
+            clipped: of_gradients,
+            mixed,
+            drawn,
+            weightless: self.weightless,
+            ..seen
+        }
     }
 }
 

@@ -241,15 +241,16 @@ impl Split<'_> {
 
     /// Standard deviation of the pooled features of the first images, in inference mode.
     pub fn features_std(&self, network: &Network, images: &Images<'_>, most: usize) -> f64 {
+        torch::without_gradients(|| ops::std_of(self.pooled(network, images, most)))
+    }
+
+    /// The pooled features of the first images, as many as `most`, in inference mode.
+    pub(super) fn pooled(&self, network: &Network, images: &Images<'_>, most: usize) -> Tensor<2> {
         let positions: Vec<u32> = (0..self.rows.len().min(most) as u32).collect();
-        torch::without_gradients(|| {
-            ops::std_of(if let Some(features) = &self.features {
-                network.infer_features(features.at(&positions), features.blocks)
-            } else {
-                let x = network.scale_pixels(images.plain(&self.at(&positions)));
-                network.infer_features(x, 0)
-            })
-        })
+        if let Some(features) = &self.features {
+            return network.infer_features(features.at(&positions), features.blocks);
+        }
+        network.infer_features(network.scale_pixels(images.plain(&self.at(&positions))), 0)
     }
 
     /// Loss and accuracy on all images, and each one's class probabilities.

@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod checkpoint;
 mod epoch;
+mod evidence;
 pub mod fit;
 pub mod images;
 mod mix;

@@ -52,6 +52,12 @@ fn train(settings: &str) -> Told {
 
 /// The same on the faces of some classes.
 fn attempt(settings: &str, keeps: &dyn Fn(usize) -> bool) -> Result<Told> {
+    let head = Head { layers: vec![8], ..Head::default() };
+    attempt_with(&Model { head, ..Model::default() }, settings, keeps)
+}
+
+/// The same of another network.
+fn attempt_with(model: &Model, settings: &str, keeps: &dyn Fn(usize) -> bool) -> Result<Told> {
     torch::start(1, Device::Cpu);
     let device = Device::Cpu;
     let dataset = faces(140);
@@ -63,10 +69,8 @@ fn attempt(settings: &str, keeps: &dyn Fn(usize) -> bool) -> Result<Told> {
         keeps(class) && (class == 0 || seen[class] % 4 == 1)
     };
     let rows: Vec<u32> = dataset.train.iter().filter(common).copied().collect();
-    let head = Head { layers: vec![8], ..Head::default() };
-    let model = Model { head, ..Model::default() };
-    let mut network = network(&model, &dataset, 32, Precisions::all(Precision::F32));
-    network.train(&resolve(&model, &Trainable::default()).unwrap());
+    let mut network = network(model, &dataset, 32, Precisions::all(Precision::F32));
+    network.train(&resolve(model, &Trainable::default()).unwrap());
     let stage: Stage = toml::from_str(&format!("epochs = 2\nbatch_size = 8\n{settings}")).unwrap();
     assert_eq!(stage.check(), []);
     let train = Split { rows: &rows, features: None };
@@ -157,6 +161,65 @@ fn mixing_says_how_much_came_from_other_images() {
     assert!(cut.cut == 1.0 && cut.other > 0.05 && cut.other < 0.8, "{cut:?}");
     let both = mixed("mixup = 1.0\ncutmix = 1.0");
     assert!(both.cut > 0.0 && both.cut < 1.0, "{both:?}");
+}
+
+#[test]
+fn dropout_is_measured_after_the_first_epoch() {
+    let dropped = |layers: Vec<usize>, dropout: f64| {
+        let head = Head { layers, dropout, ..Head::default() };
+        let model = Model { head, ..Model::default() };
+        let told = attempt_with(&model, "", &|_| true).unwrap();
+        assert_eq!(told.acts().dropped, None, "it is measured once");
+        told.trained.epochs[0].acts.dropped
+    };
+    assert_eq!(dropped(vec![8], 0.0), None);
+    for (layers, dropout, scatter) in
+        [(vec![], 0.5, 0.01), (vec![], 0.2, 0.01), (vec![64], 0.5, 0.05)]
+    {
+        let share = dropped(layers, dropout).unwrap();
+        assert!((share - dropout).abs() < scatter, "{share} instead of {dropout}");
+    }
+}
+
+#[test]
+fn the_least_loss_of_smoothed_labels_is_their_entropy() {
+    let told = train("loss = { label_smoothing = 0.1 }");
+    let (others, classes) = (0.1 / 7.0, 7.0);
+    let own: f64 = 0.9 + others;
+    let entropy = -(own * own.ln() + (classes - 1.0) * others * f64::ln(others));
+    let least = told.trained.epochs[0].acts.least_loss.unwrap();
+    assert!((least - entropy).abs() < 1e-4, "{least} {entropy}");
+    assert!(told.last().train.loss > least && told.acts().least_loss.is_none());
+    // No answer does better, whatever the classes weigh.
+    let told = train("loss = { label_smoothing = 0.1, class_weights = 'balanced' }");
+    assert!(told.trained.epochs[0].acts.least_loss.unwrap() > 0.0);
+}
+
+#[test]
+fn balanced_class_weights_give_every_class_the_same_share_of_the_loss() {
+    let weighed = train("loss = { class_weights = 'balanced' }").acts().weighed.clone().unwrap();
+    assert!(weighed.len() == 7 && weighed.iter().all(|it| (it - 1.0 / 7.0).abs() < 1e-9));
+}
+
+#[test]
+fn weight_decay_is_seen_in_the_norm_and_an_average_in_its_distance() {
+    let sgd =
+        |decay: &str| format!("optimizer = {{ sgd = {{ lr = 1e-2, weight_decay = {decay} }} }}");
+    let told = train(&sgd("1.0"));
+    let norms: Vec<_> = told.trained.epochs.iter().map(|it| it.acts.norm.unwrap()).collect();
+    assert!(norms[0].before > norms[0].after && norms[0].after == norms[1].before, "{norms:?}");
+    assert!((norms[1].after - told.norm()).abs() < 1e-4 * told.norm(), "{norms:?}");
+    assert_eq!(train(&sgd("0.0")).acts().norm, None);
+    let distance = train("ema = 0.9").acts().averaged.unwrap();
+    assert!(distance > 0.0 && distance < 1.0, "{distance}");
+}
+
+#[test]
+fn a_norm_in_front_of_the_backbone_tells_what_it_makes_of_the_pixels() {
+    let model = Model { input_norm: true, ..Model::default() };
+    let it = attempt_with(&model, "", &|_| true).unwrap().acts().normalized.unwrap();
+    assert!(it.from.std > 0.0 && it.from.mean.abs() < 1.0, "{it:?}");
+    assert!((it.to.std - 1.0).abs() < 0.1 && it.to.mean.abs() < 0.1, "{it:?}");
 }
 
 #[test]

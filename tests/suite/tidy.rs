@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("files", &["error"]),
     ("machine", &[]),
     ("mapped", &[]),
+    // Whoever has predictions may judge them: pages, exports, searches.
+    ("metrics", &[]),
     ("precision", &[]),
     ("random", &[]),
     ("warning", &["event"]),
@@ -28,11 +30,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["error", "data", "model", "settings"]),
     // Layer 3: what is to be done; folders and files of others. They do not know each other.
     ("plan", &["digits", "error", "event", "random", "data", "model", "settings", "config"]),
-    ("store", &["error", "event", "files"]),
+    ("store", &["error", "event", "files", "metrics"]),
     ("fetch", &["digits", "error", "files", "mapped", "store"]),
     // Layer 4: many trials; pages. They do not know each other.
-    ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
-    ("report", &["digits", "error", "event", "files", "random", "warning", "store"]),
+    ("sweep", &["error", "event", "fault", "files", "random", "plan", "store"]),
+    // The report reads from the schema what settings mean: technique, unit, what is off.
+    ("report", &["digits", "error", "event", "files", "metrics", "warning", "config", "store"]),
     ("progress", &["error", "event", "warning", "terminal", "plan", "fetch", "sweep"]),
     // The program that does everything else.
     (
@@ -70,15 +73,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "run",
         &[
             "device",
-            "digits",
             "error",
             "event",
             "fault",
             "files",
             "machine",
             "mapped",
+            "metrics",
             "precision",
-            "random",
             "data",
             "model",
             "settings",

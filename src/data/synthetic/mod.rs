@@ -40,6 +40,7 @@ pub const SIZE: usize = 48;
 #[serde(deny_unknown_fields, default)]
 pub struct Synthetic {
     /// Number of faces, at least 1.
+    #[schemars(extend("x-unit" = "faces"))]
     pub faces: usize,
     /// Seed of the faces. Another seed draws other people.
     pub seed: u64,
@@ -52,6 +53,7 @@ pub struct Synthetic {
     pub task: Task,
     /// Number of persons for `task = "identity"`, 2 to 256. Other tasks ignore it: there every
     /// face is another person.
+    #[schemars(extend("x-unit" = "persons"))]
     pub identities: usize,
 }
 

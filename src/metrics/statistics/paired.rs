@@ -1,7 +1,7 @@
 //! Two networks on the same images: McNemar's exact test, and the bootstrap over images.
 
-use super::Gain;
-use super::distribution::{binomial, coin_at_most};
+use crate::metrics::statistics::Gain;
+use crate::metrics::statistics::distribution::{binomial, coin_at_most};
 
 /// How many images only the second network gets right, and how many only the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,18 @@
 //! What a run really did: its network and first weights, noise, stages, and the images they saw.
+//!
+//! Every technique has its place: a card, a row of its stage's card here or in [`techniques`], or a tile.
+
+mod kept;
+mod techniques;
 
 use maud::{Markup, PreEscaped, html};
 
 use crate::event::acts::Stop;
 use crate::event::weights::{Ancestors, Taken, Weights};
 use crate::event::{Augmentation, Layer, Network, Noise, StageStart};
+use crate::report::evidence::kept::kept_weights;
 use crate::report::format::{self, counted};
 use crate::report::page::prose;
-use crate::report::techniques::{self, kept_weights};
 use crate::report::trial::Files;
 use crate::store::record::{Record, Stage};
 use crate::warning;
@@ -150,9 +155,11 @@ fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
                     dt { "Frozen" } dd { (layers(&start.frozen)) }
                     dt { "Frozen prefix" } dd { (prefix(start)) }
                     @if !it.features.is_empty() { dt { "Its output" } dd { (features(it)) } }
-                    (techniques::rows(record, it))
                 }
-                @if let Some(augmentation) = &it.augmentation { (augmented(augmentation)) }
+                div {
+                    @if let Some(augmentation) = &it.augmentation { (augmented(augmentation)) }
+                    dl { (techniques::rows(record, it)) }
+                }
             }
             @if let Some(png) = sheet {
                 figure .sheet {

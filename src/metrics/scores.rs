@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** pure counting; nothing here reads a file or knows a page.
 
-use crate::store::record::Prediction;
+use crate::metrics::Prediction;
 
 /// How often each true class (row) was taken for each class (column).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Which configurations differ in one technique only, and which of two is the plainer one.
 //!
-//! A technique is a group of settings that belong together: all of `[augment]`, a stage's optimizer
-//! with its learning rate. To change one at a time is the only way to see what each does.
+//! To change one technique at a time is the only way to see what each does. Two that differ in several settings are
+//! compared too where these belong to one group of techniques, such as all of `[augment]`, and no configuration stands
+//! between them. What belongs together stands at the settings ([`crate::config::facts`]).
 //!
 //! **Invariant:** it knows settings and no result, so that no result decides what is compared.
 
@@ -11,12 +12,15 @@ use std::iter;
 
 use rayon::prelude::*;
 
+use crate::config::facts::{Facts, Setting, Technique};
 use crate::report::diff::{Flat, plain};
 
 /// The settings of several configurations, set out for comparing each with each.
-pub(super) struct Techniques<'a> {
+pub(super) struct Pairs<'a> {
     keys: Vec<Key<'a>>,
     rows: Vec<Row<'a>>,
+    /// The techniques and groups of techniques that the keys belong to.
+    techniques: Vec<Technique>,
 }
 
 /// A setting that departs, with its value on either side; none where it is not set.
@@ -40,8 +44,16 @@ pub(super) struct Effect {
 struct Key<'a> {
     /// Its dotted key, of a stage's settings from the stage's name on.
     name: &'a str,
-    technique: String,
+    setting: Setting,
+    belongs: Belongs,
     stage: Stage<'a>,
+}
+
+/// The group and the technique that something belongs to, by their places in [`Pairs::techniques`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Belongs {
+    group: Option<usize>,
+    technique: Option<usize>,
 }
 
 /// The stage that a setting belongs to.
@@ -68,11 +80,14 @@ struct Row<'a> {
 
 /// What configurations differ in that do not have the same number of stages.
 const STAGES: &str = "stages";
+/// Its place in [`Pairs::techniques`].
+const OF_STAGES: Belongs = Belongs { group: None, technique: Some(0) };
 
-impl<'a> Techniques<'a> {
+impl<'a> Pairs<'a> {
     pub(super) fn of(all: &[&'a Flat]) -> Self {
+        let stages = Technique { place: STAGES.into(), name: STAGES.into() };
+        let mut it = Self { keys: Vec::new(), rows: Vec::new(), techniques: vec![stages] };
         let mut numbers = BTreeMap::new();
-        let mut it = Self { keys: Vec::new(), rows: Vec::new() };
         for settings in all {
             let row = it.row(settings, &mut numbers);
             it.rows.push(row);
@@ -85,31 +100,29 @@ impl<'a> Techniques<'a> {
         settings: &'a Flat,
         numbers: &mut BTreeMap<(Stage<'a>, &'a str), usize>,
     ) -> Row<'a> {
-        let mut number = |stage, name| {
+        let mut number = |stage, name, key| {
             *numbers.entry((stage, name)).or_insert_with(|| {
-                let technique = match stage {
-                    Stage::None => technique(name),
-                    _ => technique_of_stage(name),
-                };
-                self.keys.push(Key { name, technique, stage });
+                let setting = Facts::all().of(key).into_owned();
+                let belongs = self.belongs(&setting);
+                self.keys.push(Key { name, setting, belongs, stage });
                 self.keys.len() - 1
             })
         };
         let stages: Vec<_> =
-            settings.get("stages").map_or_else(Vec::new, |it| it.split(", ").collect());
+            settings.get(STAGES).map_or_else(Vec::new, |it| it.split(", ").collect());
         let backbone = settings.get("model.backbone").map(String::as_str);
         let (mut common, mut named, mut placed) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, value) in settings.iter().filter(|it| it.0 != "stages") {
+        for (key, value) in settings.iter().filter(|it| it.0 != STAGES) {
             let rest =
                 |name: &str| key.strip_prefix("stages.")?.strip_prefix(name)?.strip_prefix('.');
             let mut named_stages = stages.iter().enumerate();
             let found = named_stages.find_map(|(at, name)| Some((at, *name, rest(name)?)));
             match found {
                 Some((at, name, rest)) => {
-                    named.push((number(Stage::Named(name), rest), value.as_str()));
-                    placed.push((number(Stage::At(at), rest), value.as_str()));
+                    named.push((number(Stage::Named(name), rest, key), value.as_str()));
+                    placed.push((number(Stage::At(at), rest, key), value.as_str()));
                 }
-                None => common.push((number(Stage::None, key), value.as_str())),
+                None => common.push((number(Stage::None, key, key), value.as_str())),
             }
         }
         for it in [&mut common, &mut named, &mut placed] {
@@ -118,46 +131,69 @@ impl<'a> Techniques<'a> {
         Row { common, named, placed, stages, backbone }
     }
 
+    fn belongs(&mut self, setting: &Setting) -> Belongs {
+        let mut place = |it: &Option<Technique>| {
+            let it = it.as_ref()?;
+            let known = self.techniques.iter().position(|known| known == it);
+            Some(known.unwrap_or_else(|| {
+                self.techniques.push(it.clone());
+                self.techniques.len() - 1
+            }))
+        };
+        Belongs { group: place(&setting.group), technique: place(&setting.technique) }
+    }
+
     /// Pairs that differ in one technique only: each configuration with the plainest of those that it
     /// differs from so.
     pub(super) fn effects(&self) -> Vec<Effect> {
         let ranks = self.plainness();
         let places: Vec<usize> = (0..self.rows.len()).collect();
         let of_one = |to: &usize| {
-            let mut plainest = BTreeMap::<&str, usize>::new();
+            let mut plainest = BTreeMap::<usize, (usize, Belongs)>::new();
             for from in places.iter().filter(|it| *it != to) {
-                let Some(technique) = self.technique(*from, *to) else { continue };
-                let best = plainest.entry(technique).or_insert(*to);
-                let rank = |it: usize| (ranks[it].get(technique).copied().unwrap_or_default(), it);
-                if rank(*from) < rank(*best) {
-                    *best = *from;
+                let Some(belongs) = self.difference(*from, *to) else { continue };
+                let Some(technique) = belongs.technique.or(belongs.group) else { continue };
+                let best = plainest.entry(technique).or_insert((*to, belongs));
+                let rank = |it: usize| (ranks[it].get(&technique).copied().unwrap_or_default(), it);
+                if rank(*from) < rank(best.0) {
+                    best.0 = *from;
                 }
             }
-            let effect = |(technique, from): (&str, usize)| {
-                (from != *to).then(|| Effect { technique: technique.to_owned(), from, to: *to })
+            plainest.retain(|_, (from, _)| from != to);
+            // What is told step by step is not told as a whole as well.
+            let in_steps = |group: usize| {
+                plainest.values().any(|(_, it)| it.technique.is_some() && it.group == Some(group))
             };
-            plainest.into_iter().filter_map(effect).collect::<Vec<_>>()
+            let effect = |(technique, (from, _)): (&usize, &(usize, Belongs))| Effect {
+                technique: self.techniques[*technique].name.clone(),
+                from: *from,
+                to: *to,
+            };
+            let told = plainest.iter().filter(|(technique, _)| !in_steps(**technique));
+            told.map(effect).collect::<Vec<_>>()
         };
         let mut effects: Vec<_> = places.par_iter().flat_map_iter(of_one).collect();
         effects.sort();
         effects
     }
 
-    /// The one technique that `a` and `b` differ in; none if there are several, or none at all.
-    fn technique(&self, a: usize, b: usize) -> Option<&str> {
+    /// The one technique that `a` and `b` differ in, or the one group of techniques; none if there are several, or
+    /// none at all.
+    fn difference(&self, a: usize, b: usize) -> Option<Belongs> {
         let (a, b) = (&self.rows[a], &self.rows[b]);
-        let mut found = (a.stages.len() != b.stages.len()).then_some(STAGES);
+        let mut found = (a.stages.len() != b.stages.len()).then_some(OF_STAGES);
         for (key, from, to) in departing(a, b) {
             let key = &self.keys[key];
             let of_one_only = matches!(key.stage, Stage::Named(it) if !(a.stages.contains(&it) && b.stages.contains(&it)));
-            if of_one_only || (a.backbone != b.backbone && follows_backbone(key, from, to)) {
+            let sets_nothing = from.xor(to) == Some("{}");
+            let follows = a.backbone != b.backbone
+                && [from, to]
+                    .iter()
+                    .all(|it| it.is_some_and(|it| key.setting.follows_backbone(it)));
+            if of_one_only || sets_nothing || follows {
                 continue;
             }
-            match found {
-                None => found = Some(&key.technique),
-                Some(it) if it == key.technique => {}
-                Some(_) => return None,
-            }
+            found = Some(found.map_or(Some(key.belongs), |it| it.with(key.belongs))?);
         }
         found
     }
@@ -182,28 +218,40 @@ impl<'a> Techniques<'a> {
         changes.iter().filter(|it| !told(it)).cloned().collect()
     }
 
-    /// How plain each configuration is in each technique, the plainest least: by how many of its
+    /// How plain each configuration is in each technique and group, the plainest least: by how many of its
     /// settings are not off, then by how rare they are.
-    fn plainness(&self) -> Vec<HashMap<&str, (usize, usize)>> {
+    fn plainness(&self) -> Vec<HashMap<usize, (usize, usize)>> {
         let of_row = |row: &Row<'a>| {
-            let mut all = HashMap::<&str, (usize, Values<'a>)>::new();
+            let mut all = HashMap::<usize, (usize, Values<'a>)>::new();
             for (key, value) in row.common.iter().chain(&row.placed) {
-                let it = all.entry(&self.keys[*key].technique).or_default();
-                it.0 += usize::from(!is_off(value));
-                it.1.push((*key, value));
+                let Key { setting, belongs, .. } = &self.keys[*key];
+                for technique in [belongs.group, belongs.technique].into_iter().flatten() {
+                    let it = all.entry(technique).or_default();
+                    it.0 += usize::from(!setting.is_off(value));
+                    it.1.push((*key, value));
+                }
             }
-            all.insert(STAGES, (row.stages.len(), Vec::new()));
+            all.extend(OF_STAGES.technique.map(|it| (it, (row.stages.len(), Vec::new()))));
             all
         };
         let rows: Vec<_> = self.rows.iter().map(of_row).collect();
-        let mut counts = HashMap::<(&str, &Values<'a>), usize>::new();
+        let mut counts = HashMap::<(usize, &Values<'a>), usize>::new();
         for (technique, (_, values)) in rows.iter().flatten() {
-            *counts.entry((technique, values)).or_default() += 1;
+            *counts.entry((*technique, values)).or_default() += 1;
         }
-        let rank = |(technique, (active, values)): (&&'_ str, &(usize, Values<'a>))| {
+        let rank = |(technique, (active, values)): (&usize, &(usize, Values<'a>))| {
             (*active, self.rows.len() - counts[&(*technique, values)])
         };
         rows.iter().map(|it| it.iter().map(|it| (*it.0, rank(it))).collect()).collect()
+    }
+}
+
+impl Belongs {
+    /// What both belong to; none if that is nothing.
+    fn with(self, other: Self) -> Option<Self> {
+        let group = self.group.filter(|_| self.group == other.group);
+        let technique = self.technique.filter(|_| self.technique == other.technique);
+        group.or(technique).map(|_| Self { group, technique })
     }
 }
 
@@ -238,41 +286,6 @@ fn merged<'s, 'a: 's>(
     })
 }
 
-/// Whether another backbone brings this change along: layers have other names in it, and its weights
-/// lie in another file.
-fn follows_backbone(key: &Key<'_>, from: Option<&str>, to: Option<&str>) -> bool {
-    let (Some(from), Some(to)) = (from, to) else { return false };
-    let named = |it: &str| !["head", "all"].contains(&plain(it));
-    let layer = key.stage != Stage::None && key.name == "trainable" && named(from) && named(to);
-    layer || key.name.starts_with("model.weights.")
-}
-
-/// Whether `value` turns a setting off.
-fn is_off(value: &str) -> bool {
-    ["0", "0.0", "false", "[]", "{}", "\"\"", "\"none\"", "\"head\"", "\"constant\""]
-        .contains(&value)
-}
-
-/// What a setting outside the stages belongs to.
-fn technique(key: &str) -> String {
-    let parts: Vec<&str> = key.split('.').take(3).collect();
-    let name = match parts[..] {
-        ["augment", ..] => "augmentation",
-        ["batch_norm", ..] | ["model", "head", "batch_norm"] => "batch norm",
-        ["model", "weights", ..] => "first weights",
-        ["data", "image_size"] => "input size",
-        ["model" | "data", name, ..] => name,
-        _ => parts[0],
-    };
-    name.replace('_', " ")
-}
-
-/// What a setting of a stage belongs to; `key` begins behind the stage's name.
-fn technique_of_stage(key: &str) -> String {
-    let name = key.split('.').next().unwrap_or_default();
-    if name == "trainable" { "freezing".into() } else { name.replace('_', " ") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,8 +305,8 @@ mod tests {
     /// The effects among `texts`, as `technique: from > to`.
     fn effects(texts: &[String]) -> Vec<String> {
         let flat: Vec<Flat> = texts.iter().map(|it| flatten(&it.parse().unwrap())).collect();
-        let techniques = Techniques::of(&flat.iter().collect::<Vec<_>>());
-        let effects = techniques.effects().into_iter();
+        let pairs = Pairs::of(&flat.iter().collect::<Vec<_>>());
+        let effects = pairs.effects().into_iter();
         effects.map(|it| format!("{}: {} > {}", it.technique, it.from, it.to)).collect()
     }
 
@@ -314,8 +327,31 @@ mod tests {
         let lr = ("lr = 0.001", "lr = 0.1");
         let found = effects(&study(&[&[flip], &[lr], &[flip, lr]]));
         let expected =
-            ["augmentation: 0 > 1", "augmentation: 2 > 3", "optimizer: 0 > 2", "optimizer: 1 > 3"];
+            ["flip: 0 > 1", "flip: 2 > 3", "learning rate: 0 > 2", "learning rate: 1 > 3"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn every_setting_is_a_technique_of_its_own() {
+        let head = |it| [("[model]", it)];
+        let dropout = head("[model]\nhead = { dropout = 0.5 }");
+        let layers = head("[model]\nhead = { layers = [64] }");
+        let both = head("[model]\nhead = { layers = [64], dropout = 0.5 }");
+        assert_eq!(effects(&study(&[&dropout])), ["dropout: 0 > 1"]);
+        assert_eq!(effects(&study(&[&layers])), ["head layers: 0 > 1"]);
+        assert_eq!(effects(&study(&[&both])), ["head: 0 > 1"]);
+        let found = effects(&study(&[&dropout, &layers, &both]));
+        let expected =
+            ["dropout: 0 > 1", "dropout: 2 > 3", "head layers: 0 > 2", "head layers: 1 > 3"];
+        assert_eq!(found, expected, "what is told step by step is not told as a whole as well");
+    }
+
+    #[test]
+    fn an_optimizer_brings_its_settings_along() {
+        let sgd = ("adam = { lr = 0.001 }", "sgd = { lr = 0.1, momentum = 0.9 }");
+        let decay = ("lr = 0.001", "lr = 0.001, weight_decay = 0.1");
+        let found = effects(&study(&[&[sgd], &[decay]]));
+        assert_eq!(found, ["optimizer: 0 > 1", "weight decay: 0 > 2"]);
     }
 
     #[test]
@@ -338,17 +374,18 @@ mod tests {
     #[test]
     fn what_is_set_in_one_only_is_a_change() {
         let found = effects(&study(&[&[("[model]", "[noise]\nfeatures = 0.1\n[model]")]]));
-        assert_eq!(found, ["noise: 0 > 1"]);
+        assert_eq!(found, ["noise on the features: 0 > 1"]);
     }
 
     #[test]
     fn an_empty_table_that_gets_settings_is_told_by_these() {
         let flat = ["[noise]", "[noise.input]\nstd = 0.1"];
         let flat = flat.map(|it| flatten(&it.parse().unwrap()));
-        let techniques = Techniques::of(&flat.iter().collect::<Vec<_>>());
+        let pairs = Pairs::of(&flat.iter().collect::<Vec<_>>());
         let expected = Change { key: "noise.input.std", from: None, to: Some("0.1") };
-        assert_eq!(techniques.changes(0, 1), [expected]);
-        assert_eq!(techniques.effects().len(), 1);
+        assert_eq!(pairs.changes(0, 1), [expected]);
+        let effects: Vec<_> = pairs.effects().into_iter().map(|it| it.technique).collect();
+        assert_eq!(effects, ["noise on the input"]);
     }
 
     #[test]
@@ -357,6 +394,6 @@ mod tests {
         let (low, high) = (lr("lr = 0.0001"), lr("lr = 0.01"));
         let flip = [("flip = 0.0", "flip = 0.5"), high[0]];
         let found = effects(&study(&[&low, &high, &flip]));
-        assert_eq!(found, ["augmentation: 2 > 3", "optimizer: 2 > 0", "optimizer: 2 > 1"]);
+        assert_eq!(found, ["flip: 2 > 3", "learning rate: 2 > 0", "learning rate: 2 > 1"]);
     }
 }

@@ -5,9 +5,9 @@
 //! several readers on the same cases (Dorfman, Berbaum and Metz 1992), the degrees of freedom
 //! after Satterthwaite (1946) and Hillis (2007). Parts that would be negative count as 0, in both.
 
-use super::Gain;
-use super::distribution::{t_critical, t_two_sided};
-use super::paired::Discordant;
+use crate::metrics::statistics::Gain;
+use crate::metrics::statistics::distribution::{t_critical, t_two_sided};
+use crate::metrics::statistics::paired::Discordant;
 
 /// A mean over seeds and images, and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,21 @@
+//! How good a classifier is, and which difference between classifiers is real, from predictions alone.
+//!
+//! [`scores`] counts, [`statistics`] judges. Reports, exports and searches use both.
+//!
+//! **Invariant:** pure; nothing here knows a file, a run or a page, and there is no random number.
+
+pub mod scores;
+pub mod statistics;
+
+/// What a classifier said of one image; one row of `predictions.csv`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Row or file of the image in its source.
+    pub id: String,
+    /// Index of the true class.
+    pub truth: usize,
+    /// Index of the most probable class.
+    pub predicted: usize,
+    /// Probability of each class.
+    pub probabilities: Vec<f64>,
+}
