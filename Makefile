@@ -13,7 +13,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test test-older check parity devices bench reliability audit docs clean help
+.PHONY: sweep libtorch build test test-older sanitize format-cpp check parity devices bench reliability audit docs clean help
 
 sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -30,11 +30,23 @@ test: libtorch fresh-bindings ## Run the tests
 # What LibTorch and oneDNN may use of the processor, from AVX-512 without bfloat16 down to none of their vector kernels.
 OLDER = AVX512_CORE:avx512 AVX2:avx2 SSE41:default
 
+# The C++ that needs no LibTorch.
+OPERATIONS = $(addprefix src/torch/native/,portable.cpp tiles.cpp transforms.cpp)
+
 test-older: libtorch fresh-bindings ## Run the tests as on older processors: make test-older [OLDER=AVX2:avx2]
 	@for it in $(OLDER); do \
 	    echo "== ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:}" && \
 	    ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:} $(CARGO) test || exit 1; \
 	done
+
+sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks its memory and arithmetic
+	@mkdir -p target/sanitize
+	@$(CXX) -std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/torch/native \
+	    $(OPERATIONS) src/torch/native/tests/operations.cpp -o target/sanitize/operations && target/sanitize/operations
+	@FERRITE_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 $(CARGO) test --lib torch::native
+
+format-cpp: ## Format the C++; wants `pip install clang-format`
+	@clang-format -i src/torch/native/*.cpp src/torch/native/*.h src/torch/native/tests/*.cpp
 
 check: libtorch fresh-bindings ## Formatting, lints and tests: what a change must pass
 	@$(CARGO) fmt --check

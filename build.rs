@@ -32,13 +32,14 @@ fn main() {
 
 /// Compiles what is written against LibTorch in C++ (src/torch/native).
 fn compile(root: &Path, has_cuda: bool) {
-    const SOURCES: [&str; 11] = [
+    const SOURCES: [&str; 12] = [
         "activation.cpp",
         "convolution.cpp",
         "gpu.cpp",
         "hardware.cpp",
         "norm.cpp",
         "pool.cpp",
+        "portable.cpp",
         "tiled.cpp",
         "tiled_weights.cpp",
         "tiles.cpp",
@@ -64,8 +65,25 @@ fn compile(root: &Path, has_cuda: bool) {
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .files(SOURCES.map(|it| format!("src/torch/native/{it}")))
-        .compile("ferrite_native");
+        .files(SOURCES.map(|it| format!("src/torch/native/{it}")));
+    sanitize(&mut build);
+    build.compile("ferrite_native");
+}
+
+/// Has the C++ check its memory and its arithmetic while it runs, where `FERRITE_SANITIZE` is set: `make sanitize`.
+fn sanitize(build: &mut cc::Build) {
+    println!("cargo:rerun-if-env-changed=FERRITE_SANITIZE");
+    if std::env::var_os("FERRITE_SANITIZE").is_none() {
+        return;
+    }
+    let sanitizers = "-fsanitize=address,undefined";
+    // LibTorch's classes come without what is needed to check whose methods are called.
+    for flag in [sanitizers, "-fno-sanitize=vptr", "-fno-sanitize-recover=all"] {
+        build.flag(flag);
+    }
+    // Optimised as far as usual they take ten times as long to compile.
+    build.opt_level(1);
+    println!("cargo:rustc-link-arg={sanitizers}");
 }
 
 /// Makes the C++ be compiled again if a file of it changes, and not if Rust beside it does.

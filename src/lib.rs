@@ -9,10 +9,12 @@ pub mod error;
 pub mod event;
 pub mod fault;
 pub mod files;
+pub mod kernels;
 pub mod machine;
 pub mod mapped;
 pub mod metrics;
 pub mod precision;
+pub mod processor;
 pub mod random;
 pub mod warning;
 

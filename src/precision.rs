@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::processor::Processor;
+
 /// What a backbone's activations are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,9 +84,48 @@ pub enum Bfloat16 {
     ManyTimes,
 }
 
+impl Bfloat16 {
+    /// How fast `processor` is in bfloat16, of which docs/benchmarks.md has the measurements.
+    pub fn of_processor(processor: &Processor) -> Self {
+        /// Zen 3 and 4; no processor of this family or a later one has AVX512-BF16 that is slow.
+        const ZEN_4: u32 = 0x19;
+        let amd = &processor.vendor == b"AuthenticAMD" && processor.family >= ZEN_4;
+        match processor {
+            Processor { amx_bf16: true, .. } => Self::ManyTimes,
+            Processor { avx512_bf16: true, .. } if amd => Self::Faster,
+            Processor { avx512_bf16: true, .. } => Self::NoFaster,
+            _ => Self::Imitated,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processor::Vectors;
+
+    #[test]
+    fn bfloat16_is_called_faster_only_where_a_processor_was_seen_to_be() {
+        let of = |vendor: &[u8; 12], family, avx512_bf16, amx_bf16| {
+            let vectors = Vectors::Avx512;
+            let vendor = *vendor;
+            Bfloat16::of_processor(&Processor { vendor, family, vectors, avx512_bf16, amx_bf16 })
+        };
+        let (intel, amd) = (b"GenuineIntel", b"AuthenticAMD");
+        for (name, found, expected) in [
+            ("Sapphire Rapids and later", of(intel, 6, true, true), Bfloat16::ManyTimes),
+            ("Cooper Lake, or AMX that is hidden", of(intel, 6, true, false), Bfloat16::NoFaster),
+            ("Skylake, or AVX-512 held back", of(intel, 6, false, false), Bfloat16::Imitated),
+            ("Zen 4", of(amd, 0x19, true, false), Bfloat16::Faster),
+            ("Zen 5", of(amd, 0x1a, true, false), Bfloat16::Faster),
+            ("Zen 3", of(amd, 0x19, false, false), Bfloat16::Imitated),
+            ("Zen 2", of(amd, 0x17, false, false), Bfloat16::Imitated),
+            ("another maker", of(b"HygonGenuine", 0x18, true, false), Bfloat16::NoFaster),
+            ("no x86", Bfloat16::of_processor(&Processor::default()), Bfloat16::Imitated),
+        ] {
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 
     #[test]
     fn parts_that_compute_in_another_precision_are_named() {

@@ -3,6 +3,7 @@
 mod data;
 mod engine;
 mod fitting;
+mod layers;
 mod new;
 mod plan;
 mod run;

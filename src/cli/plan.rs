@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use crate::cli::fitting::Fitting;
+use crate::cli::layers::kernels;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::digits::thousands;
 use crate::error::{Result, printable};
@@ -15,6 +16,7 @@ use crate::plan;
 use crate::plan::graph::Graph;
 use crate::plan::steps::Kind;
 use crate::plan::{Step, Trial};
+use crate::processor::Processor;
 use crate::settings::Stage;
 use crate::store::Store;
 use crate::sweep::{TrialState, state_of};
@@ -24,7 +26,7 @@ use crate::terminal::print;
 pub(super) struct PlanArguments {
     #[command(flatten)]
     selection: Selection,
-    /// List every layer that trains, with its number of parameters
+    /// List every layer that trains, and how this processor computes each convolution
     #[arg(long)]
     layers: bool,
 }
@@ -169,7 +171,10 @@ fn trains(trial: &Trial, stage: &Stage, detail: Detail) -> (String, String) {
     let line = |name: &str, count: usize| format!("      {:>12}  {name}\n", thousands(count));
     let lines = match detail {
         Detail::Steps => String::new(),
-        Detail::Layers => layers.iter().map(|it| line(&it.name, it.parameters)).collect(),
+        Detail::Layers => {
+            let layers: String = layers.iter().map(|it| line(&it.name, it.parameters)).collect();
+            layers + &kernels(model, network.image_size, &trained, &Processor::this())
+        }
     };
     (short, lines)
 }

@@ -78,6 +78,10 @@ impl Head {
         Self { pool: settings.pool, dropout: settings.dropout, hidden, classifier }
     }
 
+    /// The weights of the hidden layers, in forward order.
+    pub fn hidden_weights(&self) -> impl Iterator<Item = Slot> {
+        self.hidden.iter().map(|it| it.linear.weight)
+    }
     /// Whether pooling keeps one value per channel.
     pub fn averages(&self) -> bool {
         self.pool == Pool::Avg

@@ -97,11 +97,11 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Smallest and largest value.
-    pub fn bounds(self) -> [f64; 2] {
+    /// The smallest and the largest value.
+    pub fn bounds(self) -> [f32; 2] {
         match self {
-            Self::None => [f64::NEG_INFINITY, f64::INFINITY],
-            Self::Relu => [0.0, f64::INFINITY],
+            Self::None => [f32::NEG_INFINITY, f32::INFINITY],
+            Self::Relu => [0.0, f32::INFINITY],
             Self::Relu6 => [0.0, 6.0],
         }
     }

@@ -3,6 +3,7 @@
 //! **Invariant:** knows nothing of data sets, files of runs or optimizers.
 
 pub mod backbone;
+pub mod convolutions;
 pub mod head;
 pub mod keras;
 pub mod layer;

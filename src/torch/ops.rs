@@ -10,7 +10,7 @@ use crate::precision::Precision;
 use crate::torch::OnDevice;
 use crate::torch::folded::Kernels;
 use crate::torch::native;
-use crate::torch::native::NormTensors;
+use crate::torch::native::{Bounds, ConvolutionTensors, NormConstants, NormTensors};
 use crate::torch::parameters::Parameters;
 use crate::torch::precision::cast;
 use crate::torch::tensor::{close, map, map_in_place, open};
@@ -85,7 +85,8 @@ pub fn conv2d(
         // Which casts the kernels as it packs them.
         Device::Cpu => map(x, |x| {
             let Kernels { weight, bias } = kernels(Kind::Float);
-            native::convolution(x, &weight, bias.as_ref(), geometry(shape), activation.bounds())
+            let tensors = ConvolutionTensors { x, weight: &weight, bias: bias.as_ref() };
+            native::convolution(tensors, shape, Bounds::of(activation))
         }),
         Device::Cuda(_) => {
             let convolved = map(x, |x| {
@@ -160,20 +161,21 @@ pub fn norm_and_activate(x: Tensor<4>, pass: NormPass<'_>, after: AfterNorm) -> 
     let NormPass { parameters, norm: Norm { slots, eps, momentum }, mode } = pass;
     let AfterNorm { other, activation } = after;
     if parameters.device() == Device::Cpu {
-        let bounds = activation.bounds();
-        let tensors = NormTensors {
-            weight: parameters.view(slots.weight),
-            bias: parameters.view(slots.bias),
-            mean: parameters.view(slots.mean),
-            variance: parameters.view(slots.variance),
-        };
-        let other = other.map(open);
-        let batch = mode == NormMode::Batch;
-        if batch {
+        if mode == NormMode::Batch {
             parameters.folds.forget_passing();
         }
-        let constants = (momentum, eps);
-        return map(x, |x| native::norm((x, other.as_ref()), tensors, batch, constants, bounds));
+        let other = other.map(open);
+        return map(x, |x| {
+            let tensors = NormTensors {
+                x,
+                other: other.as_ref(),
+                weight: parameters.view(slots.weight),
+                bias: parameters.view(slots.bias),
+                mean: parameters.view(slots.mean),
+                variance: parameters.view(slots.variance),
+            };
+            native::norm(tensors, mode, NormConstants { momentum, eps }, Bounds::of(activation))
+        });
     }
     let normed = batch_norm(x, pass);
     let sum = match other {
@@ -209,8 +211,9 @@ pub fn linear(
         // It is a convolution of an image of one position, which has a kernel of ours for the matrix unit.
         Device::Cpu => {
             let [x, weight] = [x, view(weight)].map(|it| it.unsqueeze(-1).unsqueeze(-1));
-            let bounds = Activation::None.bounds();
-            native::convolution(&x, &weight, Some(view(bias)), [1, 0, 1], bounds).flatten(1, 3)
+            let tensors = ConvolutionTensors { x: &x, weight: &weight, bias: Some(view(bias)) };
+            let point = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
+            native::convolution(tensors, point, Bounds::of(Activation::None)).flatten(1, 3)
         }
         Device::Cuda(_) => {
             let [weight, bias] = [weight, bias].map(|it| parameters.of_kind(it, x.kind()));
@@ -246,12 +249,12 @@ pub fn select(x: Tensor<4>, places: &[u32]) -> Tensor<4> {
 /// - input: `[batch, channels, h, w]`
 /// - output: `[batch, channels, h', w']`
 pub fn max_pool(x: Tensor<4>, shape: PoolShape) -> Tensor<4> {
-    let numbers = [shape.kernel, shape.stride, shape.padding].map(|it| it as i64);
     map(x, |x| {
         if x.device() == tch::Device::Cpu {
-            return native::max_pool(x, numbers);
+            return native::max_pool(x, shape);
         }
-        let [kernel, stride, padding] = numbers.map(|it| [it; 2]);
+        let numbers = [shape.kernel, shape.stride, shape.padding];
+        let [kernel, stride, padding] = numbers.map(|it| [it as i64; 2]);
         x.max_pool2d(kernel, stride, padding, [1, 1], false)
     })
 }

@@ -3,11 +3,12 @@
 //! **Invariant:** what a technique did is measured and comes from the run's events; settings only say that it is on.
 
 use maud::{Markup, html};
+use toml::Table;
 
-use crate::config::facts::{Facts, Technique};
+use crate::config::facts::Facts;
 use crate::event::Epoch;
 use crate::event::acts::TechniqueEvidence;
-use crate::report::diff::{Flat, flatten};
+use crate::report::diff::flatten;
 use crate::report::format;
 use crate::report::page::prose;
 use crate::store::record::{Record, Stage};
@@ -34,11 +35,19 @@ const ROWS: [(&str, Deed); 14] = [
     ("frozen batch norm", |_, it| frozen_norms(it)),
 ];
 
+/// A setting that is on.
+struct On {
+    /// What its technique, and the group of that, are called.
+    names: Vec<String>,
+    /// The setting as written.
+    written: String,
+}
+
 /// Rows for the description of a stage: each technique that is on as written, and what it did.
 pub(super) fn rows(record: &Record, stage: &Stage) -> Markup {
-    let settings = settings_of(record, &stage.start.stage);
+    let on = settings_on(&record.settings, &stage.start.stage);
     let rows = ROWS.iter().filter_map(|(name, deed)| {
-        let written = written(&settings, name);
+        let written = written(&on, name);
         (!written.is_empty()).then(|| (name, written, deed(record, stage)))
     });
     html! {
@@ -56,25 +65,25 @@ fn capital(name: &str) -> String {
     name[..1].to_uppercase() + &name[1..]
 }
 
-/// The settings that a stage trains under: its own and those of no stage.
-fn settings_of(record: &Record, stage: &str) -> Flat {
+/// The settings that a stage trains under and that are not off: its own and those of no stage.
+fn settings_on(settings: &Table, stage: &str) -> Vec<On> {
     let own = format!("stages.{stage}.");
-    let mut settings = flatten(&record.settings);
-    settings.retain(|key, _| !key.starts_with("stages.") || key.starts_with(&own));
-    settings
+    let on = |(key, value): (String, String)| {
+        let setting = Facts::all().of(&key);
+        let name = key.strip_prefix(&own).unwrap_or(&key);
+        let elsewhere = name.starts_with("stages.");
+        let names = setting.technique.iter().chain(&setting.group).map(|it| it.name.clone());
+        let written = || format!("{name} = {value}");
+        (!elsewhere && !setting.is_off(&value))
+            .then(|| On { names: names.collect(), written: written() })
+    };
+    flatten(settings).into_iter().filter_map(on).collect()
 }
 
-/// The settings of a technique, or of a group of them, that are not off.
-fn written(settings: &Flat, technique: &str) -> Vec<String> {
-    let is_it = |it: &Option<Technique>| it.as_ref().is_some_and(|it| it.name == technique);
-    let on = settings.iter().filter_map(|(key, value)| {
-        let setting = Facts::all().of(key);
-        let its_own = is_it(&setting.technique) || is_it(&setting.group);
-        let name = key.strip_prefix("stages.").and_then(|it| it.split_once('.'));
-        let name = name.map_or(key.as_str(), |it| it.1);
-        (its_own && !setting.is_off(value)).then(|| format!("{name} = {value}"))
-    });
-    on.collect()
+/// The settings of a technique, or of a group of them, as written.
+fn written<'a>(on: &'a [On], technique: &str) -> Vec<&'a str> {
+    let its_own = on.iter().filter(|it| it.names.iter().any(|it| it == technique));
+    its_own.map(|it| it.written.as_str()).collect()
 }
 
 /// What `of` finds in the epochs of a stage.
@@ -230,6 +239,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::config::facts::Technique;
 
     /// Techniques and groups of them that are told elsewhere on a run's page, and where.
     const ELSEWHERE: [(&str, &str); 22] = [
@@ -273,13 +283,14 @@ mod tests {
 
     #[test]
     fn what_is_off_has_no_row() {
-        let settings = flatten(
+        let on = settings_on(
             &"[model.head]\ndropout = 0.5\n[[stages]]\nname = 'a'\nmixup = 0.0\n\
               optimizer = { adam = { lr = 0.1, weight_decay = 0.0 } }\nwarmup = { epochs = 2 }"
                 .parse()
                 .unwrap(),
+            "a",
         );
-        let written = |technique| written(&settings, technique).join(", ");
+        let written = |technique| written(&on, technique).join(", ");
         assert_eq!(written("dropout"), "model.head.dropout = 0.5");
         assert_eq!(written("optimizer"), "optimizer.adam.lr = 0.1");
         assert_eq!(written("warm-up"), "warmup.epochs = 2");

@@ -6,8 +6,8 @@ namespace ferrite {
 namespace {
 
 template <typename Value>
-FERRITE_INLINE void pass(Value* __restrict gradient, const Value* __restrict out, int64_t positions, int64_t channels,
-                         Bounds bounds, float* __restrict sums) {
+FERRITE_FOR_ALL_PROCESSORS void pass_on(Value* __restrict gradient, const Value* __restrict out, int64_t positions,
+                                        int64_t channels, Bounds bounds, float* __restrict sums) {
   for (int64_t position = 0; position < positions; ++position, gradient += channels, out += channels) {
     for (int64_t i = 0; i < channels; ++i) {
       const float value = widen(out[i]);
@@ -16,16 +16,6 @@ FERRITE_INLINE void pass(Value* __restrict gradient, const Value* __restrict out
       sums[i] += widen(goes);
     }
   }
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void pass_on(float* gradient, const float* out, int64_t positions, int64_t channels, Bounds bounds, float* sums) {
-  pass(gradient, out, positions, channels, bounds, sums);
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void pass_on(Bfloat16* gradient, const Bfloat16* out, int64_t positions, int64_t channels, Bounds bounds, float* sums) {
-  pass(gradient, out, positions, channels, bounds, sums);
 }
 
 }  // namespace

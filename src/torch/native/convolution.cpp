@@ -1,18 +1,22 @@
 // Convolution and the activation behind it on a processor, in the type of its input. The weight gradient is a product
 // of matrices where that is faster.
 //
-// Forward pass and input gradient are LibTorch's. For the weight gradient oneDNN has no good kernel on
-// processors without AVX-512, and with it none for small images: it reaches a tenth to a half of what a matrix
-// product does there (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of
-// the output's gradient and the windows of the input.
+// The caller chooses the algorithm of each pass (kernels.rs). Forward pass and input gradient are LibTorch's, or
+// products on the matrix unit (tiled.h). For the weight gradient oneDNN has no good kernel on processors without
+// AVX-512, and with it none for small images: it reaches a tenth to a half of what a matrix product does there
+// (docs/benchmarks.md). With the channels last in memory the gradient is such a product, of the output's gradient and
+// the windows of the input.
 
 #include "activation.h"
 #include "tiled.h"
+#include "winograd.h"
 
+#include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
+#include <torch/version.h>
 
 #include <algorithm>
 
@@ -24,27 +28,6 @@ constexpr int64_t kWindowBytes = 4 << 20;
 
 // Positions that a product of bfloat16 has at least, where there are so many: its sums are rounded once.
 constexpr int64_t kFewestPositions = 1024;
-
-// Input channels from which on the product wins over oneDNN's kernel: on AVX2, and with AVX-512 for windows of
-// one position.
-constexpr int64_t kFewestChannels = 16;
-constexpr int64_t kFewestChannelsOfAvx512 = 128;
-
-// Positions of an output image up to which it wins with AVX-512, whatever the window.
-constexpr int64_t kSmallImage = 64;
-
-bool multiplies(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& gradient, Geometry geometry) {
-  static const bool avx2 = at::get_cpu_capability() == "AVX2";
-  const int64_t channels = weight.size(1);
-  if (geometry.groups != 1 || channels < kFewestChannels) {
-    return false;
-  }
-  if (avx512()) {
-    const bool points = weight.size(2) == 1 && channels >= kFewestChannelsOfAvx512;
-    return points || gradient.size(2) * gradient.size(3) <= kSmallImage;
-  }
-  return avx2 && x.scalar_type() == at::kFloat;
-}
 
 // The channels of each position of `x`, `[positions, channels]`, without a copy.
 at::Tensor rows_of(const at::Tensor& x) {
@@ -81,7 +64,7 @@ void write_windows(const at::Tensor& x, int64_t first, int64_t last, int64_t ker
 }
 
 // The gradient of the weights, `[out, in, kernel, kernel]`, channels last, as 32-bit floats.
-at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, int64_t kernel, Geometry geometry) {
+at::Tensor window_product(const at::Tensor& gradient, const at::Tensor& x, int64_t kernel, Geometry geometry) {
   const int64_t images = x.size(0), channels = x.size(1), out = gradient.size(1);
   const at::Tensor rows = rows_of(gradient);
   at::Tensor product;
@@ -126,21 +109,19 @@ std::optional<c10::TypedOperatorHandle<WithActivation>> with_activation() {
   return found ? std::optional(found->typed<WithActivation>()) : std::nullopt;
 }
 
-// min(max(convolution + bias, low), high) in the type of `x`.
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
-                    Bounds bounds) {
-  if (tiled::wins(x, weight, geometry)) {
-    return tiled::forward(x, weight, bias, geometry, bounds);
-  }
+// LibTorch's min(max(convolution + bias, low), high) in the type of `x`.
+at::Tensor by_libtorch(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
+                       Bounds bounds) {
   static const auto operation = with_activation();
+  static const bool avx512 = at::get_cpu_capability() == "AVX512";
   // oneDNN imitates bfloat16 with AVX-512 alone, and LibTorch's own kernels do everywhere.
-  const bool one_dnn = operation && (avx512() || x.scalar_type() == at::kFloat);
+  const bool one_dnn = operation && (avx512 || x.scalar_type() == at::kFloat);
   const at::Tensor kernels = weight.to(x.scalar_type());
   const MaybeTensor shift = bias ? MaybeTensor(bias->to(x.scalar_type())) : bias;
   const int64_t stride = geometry.stride, padding = geometry.padding, groups = geometry.groups;
   if (!one_dnn || !bounds.bound()) {
-    const at::Tensor out = at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false,
-                                           {0, 0}, groups);
+    const at::Tensor out =
+        at::convolution(x, kernels, shift, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, groups);
     return bounds.bound() ? out.clamp_(bounds.low, bounds.high) : out;
   }
   const bool from_above = bounds.high < kEndless;
@@ -153,80 +134,160 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTe
                          from_above ? "hardtanh" : "relu", numbers, "");
 }
 
+// Whether an algorithm packs weights of 32 bits itself.
+bool packs(Algorithm algorithm) {
+  return algorithm == Algorithm::kMatrixUnit || algorithm == Algorithm::kWinograd;
+}
+
+// A bias as LibTorch's kernels round it, whose results ours then are to the last bit but for the order of sums.
+MaybeTensor rounded(const MaybeTensor& bias) {
+  return bias ? MaybeTensor(bias->detach().to(at::kBFloat16).to(at::kFloat).contiguous()) : std::nullopt;
+}
+
+// min(max(convolution + bias, low), high) in the type of `x`.
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
+                    Bounds bounds, Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::kMatrixUnit:
+      return tiled::forward(x, weight, rounded(bias), geometry, bounds);
+    case Algorithm::kWinograd:
+      return winograd::forward(x, weight, rounded(bias), geometry, bounds);
+    default:
+      return by_libtorch(x, weight, bias, geometry, bounds);
+  }
+}
+
+// What a convolution is besides its tensors.
+struct Settings {
+  Geometry geometry;
+  Bounds bounds;
+  Algorithms algorithms;
+  bool has_bias;
+};
+
+// Gradients of the tensors that a convolution was made of; one that nobody asked for is none.
+struct Gradients {
+  at::Tensor x, weight, bias;
+};
+
+// The gradient in front of the activation, and its sum for each channel where there was an activation.
+struct Passed {
+  at::Tensor gradient, sums;
+};
+
+// What goes through the activation whose output was `out`; it is none where nothing is bounded.
+//
+// What nobody else holds, besides LibTorch's caller, is changed in place: a copy of the largest activation's gradient
+// would be the peak of a step's memory. How often LibTorch's engine holds a gradient is not promised by its interface.
+// It was read from the source of the version that is asserted here, and is tested with gradients that somebody else
+// holds as well.
+Passed pass(const at::Tensor& arriving, const at::Tensor& out, Bounds bounds) {
+  static_assert(TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 9,
+                "see whether torch/csrc/autograd/engine.cpp still holds a gradient twice while a node computes");
+  const bool own = arriving.use_count() <= 2 && arriving.storage().use_count() == 1;
+  at::Tensor gradient = arriving.contiguous(kLast);
+  if (!out.defined()) {
+    return {gradient, {}};
+  }
+  if (!own && gradient.is_same(arriving)) {
+    gradient = gradient.clone();
+  }
+  const at::Tensor sums = pass_through_activation(gradient, out.contiguous(kLast), bounds);
+  return {gradient, sums};
+}
+
+at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
+                          const Settings& settings) {
+  switch (settings.algorithms.input_gradient) {
+    case Algorithm::kMatrixUnit:
+      return tiled::input_gradient(gradient, weight, settings.geometry, x.size(2), x.size(3));
+    case Algorithm::kWinograd:
+      return winograd::input_gradient(gradient, weight, settings.geometry, x.size(2), x.size(3));
+    default:
+      return {};
+  }
+}
+
+at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
+                           const Settings& settings) {
+  switch (settings.algorithms.weight_gradient) {
+    case Algorithm::kMatrixUnit:
+      return tiled::weight_gradient(gradient, x, weight.size(2), settings.geometry);
+    case Algorithm::kWindowProduct:
+      return window_product(gradient, x.contiguous(kLast), weight.size(2), settings.geometry);
+    default:
+      return {};
+  }
+}
+
+// Writes those of `gradients` that are asked for and not there yet.
+void add_libtorchs(Gradients& gradients, std::array<bool, 3> asked, const at::Tensor& gradient, const at::Tensor& x,
+                   const at::Tensor& weight, Geometry geometry) {
+  const std::array<bool, 3> rest{asked[0] && !gradients.x.defined(), asked[1] && !gradients.weight.defined(),
+                                 asked[2] && !gradients.bias.defined()};
+  if (!rest[0] && !rest[1] && !rest[2]) {
+    return;
+  }
+  const std::vector<int64_t> bias_sizes{weight.size(0)};
+  const int64_t stride = geometry.stride, padding = geometry.padding;
+  const auto [of_x, of_weight, of_bias] =
+      at::convolution_backward(gradient, x, weight.to(x.scalar_type()), at::IntArrayRef(bias_sizes), {stride, stride},
+                               {padding, padding}, {1, 1}, false, {0, 0}, geometry.groups, rest);
+  gradients.x = rest[0] ? of_x : gradients.x;
+  gradients.weight = rest[1] ? of_weight : gradients.weight;
+  gradients.bias = rest[2] ? of_bias : gradients.bias;
+}
+
 struct Convolution : torch::autograd::Function<Convolution> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const MaybeTensor& bias, int64_t stride, int64_t padding, int64_t groups, double low,
-                            double high) {
-    const Geometry geometry{stride, padding, groups};
-    const Bounds bounds{static_cast<float>(low), static_cast<float>(high)};
+                            const MaybeTensor& bias, Settings settings) {
+    const Algorithms algorithms = settings.algorithms;
     // The matrix unit's products round weights while they pack them.
-    const at::Tensor kernels = tiled::wins(x, weight, geometry) ? weight : weight.to(x.scalar_type());
-    const at::Tensor out = convolve(x, kernels, bias, geometry, bounds);
-    context->save_for_backward({x, kernels, bounds.bound() ? out : at::Tensor()});
-    context->saved_data["numbers"] = std::vector<int64_t>{stride, padding, groups, bias.has_value()};
-    context->saved_data["bounds"] = std::vector<double>{low, high};
+    const at::Tensor kernels =
+        packs(algorithms.forward) || packs(algorithms.input_gradient) ? weight : weight.to(x.scalar_type());
+    const at::Tensor out = convolve(x, kernels, bias, settings.geometry, settings.bounds, algorithms.forward);
+    context->save_for_backward({x, kernels, settings.bounds.bound() ? out : at::Tensor()});
+    keep(context, settings);
     return out;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
+                                                 torch::autograd::variable_list arriving) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &out = saved[2];
-    const auto numbers = context->saved_data["numbers"].toIntVector();
-    const auto bounds = context->saved_data["bounds"].toDoubleVector();
-    const Geometry geometry{numbers[0], numbers[1], numbers[2]};
-    // What nobody else holds, besides LibTorch's caller, may be changed in place: a copy of the largest activation's
-    // gradient would be the peak of a step's memory.
-    const bool own = gradients[0].use_count() <= 2 && gradients[0].storage().use_count() == 1;
-    at::Tensor gradient = gradients[0].contiguous(kLast), sums;
-    if (out.defined()) {
-      if (!own && gradient.is_same(gradients[0])) {
-        gradient = gradient.clone();
-      }
-      const Bounds both{static_cast<float>(bounds[0]), static_cast<float>(bounds[1])};
-      sums = pass_through_activation(gradient, out.contiguous(kLast), both);
-    }
-    const int64_t kernel = weight.size(2);
-    const bool of_input = context->needs_input_grad(0), of_weights = context->needs_input_grad(1);
-    const bool of_biases = numbers[3] && context->needs_input_grad(2);
-    at::Tensor of_x, of_weight, of_bias = of_biases ? sums : at::Tensor();
-    if (of_input && tiled::takes_input_gradient(weight, geometry) && tiled::wins(x, weight, geometry)) {
-      of_x = tiled::input_gradient(gradient, weight, geometry, x.size(2), x.size(3));
-    }
-    if (of_weights && tiled::wins_weight_gradient(x, weight, geometry)) {
-      of_weight = tiled::weight_gradient(gradient, x, kernel, geometry);
-    } else if (of_weights && multiplies(x, weight, gradient, geometry)) {
-      of_weight = weight_gradient(gradient, x.contiguous(kLast), kernel, geometry);
-    }
-    if (of_biases && !of_bias.defined() && of_weight.defined()) {
-      of_bias = rows_of(gradient).sum(0, false, at::kFloat);
-    }
+    const auto settings = kept<Settings>(context);
+    const std::array<bool, 3> asked{context->needs_input_grad(0), context->needs_input_grad(1),
+                                    settings.has_bias && context->needs_input_grad(2)};
+    const auto [gradient, sums] = pass(arriving[0], out, settings.bounds);
+    Gradients gradients;
+    gradients.x = asked[0] ? input_gradient(gradient, x, weight, settings) : gradients.x;
+    gradients.weight = asked[1] ? weight_gradient(gradient, x, weight, settings) : gradients.weight;
+    gradients.bias = asked[2] ? sums : gradients.bias;
     // Asked for the bias's gradient, oneDNN takes the weights' as well.
-    const std::array<bool, 3> rest{of_input && !of_x.defined(), of_weights && !of_weight.defined(),
-                                   of_biases && !of_bias.defined()};
-    if (rest[0] || rest[1] || rest[2]) {
-      const std::vector<int64_t> bias_sizes{weight.size(0)};
-      const int64_t stride = geometry.stride, padding = geometry.padding;
-      const auto [input, weights, biases] = at::convolution_backward(
-          gradient, x, weight.to(x.scalar_type()), at::IntArrayRef(bias_sizes), {stride, stride}, {padding, padding},
-          {1, 1}, false, {0, 0}, geometry.groups, rest);
-      of_x = rest[0] ? input : of_x;
-      of_weight = rest[1] ? weights : of_weight;
-      of_bias = rest[2] ? biases : of_bias;
+    if (asked[2] && !gradients.bias.defined() && gradients.weight.defined()) {
+      gradients.bias = rows_of(gradient).sum(0, false, at::kFloat);
     }
+    add_libtorchs(gradients, asked, gradient, x, weight, settings.geometry);
     const auto full = [](const at::Tensor& it) { return it.defined() ? it.to(at::kFloat) : it; };
-    const at::Tensor none;
-    return {of_x, full(of_weight), full(of_bias), none, none, none, none, none};
+    return {gradients.x, full(gradients.weight), full(gradients.bias), at::Tensor()};
   }
 };
 
 }  // namespace
+
+// What mod.rs calls with; it has the same structure.
+struct ConvolutionCall {
+  const at::Tensor *x, *weight, *bias;
+  Geometry geometry;
+  Bounds bounds;
+  Algorithms algorithms;
+};
+
 }  // namespace ferrite
 
-extern "C" at::Tensor* ferrite_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
-                                           int64_t stride, int64_t padding, int64_t groups, double low, double high,
-                                           char** error) {
+extern "C" at::Tensor* ferrite_convolution(const ferrite::ConvolutionCall* call, char** error) {
   return ferrite::caught(error, [&] {
-    return ferrite::Convolution::apply(*x, *weight, ferrite::maybe(bias), stride, padding, groups, low, high);
+    const ferrite::Settings settings{call->geometry, call->bounds, call->algorithms, call->bias != nullptr};
+    return ferrite::Convolution::apply(*call->x, *call->weight, ferrite::maybe(call->bias), settings);
   });
 }

@@ -50,17 +50,19 @@ extern "C" at::Tensor* ferrite_upload(const at::Tensor* x, int64_t index, char**
 }
 
 // Copies tensors of one type into as many others of one type.
-extern "C" void ferrite_copy_all(const at::Tensor* const* into, const at::Tensor* const* from, int64_t count, char** error) {
+extern "C" void ferrite_copy_all(const at::Tensor* const* into, const at::Tensor* const* from, int64_t count,
+                                 char** error) {
   ferrite::attempt(error, [&] { at::_foreach_copy_(ferrite::list(into, count), ferrite::list(from, count), true); });
 }
 
 // One step of PyTorch's Adam, with numbers that lie where the values do: `steps` counts the steps, this one included.
-extern "C" void ferrite_adam(const at::Tensor* values, const at::Tensor* gradient, const at::Tensor* first, const at::Tensor* second,
-                             const at::Tensor* steps, const at::Tensor* rate, double beta1, double beta2, double eps,
-                             double decay, bool decoupled, char** error) {
+extern "C" void ferrite_adam(const at::Tensor* values, const at::Tensor* gradient, const at::Tensor* first,
+                             const at::Tensor* second, const at::Tensor* steps, const at::Tensor* rate, double beta1,
+                             double beta2, double eps, double decay, bool decoupled, char** error) {
   ferrite::attempt(error, [&] {
     const auto step = decoupled ? at::_ops::_fused_adamw__tensor_lr::call : at::_ops::_fused_adam__tensor_lr::call;
-    step({*values}, {*gradient}, {*first}, {*second}, {}, {*steps}, *rate, beta1, beta2, decay, eps, false, false, {}, {});
+    step({*values}, {*gradient}, {*first}, {*second}, {}, {*steps}, *rate, beta1, beta2, decay, eps, false, false, {},
+         {});
   });
 }
 

@@ -28,8 +28,8 @@ class Scratch {
   std::unique_ptr<Value, void (*)(void*)> values_;
 };
 
-// Right matrices (tiles.h) of the same columns, which have `depth` rows together: the columns in strips, and the matrices
-// of each strip one behind the other.
+// Right matrices (tiles.h) of the same columns, which have `depth` rows together: the columns in strips, and the
+// matrices of each strip one behind the other.
 class Strips {
  public:
   const int64_t columns, strip, depth;

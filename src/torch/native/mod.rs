@@ -11,69 +11,75 @@ use std::ptr::{null, null_mut};
 use torch_sys::C_tensor;
 
 use crate::fault::TorchRefused;
+use crate::kernels::{Algorithms, Convolution};
+use crate::model::layer::{Activation, ConvShape, PoolShape};
+use crate::processor::Processor;
+use crate::torch::ops::NormMode;
+use crate::torch::precision::precision_of;
 
 unsafe extern "C" {
-    fn ferrite_processor(processor: *mut Processor);
-
     fn ferrite_gpus_have_bfloat16() -> bool;
 
-    fn ferrite_convolution(
-        x: *const C_tensor,
-        weight: *const C_tensor,
-        bias: *const C_tensor,
-        stride: i64,
-        padding: i64,
-        groups: i64,
-        low: f64,
-        high: f64,
-        error: *mut *mut c_char,
-    ) -> *mut C_tensor;
+    fn ferrite_convolution(call: *const ConvolutionCall, error: *mut *mut c_char) -> *mut C_tensor;
 
-    fn ferrite_max_pool(
-        x: *const C_tensor,
-        kernel: i64,
-        stride: i64,
-        padding: i64,
-        error: *mut *mut c_char,
-    ) -> *mut C_tensor;
+    fn ferrite_max_pool(call: *const PoolCall, error: *mut *mut c_char) -> *mut C_tensor;
 
-    fn ferrite_norm(
-        x: *const C_tensor,
-        other: *const C_tensor,
-        weight: *const C_tensor,
-        bias: *const C_tensor,
-        mean: *const C_tensor,
-        variance: *const C_tensor,
-        batch: bool,
-        momentum: f64,
-        eps: f64,
-        low: f64,
-        high: f64,
-        error: *mut *mut c_char,
-    ) -> *mut C_tensor;
+    fn ferrite_norm(call: *const NormCall, error: *mut *mut c_char) -> *mut C_tensor;
 }
 
-/// What a processor says of itself, as far as it decides how fast bfloat16 is on it. The instructions count only where
-/// nobody held LibTorch or oneDNN back from using them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What `ferrite_convolution` reads; `ConvolutionCall` of convolution.cpp.
 #[repr(C)]
-pub(super) struct Processor {
-    /// The maker's twelve letters.
-    pub(super) vendor: [u8; 12],
-    /// The maker's number of the design, the extended family included.
-    pub(super) family: u32,
-    /// Whether it multiplies pairs of bfloat16 (AVX512-BF16).
-    pub(super) avx512_bf16: bool,
-    /// Whether it has a unit for products of matrices of bfloat16 (AMX) that the system lets this process use.
-    pub(super) amx_bf16: bool,
+struct ConvolutionCall {
+    x: *const C_tensor,
+    weight: *const C_tensor,
+    bias: *const C_tensor,
+    stride: i64,
+    padding: i64,
+    groups: i64,
+    bounds: Bounds,
+    algorithms: Algorithms,
 }
 
-/// The processor that this runs on.
-pub(super) fn processor() -> Processor {
-    let mut processor = Processor::default();
-    // SAFETY: the function fills a structure of the same layout.
-    unsafe { ferrite_processor(&raw mut processor) };
-    processor
+/// What `ferrite_max_pool` reads; `PoolCall` of pool.cpp.
+#[repr(C)]
+struct PoolCall {
+    x: *const C_tensor,
+    kernel: i64,
+    stride: i64,
+    padding: i64,
+}
+
+/// What `ferrite_norm` reads; `NormCall` of norm.cpp.
+#[repr(C)]
+struct NormCall {
+    x: *const C_tensor,
+    other: *const C_tensor,
+    weight: *const C_tensor,
+    bias: *const C_tensor,
+    mean: *const C_tensor,
+    variance: *const C_tensor,
+    momentum: f64,
+    eps: f64,
+    bounds: Bounds,
+    takes_batch_statistics: bool,
+}
+
+/// The bounds of an activation: what lies outside becomes the bound and has no gradient. `Bounds` of shared.h.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C)]
+pub(super) struct Bounds {
+    /// The smallest value that passes.
+    pub(super) low: f32,
+    /// The largest value that passes.
+    pub(super) high: f32,
+}
+
+impl Bounds {
+    /// What bounds the values behind `activation`.
+    pub(super) fn of(activation: Activation) -> Self {
+        let [low, high] = activation.bounds();
+        Self { low, high }
+    }
 }
 
 /// Whether the first GPU multiplies bfloat16.
@@ -82,35 +88,92 @@ pub(super) fn gpus_have_bfloat16() -> bool {
     unsafe { ferrite_gpus_have_bfloat16() }
 }
 
-/// A two-dimensional convolution and then the bounds `low` and `high` on the processor, in the type of `x`, with a record
-/// for gradients.
-///
-/// - x: `[batch, in, h, w]`
-/// - weight: `[out, in / groups, kernel, kernel]` of 32-bit floats, as `bias`
-pub(super) fn convolution(
-    x: &tch::Tensor,
-    weight: &tch::Tensor,
-    bias: Option<&tch::Tensor>,
-    [stride, padding, groups]: [i64; 3],
-    [low, high]: [f64; 2],
-) -> tch::Tensor {
-    // SAFETY: the tensors outlive the call, which keeps references of its own.
-    called(|error| unsafe {
-        let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), pointer(bias));
-        ferrite_convolution(x, weight, bias, stride, padding, groups, low, high, error)
-    })
+/// The tensors of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConvolutionTensors<'a> {
+    /// The input, `[batch, in, h, w]` of 32-bit floats or bfloat16.
+    pub(super) x: &'a tch::Tensor,
+    /// The weight, `[out, in / groups, kernel, kernel]` of 32-bit floats.
+    pub(super) weight: &'a tch::Tensor,
+    /// The shift of each output channel, 32-bit floats.
+    pub(super) bias: Option<&'a tch::Tensor>,
 }
 
-/// The largest value of each window on the processor, with a record for gradients, which go to the first of several.
+impl ConvolutionTensors<'_> {
+    /// The algorithms that are chosen for it on this processor. What LibTorch refuses, or finds empty, is left to LibTorch.
+    fn algorithms(&self, shape: ConvShape) -> Algorithms {
+        let (x, weight) = (counts(self.x), counts(self.weight));
+        let ([_, input, height, width], [output, seen, ..]) = (&x[..], &weight[..]) else {
+            return Algorithms::LIBTORCH;
+        };
+        if x.contains(&0) || *input != seen * shape.groups {
+            return Algorithms::LIBTORCH;
+        }
+        let (input, output, height, width) = (*input, *output, *height, *width);
+        let ConvShape { kernel, stride, padding, groups } = shape;
+        let precision = precision_of(self.x);
+        let convolution = Convolution {
+            input,
+            output,
+            height,
+            width,
+            kernel,
+            stride,
+            padding,
+            groups,
+            precision,
+        };
+        Algorithms::of(&convolution, &Processor::this())
+    }
+}
+
+/// The sizes of a tensor.
+fn counts(x: &tch::Tensor) -> Vec<usize> {
+    x.size().into_iter().map(|it| it as usize).collect()
+}
+
+/// A two-dimensional convolution and then an activation on the processor, in the type of the input. LibTorch can
+/// differentiate it.
+pub(super) fn convolution(
+    tensors: ConvolutionTensors<'_>,
+    shape: ConvShape,
+    bounds: Bounds,
+) -> tch::Tensor {
+    convolution_by(tensors.algorithms(shape), tensors, shape, bounds)
+}
+
+/// A [`convolution`] by algorithms that fit it.
+fn convolution_by(
+    algorithms: Algorithms,
+    tensors: ConvolutionTensors<'_>,
+    shape: ConvShape,
+    bounds: Bounds,
+) -> tch::Tensor {
+    let [stride, padding, groups] = [shape.stride, shape.padding, shape.groups].map(|it| it as i64);
+    let ConvolutionTensors { x, weight, bias } = tensors;
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), pointer(bias));
+    let call = ConvolutionCall { x, weight, bias, stride, padding, groups, bounds, algorithms };
+    // SAFETY: the tensors outlive the call, which keeps references of its own.
+    called(|error| unsafe { ferrite_convolution(&raw const call, error) })
+}
+
+/// The largest value of each window on the processor. LibTorch can differentiate it; gradients go to the first of several.
 ///
 /// - x and output: `[batch, channels, h, w]` of 32-bit floats or bfloat16; the output's channels are last in memory
-pub(super) fn max_pool(x: &tch::Tensor, [kernel, stride, padding]: [i64; 3]) -> tch::Tensor {
+pub(super) fn max_pool(x: &tch::Tensor, shape: PoolShape) -> tch::Tensor {
+    let [kernel, stride, padding] = [shape.kernel, shape.stride, shape.padding].map(|it| it as i64);
+    let call = PoolCall { x: x.as_ptr(), kernel, stride, padding };
     // SAFETY: the tensor outlives the call, which keeps a reference of its own.
-    called(|error| unsafe { ferrite_max_pool(x.as_ptr(), kernel, stride, padding, error) })
+    called(|error| unsafe { ferrite_max_pool(&raw const call, error) })
 }
 
-/// The tensors of a batch norm.
+/// The tensors of a batch norm and of the sum behind it.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct NormTensors<'a> {
+    /// The input, `[batch, channels, h, w]` of 32-bit floats or bfloat16.
+    pub(super) x: &'a tch::Tensor,
+    /// What is added to what was normalised.
+    pub(super) other: Option<&'a tch::Tensor>,
     /// Scale.
     pub(super) weight: &'a tch::Tensor,
     /// Shift.
@@ -121,24 +184,39 @@ pub(super) struct NormTensors<'a> {
     pub(super) variance: &'a tch::Tensor,
 }
 
-/// Batch norm, then the sum with `other`, then the bounds `low` and `high`, on the processor and with a
-/// record for gradients. With `batch` the statistics are those of `x`, which move the running ones.
+/// The numbers of a batch norm.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NormConstants {
+    /// Weight of the batch in the running statistics.
+    pub(super) momentum: f64,
+    /// Added to the variance.
+    pub(super) eps: f64,
+}
+
+/// Batch norm, then the sum with `other`, then an activation, on the processor. LibTorch can differentiate it. The batch's
+/// statistics, where they are used, move the running ones.
 ///
-/// - x, other and output: `[batch, channels, h, w]` of 32-bit floats or bfloat16; the output's channels are last in memory
+/// - output: as the input, with the channels last in memory
 pub(super) fn norm(
-    (x, other): (&tch::Tensor, Option<&tch::Tensor>),
     tensors: NormTensors<'_>,
-    batch: bool,
-    (momentum, eps): (f64, f64),
-    [low, high]: [f64; 2],
+    mode: NormMode,
+    constants: NormConstants,
+    bounds: Bounds,
 ) -> tch::Tensor {
-    let [weight, bias, mean, variance] =
-        [tensors.weight, tensors.bias, tensors.mean, tensors.variance].map(tch::Tensor::as_ptr);
-    let (x, other) = (x.as_ptr(), pointer(other));
+    let call = NormCall {
+        x: tensors.x.as_ptr(),
+        other: pointer(tensors.other),
+        weight: tensors.weight.as_ptr(),
+        bias: tensors.bias.as_ptr(),
+        mean: tensors.mean.as_ptr(),
+        variance: tensors.variance.as_ptr(),
+        momentum: constants.momentum,
+        eps: constants.eps,
+        bounds,
+        takes_batch_statistics: mode == NormMode::Batch,
+    };
     // SAFETY: the tensors outlive the call, which keeps references of its own.
-    called(|error| unsafe {
-        ferrite_norm(x, other, weight, bias, mean, variance, batch, momentum, eps, low, high, error)
-    })
+    called(|error| unsafe { ferrite_norm(&raw const call, error) })
 }
 
 fn pointer(tensor: Option<&tch::Tensor>) -> *const C_tensor {

@@ -5,6 +5,7 @@
 // here it is eight times. The statistics are taken in one pass, around the first position's values, in
 // 64 bits across blocks of rows.
 
+#include "passes.h"
 #include "positions.h"
 
 #include <ATen/ops/empty.h>
@@ -18,40 +19,41 @@ namespace ferrite {
 namespace {
 
 // ---------------------------------------------------------------------------------------------------
-// Loops over positions and channels
-
-#define Value float
-#include "passes.h"
-#undef Value
-#define Value Bfloat16
-#include "passes.h"
-#undef Value
-
-// ---------------------------------------------------------------------------------------------------
 // Statistics
 
 // Rows of the small table that the backward pass needs.
 enum Row { kMean, kDeviation, kFactor, kSummand, kRows };
 
-struct Options {
-  bool batch;
+// The tensors of a batch norm, those of its statistics as they are in the running ones.
+struct Tensors {
+  const at::Tensor &weight, &bias, &mean, &variance;
+};
+
+// What a batch norm is besides its tensors, with the sum and the activation behind it.
+struct Settings {
   double momentum, eps;
   Bounds bounds;
+  bool takes_batch_statistics, adds;
+
+  // Whether the backward pass reads the output: with a sum it cannot compute again what the activation bounded.
+  bool keeps_output() const {
+    return adds && bounds.bound();
+  }
 };
 
 // Mean, reciprocal deviation, factor and summand of each channel of the wide `shape`; moves the running statistics.
 template <typename Value>
-at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
-                      const at::Tensor& variance, Shape shape, const Options& options) {
+at::Tensor statistics(const at::Tensor& x, const Tensors& tensors, Shape shape, const Settings& settings) {
   const int64_t channels = x.size(1), wide = shape.channels;
   const auto count = static_cast<double>(x.numel() / channels);
-  const at::Tensor table = at::empty({kRows, wide}, weight.options().requires_grad(false));
-  float *rows = table.data_ptr<float>(), *running_mean = mean.data_ptr<float>(), *running = variance.data_ptr<float>();
-  const float *gamma = weight.const_data_ptr<float>(), *beta = bias.const_data_ptr<float>();
+  const at::Tensor table = at::empty({kRows, wide}, tensors.weight.options().requires_grad(false));
+  float *rows = table.data_ptr<float>(), *running_mean = tensors.mean.data_ptr<float>(),
+        *running = tensors.variance.data_ptr<float>();
+  const float *gamma = tensors.weight.const_data_ptr<float>(), *beta = tensors.bias.const_data_ptr<float>();
   const Value* values = values_of<Value>(x);
   std::vector<float> first(wide);
   std::vector<double> sums;
-  if (options.batch) {
+  if (settings.takes_batch_statistics) {
     for (int64_t i = 0; i < wide; ++i) {
       first[i] = widen(values[i % channels]);
     }
@@ -62,15 +64,15 @@ at::Tensor statistics(const at::Tensor& x, const at::Tensor& weight, const at::T
   }
   for (int64_t i = 0; i < channels; ++i) {
     double middle = running_mean[i], spread = running[i];
-    if (options.batch) {
+    if (settings.takes_batch_statistics) {
       const double shifted = sums[i] / count;
       middle = first[i] + shifted;
       spread = std::max(0.0, sums[channels + i] / count - shifted * shifted);
       const double unbiased = spread * count / std::max(1.0, count - 1);
-      running_mean[i] = static_cast<float>((1 - options.momentum) * running_mean[i] + options.momentum * middle);
-      running[i] = static_cast<float>((1 - options.momentum) * running[i] + options.momentum * unbiased);
+      running_mean[i] = static_cast<float>((1 - settings.momentum) * running_mean[i] + settings.momentum * middle);
+      running[i] = static_cast<float>((1 - settings.momentum) * running[i] + settings.momentum * unbiased);
     }
-    const double deviation = 1 / std::sqrt(spread + options.eps);
+    const double deviation = 1 / std::sqrt(spread + settings.eps);
     for (int64_t at = i; at < wide; at += channels) {
       rows[kMean * wide + at] = static_cast<float>(middle);
       rows[kDeviation * wide + at] = static_cast<float>(deviation);
@@ -108,15 +110,14 @@ template <typename Value>
 torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* context, const at::Tensor& gradient) {
   const auto saved = context->get_saved_variables();
   const at::Tensor &x = saved[0], &weight = saved[1], &table = saved[2], &kept = saved[3];
-  const auto numbers = context->saved_data["numbers"].toDoubleVector();
-  const auto switches = context->saved_data["switches"].toIntVector();
-  const bool batch = switches[0], keeps = switches[1];
-  Bounds bounds{static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
+  const auto settings = ferrite::kept<Settings>(context);
+  const bool keeps = settings.keeps_output();
+  Bounds bounds = settings.bounds;
   const Shape shape = shape_of(x).widened();
   const int64_t channels = x.size(1), wide = shape.channels;
   const float* rows = table.const_data_ptr<float>();
-  const float *mean = rows + kMean * wide, *deviation = rows + kDeviation * wide,
-              *factor = rows + kFactor * wide, *summand = rows + kSummand * wide;
+  const float *mean = rows + kMean * wide, *deviation = rows + kDeviation * wide, *factor = rows + kFactor * wide,
+              *summand = rows + kSummand * wide;
 
   const Value *in = values_of<Value>(x), *arriving = values_of<Value>(gradient);
   at::Tensor passed = keeps ? at::empty_like(gradient, gradient.options(), kLast) : gradient;
@@ -145,7 +146,7 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
     const double squared = static_cast<double>(deviation[i]) * deviation[i];
     for (int64_t at = i; at < wide; at += channels) {
       terms[at] = factor[i];
-      if (batch) {
+      if (settings.takes_batch_statistics) {
         terms[wide + at] = static_cast<float>(-factor[i] * squared * sums[channels + i] / count);
         terms[2 * wide + at] = static_cast<float>(-factor[i] * sums[i] / count);
       }
@@ -162,51 +163,54 @@ torch::autograd::variable_list gradients_of(torch::autograd::AutogradContext* co
               terms.data() + 2 * wide, out + at);
     });
   }
-  const at::Tensor none;
-  const bool passes = switches[2] && context->needs_input_grad(5);
-  return {of_x, of_weight, of_bias, none, none, passes ? passed : none, none, none, none, none, none};
+  const at::Tensor none, of_other = settings.adds && context->needs_input_grad(5) ? passed : none;
+  return {of_x, of_weight, of_bias, none, none, of_other, none};
 }
 
 struct Norm : torch::autograd::Function<Norm> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& variance,
-                            const MaybeTensor& other, bool batch, double momentum, double eps, double low,
-                            double high) {
-    const Options options{batch, momentum, eps, {static_cast<float>(low), static_cast<float>(high)}};
+                            const MaybeTensor& other, Settings settings) {
     const at::Tensor in = x.contiguous(kLast);
     const at::Tensor added = other ? other->to(x.scalar_type()).contiguous(kLast) : at::Tensor();
     const Shape shape = shape_of(in).widened();
     at::Tensor table, out;
     for_type_of(in, [&](auto value) {
       using Value = decltype(value);
-      table = statistics<Value>(in, weight, bias, mean, variance, shape, options);
-      out = normalized<Value>(in, added, table, shape, options.bounds);
+      table = statistics<Value>(in, {weight, bias, mean, variance}, shape, settings);
+      out = normalized<Value>(in, added, table, shape, settings.bounds);
     });
-    const bool keeps = other && options.bounds.bound();
-    context->save_for_backward({in, weight, table, keeps ? out : at::Tensor()});
-    context->saved_data["numbers"] = std::vector<double>{low, high};
-    context->saved_data["switches"] = std::vector<int64_t>{batch, keeps, other.has_value()};
+    context->save_for_backward({in, weight, table, settings.keeps_output() ? out : at::Tensor()});
+    keep(context, settings);
     return out;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     torch::autograd::variable_list result;
-    for_type_of(context->get_saved_variables()[0], [&](auto value) {
-      result = gradients_of<decltype(value)>(context, gradients[0].contiguous(kLast));
-    });
+    for_type_of(context->get_saved_variables()[0],
+                [&](auto value) { result = gradients_of<decltype(value)>(context, gradients[0].contiguous(kLast)); });
     return result;
   }
 };
 
 }  // namespace
+
+// What mod.rs calls with; it has the same structure.
+struct NormCall {
+  const at::Tensor *x, *other, *weight, *bias, *mean, *variance;
+  double momentum, eps;
+  Bounds bounds;
+  bool takes_batch_statistics;
+};
+
 }  // namespace ferrite
 
-extern "C" at::Tensor* ferrite_norm(const at::Tensor* x, const at::Tensor* other, const at::Tensor* weight,
-                                    const at::Tensor* bias, const at::Tensor* mean, const at::Tensor* variance,
-                                    bool batch, double momentum, double eps, double low, double high, char** error) {
+extern "C" at::Tensor* ferrite_norm(const ferrite::NormCall* call, char** error) {
   return ferrite::caught(error, [&] {
-    return ferrite::Norm::apply(*x, *weight, *bias, *mean, *variance, ferrite::maybe(other), batch, momentum, eps,
-                                low, high);
+    const ferrite::Settings settings{call->momentum, call->eps, call->bounds, call->takes_batch_statistics,
+                                     call->other != nullptr};
+    return ferrite::Norm::apply(*call->x, *call->weight, *call->bias, *call->mean, *call->variance,
+                                ferrite::maybe(call->other), settings);
   });
 }

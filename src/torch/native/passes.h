@@ -1,13 +1,22 @@
-// Loops over positions and their channels. Included once for each `Value` that activations are made of; sums,
+// The loops of batch norm over positions and their channels, for each `Value` that activations are made of. Sums,
 // statistics and parameters have 32 bits always.
+#pragma once
 
-FERRITE_FOR_ALL_PROCESSORS
-void add_moments(const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict shift, float* __restrict sum, float* __restrict square) {
+#include "shared.h"
+
+namespace ferrite {
+namespace {
+
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void add_moments(const Value* __restrict x, int64_t positions, int64_t channels,
+                                            const float* __restrict shift, float* __restrict sum,
+                                            float* __restrict square) {
   int64_t position = 0;
   for (; position + 4 <= positions; position += 4, x += 4 * channels) {
     const Value *b = x + channels, *c = b + channels, *d = c + channels;
     for (int64_t i = 0; i < channels; ++i) {
-      const float p = widen(x[i]) - shift[i], q = widen(b[i]) - shift[i], r = widen(c[i]) - shift[i], s = widen(d[i]) - shift[i];
+      const float p = widen(x[i]) - shift[i], q = widen(b[i]) - shift[i], r = widen(c[i]) - shift[i],
+                  s = widen(d[i]) - shift[i];
       sum[i] += (p + q) + (r + s);
       square[i] += (p * p + q * q) + (r * r + s * s);
     }
@@ -21,9 +30,10 @@ void add_moments(const Value* __restrict x, int64_t positions, int64_t channels,
   }
 }
 
-FERRITE_FOR_ALL_PROCESSORS
-void scale(const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor, const float* __restrict summand,
-           Bounds bounds, Value* __restrict out) {
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void scale(const Value* __restrict x, int64_t positions, int64_t channels,
+                                      const float* __restrict factor, const float* __restrict summand, Bounds bounds,
+                                      Value* __restrict out) {
   for (int64_t position = 0; position < positions; ++position, x += channels, out += channels) {
     for (int64_t i = 0; i < channels; ++i) {
       float z = widen(x[i]) * factor[i] + summand[i];
@@ -33,9 +43,10 @@ void scale(const Value* __restrict x, int64_t positions, int64_t channels, const
   }
 }
 
-FERRITE_FOR_ALL_PROCESSORS
-void scale_and_add(const Value* __restrict x, const Value* __restrict other, int64_t positions, int64_t channels, const float* __restrict factor,
-                   const float* __restrict summand, Bounds bounds, Value* __restrict out) {
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void scale_and_add(const Value* __restrict x, const Value* __restrict other,
+                                              int64_t positions, int64_t channels, const float* __restrict factor,
+                                              const float* __restrict summand, Bounds bounds, Value* __restrict out) {
   for (int64_t position = 0; position < positions; ++position, x += channels, other += channels, out += channels) {
     for (int64_t i = 0; i < channels; ++i) {
       float z = widen(x[i]) * factor[i] + summand[i] + widen(other[i]);
@@ -47,9 +58,12 @@ void scale_and_add(const Value* __restrict x, const Value* __restrict other, int
 
 // Sums of the gradient behind the activation, and of its products with what was normalised. The activation's
 // input is computed again from `x`.
-FERRITE_FOR_ALL_PROCESSORS
-void add_gradients(const Value* __restrict gradient, const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
-                   const float* __restrict summand, Bounds bounds, const float* __restrict mean, float* __restrict sum, float* __restrict product) {
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void add_gradients(const Value* __restrict gradient, const Value* __restrict x,
+                                              int64_t positions, int64_t channels, const float* __restrict factor,
+                                              const float* __restrict summand, Bounds bounds,
+                                              const float* __restrict mean, float* __restrict sum,
+                                              float* __restrict product) {
   for (int64_t position = 0; position < positions; ++position, gradient += channels, x += channels) {
     for (int64_t i = 0; i < channels; ++i) {
       const float z = widen(x[i]) * factor[i] + summand[i];
@@ -61,9 +75,11 @@ void add_gradients(const Value* __restrict gradient, const Value* __restrict x, 
 }
 
 // The same where the activation's output is at hand. The gradient behind the activation goes to `passed`.
-FERRITE_FOR_ALL_PROCESSORS
-void add_kept_gradients(const Value* __restrict gradient, const Value* __restrict x, const Value* __restrict kept, int64_t positions, int64_t channels,
-                        Bounds bounds, const float* __restrict mean, float* __restrict sum, float* __restrict product, Value* __restrict passed) {
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void add_kept_gradients(const Value* __restrict gradient, const Value* __restrict x,
+                                                   const Value* __restrict kept, int64_t positions, int64_t channels,
+                                                   Bounds bounds, const float* __restrict mean, float* __restrict sum,
+                                                   float* __restrict product, Value* __restrict passed) {
   for (int64_t position = 0; position < positions;
        ++position, gradient += channels, x += channels, kept += channels, passed += channels) {
     for (int64_t i = 0; i < channels; ++i) {
@@ -76,12 +92,13 @@ void add_kept_gradients(const Value* __restrict gradient, const Value* __restric
 }
 
 // `first * gradient + second * (x - mean) + third`
-FERRITE_FOR_ALL_PROCESSORS
-void combine(const Value* __restrict gradient, const Value* __restrict x, int64_t positions, int64_t channels, const float* __restrict factor,
-             const float* __restrict summand, Bounds bounds, const float* __restrict mean, const float* __restrict first, const float* __restrict second,
-             const float* __restrict third, Value* __restrict out) {
-  for (int64_t position = 0; position < positions;
-       ++position, gradient += channels, x += channels, out += channels) {
+template <typename Value>
+FERRITE_FOR_ALL_PROCESSORS void combine(const Value* __restrict gradient, const Value* __restrict x, int64_t positions,
+                                        int64_t channels, const float* __restrict factor,
+                                        const float* __restrict summand, Bounds bounds, const float* __restrict mean,
+                                        const float* __restrict first, const float* __restrict second,
+                                        const float* __restrict third, Value* __restrict out) {
+  for (int64_t position = 0; position < positions; ++position, gradient += channels, x += channels, out += channels) {
     for (int64_t i = 0; i < channels; ++i) {
       const float z = widen(x[i]) * factor[i] + summand[i];
       const float g = (z <= bounds.low) | (z >= bounds.high) ? 0.0f : widen(gradient[i]);
@@ -89,3 +106,6 @@ void combine(const Value* __restrict gradient, const Value* __restrict x, int64_
     }
   }
 }
+
+}  // namespace
+}  // namespace ferrite

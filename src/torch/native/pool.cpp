@@ -13,6 +13,11 @@
 #include <vector>
 
 namespace ferrite {
+
+struct Window {
+  int64_t kernel, stride, padding;
+};
+
 namespace {
 
 // Channels whose maxima are held at a time.
@@ -20,10 +25,6 @@ constexpr int64_t kTogether = 64;
 
 // Windows have at most so many places.
 constexpr int64_t kMostPlaces = 256;
-
-struct Window {
-  int64_t kernel, stride, padding;
-};
 
 // Some neighbours along one side.
 struct Range {
@@ -89,7 +90,8 @@ struct Sides {
 };
 
 template <typename Value>
-FERRITE_INLINE void pool_row(const Value* in, Sides sides, Window window, int64_t row, Value* out, uint8_t* places) {
+FERRITE_FOR_ALL_PROCESSORS void pool(const Value* in, Sides sides, Window window, int64_t row, Value* out,
+                                     uint8_t* places) {
   const Range rows = seen_from(row, sides.height, window);
   const int64_t above = rows.begin - (row * window.stride - window.padding);
   for (int64_t column = 0; column < sides.out_width; ++column, out += sides.channels, places += sides.channels) {
@@ -100,15 +102,16 @@ FERRITE_INLINE void pool_row(const Value* in, Sides sides, Window window, int64_
 }
 
 template <typename Value>
-FERRITE_INLINE void gradient_row(const Value* gradient, const uint8_t* places, Sides sides, Window window, int64_t row,
-                                 float* sums, Value* out) {
+FERRITE_FOR_ALL_PROCESSORS void pool_gradient(const Value* gradient, const uint8_t* places, Sides sides, Window window,
+                                              int64_t row, float* sums, Value* out) {
   const Range rows = seeing(row, sides.out_height, window);
   for (int64_t column = 0; column < sides.width; ++column, out += sides.channels) {
     const Range columns = seeing(column, sides.out_width, window);
     std::fill(sums, sums + sides.channels, 0.0f);
     for (int64_t y = rows.begin; y < rows.end; ++y) {
       for (int64_t x = columns.begin; x < columns.end; ++x) {
-        const int64_t down = row + window.padding - y * window.stride, right = column + window.padding - x * window.stride;
+        const int64_t down = row + window.padding - y * window.stride,
+                      right = column + window.padding - x * window.stride;
         const int64_t at = (y * sides.out_width + x) * sides.channels;
         gather(gradient + at, places + at, down * window.kernel + right, sides.channels, sums);
       }
@@ -119,39 +122,24 @@ FERRITE_INLINE void gradient_row(const Value* gradient, const uint8_t* places, S
   }
 }
 
-FERRITE_FOR_ALL_PROCESSORS
-void pool(const float* in, Sides sides, Window window, int64_t row, float* out, uint8_t* places) {
-  pool_row(in, sides, window, row, out, places);
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void pool(const Bfloat16* in, Sides sides, Window window, int64_t row, Bfloat16* out, uint8_t* places) {
-  pool_row(in, sides, window, row, out, places);
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void pool_gradient(const float* gradient, const uint8_t* places, Sides sides, Window window, int64_t row, float* sums,
-                   float* out) {
-  gradient_row(gradient, places, sides, window, row, sums, out);
-}
-
-FERRITE_FOR_ALL_PROCESSORS
-void pool_gradient(const Bfloat16* gradient, const uint8_t* places, Sides sides, Window window, int64_t row, float* sums,
-                   Bfloat16* out) {
-  gradient_row(gradient, places, sides, window, row, sums, out);
-}
+// What a maximum pooling is besides its tensors.
+struct Settings {
+  Window window;
+  Sides sides;
+};
 
 struct MaxPool : torch::autograd::Function<MaxPool> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, int64_t kernel,
-                            int64_t stride, int64_t padding) {
-    const Window window{kernel, stride, padding};
-    TORCH_CHECK(kernel * kernel <= kMostPlaces && 2 * padding <= kernel, "no window of ", kernel, " with padding ", padding);
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, Window window) {
+    const auto [kernel, stride, padding] = window;
+    TORCH_CHECK(kernel * kernel <= kMostPlaces && 2 * padding <= kernel, "no window of ", kernel, " with padding ",
+                padding);
     const at::Tensor in = x.contiguous(kLast);
-    const auto out_side = [&](int64_t side) { return ferrite::out_side(side, kernel, stride, padding); };
-    const Sides sides{x.size(2), x.size(3), out_side(x.size(2)), out_side(x.size(3)), x.size(1)};
-    TORCH_CHECK(sides.out_height > 0 && sides.out_width > 0, "images of ", x.size(2), "x", x.size(3), " hold no window of ", kernel);
-    const at::Tensor out = at::empty({x.size(0), sides.channels, sides.out_height, sides.out_width},
-                                     in.options().memory_format(kLast));
+    const Sides sides{x.size(2), x.size(3), out_side(x.size(2), kernel, stride, padding),
+                      out_side(x.size(3), kernel, stride, padding), x.size(1)};
+    TORCH_CHECK(sides.out_height > 0 && sides.out_width > 0, "images of ", x.size(2), "x", x.size(3),
+                " hold no window of ", kernel);
+    const at::Tensor out =
+        at::empty({x.size(0), sides.channels, sides.out_height, sides.out_width}, in.options().memory_format(kLast));
     const at::Tensor places = at::empty_like(out, out.options().dtype(at::kByte), kLast);
     for_type_of(in, [&](auto value) {
       using Value = decltype(value);
@@ -164,16 +152,16 @@ struct MaxPool : torch::autograd::Function<MaxPool> {
       });
     });
     context->save_for_backward({places});
-    context->saved_data["numbers"] = std::vector<int64_t>{kernel, stride, padding, sides.height, sides.width};
+    keep(context, Settings{window, sides});
     return out;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const at::Tensor places = context->get_saved_variables()[0], gradient = gradients[0].contiguous(kLast);
-    const auto numbers = context->saved_data["numbers"].toIntVector();
-    const Window window{numbers[0], numbers[1], numbers[2]};
-    const Sides sides{numbers[3], numbers[4], gradient.size(2), gradient.size(3), gradient.size(1)};
+    const auto settings = kept<Settings>(context);
+    const Window window = settings.window;
+    const Sides sides = settings.sides;
     const at::Tensor of_x = at::empty({gradient.size(0), sides.channels, sides.height, sides.width},
                                       gradient.options().memory_format(kLast));
     for_type_of(gradient, [&](auto value) {
@@ -187,14 +175,20 @@ struct MaxPool : torch::autograd::Function<MaxPool> {
         }
       });
     });
-    const at::Tensor none;
-    return {of_x, none, none, none};
+    return {of_x, at::Tensor()};
   }
 };
 
 }  // namespace
+
+// What mod.rs calls with; it has the same structure.
+struct PoolCall {
+  const at::Tensor* x;
+  Window window;
+};
+
 }  // namespace ferrite
 
-extern "C" at::Tensor* ferrite_max_pool(const at::Tensor* x, int64_t kernel, int64_t stride, int64_t padding, char** error) {
-  return ferrite::caught(error, [&] { return ferrite::MaxPool::apply(*x, kernel, stride, padding); });
+extern "C" at::Tensor* ferrite_max_pool(const ferrite::PoolCall* call, char** error) {
+  return ferrite::caught(error, [&] { return ferrite::MaxPool::apply(*call->x, call->window); });
 }

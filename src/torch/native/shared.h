@@ -1,57 +1,18 @@
-// What the native sources share: how errors leave them, and functions compiled for several processors.
+// What the native sources share: numbers, bounds and algorithms, and how errors leave them.
 #pragma once
+
+#include "bfloat16.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <limits>
 #include <optional>
 
-// Compiles a function for AVX-512, for AVX2 and for any processor; the program takes the best one when it
-// starts, as LibTorch does with its own kernels.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FERRITE_FOR_ALL_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FERRITE_FOR_ALL_PROCESSORS
-#endif
-
-// A loop that such functions of several types share, compiled as a part of each.
-#define FERRITE_INLINE inline __attribute__((always_inline))
-
 namespace ferrite {
-
-// The bits of a bfloat16: the upper half of a 32-bit float. LibTorch's own type keeps compilers from computing
-// with several at once.
-enum class Bfloat16 : uint16_t {};
-
-inline float widen(float value) {
-  return value;
-}
-
-inline float widen(Bfloat16 value) {
-  const uint32_t bits = static_cast<uint32_t>(value) << 16;
-  float wide;
-  std::memcpy(&wide, &bits, sizeof wide);
-  return wide;
-}
-
-inline void narrow(float value, float& out) {
-  out = value;
-}
-
-// Rounds to the nearest, ties to even. What is not a number stays so.
-inline void narrow(float value, Bfloat16& out) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const uint32_t quiet = (bits >> 16) | 0x40;
-  out = static_cast<Bfloat16>((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
-}
 
 template <typename Value>
 const Value* values_of(const at::Tensor& x) {
@@ -76,22 +37,24 @@ void for_type_of(const at::Tensor& x, Work work) {
   }
 }
 
-// Whether LibTorch and oneDNN use AVX-512: the processor has it, and nobody held them back.
-inline bool avx512() {
-  static const bool used = at::get_cpu_capability() == "AVX512";
-  return used;
-}
-
 // A bound that bounds nothing.
 constexpr float kEndless = std::numeric_limits<float>::infinity();
 
-// Bounds of an activation: what lies outside becomes the bound and has no gradient.
+// Bounds of an activation: what lies outside becomes the bound and has no gradient. `Bounds` of mod.rs.
 struct Bounds {
   float low, high;
 
   bool bound() const {
     return low > -kEndless || high < kEndless;
   }
+};
+
+// How a convolution is computed, and by which algorithm each of its three passes. kernels.rs has the same types, says
+// what they mean, and chooses.
+enum class Algorithm : uint8_t { kLibTorch, kWindowProduct, kMatrixUnit, kWinograd };
+
+struct Algorithms {
+  Algorithm forward, input_gradient, weight_gradient;
 };
 
 // Positions a side of what a window makes of an image; none where it does not fit.
@@ -114,6 +77,24 @@ at::Tensor* caught(char** error, Work work) {
     *error = strdup("LibTorch failed and does not say why");
   }
   return nullptr;
+}
+
+// What a backward pass needs besides tensors, as one value that the forward pass leaves for it.
+template <typename Settings>
+struct Kept : torch::CustomClassHolder {
+  explicit Kept(Settings settings) : settings(settings) {}
+  const Settings settings;
+};
+
+template <typename Settings>
+void keep(torch::autograd::AutogradContext* context, Settings settings) {
+  context->saved_data["settings"] = c10::IValue::make_capsule(c10::make_intrusive<Kept<Settings>>(settings));
+}
+
+template <typename Settings>
+Settings kept(torch::autograd::AutogradContext* context) {
+  const auto holder = context->saved_data.at("settings").toCapsule();
+  return static_cast<const Kept<Settings>&>(*holder).settings;
 }
 
 using MaybeTensor = std::optional<at::Tensor>;

@@ -6,7 +6,6 @@
 #include "tiled.h"
 
 #include "windows.h"
-#include "winograd.h"
 
 #include <ATen/ops/zeros.h>
 
@@ -19,6 +18,7 @@ namespace {
 using tiles::kBlock;
 using tiles::pieces;
 using tiles::rounded_up;
+using tiles::Start;
 
 // Bytes of packed weights that are worked on at a time.
 constexpr int64_t kWeightBytes = 512 << 10;
@@ -29,16 +29,6 @@ constexpr int64_t kMostDepth = 1024;
 // Output columns that are computed at a time.
 constexpr int64_t kMostColumns = 512;
 
-// Fewer channels fill no tile.
-constexpr int64_t kFewestChannels = 16;
-
-// Where these products win over oneDNN's kernels, which are made for large images (docs/benchmarks.md): always for images
-// of so few positions, for some more where a weight has many channels, and for the weight gradient of most.
-constexpr int64_t kTinyImage = 16;
-constexpr int64_t kSmallImage = 36;
-constexpr int64_t kManyChannels = 1 << 17;
-constexpr int64_t kMiddlingImage = 144;
-
 // A part of a window's values: some channels at some offsets.
 struct Part {
   int64_t first_offset, offsets, first_channel, channels;
@@ -48,7 +38,8 @@ struct Part {
   }
 };
 
-// Blocks of up to 32 windows that are multiplied at once: as they lie in memory, or those at one place in several images.
+// Blocks of up to 32 windows that are multiplied at once: as they lie in memory, or those at one place in several
+// images.
 class Blocks {
  public:
   const bool by_place;
@@ -143,13 +134,13 @@ struct Finish {
   const float* bias;
   Bounds bounds;
 
-  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out` and the next one `step` rows
-  // behind it.
+  // Writes the strip's columns of `rows` rows of the output, the first of which is at `out` and the next one `step`
+  // rows behind it.
   void write(const float* sums, int64_t width, int64_t rows, const Packed& weights, int64_t strip, uint16_t* out,
              int64_t step) const {
     const int64_t column = strip * weights.strip, columns = std::min(weights.strip, weights.columns - column);
-    tiles::finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns, out + column,
-                  step * weights.columns);
+    tiles::operations().finish(sums, width, bias ? bias + column : nullptr, bounds.low, bounds.high, rows, columns,
+                               out + column, step * weights.columns);
   }
 };
 
@@ -161,13 +152,13 @@ void copy_windows(const Windows& windows, const Blocks& blocks, int64_t block, c
     uint16_t* values = to + index * stride;
     const uint16_t* from = corner + part.first_channel;
     if (windows.inside(top, left)) {
-      return tiles::copy_rows(from, steps + part.first_offset, part.offsets, part.channels, values);
+      return tiles::operations().copy_rows(from, steps + part.first_offset, part.offsets, part.channels, values);
     }
     for (int64_t offset = part.first_offset; offset < part.first_offset + part.offsets; ++offset) {
       if (windows.inside(top, left, offset)) {
-        tiles::copy_rows(from, steps + offset, 1, part.channels, values);
+        tiles::operations().copy_rows(from, steps + offset, 1, part.channels, values);
       } else {
-        tiles::clear_row(part.channels, values);
+        tiles::operations().clear_row(part.channels, values);
       }
       values += rounded_up(part.channels);
     }
@@ -190,12 +181,12 @@ void convolve(const Windows& windows, const Blocks& blocks, const Packed& weight
     const int64_t stride = deepest + tiles::kGap;
     const Scratch<uint16_t> left(kBlock * stride);
     const Scratch<float> sums(together * kBlock * weights.strip);
-    std::vector<char> begun(together);
+    std::vector<Start> starts(together);
     for (int64_t job = from; job < to; ++job) {
       const int64_t strip = job / groups, width = weights.width(strip);
       const int64_t first = job % groups * together, last = std::min(count, first + together);
       const auto of_block = [&](int64_t block) { return sums + (block - first) * kBlock * width; };
-      std::fill(begun.begin(), begun.end(), false);
+      std::fill(starts.begin(), starts.end(), Start::kZero);
       int64_t before = 0;
       for (const Part& part : weights.parts) {
         for (int64_t block = first; block < last; ++block) {
@@ -203,54 +194,25 @@ void convolve(const Windows& windows, const Blocks& blocks, const Packed& weight
             continue;
           }
           copy_windows(windows, blocks, block, part, left + 0, stride);
-          char& add = begun[block - first];
-          tiles::product(left + 0, stride, weights.at(strip, before), of_block(block), part.depth(), width, add,
-                         blocks.rows(block) <= 16);
-          add = true;
+          Start& start = starts[block - first];
+          unit.product({left + 0, stride, nullptr, blocks.rows(block)},
+                       {weights.at(strip, before), part.depth(), width}, of_block(block), start);
+          start = Start::kSums;
         }
         before += part.depth();
       }
       for (int64_t block = first; block < last; ++block) {
-        finish.write(of_block(block), width, blocks.rows(block), weights, strip, out + blocks.first(block) * weights.columns,
-                     blocks.step());
+        finish.write(of_block(block), width, blocks.rows(block), weights, strip,
+                     out + blocks.first(block) * weights.columns, blocks.step());
       }
     }
   });
 }
 
-bool takes(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return x.numel() > 0 && x.scalar_type() == at::kBFloat16 && geometry.groups == 1 && weight.size(1) >= kFewestChannels &&
-      weight.size(0) >= kFewestChannels && available();
-}
-
-int64_t out_positions(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return geometry.out_side(x.size(2), weight.size(2)) * geometry.out_side(x.size(3), weight.size(3));
-}
-
 }  // namespace
 
-bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  if (!takes(x, weight, geometry)) {
-    return false;
-  }
-  const int64_t positions = out_positions(x, weight, geometry);
-  const bool many = weight.size(0) * weight.size(1) >= kManyChannels;
-  return positions <= kTinyImage || (many && positions <= kSmallImage) || winograd::wins(weight, geometry, positions);
-}
-
-bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry) {
-  return takes(x, weight, geometry) &&
-      (weight.size(2) == 1 || out_positions(x, weight, geometry) <= kMiddlingImage);
-}
-
-at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,
                    Bounds bounds) {
-  // Rounded as for LibTorch's kernels, whose results these then are to the last bit but for the order of sums.
-  const MaybeTensor shift =
-      bias ? MaybeTensor(bias->detach().to(at::kBFloat16).to(at::kFloat).contiguous()) : std::nullopt;
-  if (winograd::wins(weight, geometry, out_positions(x, weight, geometry))) {
-    return winograd::forward(x, weight, shift, geometry, bounds);
-  }
   const at::Tensor seen = x.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(0), offsets = kernel * kernel;
@@ -259,25 +221,19 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * images.channels;
   const Blocks blocks(windows, offsets);
-  const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
-    const float* from = values + column * stride + offset * images.channels + part.first_channel;
-    tiles::pack_columns(from, stride, part.channels, columns - column, to);
-  });
+  const Packed packed(offsets, images.channels, columns, blocks.by_place,
+                      [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+                        const float* from = values + column * stride + offset * images.channels + part.first_channel;
+                        tiles::operations().pack_columns(from, stride, part.channels, columns - column, to);
+                      });
   const at::Tensor out = images_like(x, columns, windows.out_height, windows.out_width);
   convolve(windows, blocks, packed, {shift ? values_of<float>(*shift) : nullptr, bounds}, changed<uint16_t>(out));
   return out;
 }
 
-bool takes_input_gradient(const at::Tensor& weight, Geometry geometry) {
-  return geometry.stride == 1 || (weight.size(2) == 1 && geometry.padding == 0);
-}
-
 // It is the convolution of the output's gradient with the weights turned around.
 at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
                           int64_t width) {
-  if (winograd::wins(weight, geometry, gradient.size(2) * gradient.size(3))) {
-    return winograd::input_gradient(gradient, weight, geometry, height, width);
-  }
   const at::Tensor seen = gradient.contiguous(kLast), kernels = kernels_of(weight);
   const Images images(seen);
   const int64_t kernel = weight.size(2), columns = weight.size(1), offsets = kernel * kernel;
@@ -287,17 +243,20 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
   const float* values = values_of<float>(kernels);
   const int64_t stride = offsets * columns;
   const Blocks blocks(windows, offsets);
-  const Packed packed(offsets, images.channels, columns, blocks.by_place, [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
-    const float* from = values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
-    tiles::pack_rows(from, stride, part.channels, columns - column, to);
-  });
+  const Packed packed(offsets, images.channels, columns, blocks.by_place,
+                      [&](const Part& part, int64_t offset, int64_t column, uint16_t* to) {
+                        const float* from =
+                            values + part.first_channel * stride + (offsets - 1 - offset) * columns + column;
+                        tiles::operations().pack_rows(from, stride, part.channels, columns - column, to);
+                      });
   const at::Tensor out = images_like(gradient, columns, windows.out_height, windows.out_width);
   convolve(windows, blocks, packed, {nullptr, {-kEndless, kEndless}}, changed<uint16_t>(out));
   if (!sparse) {
     return out;
   }
   // Windows of one position see every second one; the others have no gradient.
-  const at::Tensor whole = at::zeros({gradient.size(0), columns, height, width}, gradient.options().memory_format(kLast));
+  const at::Tensor whole =
+      at::zeros({gradient.size(0), columns, height, width}, gradient.options().memory_format(kLast));
   whole.slice(2, 0, c10::nullopt, geometry.stride).slice(3, 0, c10::nullopt, geometry.stride).copy_(out);
   return whole;
 }

@@ -5,6 +5,7 @@
 
 namespace ferrite {
 
+// How the windows of a convolution lie.
 struct Geometry {
   int64_t stride, padding, groups;
 
@@ -16,22 +17,13 @@ struct Geometry {
 
 namespace tiled {
 
-// Whether the unit is here, and nobody held LibTorch or oneDNN back from using it.
-bool available();
-
-// Whether it takes a convolution of `x` with weights of these sizes, `[out, in, kernel, kernel]`, and is faster than
-// oneDNN: in `forward` and `input_gradient`, and in `weight_gradient`.
-bool wins(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
-bool wins_weight_gradient(const at::Tensor& x, const at::Tensor& weight, Geometry geometry);
-
-// The convolution and activation of `x` in bfloat16 with weights and bias of 32 bits.
-at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& bias, Geometry geometry,
+// The convolution and activation of `x` in bfloat16 with a weight of 32 bits; `shift`, of 32 bits, is added to each
+// channel.
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,
                    Bounds bounds);
 
-// Whether `input_gradient` takes this geometry.
-bool takes_input_gradient(const at::Tensor& weight, Geometry geometry);
-
-// The gradient of `x`, `[batch, in, height, width]`, from that of the output.
+// The gradient of `x`, `[batch, in, height, width]`, from that of the output. The stride is 1, or windows have one
+// position and images no padding.
 at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, Geometry geometry, int64_t height,
                           int64_t width);
 

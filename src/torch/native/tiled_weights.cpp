@@ -16,12 +16,14 @@ namespace {
 using tiles::kBlock;
 using tiles::pieces;
 using tiles::rounded_up;
+using tiles::Start;
 
 // Positions that a weight gradient adds up at a time, and its columns.
 constexpr int64_t kPositions = 512;
 constexpr int64_t kGradientColumns = 256;
 
-// The output's positions in chunks of up to 512: as they lie in memory, or by place, each place's images rounded up to 32.
+// The output's positions in chunks of up to 512: as they lie in memory, or by place, each place's images rounded up
+// to 32.
 class Chunks {
  public:
   Chunks(const Windows& windows, int64_t offsets)
@@ -37,17 +39,20 @@ class Chunks {
   // Writes the transposed of the chunk's rows of `gradients`.
   void transpose(int64_t chunk, const uint16_t* gradients, int64_t rows, uint16_t* to, int64_t stride) const {
     if (!by_place_) {
-      return tiles::transpose(gradients + chunk * kPositions * rows, rows, positions_in(chunk), rows, to, stride);
+      return tiles::operations().transpose(gradients + chunk * kPositions * rows, rows, positions_in(chunk), rows, to,
+                                           stride);
     }
     for (int64_t index = 0; index < places_in(chunk); ++index) {
       const uint16_t* from = gradients + (chunk * places_ + index) * rows;
-      tiles::transpose(from, windows_.places() * rows, windows_.images(), rows, to + index * of_place_, stride);
+      tiles::operations().transpose(from, windows_.places() * rows, windows_.images(), rows, to + index * of_place_,
+                                    stride);
     }
   }
 
-  // A right matrix of the windows' values at `offset`, of `columns` from `column` on, and where in a row of the transposed
-  // gradients the positions begin that each 32 of its rows belong to.
-  void pack(int64_t chunk, int64_t offset, int64_t column, int64_t columns, uint16_t* to, std::vector<int64_t>& steps) const {
+  // A right matrix of the windows' values at `offset`, of `columns` from `column` on, and where in a row of the
+  // transposed gradients the positions begin that each 32 of its rows belong to.
+  void pack(int64_t chunk, int64_t offset, int64_t column, int64_t columns, uint16_t* to,
+            std::vector<int64_t>& steps) const {
     steps.clear();
     const uint16_t* seen[kPositions];
     const auto see = [&](int64_t index, const uint16_t* corner, int64_t top, int64_t left) {
@@ -55,7 +60,8 @@ class Chunks {
     };
     const auto pack_seen = [&](int64_t count, int64_t depth, int64_t before) {
       for (int64_t group = 0; group < rounded_up(columns); group += 16) {
-        tiles::pack_rows(seen, column + group, count, columns - group, to + group * depth + 16 * before);
+        tiles::operations().pack_scattered(seen, column + group, count, columns - group,
+                                           to + group * depth + 16 * before);
       }
     };
     if (!by_place_) {
@@ -99,7 +105,11 @@ class Transposed {
  public:
   // All at once, where several tasks read them, or each when it is asked for.
   Transposed(const uint16_t* gradients, int64_t rows, const Chunks& chunks, bool at_once)
-      : gradients_(gradients), rows_(rows), chunks_(chunks), all_(at_once ? chunks.count() * values() : 0), at_once_(at_once) {
+      : gradients_(gradients),
+        rows_(rows),
+        chunks_(chunks),
+        all_(at_once ? chunks.count() * values() : 0),
+        at_once_(at_once) {
     if (at_once) {
       at::parallel_for(0, chunks.count(), 1, [&](int64_t from, int64_t to) {
         for (int64_t chunk = from; chunk < to; ++chunk) {
@@ -141,7 +151,8 @@ class Transposed {
 struct Sums {
   int64_t rows, channels, offsets, width, strips, together, groups, spans;
 
-  Sums(int64_t rows, int64_t channels, int64_t offsets, int64_t chunks) : rows(rows), channels(channels), offsets(offsets) {
+  Sums(int64_t rows, int64_t channels, int64_t offsets, int64_t chunks)
+      : rows(rows), channels(channels), offsets(offsets) {
     width = std::min(kGradientColumns, rounded_up(channels));
     strips = pieces(channels, width);
     together = std::clamp<int64_t>(kSumBytes / (4 * rounded_up(rows) * width), 1, offsets);
@@ -172,7 +183,7 @@ struct Sums {
     const tiles::Unit unit;
     const Scratch<uint16_t> place(gradients.values()), right(kPositions * width);
     const Scratch<float> sums((last_offset - first_offset) * of_offset);
-    std::vector<char> begun(last_offset - first_offset);
+    std::vector<Start> starts(last_offset - first_offset, Start::kZero);
     std::vector<int64_t> steps;
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const uint16_t* left = gradients.at(chunk, place + 0);
@@ -181,20 +192,21 @@ struct Sums {
         if (steps.empty()) {
           continue;
         }
-        char& add = begun[offset - first_offset];
+        const tiles::Right seen{right + 0, static_cast<int64_t>(steps.size()) * kBlock, whole};
+        Start& start = starts[offset - first_offset];
         for (int64_t row = 0; row < rows; row += kBlock) {
-          tiles::product(left + row * Transposed::kStride, Transposed::kStride, right + 0,
-                         sums + ((offset - first_offset) * of_offset + row * whole), steps.data(), steps.size() * kBlock,
-                         whole, add, rows - row <= 16);
+          const tiles::Left part{left + row * Transposed::kStride, Transposed::kStride, steps.data(),
+                                 std::min(kBlock, rows - row)};
+          unit.product(part, seen, sums + ((offset - first_offset) * of_offset + row * whole), start);
         }
-        add = true;
+        start = Start::kSums;
       }
     }
     for (int64_t offset = first_offset; offset < last_offset; ++offset) {
       for (int64_t row = 0; row < rows; ++row) {
         float* to = values + (row * offsets + offset) * channels + column;
-        if (begun[offset - first_offset]) {
-          tiles::keep_row(sums + ((offset - first_offset) * of_offset + row * whole), columns, to);
+        if (starts[offset - first_offset] == Start::kSums) {
+          tiles::operations().keep_row(sums + ((offset - first_offset) * of_offset + row * whole), columns, to);
         } else {
           std::fill_n(to, columns, 0.0f);
         }

@@ -68,25 +68,18 @@ void exchange(__m512i (&rows)[16]) {
   }
 }
 
-}  // namespace
-
-bool available() {
-  static const bool known = [] {
-    // AMX-BF16 and AMX-TILE (leaf 7, bits 22 and 24 of EDX), AVX512-BF16 (leaf 7, subleaf 1, bit 5 of EAX).
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) {
-      return false;
-    }
-    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) {
-      return false;
-    }
-    // Linux gives a process the tiles when it asks for them (ARCH_REQ_XCOMP_PERM of XTILEDATA).
-    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
-  }();
-  return known;
+// Whether the processor has the matrix unit and the system lets this process use it.
+bool has_unit() {
+  // AMX-BF16 and AMX-TILE (leaf 7, bits 22 and 24 of EDX).
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) {
+    return false;
+  }
+  // Linux gives a process the tiles when it asks for them (ARCH_REQ_XCOMP_PERM of XTILEDATA).
+  return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 
-Unit::Unit() {
+void begin() {
   Shapes shapes;
   for (int tile = 0; tile < 8; ++tile) {
     shapes.row_bytes[tile] = 64;
@@ -96,23 +89,21 @@ Unit::Unit() {
   __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
 }
 
-Unit::~Unit() {
+void end() {
   __asm__ volatile("tilerelease");
 }
 
-namespace {
-
 // The product of `steps` times 32 values, each of which begin at `at(step)` in a left row.
 template <typename At>
-void multiply(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t steps,
-              int64_t columns, bool add, bool half, At at) {
+void multiply(const Left& left, const Right& right, float* sums, Start start, At at) {
   // The intrinsics do not say that they read memory.
   __asm__ volatile("" : : : "memory");
-  const int64_t left_bytes = 2 * left_stride, sums_bytes = 4 * columns;
-  for (int64_t column = 0; column < columns; column += kBlock) {
-    const uint16_t *a = left, *b = left + 16 * left_stride;
-    const uint16_t *c = right + column / 16 * steps * kTile, *d = c + steps * kTile;
-    float *upper = sums + column, *lower = upper + 16 * columns;
+  const bool add = start == Start::kSums, half = left.rows <= 16;
+  const int64_t steps = right.depth / kBlock, left_bytes = 2 * left.stride, sums_bytes = 4 * right.columns;
+  for (int64_t column = 0; column < right.columns; column += kBlock) {
+    const uint16_t *a = left.values, *b = left.values + 16 * left.stride;
+    const uint16_t *c = right.packed + column / 16 * steps * kTile, *d = c + steps * kTile;
+    float *upper = sums + column, *lower = upper + 16 * right.columns;
     if (add) {
       _tile_loadd(0, upper, sums_bytes);
       _tile_loadd(1, upper + 16, sums_bytes);
@@ -155,16 +146,12 @@ void multiply(const uint16_t* left, int64_t left_stride, const uint16_t* right, 
   __asm__ volatile("" : : : "memory");
 }
 
-}  // namespace
-
-void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, int64_t depth,
-             int64_t columns, bool add, bool half) {
-  multiply(left, left_stride, right, sums, depth / kBlock, columns, add, half, [](int64_t step) { return step * kBlock; });
-}
-
-void product(const uint16_t* left, int64_t left_stride, const uint16_t* right, float* sums, const int64_t* steps,
-             int64_t depth, int64_t columns, bool add, bool half) {
-  multiply(left, left_stride, right, sums, depth / kBlock, columns, add, half, [steps](int64_t step) { return steps[step]; });
+void product(const Left& left, const Right& right, float* sums, Start start) {
+  if (const int64_t* steps = left.steps) {
+    multiply(left, right, sums, start, [steps](int64_t step) { return steps[step]; });
+  } else {
+    multiply(left, right, sums, start, [](int64_t step) { return step * kBlock; });
+  }
 }
 
 void pack_columns(const float* from, int64_t stride, int64_t depth, int64_t columns, uint16_t* packed) {
@@ -195,7 +182,8 @@ void pack_rows(const float* from, int64_t stride, int64_t depth, int64_t columns
   }
 }
 
-void pack_rows(const uint16_t* const* rows, int64_t first_column, int64_t depth, int64_t columns, uint16_t* packed) {
+void pack_scattered(const uint16_t* const* rows, int64_t first_column, int64_t depth, int64_t columns,
+                    uint16_t* packed) {
   const auto mask = static_cast<__mmask16>(first(std::min<int64_t>(columns, 16)));
   for (int64_t k = 0; k < rounded_up(depth); k += 2, packed += 32) {
     const uint16_t* upper = k < depth && rows[k] ? rows[k] + first_column : nullptr;
@@ -274,34 +262,40 @@ void keep_row(const float* sums, int64_t count, float* to) {
   }
 }
 
+}  // namespace
 }  // namespace ferrite::tiles
 
 FERRITE_END_VECTORS
 
-#else
+namespace ferrite::tiles {
 
-#include <cstdlib>
+const Operations* with_vectors() {
+  static const bool unit = has_vectors() && has_unit();
+  static const Operations all = {
+      unit ? begin : kPortable.begin,
+      unit ? end : kPortable.end,
+      unit ? product : kPortable.product,
+      pack_columns,
+      pack_rows,
+      pack_scattered,
+      transpose,
+      copy_rows,
+      clear_row,
+      finish,
+      keep_row,
+  };
+  return has_vectors() ? &all : nullptr;
+}
+
+}  // namespace ferrite::tiles
+
+#else
 
 namespace ferrite::tiles {
 
-bool available() {
-  return false;
+const Operations* with_vectors() {
+  return nullptr;
 }
-
-Unit::Unit() = default;
-Unit::~Unit() = default;
-
-// Nobody calls these.
-void product(const uint16_t*, int64_t, const uint16_t*, float*, int64_t, int64_t, bool, bool) { std::abort(); }
-void product(const uint16_t*, int64_t, const uint16_t*, float*, const int64_t*, int64_t, int64_t, bool, bool) { std::abort(); }
-void pack_columns(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
-void pack_rows(const float*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
-void pack_rows(const uint16_t* const*, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
-void transpose(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*, int64_t) { std::abort(); }
-void copy_rows(const uint16_t*, const int64_t*, int64_t, int64_t, uint16_t*) { std::abort(); }
-void clear_row(int64_t, uint16_t*) { std::abort(); }
-void finish(const float*, int64_t, const float*, float, float, int64_t, int64_t, uint16_t*, int64_t) { std::abort(); }
-void keep_row(const float*, int64_t, float*) { std::abort(); }
 
 }  // namespace ferrite::tiles
 

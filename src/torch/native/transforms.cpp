@@ -12,8 +12,6 @@ namespace {
 
 using Window = __m512[kSide][kSide];
 
-}  // namespace
-
 void of_window(const uint16_t* const* from, int64_t channels, uint16_t* to, int64_t step) {
   for (int64_t at = 0; at < tiles::rounded_up(channels); at += 16) {
     const auto mask = static_cast<__mmask16>(first(channels - at));
@@ -31,8 +29,8 @@ void of_window(const uint16_t* const* from, int64_t channels, uint16_t* to, int6
     }
     for (int64_t row = 0; row < kSide; ++row) {
       const __m512* it = half[row];
-      const __m512 whole[kSide] = {_mm512_sub_ps(it[0], it[2]), _mm512_add_ps(it[1], it[2]), _mm512_sub_ps(it[2], it[1]),
-                                   _mm512_sub_ps(it[1], it[3])};
+      const __m512 whole[kSide] = {_mm512_sub_ps(it[0], it[2]), _mm512_add_ps(it[1], it[2]),
+                                   _mm512_sub_ps(it[2], it[1]), _mm512_sub_ps(it[1], it[3])};
       for (int64_t column = 0; column < kSide; ++column) {
         const auto place = reinterpret_cast<__m256i*>(to + (row * kSide + column) * step + at);
         _mm256_store_si256(place, (__m256i)_mm512_cvtneps_pbh(whole[column]));
@@ -44,7 +42,7 @@ void of_window(const uint16_t* const* from, int64_t channels, uint16_t* to, int6
 void of_kernels(const float* from, int64_t stride, int64_t count, float* to, int64_t step) {
   const __m512 half_of = _mm512_set1_ps(0.5f);
   // One dimension: three values become four.
-  const auto along = [half_of](__m512 a, __m512 b, __m512 c, __m512 (&out)[kSide]) {
+  const auto along = [half_of](__m512 a, __m512 b, __m512 c, __m512(&out)[kSide]) {
     const __m512 ends = _mm512_add_ps(a, c);
     out[0] = a;
     out[1] = _mm512_mul_ps(half_of, _mm512_add_ps(ends, b));
@@ -93,8 +91,7 @@ void of_sums(const float* sums, int64_t step, const float* shift, float low, flo
       for (int64_t column = 0; column < kOut; ++column) {
         if (uint16_t* place = to[row * kOut + column]) {
           // A value that is none comes second, and stays.
-          const __m512 bounded =
-              _mm512_min_ps(highest, _mm512_max_ps(lowest, _mm512_add_ps(out[column], behind)));
+          const __m512 bounded = _mm512_min_ps(highest, _mm512_max_ps(lowest, _mm512_add_ps(out[column], behind)));
           _mm256_mask_storeu_epi16(place + at, mask, (__m256i)_mm512_cvtneps_pbh(bounded));
         }
       }
@@ -102,20 +99,27 @@ void of_sums(const float* sums, int64_t step, const float* shift, float low, flo
   }
 }
 
+}  // namespace
 }  // namespace ferrite::transforms
 
 FERRITE_END_VECTORS
 
-#else
+namespace ferrite::transforms {
 
-#include <cstdlib>
+const Operations* with_vectors() {
+  static const Operations all = {of_window, of_kernels, of_sums};
+  return has_vectors() ? &all : nullptr;
+}
+
+}  // namespace ferrite::transforms
+
+#else
 
 namespace ferrite::transforms {
 
-// Nobody calls these.
-void of_window(const uint16_t* const*, int64_t, uint16_t*, int64_t) { std::abort(); }
-void of_kernels(const float*, int64_t, int64_t, float*, int64_t) { std::abort(); }
-void of_sums(const float*, int64_t, const float*, float, float, int64_t, uint16_t* const*) { std::abort(); }
+const Operations* with_vectors() {
+  return nullptr;
+}
 
 }  // namespace ferrite::transforms
 

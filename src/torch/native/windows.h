@@ -16,7 +16,12 @@ class Windows {
   const int64_t out_height, out_width;
 
   Windows(const Images& images, int64_t kernel, int64_t stride, int64_t padding, int64_t out_height, int64_t out_width)
-      : out_height(out_height), out_width(out_width), images_(images), kernel_(kernel), stride_(stride), padding_(padding) {
+      : out_height(out_height),
+        out_width(out_width),
+        images_(images),
+        kernel_(kernel),
+        stride_(stride),
+        padding_(padding) {
     for (int64_t offset = 0; offset < kernel * kernel; ++offset) {
       steps_.push_back((offset / kernel * images.width + offset % kernel) * images.channels);
     }
@@ -46,7 +51,8 @@ class Windows {
     int64_t image = first / (out_height * out_width), row = first / out_width % out_height, column = first % out_width;
     for (int64_t index = 0; index < count; ++index) {
       const int64_t top = row * stride_ - padding_, left = column * stride_ - padding_;
-      see(index, images_.values + ((image * images_.height + top) * images_.width + left) * images_.channels, top, left);
+      see(index, images_.values + ((image * images_.height + top) * images_.width + left) * images_.channels, top,
+          left);
       if (++column == out_width) {
         column = 0;
         if (++row == out_height) {
@@ -90,9 +96,9 @@ class Windows {
   std::vector<int64_t> steps_;
 };
 
-// Whether there is less to multiply where windows at one place in several images stand together: what lies beyond the image
-// is the same for all of them and can be left out. Of a padded image of three by three positions it is 32 values of 81.
-// With few images blocks are not full, and for a tenth it is not worth more and smaller products.
+// Whether there is less to multiply where windows at one place in several images stand together: what lies beyond the
+// image is the same for all of them and can be left out. Of a padded image of three by three positions it is 32 values
+// of 81. With few images blocks are not full, and for a tenth it is not worth more and smaller products.
 inline bool fewer_by_place(const Windows& windows, int64_t offsets) {
   int64_t seen = 0;
   for (int64_t place = 0; place < windows.places(); ++place) {
@@ -100,7 +106,8 @@ inline bool fewer_by_place(const Windows& windows, int64_t offsets) {
       seen += windows.sees(place, offset);
     }
   }
-  return 10 * tiles::pieces(windows.images(), tiles::kBlock) * seen < 9 * tiles::pieces(windows.positions(), tiles::kBlock) * offsets;
+  return 10 * tiles::pieces(windows.images(), tiles::kBlock) * seen <
+      9 * tiles::pieces(windows.positions(), tiles::kBlock) * offsets;
 }
 
 }  // namespace ferrite::tiled

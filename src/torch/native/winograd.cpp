@@ -1,6 +1,6 @@
-// Each of the sixteen products is one of matrices: of the windows, transformed, by their channels and of the channels by
-// the columns. A strip of columns is chosen so narrow that its weights stay in the second cache while all windows of a
-// group pass by.
+// Each of the sixteen products is one of matrices: of the windows, transformed, by their channels and of the channels
+// by the columns. A strip of columns is chosen so narrow that its weights stay in the second cache while all windows of
+// a group pass by.
 
 #include "winograd.h"
 
@@ -22,11 +22,6 @@ using transforms::kSide;
 
 constexpr int64_t kKernel = 3;
 
-// Fewer positions leave parts of windows unused, and with fewer channels the transforms cost more than the products that
-// they save (docs/benchmarks.md).
-constexpr int64_t kFewestPositions = 16;
-constexpr int64_t kFewestChannels = 128 * 128;
-
 // Bytes of transformed weights of a strip, and of transformed windows of a group.
 constexpr int64_t kWeightBytes = 1 << 20;
 constexpr int64_t kWindowBytes = 1 << 20;
@@ -35,10 +30,12 @@ constexpr int64_t kWindowBytes = 1 << 20;
 struct Weights : Strips {
   const int64_t deep;
 
-  // Transforms 32 rows of 16 columns by `transform(row, column, to)` and packs each product by `pack(from, row, column, to)`.
+  // Transforms 32 rows of 16 columns by `transform(row, column, to)` and packs each product by `pack(from, row, column,
+  // to)`.
   template <typename Transform, typename Pack>
   Weights(int64_t channels, int64_t columns, Transform transform, Pack pack)
-      : Strips(columns, strip_of(rounded_up(channels), columns), kProducts * rounded_up(channels)), deep(rounded_up(channels)) {
+      : Strips(columns, strip_of(rounded_up(channels), columns), kProducts * rounded_up(channels)),
+        deep(rounded_up(channels)) {
     at::parallel_for(0, rounded_up(columns) / 16, 1, [&](int64_t from, int64_t to) {
       const Scratch<float> transformed(kProducts * kTile);
       for (int64_t column = 16 * from; column < 16 * to; column += 16) {
@@ -127,7 +124,8 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
       for (int64_t window = first; window < last; ++window) {
         const int64_t block = (window - first) / kBlock, row = (window - first) % kBlock;
         windows.seen(window, places);
-        transforms::of_window(places, channels, seen + (block * kProducts * matrix + row * stride), matrix);
+        transforms::operations().of_window(places, channels, seen + (block * kProducts * matrix + row * stride),
+                                           matrix);
       }
       for (int64_t strip = 0; strip < weights.strips(); ++strip) {
         const int64_t width = weights.width(strip), column = strip * weights.strip;
@@ -136,13 +134,14 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
           const int64_t count = std::min(kBlock, last - block);
           const uint16_t* left = seen + (block - first) / kBlock * kProducts * matrix;
           for (int64_t product = 0; product < kProducts; ++product) {
-            tiles::product(left + product * matrix, stride, weights.at(strip, product * weights.deep),
-                           sums + product * step, weights.deep, width, false, count <= 16);
+            unit.product({left + product * matrix, stride, nullptr, count},
+                         {weights.at(strip, product * weights.deep), weights.deep, width}, sums + product * step,
+                         tiles::Start::kZero);
           }
           for (int64_t row = 0; row < count; ++row) {
             windows.written(block + row, out + column, weights.columns, written);
-            transforms::of_sums(sums + row * width, step, shift ? shift + column : nullptr, bounds.low, bounds.high,
-                                columns, written);
+            transforms::operations().of_sums(sums + row * width, step, shift ? shift + column : nullptr, bounds.low,
+                                             bounds.high, columns, written);
           }
         }
       }
@@ -151,11 +150,6 @@ void convolve(const Windows& windows, int64_t channels, const Weights& weights, 
 }
 
 }  // namespace
-
-bool wins(const at::Tensor& weight, Geometry geometry, int64_t positions) {
-  return weight.size(2) == kKernel && geometry.stride == 1 && geometry.padding < kKernel &&
-      positions >= kFewestPositions && weight.size(0) * weight.size(1) >= kFewestChannels;
-}
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,
                    Bounds bounds) {
@@ -167,11 +161,11 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTen
   const auto transform = [&](int64_t row, int64_t column, float* to) {
     for (int64_t i = 0; i < std::min<int64_t>(16, columns - column); ++i) {
       const float* from = values + (column + i) * stride + row;
-      transforms::of_kernels(from, channels, std::min(kBlock, channels - row), to + i * kBlock, kTile);
+      transforms::operations().of_kernels(from, channels, std::min(kBlock, channels - row), to + i * kBlock, kTile);
     }
   };
   const auto pack = [&](const float* from, int64_t row, int64_t column, uint16_t* to) {
-    tiles::pack_columns(from, kBlock, std::min(kBlock, channels - row), columns - column, to);
+    tiles::operations().pack_columns(from, kBlock, std::min(kBlock, channels - row), columns - column, to);
   };
   const Weights weights(channels, columns, transform, pack);
   const at::Tensor out = images_like(x, columns, height, width);
@@ -190,16 +184,16 @@ at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight, 
   const auto transform = [&](int64_t row, int64_t column, float* to) {
     for (int64_t i = 0; i < std::min(kBlock, channels - row); ++i) {
       const float* from = values + ((row + i) * taps + taps - 1) * columns + column;
-      transforms::of_kernels(from, -columns, std::min<int64_t>(16, columns - column), to + i * 16, kTile);
+      transforms::operations().of_kernels(from, -columns, std::min<int64_t>(16, columns - column), to + i * 16, kTile);
     }
   };
   const auto pack = [&](const float* from, int64_t row, int64_t column, uint16_t* to) {
-    tiles::pack_rows(from, 16, std::min(kBlock, channels - row), columns - column, to);
+    tiles::operations().pack_rows(from, 16, std::min(kBlock, channels - row), columns - column, to);
   };
   const Weights weights(channels, columns, transform, pack);
   const at::Tensor out = images_like(gradient, columns, height, width);
-  convolve({images, kKernel - 1 - geometry.padding, height, width}, channels, weights, nullptr,
-           {-kEndless, kEndless}, changed<uint16_t>(out));
+  convolve({images, kKernel - 1 - geometry.padding, height, width}, channels, weights, nullptr, {-kEndless, kEndless},
+           changed<uint16_t>(out));
   return out;
 }
 

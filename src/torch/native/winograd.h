@@ -1,13 +1,10 @@
-// Convolutions of 3x3 windows of bfloat16 with fewer products: Winograd's minimal filtering (transforms.h). The products
-// are made on the matrix unit (tiles.h).
+// Convolutions of 3x3 windows of bfloat16 with fewer products: Winograd's minimal filtering (transforms.h). The
+// products are made on the matrix unit (tiles.h).
 #pragma once
 
 #include "tiled.h"
 
 namespace ferrite::winograd {
-
-// Whether a convolution with such a weight is faster this way, where output images have so many positions.
-bool wins(const at::Tensor& weight, Geometry geometry, int64_t positions);
 
 // The convolution and activation of `x` in bfloat16 with a weight of 32 bits; `shift` is added to each channel.
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const MaybeTensor& shift, Geometry geometry,

@@ -1,44 +1,49 @@
 //! Convolutions against LibTorch's own.
 
 use super::*;
+use crate::kernels::Algorithm;
 
 /// What [`ROUNDING`] is where LibTorch imitates bfloat16 and rounds sums more than once.
 const IMITATED: f64 = 3e-2;
 
 /// What a convolution of bfloat16 and its gradients may be off by on this processor.
 fn of_bfloat16() -> f64 {
-    if processor().avx512_bf16 { ROUNDING } else { IMITATED }
+    if Processor::this().avx512_bf16 { ROUNDING } else { IMITATED }
 }
 
 /// The same where windows and weights are transformed for fewer products, and rounded once more behind that.
 const TRANSFORMED: f64 = 7e-3;
 
 /// LibTorch's own convolution.
-fn plain_convolution(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    [stride, padding, groups]: [i64; 3],
-) -> Tensor {
-    x.conv2d(weight, bias, [stride; 2], [padding; 2], [1; 2], groups)
+fn plain_convolution(tensors: ConvolutionTensors<'_>, shape: ConvShape) -> Tensor {
+    let ConvolutionTensors { x, weight, bias } = tensors;
+    let [stride, padding] = [shape.stride, shape.padding].map(|it| [it as i64; 2]);
+    x.conv2d(weight, bias, stride, padding, [1; 2], shape.groups as i64)
+}
+
+/// The window `[kernel, stride, padding, groups]`.
+fn window([kernel, stride, padding, groups]: [usize; 4]) -> ConvShape {
+    ConvShape { kernel, stride, padding, groups }
+}
+
+/// Values of the weight of `output` channels that see `input` ones.
+fn weights([input, output]: [i64; 2], shape: ConvShape) -> Tensor {
+    let kernel = shape.kernel as i64;
+    values([output, input / shape.groups as i64, kernel, kernel], true)
 }
 
 /// Checks a convolution and all its gradients against LibTorch's own, for `images` images of
 /// `channels[0]` channels and `side` pixels.
 #[track_caller]
-fn check_convolution(
-    images: i64,
-    channels: [i64; 2],
-    side: i64,
-    [kernel, stride, padding, groups]: [i64; 4],
-) {
-    let [input, output] = channels;
+fn check_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [usize; 4]) {
+    let ([input, output], shape) = (channels, window(numbers));
     let x = values([images, input, side, side], true);
-    let weight = values([output, input / groups, kernel, kernel], true);
+    let weight = weights(channels, shape);
     for bias in [None, Some(vector(output, true))] {
         let bias = bias.as_ref();
-        let ours = convolution(&x, &weight, bias, [stride, padding, groups], NONE);
-        let theirs = plain_convolution(&x, &weight, bias, [stride, padding, groups]);
+        let tensors = ConvolutionTensors { x: &x, weight: &weight, bias };
+        let ours = convolution(tensors, shape, NONE);
+        let theirs = plain_convolution(tensors, shape);
         same("output", &ours, &theirs);
         let leaves: Vec<&Tensor> = [Some(&x), Some(&weight), bias].into_iter().flatten().collect();
         let shares = ours.randn_like();
@@ -50,29 +55,75 @@ fn check_convolution(
     }
 }
 
-/// Checks a convolution of bfloat16 and its gradients against LibTorch's own of the same values in 32 bits.
-#[track_caller]
-fn check_rounded_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [i64; 4]) {
-    check_rounded_within(of_bfloat16(), images, channels, side, numbers);
+/// Our products for all three passes where they can be computed so, on the matrix unit or by what stands for it on
+/// processors without one.
+fn our_products(shape: ConvShape) -> Algorithms {
+    let backwards = shape.stride == 1 || (shape.kernel == 1 && shape.padding == 0);
+    Algorithms {
+        forward: Algorithm::MatrixUnit,
+        input_gradient: if backwards { Algorithm::MatrixUnit } else { Algorithm::LibTorch },
+        weight_gradient: Algorithm::MatrixUnit,
+    }
 }
 
+/// Winograd's transforms where there are any, with our products.
+const FEWER_PRODUCTS: Algorithms = Algorithms {
+    forward: Algorithm::Winograd,
+    input_gradient: Algorithm::Winograd,
+    weight_gradient: Algorithm::MatrixUnit,
+};
+
+/// Checks a convolution of bfloat16 and its gradients against LibTorch's own of the same values in 32 bits: as it is
+/// computed on this processor, and by our products.
 #[track_caller]
-fn check_rounded_within(
+fn check_rounded_convolution(images: i64, channels: [i64; 2], side: i64, numbers: [usize; 4]) {
+    let shape = window(numbers);
+    let limit = of_bfloat16();
+    let images = [images, channels[0], side, side];
+    let case = Rounded { images, output: channels[1], shape, limit };
+    check_rounded_by(convolution, case);
+    if shape.groups == 1 {
+        let algorithms = our_products(shape);
+        let by_libtorch = algorithms.input_gradient == Algorithm::LibTorch;
+        let limit = if by_libtorch { limit } else { ROUNDING };
+        let ours = |tensors: ConvolutionTensors<'_>, shape, bounds| {
+            convolution_by(algorithms, tensors, shape, bounds)
+        };
+        check_rounded_by(ours, Rounded { limit, ..case });
+    }
+}
+
+/// A convolution of bfloat16.
+#[derive(Clone, Copy)]
+struct Rounded {
+    /// The sizes of its input.
+    images: [i64; 4],
+    /// Channels of its output.
+    output: i64,
+    /// Its window.
+    shape: ConvShape,
+    /// What it may be off by.
     limit: f64,
-    images: i64,
-    [input, output]: [i64; 2],
-    side: i64,
-    [kernel, stride, padding, groups]: [i64; 4],
+}
+
+/// Checks a convolution of bfloat16 that is computed by `convolve`.
+#[track_caller]
+fn check_rounded_by(
+    convolve: impl Fn(ConvolutionTensors<'_>, ConvShape, Bounds) -> Tensor,
+    case: Rounded,
 ) {
-    let x = rounded(&values([images, input, side, side], true));
-    let weight = values([output, input / groups, kernel, kernel], true);
+    let Rounded { images, output, shape, limit } = case;
+    let x = rounded(&values(images, true));
+    let weight = weights([images[1], output], shape);
     let bias = vector(output, true);
-    let ours = convolution(&x, &weight, Some(&bias), [stride, padding, groups], NONE);
+    let ours =
+        convolve(ConvolutionTensors { x: &x, weight: &weight, bias: Some(&bias) }, shape, NONE);
     assert_eq!(ours.kind(), Kind::BFloat16);
     let [exact_x, exact_weight, exact_bias] = [&x, &rounded(&weight), &rounded(&bias)]
         .map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
-    let theirs =
-        plain_convolution(&exact_x, &exact_weight, Some(&exact_bias), [stride, padding, groups]);
+    let (x_of, bias_of) = (&exact_x, Some(&exact_bias));
+    let exact = ConvolutionTensors { x: x_of, weight: &exact_weight, bias: bias_of };
+    let theirs = plain_convolution(exact, shape);
     near("output", &ours, &theirs, limit);
     let shares = rounded(&ours.randn_like());
     let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
@@ -82,6 +133,13 @@ fn check_rounded_within(
     assert_eq!(kinds, [Kind::BFloat16, Kind::Float, Kind::Float]);
     for (name, (ours, theirs)) in ["x", "weight", "bias"].iter().zip(ours.iter().zip(&theirs)) {
         near(&format!("gradient of {name}"), ours, theirs, limit);
+    }
+}
+
+#[test]
+fn the_matrix_unit_is_there_or_its_tests_are_said_to_be_those_of_what_stands_for_it() {
+    if !Processor::this().amx_bf16 {
+        skipped("products on the matrix unit", "there is no AMX, or it may not be used");
     }
 }
 
@@ -127,10 +185,6 @@ fn whole(shape: [i64; 4], most: i64, unit: f64) -> Tensor {
 fn convolutions_with_fewer_products_are_exact_where_all_their_numbers_are() {
     // Transformed weights are quarters of sums of nine. Sides that leave parts of windows over, any padding,
     // channels that fill no tile, several strips of columns, several groups of windows.
-    let on_the_matrix_unit = processor().amx_bf16;
-    if !on_the_matrix_unit {
-        skipped("equality to the last bit", "this processor has no AMX, or may not use it");
-    }
     for (images, [input, output], [height, width], padding) in [
         (3, [256, 64], [7, 5], 1),
         (2, [136, 130], [6, 8], 0),
@@ -147,28 +201,39 @@ fn convolutions_with_fewer_products_are_exact_where_all_their_numbers_are() {
             let weight = weight.detach().set_requires_grad(true);
             (x, weight, bias)
         });
-        let out = convolution(&ours.0, &ours.1, Some(&ours.2), [1, padding, 1], RELU);
-        let plain = plain_convolution(&theirs.0, &theirs.1, Some(&theirs.2), [1, padding, 1]);
+        let [own, exact] = [&ours, &theirs].map(|(x, weight, bias)| ConvolutionTensors {
+            x,
+            weight,
+            bias: Some(bias),
+        });
+        let shape = window([3, 1, padding, 1]);
+        let out = convolution_by(FEWER_PRODUCTS, own, shape, RELU);
+        let plain = plain_convolution(exact, shape);
         // A gradient is passed where the sum is not 0, which is on neither side.
         let shares = whole(<[i64; 4]>::try_from(out.size()).unwrap(), 2, 1.0)
             .masked_fill(&plain.eq(0.0), 0.0);
         let ours = gradients(&out, &shares.to_kind(Kind::BFloat16), &[&ours.0]).remove(0);
         let theirs = gradients(&plain.relu(), &shares, &[&theirs.0]).remove(0);
-        if on_the_matrix_unit {
-            assert!(out.equal(&plain.relu().to_kind(Kind::BFloat16)), "{height}x{width}");
-            assert!(ours.equal(&theirs.to_kind(Kind::BFloat16)), "gradient of {height}x{width}");
-        }
-        near("output", &out, &plain.relu(), of_bfloat16());
-        near("gradient", &ours, &theirs, of_bfloat16());
+        assert!(out.equal(&plain.relu().to_kind(Kind::BFloat16)), "{height}x{width}");
+        assert!(ours.equal(&theirs.to_kind(Kind::BFloat16)), "gradient of {height}x{width}");
     }
 }
 
 #[test]
 fn convolutions_with_fewer_products_are_right_but_for_rounding() {
-    let limit = of_bfloat16().max(TRANSFORMED);
-    check_rounded_within(limit, 3, [128, 144], 9, [3, 1, 1, 1]);
-    check_rounded_within(limit, 2, [256, 520], 6, [3, 1, 1, 1]);
-    check_rounded_within(limit, 2, [160, 128], 12, [3, 1, 0, 1]);
+    let fewer = |tensors: ConvolutionTensors<'_>, shape, bounds| {
+        convolution_by(FEWER_PRODUCTS, tensors, shape, bounds)
+    };
+    let chosen = of_bfloat16().max(TRANSFORMED);
+    for (images, output, numbers) in [
+        ([3, 128, 9, 9], 144, [3, 1, 1, 1]),
+        ([2, 256, 6, 6], 520, [3, 1, 1, 1]),
+        ([2, 160, 12, 12], 128, [3, 1, 0, 1]),
+    ] {
+        let case = Rounded { images, output, shape: window(numbers), limit: chosen };
+        check_rounded_by(convolution, case);
+        check_rounded_by(fewer, Rounded { limit: TRANSFORMED, ..case });
+    }
 }
 
 #[test]
@@ -191,22 +256,25 @@ fn convolutions_and_their_gradients_are_libtorchs() {
 fn a_convolution_with_its_activation_is_both_one_after_the_other() {
     let transformed = of_bfloat16().max(TRANSFORMED);
     for (kind, limit) in [(Kind::Float, 1e-5), (Kind::BFloat16, transformed)] {
-        for bounds in [NONE, RELU, [0.0, 6.0]] {
-            for [channels, kernel, stride, padding, groups] in
-                [[16, 1, 1, 0, 1], [16, 3, 2, 1, 1], [16, 3, 1, 1, 16], [512, 3, 1, 1, 1]]
+        for bounds in [NONE, RELU, RELU6] {
+            for (channels, numbers) in
+                [(16, [1, 1, 0, 1]), (16, [3, 2, 1, 1]), (16, [3, 1, 1, 16]), (512, [3, 1, 1, 1])]
             {
+                let shape = window(numbers);
                 let x = (values([3, channels, 5, 5], false).to_kind(kind)).set_requires_grad(true);
-                let weight = values([32, channels / groups, kernel, kernel], true);
+                let weight = weights([channels, 32], shape);
                 let bias = (vector(32, false) * 4).set_requires_grad(true);
-                let shape = [stride, padding, groups];
-                let ours = convolution(&x, &weight, Some(&bias), shape, bounds);
+                let tensors = ConvolutionTensors { x: &x, weight: &weight, bias: Some(&bias) };
+                let ours = convolution(tensors, shape, bounds);
                 assert_eq!(ours.kind(), kind);
                 let exact = [&x, &weight, &bias].map(|it| {
                     it.detach().to_kind(kind).to_kind(Kind::Float).set_requires_grad(true)
                 });
-                let [exact_x, exact_weight, exact_bias] = &exact;
-                let sums = plain_convolution(exact_x, exact_weight, Some(exact_bias), shape);
-                let theirs = sums.clamp(bounds[0], bounds[1]);
+                let [x_of, weight_of, bias_of] = &exact;
+                let tensors =
+                    ConvolutionTensors { x: x_of, weight: weight_of, bias: Some(bias_of) };
+                let sums = plain_convolution(tensors, shape);
+                let theirs = clamped(&sums, bounds);
                 near("output", &ours, &theirs, limit);
                 let shares = away_from(bounds, &sums, &theirs.randn_like(), 0.1).to_kind(kind);
                 let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
@@ -226,13 +294,16 @@ fn a_gradient_that_goes_two_ways_is_not_changed_on_one_of_them() {
     // Behind the sum, so that its gradient has the channels last and need not be copied.
     let behind = values([16, 16, 1, 1], false);
     let shares = values([3, 16, 5, 5], false);
-    let run = |convolve: &dyn Fn(&Tensor) -> Tensor| {
-        let [a, b] = weights.each_ref().map(convolve);
-        let out = plain_convolution(&(a + b), &behind, None, [1, 0, 1]);
-        gradients(&out, &shares, &[&x, &weights[0], &weights[1]])
+    let (shape, point) = (window([3, 1, 1, 1]), window([1, 1, 0, 1]));
+    let run = |convolve: &dyn Fn(ConvolutionTensors<'_>) -> Tensor| {
+        let each = weights.each_ref();
+        let [a, b] = each.map(|weight| convolve(ConvolutionTensors { x: &x, weight, bias: None }));
+        let sum = a + b;
+        let out = ConvolutionTensors { x: &sum, weight: &behind, bias: None };
+        gradients(&plain_convolution(out, point), &shares, &[&x, &weights[0], &weights[1]])
     };
-    let ours = run(&|it| convolution(&x, it, None, [1, 1, 1], RELU));
-    let theirs = run(&|it| plain_convolution(&x, it, None, [1, 1, 1]).relu());
+    let ours = run(&|it| convolution(it, shape, RELU));
+    let theirs = run(&|it| plain_convolution(it, shape).relu());
     for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
         // A sum at zero may round to either side.
         near(&format!("gradient {index}"), ours, theirs, 1e-2);
@@ -240,10 +311,33 @@ fn a_gradient_that_goes_two_ways_is_not_changed_on_one_of_them() {
 }
 
 #[test]
+fn a_gradient_that_somebody_asked_for_is_not_changed_behind_it() {
+    let x = values([3, 16, 5, 5], true);
+    let weight = values([16, 16, 3, 3], true);
+    let behind = values([16, 16, 1, 1], false);
+    let shares = values([3, 16, 5, 5], false);
+    let shape = window([3, 1, 1, 1]);
+    let out = convolution(ConvolutionTensors { x: &x, weight: &weight, bias: None }, shape, RELU);
+    let last = ConvolutionTensors { x: &out, weight: &behind, bias: None };
+    let last = plain_convolution(last, window([1, 1, 0, 1]));
+    // LibTorch holds the gradient of `out` for the caller while the convolution goes on with it.
+    let [of_out, ..] = &gradients(&last, &shares, &[&out, &x, &weight])[..] else { unreachable!() };
+    let turned = behind.permute([1, 0, 2, 3]);
+    let point = window([1, 1, 0, 1]);
+    let expected =
+        plain_convolution(ConvolutionTensors { x: &shares, weight: &turned, bias: None }, point);
+    same("gradient of the output", of_out, &expected);
+}
+
+#[test]
 fn what_libtorch_refuses_is_told_in_its_words() {
-    let message = refused(|| {
-        let (x, weight) = (values([1, 3, 8, 8], false), values([4, 5, 3, 3], false));
-        convolution(&x, &weight, None, [1, 1, 1], NONE)
-    });
-    assert!(message.contains("channels"), "{message}");
+    for (channels, kind) in [([3, 5], Kind::Float), ([32, 48], Kind::BFloat16)] {
+        let message = refused(|| {
+            let (x, weight) =
+                (values([1, channels[0], 8, 8], false), values([32, channels[1], 3, 3], false));
+            let tensors = ConvolutionTensors { x: &x.to_kind(kind), weight: &weight, bias: None };
+            convolution(tensors, window([3, 1, 1, 1]), NONE)
+        });
+        assert!(message.contains("channels"), "{message}");
+    }
 }

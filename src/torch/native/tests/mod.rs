@@ -60,13 +60,20 @@ fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).set_requires_grad(x.requires_grad())
 }
 
-/// Bounds of an activation that does nothing, and of ReLU.
-const NONE: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
-const RELU: [f64; 2] = [0.0, f64::INFINITY];
+/// Bounds of an activation that does nothing, of ReLU, and of ReLU6.
+const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
+const RELU: Bounds = Bounds { low: 0.0, high: f32::INFINITY };
+const RELU6: Bounds = Bounds { low: 0.0, high: 6.0 };
+
+/// LibTorch's own activation.
+fn clamped(x: &Tensor, bounds: Bounds) -> Tensor {
+    x.clamp(f64::from(bounds.low), f64::from(bounds.high))
+}
 
 /// Values of which none of `sums` is so near to a bound that rounding decides whether a gradient passes.
-fn away_from(bounds: [f64; 2], sums: &Tensor, values: &Tensor, distance: f64) -> Tensor {
-    let [low, high] = bounds.map(|it| (sums - it).abs().lt(distance));
+fn away_from(bounds: Bounds, sums: &Tensor, values: &Tensor, distance: f64) -> Tensor {
+    let near = |it: f32| (sums - f64::from(it)).abs().lt(distance);
+    let [low, high] = [bounds.low, bounds.high].map(near);
     values.masked_fill(&low.logical_or(&high), 0.0)
 }
 
@@ -80,15 +87,16 @@ fn max_pools_and_their_gradients_are_libtorchs() {
             // Few different values, so that several of a window are the largest.
             let x = (values([3, channels, height, width], false) * 2).round().to_kind(kind);
             let [ours, theirs] = [(); 2].map(|()| x.detach().copy().set_requires_grad(true));
-            let pooled = max_pool(&ours, [kernel, stride, padding]);
-            let expected = theirs.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1; 2], false);
+            let pooled = max_pool(&ours, PoolShape { kernel, stride, padding });
+            let sides = [kernel, stride, padding].map(|it| [it as i64; 2]);
+            let expected = theirs.max_pool2d(sides[0], sides[1], sides[2], [1; 2], false);
             assert_eq!((pooled.kind(), pooled.size()), (kind, expected.size()));
             assert!(pooled.equal(&expected), "{kernel} {stride} {padding}");
             let shares = pooled.randn_like();
             let [ours] = &gradients(&pooled, &shares, &[&ours])[..] else { unreachable!() };
             // LibTorch adds up several gradients of a value in bfloat16.
             let exact = x.to_kind(Kind::Float).set_requires_grad(true);
-            let expected = exact.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1; 2], false);
+            let expected = exact.max_pool2d(sides[0], sides[1], sides[2], [1; 2], false);
             let theirs = &gradients(&expected, &shares.to_kind(Kind::Float), &[&exact])[0];
             near("gradient", ours, theirs, if kind == Kind::Float { 1e-6 } else { ROUNDING });
         }
@@ -99,42 +107,53 @@ fn max_pools_and_their_gradients_are_libtorchs() {
 fn max_pools_keep_what_is_not_a_number_and_refuse_images_without_a_window() {
     let x = values([1, 4, 4, 4], false);
     let _ = x.get(0).get(1).get(0).get(0).fill_(f64::NAN);
+    let shape = PoolShape { kernel: 2, stride: 2, padding: 0 };
     let lost =
-        max_pool(&x, [2, 2, 0]).isnan().sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Int64);
+        max_pool(&x, shape).isnan().sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Int64);
     assert_eq!(Vec::<i64>::try_from(lost).unwrap(), [0, 1, 0, 0]);
-    let message = refused(|| max_pool(&values([1, 4, 1, 1], false), [2, 2, 0]));
+    let message = refused(|| max_pool(&values([1, 4, 1, 1], false), shape));
     assert!(message.contains("images of 1x1 hold no window of 2"), "{message}");
 }
+
+/// PyTorch's constants of a batch norm.
+const CONSTANTS: NormConstants = NormConstants { momentum: 0.1, eps: 1e-5 };
 
 /// Checks norm, sum and bounds, their gradients and the running statistics against LibTorch's separate
 /// operations.
 #[track_caller]
-fn check_norm(shape: [i64; 4], batch: bool, adds: bool, [low, high]: [f64; 2]) {
+fn check_norm(shape: [i64; 4], mode: NormMode, adds: bool, bounds: Bounds) {
     let channels = shape[1];
     let (x, other) = (values(shape, true), values(shape, true));
     let (weight, bias) = (vector(channels, true), vector(channels, true));
     let (mean, variance) = (vector(channels, false), vector(channels, false));
     let (their_mean, their_variance) = (mean.copy(), variance.copy());
-    let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
-    let ours = norm((&x, adds.then_some(&other)), tensors, batch, (0.1, 1e-5), [low, high]);
+    let tensors = NormTensors {
+        x: &x,
+        other: adds.then_some(&other),
+        weight: &weight,
+        bias: &bias,
+        mean: &mean,
+        variance: &variance,
+    };
+    let ours = norm(tensors, mode, CONSTANTS, bounds);
     let normed = x.batch_norm(
         Some(&weight),
         Some(&bias),
         Some(&their_mean),
         Some(&their_variance),
-        batch,
+        mode == NormMode::Batch,
         0.1,
         1e-5,
         true,
     );
     let sum = if adds { normed + &other } else { normed };
-    let theirs = sum.clamp(low, high);
+    let theirs = clamped(&sum, bounds);
     same("output", &ours, &theirs);
     same("running mean", &mean, &their_mean);
     same("running variance", &variance, &their_variance);
     let leaves = [&x, &weight, &bias, &other];
     let leaves = if adds { &leaves[..] } else { &leaves[..3] };
-    let shares = away_from([low, high], &sum, &ours.randn_like(), 1e-4);
+    let shares = away_from(bounds, &sum, &ours.randn_like(), 1e-4);
     let ours = gradients(&ours, &shares, leaves);
     let theirs = gradients(&theirs, &shares, leaves);
     let names = ["x", "weight", "bias", "other"];
@@ -146,9 +165,10 @@ fn check_norm(shape: [i64; 4], batch: bool, adds: bool, [low, high]: [f64; 2]) {
 #[test]
 fn norms_with_sums_and_activations_are_libtorchs_separate_operations() {
     for shape in [[4, 32, 9, 9], [2, 7, 5, 3], [2, 3, 8, 8], [64, 16, 24, 24], [8, 1280, 1, 1]] {
-        for bounds in [NONE, RELU, [0.0, 1.5]] {
-            for (batch, adds) in [(true, true), (true, false), (false, true), (false, false)] {
-                check_norm(shape, batch, adds, bounds);
+        for bounds in [NONE, RELU, Bounds { low: 0.0, high: 1.5 }] {
+            for mode in [NormMode::Batch, NormMode::Running] {
+                check_norm(shape, mode, true, bounds);
+                check_norm(shape, mode, false, bounds);
             }
         }
     }
@@ -156,14 +176,15 @@ fn norms_with_sums_and_activations_are_libtorchs_separate_operations() {
 
 #[test]
 fn norms_of_bfloat16_are_right_but_for_rounding() {
-    for (adds, bounds) in [(false, [0.0, 6.0]), (true, RELU)] {
+    for (adds, bounds) in [(false, RELU6), (true, RELU)] {
         let shape = [6, 24, 7, 5];
         let (x, other) = (rounded(&values(shape, true)), rounded(&values(shape, true)));
         let (weight, bias) = (vector(24, true), vector(24, true));
         let statistics = [(); 2].map(|()| vector(24, false));
         let run = |x: &Tensor, other: &Tensor, [mean, variance]: &[Tensor; 2]| {
-            let tensors = NormTensors { weight: &weight, bias: &bias, mean, variance };
-            norm((x, adds.then_some(other)), tensors, true, (0.1, 1e-5), bounds)
+            let other = adds.then_some(other);
+            let tensors = NormTensors { x, other, weight: &weight, bias: &bias, mean, variance };
+            norm(tensors, NormMode::Batch, CONSTANTS, bounds)
         };
         let [exact_x, exact_other] =
             [&x, &other].map(|it| it.detach().to_kind(Kind::Float).set_requires_grad(true));
@@ -175,7 +196,7 @@ fn norms_of_bfloat16_are_right_but_for_rounding() {
         same("running mean", &statistics[0], &theirs_moved[0]);
         same("running variance", &statistics[1], &theirs_moved[1]);
         // Where rounding moves a value to a bound, its gradient is gone.
-        let moved = ours.le(0.0).logical_or(&ours.ge(bounds[1]));
+        let moved = ours.le(0.0).logical_or(&ours.ge(f64::from(bounds.high)));
         let shares = rounded(&ours.randn_like().masked_fill(&moved, 0.0));
         let leaves = |x, other| {
             if adds { vec![x, &weight, &bias, other] } else { vec![x, &weight, &bias] }
@@ -194,8 +215,15 @@ fn statistics_survive_a_mean_far_from_zero() {
     let x = values([16, 8, 12, 12], false) + 1000.0;
     let (mean, variance) = (vector(8, false), vector(8, false));
     let (weight, bias) = (vector(8, false), vector(8, false));
-    let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
-    let _ = norm((&x, None), tensors, true, (1.0, 1e-5), NONE);
+    let tensors = NormTensors {
+        x: &x,
+        other: None,
+        weight: &weight,
+        bias: &bias,
+        mean: &mean,
+        variance: &variance,
+    };
+    let _ = norm(tensors, NormMode::Batch, NormConstants { momentum: 1.0, ..CONSTANTS }, NONE);
     let exact = x.to_kind(Kind::Double).var_dim([0, 2, 3].as_slice(), true, false);
     same("variance", &variance, &exact.to_kind(Kind::Float));
 }
@@ -206,13 +234,29 @@ fn what_is_not_a_number_stays_so() {
     let _ = x.get(0).get(1).get(0).get(0).fill_(f64::NAN);
     let (mean, variance) = (vector(4, false), vector(4, false));
     let (weight, bias) = (vector(4, false), vector(4, false));
-    let tensors = NormTensors { weight: &weight, bias: &bias, mean: &mean, variance: &variance };
+    let tensors = NormTensors {
+        x: &x,
+        other: None,
+        weight: &weight,
+        bias: &bias,
+        mean: &mean,
+        variance: &variance,
+    };
     for x in [&x, &rounded(&x)] {
-        let tensors = NormTensors { ..tensors };
-        let out = norm((x, None), tensors, true, (0.1, 1e-5), RELU);
+        let out = norm(NormTensors { x, ..tensors }, NormMode::Batch, CONSTANTS, RELU);
         let lost = out.isnan().sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Int64);
         assert_eq!(Vec::<i64>::try_from(lost).unwrap(), [0, 18, 0, 0]);
     }
+}
+
+#[test]
+fn libtorch_uses_the_vectors_that_are_found_without_it() {
+    unsafe extern "C" {
+        fn ferrite_vectors() -> u8;
+    }
+    // SAFETY: asks LibTorch, and touches no memory.
+    let used = unsafe { ferrite_vectors() };
+    assert_eq!(Processor::this().vectors as u8, used);
 }
 
 #[test]
