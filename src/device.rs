@@ -19,3 +19,6 @@ impl fmt::Display for Device {
         }
     }
 }
+
+/// How the engine answers for a device: its name, or what is wrong and what to do.
+pub type Answer = std::result::Result<String, (String, String)>;

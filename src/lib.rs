@@ -18,6 +18,8 @@ pub mod processor;
 pub mod random;
 pub mod warning;
 
+pub mod terminal;
+
 pub mod data;
 pub mod model;
 
@@ -35,6 +37,8 @@ pub mod sweep;
 
 pub mod progress;
 
+pub mod cli;
+
 // What computes, and needs LibTorch.
 
 pub mod torch;
@@ -46,9 +50,7 @@ pub mod train;
 pub mod predict;
 pub mod run;
 
-// The programs.
-
-pub mod cli;
+pub mod engine;
 
 /// Memory that is refused is told as what it is.
 #[global_allocator]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ferrite::cli::engine::main()
+    ferrite::engine::main()
 }

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::interrupt::interrupted;
 use crate::cli::select::Disk;
-use crate::cli::{Place, print, print_json};
 use crate::config::read::read;
 use crate::data::decode::decode;
 use crate::data::inspect::{Groups, Inspected, Unnamed, inspect};
@@ -22,10 +20,13 @@ use crate::files::write_whole;
 use crate::plan::Lookup;
 use crate::plan::steps::Kind;
 use crate::plan::steps::dataset::Dataset;
-use crate::progress::Notes;
 use crate::report::audit::{Examples, Picture, page};
 use crate::store::lock::Caller;
 use crate::store::{Store, Wanted, clear};
+use crate::terminal::arguments::Place;
+use crate::terminal::interrupt::interrupted;
+use crate::terminal::notes::Notes;
+use crate::terminal::{print, print_json};
 
 /// Groups and images of a kind that the page shows.
 const MOST_GROUPS: usize = 24;

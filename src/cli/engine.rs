@@ -1,47 +1,18 @@
-//! The two programs: `ferrite`, and beside it `ferrite-engine`, which alone needs LibTorch.
+//! How `ferrite` calls `ferrite-engine`, which lies beside it and alone needs LibTorch.
 //!
 //! Loading LibTorch takes a third of a second. What only plans, lists and reports does not wait for it: nothing that
 //! [`main`](crate::cli::main) reaches calls LibTorch, and link-time optimisation of the release build leaves it out.
 //! The engine is started where something is computed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, ExitCode, Output};
+use std::process::{Command as Process, Output};
 
-use clap::{Parser, Subcommand};
-
-use crate::cli::job::{JobArguments, job_command};
-use crate::cli::predict::{PredictArguments, predict_command};
 use crate::cli::run::RunArguments;
-use crate::cli::{asked, ended, print_json};
+use crate::device::Answer;
 use crate::error::{Error, Result};
-use crate::fault::{self, Work, caught, exhausted};
-use crate::torch::device_named;
+use crate::fault::{Work, exhausted};
 
 const NAME: &str = "ferrite-engine";
-
-/// The part of Ferrite that computes; `ferrite` calls it.
-#[derive(Debug, Parser)]
-#[command(name = "ferrite-engine", version, about)]
-struct Engine {
-    #[command(subcommand)]
-    command: EngineCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum EngineCommand {
-    /// Carry out one job in this process
-    Job(JobArguments),
-    /// Print what the model of a finished run says about pictures
-    Predict(PredictArguments),
-    /// Print where a name of a device leads, as JSON
-    Device {
-        /// `auto`, `cpu`, `cuda` or `cuda:N`
-        name: String,
-    },
-}
-
-/// How the engine answers for a device: its name, or what is wrong and what to do.
-type Answer = std::result::Result<String, (String, String)>;
 
 /// The engine, which lies beside this program.
 ///
@@ -108,7 +79,7 @@ fn memory_is_limited() -> bool {
 /// The device that `name` asks for, as `engine` sees them: `cpu` or `cuda:N`.
 ///
 /// # Errors
-/// [`Error::Usage`] as of [`device_named`](crate::torch::device_named), or if the engine does not answer.
+/// [`Error::Usage`] if it leads nowhere, or if the engine does not answer.
 pub(super) fn device(engine: &Path, name: &str) -> Result<String> {
     let told = Process::new(engine).args(["device", name]).output();
     let told = told.map_err(Error::file("cannot start", engine))?;
@@ -136,29 +107,4 @@ fn does_not_start(engine: &Path, told: &Output) -> Error {
     };
     let message = format!("`{}` does not start: {said}", engine.display());
     Error::Usage { message, help: help.into() }
-}
-
-/// Runs the engine's command line and says how it ended.
-pub fn main() -> ExitCode {
-    fault::prepare();
-    let command = asked::<Engine>().command;
-    let work = match command {
-        EngineCommand::Job(_) => Work::Training,
-        EngineCommand::Predict(_) => Work::Predicting,
-        EngineCommand::Device { .. } => Work::Other,
-    };
-    ended(caught(work, || match command {
-        EngineCommand::Job(arguments) => job_command(&arguments),
-        EngineCommand::Predict(arguments) => predict_command(&arguments),
-        EngineCommand::Device { name } => print_json(&answer(&name)),
-    }))
-}
-
-fn answer(name: &str) -> String {
-    let answer: Answer = match device_named(name) {
-        Ok(device) => Ok(device.to_string()),
-        Err(Error::Usage { message, help }) => Err((message, help)),
-        Err(error) => Err((error.to_string(), String::new())),
-    };
-    serde_json::to_string(&answer).expect("plain JSON")
 }

@@ -1,40 +1,34 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
 mod data;
-pub mod engine;
+mod engine;
 mod fitting;
-mod interrupt;
-mod job;
 mod layers;
 mod new;
 mod plan;
-mod predict;
 mod run;
 mod select;
 mod show;
 mod sweep;
 mod weights;
 
-use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::cli::data::{DataCommand, data_command};
 use crate::cli::engine::become_engine;
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
-use crate::cli::predict::PredictArguments;
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 use crate::config::docs::manual;
 use crate::config::editors;
-use crate::error::{Error, Result, is_unprintable, printable_lines};
 use crate::fault::{self, Work, caught};
+use crate::terminal::arguments::{Place, PredictArguments};
+use crate::terminal::{asked, ended, print, print_json};
 
 /// Declarative transfer-learning experiments on face images.
 #[derive(Debug, Parser)]
@@ -76,28 +70,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Place {
-    /// The folder of runs
-    #[arg(long, default_value = "runs", value_name = "FOLDER")]
-    pub(super) runs: PathBuf,
-}
-
-/// What this process is asked for; ends it where that is no command.
-fn asked<C: Parser>() -> C {
-    C::try_parse().unwrap_or_else(|error| {
-        // An argument may be the name of a file that someone else chose.
-        let plain = |it: OsString| !it.to_string_lossy().contains(is_unprintable);
-        if std::env::args_os().all(plain) {
-            error.exit();
-        }
-        let text = error.render().to_string();
-        // A closed stderr leaves nobody to tell.
-        let _ = write!(std::io::stderr(), "{}", printable_lines(&text));
-        std::process::exit(error.exit_code());
-    })
-}
-
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     fault::prepare();
@@ -115,46 +87,4 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run_command(&arguments),
         Command::Predict(_) => become_engine(),
     }))
-}
-
-fn ended(result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = error.exit_code();
-            // A closed stderr leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
-            ExitCode::from(code)
-        }
-    }
-}
-
-/// Prints to stdout for people: names of others in it reach no terminal with control characters.
-fn print(text: &str) -> Result<()> {
-    write_out(&printable_lines(text))
-}
-
-/// Prints to stdout for programs, to which every character counts. A terminal is shown it as everything else.
-fn print_data(text: &str) -> Result<()> {
-    if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
-}
-
-/// Prints JSON to stdout. It has escapes of its own for what no terminal should carry out.
-fn print_json(text: &str) -> Result<()> {
-    let escaped = |it: char| match it {
-        '\n' => it.to_string(),
-        it if is_unprintable(it) => format!("\\u{:04x}", u32::from(it)),
-        it => it.to_string(),
-    };
-    write_out(&text.chars().map(escaped).collect::<String>())
-}
-
-/// Writes to stdout. A reader that went away, as `head` does, is no failure.
-fn write_out(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::file("cannot write", "stdout")(error))
-        }
-        _ => Ok(()),
-    }
 }

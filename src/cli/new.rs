@@ -5,7 +5,6 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::print;
 use crate::config::editors;
 use crate::config::facts::Facts;
 use crate::config::names::refusal;
@@ -15,6 +14,7 @@ use crate::model::Model;
 use crate::model::backbone::Backbone;
 use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
+use crate::terminal::print;
 
 /// The folder that new experiments are written to.
 const EXPERIMENTS: &str = "experiments";

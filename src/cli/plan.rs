@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::cli::fitting::Fitting;
 use crate::cli::layers::kernels;
-use crate::cli::print;
 use crate::cli::select::{Disk, Selection, experiments};
+use crate::digits::thousands;
 use crate::error::{Result, printable};
 use crate::event::Network;
 use crate::model::summary::{summarize, trained_layers};
@@ -20,6 +20,7 @@ use crate::processor::Processor;
 use crate::settings::Stage;
 use crate::store::Store;
 use crate::sweep::{TrialState, state_of};
+use crate::terminal::print;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {
@@ -98,17 +99,17 @@ fn network_lines(it: &Network) -> String {
     let [channels, height, width] = it.feature_map;
     let statistics = |count: usize| match count {
         0 => String::new(),
-        count => format!(" and {} running statistics", grouped(count)),
+        count => format!(" and {} running statistics", thousands(count)),
     };
     format!(
         "  network   {} at {} px, feature maps {channels}x{height}x{width}, {} parameters\n\
          \x20           backbone {}{}, head {}{}\n",
         it.backbone,
         it.image_size,
-        grouped(it.total()),
-        grouped(it.backbone_parameters),
+        thousands(it.total()),
+        thousands(it.backbone_parameters),
         statistics(it.backbone_statistics),
-        grouped(it.head_parameters),
+        thousands(it.head_parameters),
         statistics(it.head_statistics),
     )
 }
@@ -159,15 +160,15 @@ fn trains(trial: &Trial, stage: &Stage, detail: Detail) -> (String, String) {
     let keras = if trained.keras_parameters == backbone {
         String::new()
     } else {
-        format!(" (Keras counts {})", grouped(trained.keras_parameters))
+        format!(" (Keras counts {})", thousands(trained.keras_parameters))
     };
     let short = format!(
         ": trains {} parameters in {} layers from {first} on, {} in the backbone{keras}",
-        grouped(all),
+        thousands(all),
         layers.len(),
-        grouped(backbone),
+        thousands(backbone),
     );
-    let line = |name: &str, count: usize| format!("      {:>12}  {name}\n", grouped(count));
+    let line = |name: &str, count: usize| format!("      {:>12}  {name}\n", thousands(count));
     let lines = match detail {
         Detail::Steps => String::new(),
         Detail::Layers => {
@@ -176,16 +177,4 @@ fn trains(trial: &Trial, stage: &Stage, detail: Detail) -> (String, String) {
         }
     };
     (short, lines)
-}
-
-/// A count with its thousands apart.
-fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|it| std::str::from_utf8(it).unwrap_or_default())
-        .collect();
-    groups.join(",")
 }

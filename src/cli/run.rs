@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::Place;
 use crate::cli::engine::become_worker;
 use crate::cli::select::Disk;
 use crate::config::read::{Written, read_trial};
@@ -17,6 +16,7 @@ use crate::store::Store;
 use crate::store::folder::files;
 use crate::store::read::last;
 use crate::store::record::State;
+use crate::terminal::arguments::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {

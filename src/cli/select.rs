@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::Place;
 use crate::config::names::on_disk;
 use crate::config::read::{Written, read};
 use crate::data::Data;
@@ -18,6 +17,7 @@ use crate::model::{Input, WeightFile};
 use crate::plan::{FinishedRun, Lookup};
 use crate::store::Store;
 use crate::store::read::finished_key;
+use crate::terminal::arguments::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct Selection {

@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Place, print};
 use crate::error::{Error, Result};
-use crate::progress::waits_for;
 use crate::report;
 use crate::store::Store;
 use crate::store::folder::files;
@@ -13,6 +11,9 @@ use crate::store::leftovers::clear_old;
 use crate::store::lock::holder;
 use crate::store::read::all;
 use crate::store::record::{Record, State};
+use crate::terminal::arguments::Place;
+use crate::terminal::notes::waits_for;
+use crate::terminal::print;
 
 pub(super) fn write_report(store: &Store) -> Result<PathBuf> {
     let runs = all(store);

@@ -6,9 +6,7 @@ use clap::Args;
 
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
-use crate::cli::interrupt::{interrupted, listen_for_interrupts};
 use crate::cli::plan::{Detail, show_plan};
-use crate::cli::print;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::show::write_report;
 use crate::cli::weights::prepare;
@@ -25,6 +23,8 @@ use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, SweepEvent};
+use crate::terminal::interrupt::{interrupted, listen_for_interrupts};
+use crate::terminal::print;
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {

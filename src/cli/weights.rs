@@ -8,8 +8,6 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::fitting::told;
-use crate::cli::interrupt::{interrupted, listen_for_interrupts};
-use crate::cli::{print, print_json};
 use crate::error::{Error, Result};
 use crate::fetch::{Cache, Remote};
 use crate::files::write_whole_by;
@@ -21,6 +19,8 @@ use crate::model::weights::file::TensorFile;
 use crate::model::weights::{convert, facts, input_of, tensors_of};
 use crate::plan::Trial;
 use crate::progress::Download;
+use crate::terminal::interrupt::{interrupted, listen_for_interrupts};
+use crate::terminal::{print, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {

@@ -123,6 +123,12 @@ impl Dataset {
         }
     }
 
+    /// The splits that hold images, with their rows.
+    pub fn splits(&self) -> impl Iterator<Item = (SplitName, &[u32])> {
+        let splits = SplitName::ALL.into_iter().map(|it| (it, self.rows(it)));
+        splits.filter(|(_, rows)| !rows.is_empty())
+    }
+
     /// Pixels of all images: image after image, row after row, channels together (NHWC).
     pub fn pixels(&self) -> &[u8] {
         &self.images
@@ -135,8 +141,7 @@ impl Dataset {
 
     /// What is wrong with the images of the parts; near twins are not looked for.
     pub fn audit(&self) -> Audit {
-        let splits = SplitName::ALL.map(|it| (it.as_str(), self.rows(it)));
-        let splits: Vec<_> = splits.into_iter().filter(|it| !it.1.is_empty()).collect();
+        let splits: Vec<_> = self.splits().map(|(name, rows)| (name.as_str(), rows)).collect();
         audit(Subject {
             splits: &splits,
             labels: &self.labels,

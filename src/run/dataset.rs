@@ -50,11 +50,8 @@ pub(super) fn of_job(
     let (key, step) = job.dataset()?;
     let (folder, reused) = carry_out(Asked { key, step }, store, &mut (), caller)?;
     let dataset = dataset::open(&step.data, &folder)?;
-    let splits = [("train", &dataset.train), ("valid", &dataset.valid), ("test", &dataset.test)];
-    let counts = splits
-        .into_iter()
-        .filter(|(_, rows)| !rows.is_empty())
-        .map(|(name, rows)| (name.to_owned(), dataset.counts(rows)));
+    let counts =
+        dataset.splits().map(|(name, rows)| (name.as_str().to_owned(), dataset.counts(rows)));
     caller.sink.emit(Event::DatasetReady(DatasetEvent {
         key: key.clone(),
         classes: dataset.classes.clone(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::data::dataset::Dataset;
 use crate::error::Result;
 use crate::event::Kind as Event;
+use crate::event::split::SplitName;
 use crate::event::weights::{Ancestors, Seen, Taken, Weights as WeightsEvent};
 use crate::fetch::{self, Cache, Remote};
 use crate::forward::network::{Network, Plan};
@@ -60,11 +61,10 @@ impl Origin {
 
     /// How many of the images that judge the run the first weights know, as it is told.
     fn told(&self, dataset: &Dataset) -> Ancestors {
-        let splits = [("valid", &dataset.valid), ("test", &dataset.test)];
-        let splits = splits.into_iter().filter(|it| !it.1.is_empty());
-        let seen = splits.map(|(name, rows)| {
+        let judging = dataset.splits().filter(|(name, _)| *name != SplitName::Train);
+        let seen = judging.map(|(name, rows)| {
             let images = rows.iter().filter(|it| self.has_seen(**it)).count();
-            (name.to_owned(), Seen { images, of: rows.len() })
+            (name.as_str().to_owned(), Seen { images, of: rows.len() })
         });
         let Ancestry { gap, .. } = self.ancestry;
         Ancestors {

@@ -52,7 +52,9 @@ fn a_grid_over_the_second_stage_trains_the_first_once_a_seed_in_one_sweep_or_two
     one.ferrite(&together).ends_with(0).says("12 trials carried out");
     let two = Place::with(&[("e", &grid)]);
     let sweeps = [two.start(&together), two.start(&together)];
-    sweeps.map(|it| it.end().ends_with(0).code);
+    for sweep in sweeps {
+        sweep.end().ends_with(0);
+    }
     for place in [&one, &two] {
         assert_eq!(place.runs().len(), 12);
         assert_eq!(place.steps("stage").len(), 3 + 12);

@@ -18,12 +18,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mapped", &[]),
     // Whoever has predictions may judge them: pages, exports, searches.
     ("metrics", &[]),
-    ("precision", &[]),
+    ("processor", &[]),
+    ("precision", &["processor"]),
+    ("kernels", &["precision", "processor"]),
     ("random", &[]),
     ("warning", &["event"]),
+    ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
     ("data", &["digits", "error", "event", "files", "mapped", "random"]),
-    ("model", &["device", "digits", "error", "event", "mapped", "precision"]),
+    ("model", &["device", "digits", "error", "event", "kernels", "mapped", "precision"]),
     // Layer 2: how a trial trains; the tables together.
     ("settings", &["error", "event", "data", "model"]),
     ("config", &["error", "data", "model", "settings"]),
@@ -32,17 +35,53 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["error", "event", "files", "metrics"]),
     ("fetch", &["digits", "error", "files", "mapped", "store"]),
     // Layer 4: many trials; pages. They do not know each other.
-    ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
+    ("sweep", &["error", "event", "fault", "files", "random", "plan", "store"]),
     // The report reads from the schema what settings mean: technique, unit, what is off.
+    ("report", &["digits", "error", "event", "files", "metrics", "warning", "config", "store"]),
+    ("progress", &["error", "event", "warning", "terminal", "plan", "fetch", "sweep"]),
+    // The program that does everything else.
     (
-        "report",
-        &["digits", "error", "event", "files", "metrics", "random", "warning", "config", "store"],
+        "cli",
+        &[
+            "device",
+            "digits",
+            "error",
+            "event",
+            "fault",
+            "files",
+            "kernels",
+            "machine",
+            "precision",
+            "processor",
+            "terminal",
+            "data",
+            "model",
+            "settings",
+            "config",
+            "plan",
+            "store",
+            "fetch",
+            "sweep",
+            "report",
+            "progress",
+        ],
     ),
-    ("progress", &["error", "event", "warning", "plan", "fetch", "sweep"]),
     // The computing side, of which nothing above knows. Its lowest layer is the only door to LibTorch.
     (
         "torch",
-        &["device", "error", "fault", "mapped", "precision", "random", "data", "model", "settings"],
+        &[
+            "device",
+            "error",
+            "fault",
+            "kernels",
+            "mapped",
+            "precision",
+            "processor",
+            "random",
+            "data",
+            "model",
+            "settings",
+        ],
     ),
     // Networks with their numbers; training.
     ("forward", &["device", "error", "event", "precision", "model", "torch"]),
@@ -67,7 +106,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "run",
         &[
             "device",
-            "digits",
             "error",
             "event",
             "fault",
@@ -76,7 +114,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mapped",
             "metrics",
             "precision",
-            "random",
             "data",
             "model",
             "settings",
@@ -95,12 +132,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "train",
         ],
     ),
-    // The terminal, which alone may use everything; [`COMPUTES`] says which of its commands compute.
+    // The program that computes.
     (
-        "cli",
+        "engine",
         &[
-            "error", "event", "fault", "files", "machine", "data", "model", "settings", "config",
-            "plan", "store", "fetch", "sweep", "report", "progress", "torch", "run", "predict",
+            "device", "error", "event", "fault", "machine", "terminal", "data", "plan", "store",
+            "torch", "run", "predict",
         ],
     ),
     ("lib", &[]),
@@ -108,10 +145,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bin", &[]),
 ];
 
-/// Modules and files that compute. Nobody else may name them, LibTorch or Burn, tests included, so that everything else
-/// builds without LibTorch.
-const COMPUTES: &[&str] =
-    &["torch", "forward", "train", "run", "predict", "cli/engine", "cli/predict", "cli/job"];
+/// Modules that compute. Nobody else may name them, LibTorch or Burn, tests included, so that everything else builds without
+/// LibTorch.
+const COMPUTES: &[&str] = &["torch", "forward", "train", "run", "predict", "engine"];
 
 /// Crates that are LibTorch, or need it.
 const NEED_LIBTORCH: &[&str] = &["tch", "torch_sys", "burn", "burn_tch"];
@@ -138,9 +174,9 @@ impl Source {
         without_comments(self.text.split("#[cfg(test)]\nmod tests {").next().unwrap())
     }
 
-    /// Whether it is one of those that [`COMPUTES`] lists.
+    /// Whether it belongs to one of those that [`COMPUTES`] lists.
     fn computes(&self) -> bool {
-        COMPUTES.contains(&self.module()) || COMPUTES.contains(&&*self.name)
+        COMPUTES.contains(&self.module())
     }
 }
 

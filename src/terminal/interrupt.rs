@@ -14,7 +14,7 @@ static SIGNALLED: AtomicBool = AtomicBool::new(false);
 static TOLD_TO_STOP: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C, or a termination signal, asks to stop; a second one stops at once.
-pub(super) fn listen_for_interrupts() {
+pub fn listen_for_interrupts() {
     let heard = ctrlc::set_handler(|| {
         if SIGNALLED.swap(true, Ordering::SeqCst) {
             leave_at_once();
@@ -34,7 +34,8 @@ fn leave_at_once() -> ! {
     unsafe { libc::_exit(i32::from(Error::Interrupted.exit_code())) }
 }
 
-pub(super) fn interrupted() -> bool {
+/// Whether someone asked this process to stop.
+pub fn interrupted() -> bool {
     SIGNALLED.load(Ordering::SeqCst) || TOLD_TO_STOP.load(Ordering::SeqCst)
 }
 
@@ -43,7 +44,7 @@ pub(super) fn interrupted() -> bool {
 ///
 /// # Errors
 /// [`Error::Exhausted`] if the system starts no thread that listens.
-pub(super) fn hold_the_lifeline() -> Result<()> {
+pub fn hold_the_lifeline() -> Result<()> {
     let listen = || {
         for line in std::io::stdin().lock().lines() {
             if line.is_ok_and(|it| it == "stop") {

@@ -3,42 +3,18 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-
-use crate::cli::{Place, print, print_data, print_json};
 use crate::data::photo::{self, Photos};
 use crate::error::{Error, Result, printable};
 use crate::machine;
 use crate::predict;
 use crate::predict::{Guess, Model};
-use crate::progress::counting;
 use crate::store::Store;
 use crate::store::folder::files;
+use crate::terminal::arguments::PredictArguments;
+use crate::terminal::notes::counting;
+use crate::terminal::{print, print_data, print_json};
 use crate::torch;
 use crate::torch::device_named;
-
-#[derive(Debug, Args)]
-pub(super) struct PredictArguments {
-    /// A finished run: its folder, or its name below the runs (an experiment's, if it has one run)
-    run: PathBuf,
-    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), or folders of them
-    #[arg(required = true)]
-    pictures: Vec<PathBuf>,
-    /// Which of its weights: `final`, or a metric that it kept a checkpoint for
-    #[arg(long, default_value = "final")]
-    weights: String,
-    /// Print a JSON object for each picture, one a line
-    #[arg(long, conflicts_with = "csv")]
-    json: bool,
-    /// Print CSV: path, prediction, and a column for each class
-    #[arg(long)]
-    csv: bool,
-    /// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`
-    #[arg(long, default_value = "auto")]
-    device: String,
-    #[command(flatten)]
-    place: Place,
-}
 
 pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     let store = Store { root: arguments.place.runs.clone() };

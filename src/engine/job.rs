@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::Place;
-use crate::cli::interrupt::{hold_the_lifeline, interrupted, listen_for_interrupts};
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::event::failure::Failure;
 use crate::machine;
 use crate::plan::job::Job;
-use crate::progress::note;
 use crate::run;
 use crate::run::{Context, Listener, Recorded};
 use crate::store::Store;
+use crate::terminal::arguments::Place;
+use crate::terminal::interrupt::{hold_the_lifeline, interrupted, listen_for_interrupts};
+use crate::terminal::notes::note;
 use crate::torch;
 use crate::torch::device_named;
 

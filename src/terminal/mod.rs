@@ -1,0 +1,73 @@
+//! The terminal as every command of both programs uses it: arguments, output, interrupts, and what is said meanwhile.
+//!
+//! **Invariant:** names of others reach no terminal with control characters.
+
+pub mod arguments;
+pub mod interrupt;
+pub mod notes;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Error, Result, is_unprintable, printable_lines};
+
+/// What this process is asked for; ends it where that is no command.
+pub fn asked<C: Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        // An argument may be the name of a file that someone else chose.
+        let plain = |it: OsString| !it.to_string_lossy().contains(is_unprintable);
+        if std::env::args_os().all(plain) {
+            error.exit();
+        }
+        let text = error.render().to_string();
+        // A closed stderr leaves nobody to tell.
+        let _ = write!(std::io::stderr(), "{}", printable_lines(&text));
+        std::process::exit(error.exit_code());
+    })
+}
+
+/// How a command ended, after its error was told.
+pub fn ended(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Prints to stdout for people: names of others in it reach no terminal with control characters.
+pub fn print(text: &str) -> Result<()> {
+    write_out(&printable_lines(text))
+}
+
+/// Prints to stdout for programs, to which every character counts. A terminal is shown it as everything else.
+pub fn print_data(text: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
+}
+
+/// Prints JSON to stdout. It has escapes of its own for what no terminal should carry out.
+pub fn print_json(text: &str) -> Result<()> {
+    let escaped = |it: char| match it {
+        '\n' => it.to_string(),
+        it if is_unprintable(it) => format!("\\u{:04x}", u32::from(it)),
+        it => it.to_string(),
+    };
+    write_out(&text.chars().map(escaped).collect::<String>())
+}
+
+/// Writes to stdout. A reader that went away, as `head` does, is no failure.
+fn write_out(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::file("cannot write", "stdout")(error))
+        }
+        _ => Ok(()),
+    }
+}
