@@ -1,36 +1,9 @@
 //! Declarative transfer-learning experiments on face images.
 //!
-//! An experiment file says what to train; a sweep trains it and shows what came out. The modules lie
-//! in layers (ARCHITECTURE.md, `tests/suite/tidy.rs`): each uses only those above it in this list.
-
-pub mod device;
-pub mod digits;
-pub mod error;
-pub mod event;
-pub mod fault;
-pub mod files;
-pub mod kernels;
-pub mod machine;
-pub mod mapped;
-pub mod metrics;
-pub mod precision;
-pub mod processor;
-pub mod random;
-pub mod warning;
-
-pub mod terminal;
-
-pub mod data;
-pub mod model;
-
-pub mod settings;
-
-pub mod config;
-
-pub mod plan;
-pub mod store;
-
-pub mod fetch;
+//! An experiment file says what to train; a sweep trains it and shows what came out. This crate is what users meet: the
+//! command line, the schedule of trials, the report. What both programs know is `ferrite-core`; what computes is
+//! `ferrite-engine`, a program that this one starts. The modules lie in layers (ARCHITECTURE.md,
+//! `tests/suite/tidy.rs`): each uses only those above it in this list.
 
 pub mod report;
 pub mod sweep;
@@ -38,20 +11,3 @@ pub mod sweep;
 pub mod progress;
 
 pub mod cli;
-
-// What computes, and needs LibTorch.
-
-pub mod torch;
-
-pub mod forward;
-
-pub mod train;
-
-pub mod predict;
-pub mod run;
-
-pub mod engine;
-
-/// Memory that is refused is told as what it is.
-#[global_allocator]
-static ALLOCATOR: fault::allocation::Remembering = fault::allocation::Remembering;

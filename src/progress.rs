@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use ferrite_core::error::printable_lines;
+use ferrite_core::event::acts::Stop;
+use ferrite_core::event::progress::{Advance, Progress};
+use ferrite_core::event::{Epoch, Kind, StageEnd};
+use ferrite_core::fetch;
+use ferrite_core::plan::Trial;
+use ferrite_core::terminal::notes::waits_for;
+use ferrite_core::warning::{Fact, Watch};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::error::printable_lines;
-use crate::event::acts::Stop;
-use crate::event::progress::{Advance, Progress};
-use crate::event::{Epoch, Kind, StageEnd};
-use crate::fetch;
-use crate::plan::Trial;
 use crate::sweep::{Outcome, SweepEvent};
-use crate::terminal::notes::waits_for;
-use crate::warning::{Fact, Watch};
 
 /// Without a terminal, epochs of a trial are said at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);

@@ -6,20 +6,20 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use ferrite::config::read;
-use ferrite::data::labels::{Ferplus, Labels};
-use ferrite::data::manifest::Manifest;
-use ferrite::data::part::Part;
-use ferrite::data::source::Source;
-use ferrite::data::split::Split;
-use ferrite::data::{Data, OnError, dataset, decode, picture};
-use ferrite::error::Error;
-use ferrite::model::weights::account::Account;
-use ferrite::model::weights::file::TensorFile;
-use ferrite::model::weights::{Wanted, ancestry};
-use ferrite::store::Store;
-use ferrite::store::folder::files;
-use ferrite::store::read::all;
+use ferrite_core::config::read;
+use ferrite_core::data::labels::{Ferplus, Labels};
+use ferrite_core::data::manifest::Manifest;
+use ferrite_core::data::part::Part;
+use ferrite_core::data::source::Source;
+use ferrite_core::data::split::Split;
+use ferrite_core::data::{Data, OnError, dataset, decode, picture};
+use ferrite_core::error::Error;
+use ferrite_core::model::weights::account::Account;
+use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::model::weights::{Wanted, ancestry};
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
+use ferrite_core::store::read::all;
 use tempfile::TempDir;
 
 /// What reads bytes of others.

@@ -4,29 +4,29 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use ferrite_core::config::read::read;
+use ferrite_core::data::decode::decode;
+use ferrite_core::data::inspect::{Groups, Inspected, Unnamed, inspect};
+use ferrite_core::data::part::Part;
+use ferrite_core::data::source::Source;
+use ferrite_core::data::split::Split;
+use ferrite_core::data::{Data, OnError};
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::audit::{Audit, Shared};
+use ferrite_core::files::write_whole;
+use ferrite_core::plan::Lookup;
+use ferrite_core::plan::steps::Kind;
+use ferrite_core::plan::steps::dataset::Dataset;
+use ferrite_core::store::lock::Caller;
+use ferrite_core::store::{Store, Wanted, clear};
+use ferrite_core::terminal::arguments::Place;
+use ferrite_core::terminal::interrupt::interrupted;
+use ferrite_core::terminal::notes::Notes;
+use ferrite_core::terminal::{print, print_json};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::select::Disk;
-use crate::config::read::read;
-use crate::data::decode::decode;
-use crate::data::inspect::{Groups, Inspected, Unnamed, inspect};
-use crate::data::part::Part;
-use crate::data::source::Source;
-use crate::data::split::Split;
-use crate::data::{Data, OnError};
-use crate::error::{Error, Result};
-use crate::event::audit::{Audit, Shared};
-use crate::files::write_whole;
-use crate::plan::Lookup;
-use crate::plan::steps::Kind;
-use crate::plan::steps::dataset::Dataset;
 use crate::report::audit::{Examples, Picture, page};
-use crate::store::lock::Caller;
-use crate::store::{Store, Wanted, clear};
-use crate::terminal::arguments::Place;
-use crate::terminal::interrupt::interrupted;
-use crate::terminal::notes::Notes;
-use crate::terminal::{print, print_json};
 
 /// Groups and images of a kind that the page shows.
 const MOST_GROUPS: usize = 24;

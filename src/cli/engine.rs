@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 
+use ferrite_core::device::Answer;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::fault::{Work, exhausted};
+
 use crate::cli::run::RunArguments;
-use crate::device::Answer;
-use crate::error::{Error, Result};
-use crate::fault::{Work, exhausted};
 
 const NAME: &str = "ferrite-engine";
 

@@ -4,16 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::event::weights::Taken;
-use crate::model::Weights;
-use crate::model::backbone::Backbone;
-use crate::model::weights::account::Account;
-use crate::model::weights::file::TensorFile;
-use crate::model::weights::tensors_of;
-use crate::plan::Trial;
-use crate::store::Store;
-use crate::store::folder::files;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::weights::Taken;
+use ferrite_core::model::Weights;
+use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::weights::account::Account;
+use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::model::weights::tensors_of;
+use ferrite_core::plan::Trial;
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
 
 /// The weight files that were looked into.
 pub(super) struct Fitting<'a> {

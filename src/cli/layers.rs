@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use crate::device::Device;
-use crate::error::printable;
-use crate::kernels::{Algorithms, Convolution};
-use crate::model::Model;
-use crate::model::convolutions::{ConvolutionUse, convolutions};
-use crate::model::trainable::Trained;
-use crate::precision::Bfloat16;
-use crate::processor::{Processor, Vectors};
+use ferrite_core::device::Device;
+use ferrite_core::error::printable;
+use ferrite_core::kernels::{Algorithms, Convolution};
+use ferrite_core::model::Model;
+use ferrite_core::model::convolutions::{ConvolutionUse, convolutions};
+use ferrite_core::model::trainable::Trained;
+use ferrite_core::precision::Bfloat16;
+use ferrite_core::processor::{Processor, Vectors};
 
 /// A line for each convolution of `model` on images of `image_size` pixels a side, where `trained` trains, with what computes
 /// its forward pass and its gradients on `processor`. On a GPU cuDNN decides.
@@ -77,9 +77,10 @@ fn described(it: &Convolution) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ferrite_core::model::backbone::Backbone;
+    use ferrite_core::model::trainable::resolve;
+
     use super::*;
-    use crate::model::backbone::Backbone;
-    use crate::model::trainable::resolve;
 
     #[test]
     fn a_plan_says_how_each_convolution_is_computed() {

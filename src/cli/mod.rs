@@ -15,6 +15,11 @@ mod weights;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ferrite_core::config::docs::manual;
+use ferrite_core::config::editors;
+use ferrite_core::fault::{self, Work, caught};
+use ferrite_core::terminal::arguments::{Place, PredictArguments};
+use ferrite_core::terminal::{asked, ended, print, print_json};
 
 use crate::cli::data::{DataCommand, data_command};
 use crate::cli::engine::become_engine;
@@ -24,11 +29,6 @@ use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
-use crate::config::docs::manual;
-use crate::config::editors;
-use crate::fault::{self, Work, caught};
-use crate::terminal::arguments::{Place, PredictArguments};
-use crate::terminal::{asked, ended, print, print_json};
 
 /// Declarative transfer-learning experiments on face images.
 #[derive(Debug, Parser)]

@@ -4,17 +4,16 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-
-use crate::config::editors;
-use crate::config::facts::Facts;
-use crate::config::names::refusal;
-use crate::error::{Error, Result};
-use crate::files::write_whole;
-use crate::model::Model;
-use crate::model::backbone::Backbone;
-use crate::model::layer::Builder;
-use crate::model::trainable::resolve;
-use crate::terminal::print;
+use ferrite_core::config::editors;
+use ferrite_core::config::facts::Facts;
+use ferrite_core::config::names::refusal;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::files::write_whole;
+use ferrite_core::model::Model;
+use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::layer::Builder;
+use ferrite_core::model::trainable::resolve;
+use ferrite_core::terminal::print;
 
 /// The folder that new experiments are written to.
 const EXPERIMENTS: &str = "experiments";

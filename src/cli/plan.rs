@@ -3,24 +3,24 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use ferrite_core::digits::thousands;
+use ferrite_core::error::{Result, printable};
+use ferrite_core::event::Network;
+use ferrite_core::model::summary::{summarize, trained_layers};
+use ferrite_core::model::trainable::resolve;
+use ferrite_core::plan;
+use ferrite_core::plan::graph::Graph;
+use ferrite_core::plan::steps::Kind;
+use ferrite_core::plan::{Step, Trial};
+use ferrite_core::processor::Processor;
+use ferrite_core::settings::Stage;
+use ferrite_core::store::Store;
+use ferrite_core::terminal::print;
 
 use crate::cli::fitting::Fitting;
 use crate::cli::layers::kernels;
 use crate::cli::select::{Disk, Selection, experiments};
-use crate::digits::thousands;
-use crate::error::{Result, printable};
-use crate::event::Network;
-use crate::model::summary::{summarize, trained_layers};
-use crate::model::trainable::resolve;
-use crate::plan;
-use crate::plan::graph::Graph;
-use crate::plan::steps::Kind;
-use crate::plan::{Step, Trial};
-use crate::processor::Processor;
-use crate::settings::Stage;
-use crate::store::Store;
 use crate::sweep::{TrialState, state_of};
-use crate::terminal::print;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use ferrite_core::config::read::{Written, read_trial};
+use ferrite_core::error::{Error, Result};
+use ferrite_core::files::write_whole;
+use ferrite_core::plan;
+use ferrite_core::plan::Trial;
+use ferrite_core::plan::job::Job;
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
+use ferrite_core::store::read::last;
+use ferrite_core::store::record::State;
+use ferrite_core::terminal::arguments::Place;
 
 use crate::cli::engine::become_worker;
 use crate::cli::select::Disk;
-use crate::config::read::{Written, read_trial};
-use crate::error::{Error, Result};
-use crate::files::write_whole;
-use crate::plan;
-use crate::plan::Trial;
-use crate::plan::job::Job;
-use crate::store::Store;
-use crate::store::folder::files;
-use crate::store::read::last;
-use crate::store::record::State;
-use crate::terminal::arguments::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {

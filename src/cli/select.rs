@@ -3,21 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-
-use crate::config::names::on_disk;
-use crate::config::read::{Written, read};
-use crate::data::Data;
-use crate::data::fingerprint::fingerprint;
-use crate::error::{Error, Result};
-use crate::event::weights::Taken;
-use crate::fetch::digest;
-use crate::model::weights::file::TensorFile;
-use crate::model::weights::input_of;
-use crate::model::{Input, WeightFile};
-use crate::plan::{FinishedRun, Lookup};
-use crate::store::Store;
-use crate::store::read::finished_key;
-use crate::terminal::arguments::Place;
+use ferrite_core::config::names::on_disk;
+use ferrite_core::config::read::{Written, read};
+use ferrite_core::data::Data;
+use ferrite_core::data::fingerprint::fingerprint;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::weights::Taken;
+use ferrite_core::fetch::digest;
+use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::model::weights::input_of;
+use ferrite_core::model::{Input, WeightFile};
+use ferrite_core::plan::{FinishedRun, Lookup};
+use ferrite_core::store::Store;
+use ferrite_core::store::read::finished_key;
+use ferrite_core::terminal::arguments::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct Selection {

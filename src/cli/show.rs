@@ -3,17 +3,18 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use ferrite_core::error::{Error, Result};
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
+use ferrite_core::store::leftovers::clear_old;
+use ferrite_core::store::lock::holder;
+use ferrite_core::store::read::all;
+use ferrite_core::store::record::{Record, State};
+use ferrite_core::terminal::arguments::Place;
+use ferrite_core::terminal::notes::waits_for;
+use ferrite_core::terminal::print;
+
 use crate::report;
-use crate::store::Store;
-use crate::store::folder::files;
-use crate::store::leftovers::clear_old;
-use crate::store::lock::holder;
-use crate::store::read::all;
-use crate::store::record::{Record, State};
-use crate::terminal::arguments::Place;
-use crate::terminal::notes::waits_for;
-use crate::terminal::print;
 
 pub(super) fn write_report(store: &Store) -> Result<PathBuf> {
     let runs = all(store);

@@ -3,6 +3,15 @@
 use std::time::Instant;
 
 use clap::Args;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::machine;
+use ferrite_core::plan;
+use ferrite_core::plan::Trial;
+use ferrite_core::plan::cost::Costs;
+use ferrite_core::store::Store;
+use ferrite_core::store::leftovers::clear_old;
+use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
+use ferrite_core::terminal::print;
 
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
@@ -10,21 +19,12 @@ use crate::cli::plan::{Detail, show_plan};
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::show::write_report;
 use crate::cli::weights::prepare;
-use crate::error::{Error, Result};
-use crate::machine;
-use crate::plan;
-use crate::plan::Trial;
-use crate::plan::cost::Costs;
 use crate::progress::Display;
-use crate::store::Store;
-use crate::store::leftovers::clear_old;
 use crate::sweep;
 use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, SweepEvent};
-use crate::terminal::interrupt::{interrupted, listen_for_interrupts};
-use crate::terminal::print;
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {

@@ -5,22 +5,22 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use ferrite_core::error::{Error, Result};
+use ferrite_core::fetch::{Cache, Remote};
+use ferrite_core::files::write_whole_by;
+use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::backbone::published::Published;
+use ferrite_core::model::weights::account::{Account, Reshaped};
+use ferrite_core::model::weights::ancestry::Ancestry;
+use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::model::weights::{convert, facts, input_of, tensors_of};
+use ferrite_core::plan::Trial;
+use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
+use ferrite_core::terminal::{print, print_json};
 use serde_json::json;
 
 use crate::cli::fitting::told;
-use crate::error::{Error, Result};
-use crate::fetch::{Cache, Remote};
-use crate::files::write_whole_by;
-use crate::model::backbone::Backbone;
-use crate::model::backbone::published::Published;
-use crate::model::weights::account::{Account, Reshaped};
-use crate::model::weights::ancestry::Ancestry;
-use crate::model::weights::file::TensorFile;
-use crate::model::weights::{convert, facts, input_of, tensors_of};
-use crate::plan::Trial;
 use crate::progress::Download;
-use crate::terminal::interrupt::{interrupted, listen_for_interrupts};
-use crate::terminal::{print, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {

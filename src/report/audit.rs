@@ -1,9 +1,9 @@
 //! Duplicates and leaks: a card for each data set, scores without leaks, and the page of an audit.
 
+use ferrite_core::event::Dataset;
+use ferrite_core::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
 use maud::{Markup, PreEscaped, html};
 
-use crate::event::Dataset;
-use crate::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
 use crate::report::format::{self, counted};
 use crate::report::page::{Page, Section, lead, share_cell, swatch};
 use crate::report::study::{Run, Study};

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
+use ferrite_core::metrics::Prediction;
+use ferrite_core::metrics::scores::Stat;
+use ferrite_core::metrics::statistics::crossed::{Estimate, difference, mean};
+use ferrite_core::metrics::statistics::paired::Discordant;
+use ferrite_core::metrics::statistics::{Gain, LEVEL, holm, wilson};
 use rayon::prelude::*;
 
-use crate::metrics::Prediction;
-use crate::metrics::scores::Stat;
-use crate::metrics::statistics::crossed::{Estimate, difference, mean};
-use crate::metrics::statistics::paired::Discordant;
-use crate::metrics::statistics::{Gain, LEVEL, holm, wilson};
 use crate::report::pairs::{Change, Effect, Pairs};
 use crate::report::study::{Configuration, Run, Study};
 

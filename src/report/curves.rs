@@ -1,8 +1,9 @@
 //! Epochs of several seeds laid over each other.
 
-use crate::event::Epoch;
+use ferrite_core::event::Epoch;
+use ferrite_core::store::record::{Record, Stage};
+
 use crate::report::plot::lines::Mark;
-use crate::store::record::{Record, Stage};
 
 /// What several runs of one configuration did, epoch by epoch.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::facts::Facts;
+use ferrite_core::config::facts::Facts;
 
 /// Settings by dotted key, each value as TOML.
 pub(super) type Flat = BTreeMap<String, String>;

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use crate::event::acts::{Stop, TechniqueEvidence};
-use crate::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
-use crate::event::failure::Failure;
-use crate::event::weights::{Taken, Weights};
-use crate::event::{
+use ferrite_core::event::acts::{Stop, TechniqueEvidence};
+use ferrite_core::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
+use ferrite_core::event::failure::Failure;
+use ferrite_core::event::weights::{Taken, Weights};
+use ferrite_core::event::{
     Augmentation, Dataset, Epoch, Evaluation, FINAL, Layer, Network, Noise, Scores, Signal,
     StageEnd, StageStart, Start,
 };
-use crate::metrics::Prediction;
-use crate::store::record::{Facts, Record, Stage, State};
+use ferrite_core::metrics::Prediction;
+use ferrite_core::store::record::{Facts, Record, Stage, State};
 
 const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const TEST: [usize; 7] = [491, 55, 528, 879, 594, 416, 626];

@@ -1,7 +1,9 @@
 //! The charts of the study and of a trial.
 
-use crate::event::{Epoch, Scores};
-use crate::metrics::scores::{ClassScores, Confusion};
+use ferrite_core::event::{Epoch, Scores};
+use ferrite_core::metrics::scores::{ClassScores, Confusion};
+use ferrite_core::store::record::Record;
+
 use crate::report::curves::{curve, marks};
 use crate::report::format;
 use crate::report::plot::axis::{Format, Scale};
@@ -12,7 +14,6 @@ use crate::report::plot::scatter::{Point, Scatter};
 use crate::report::plot::strip::{Strip, StripRow};
 use crate::report::plot::{Chart, Style};
 use crate::report::study::{Configuration, Run, Study, majority};
-use crate::store::record::Record;
 
 /// How many configurations the figures show: the palette, solid and dashed.
 pub(super) const MOST_LINES: usize = 12;

@@ -6,16 +6,16 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use ferrite_core::digits::hex;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::disk::Artifact;
+use ferrite_core::files::write_derived;
+use ferrite_core::store::artifact::{Care, check};
+use ferrite_core::store::record::Record;
 use sha2::{Digest, Sha256};
 
-use crate::digits::hex;
-use crate::error::{Error, Result};
-use crate::event::disk::Artifact;
-use crate::files::write_derived;
 use crate::report::page::{SCRIPT, STYLE_SHEET};
 use crate::report::trial::Files;
-use crate::store::artifact::{Care, check};
-use crate::store::record::Record;
 
 /// Grows when the code makes other pages of the same records, so that all are written again. The style
 /// sheet and the script speak for themselves.

@@ -3,9 +3,8 @@
 use std::path::{Component, Path};
 
 use chrono::DateTime;
-
-use crate::digits::thousands;
-use crate::metrics::scores::Stat;
+use ferrite_core::digits::thousands;
+use ferrite_core::metrics::scores::Stat;
 
 /// What stands where nothing is known.
 pub(super) const NOTHING: &str = "–";

@@ -2,10 +2,11 @@
 
 use std::io;
 
+use ferrite_core::metrics::scores::Stat;
+use ferrite_core::store::record::State;
 use maud::{Markup, html};
 use rayon::prelude::*;
 
-use crate::metrics::scores::Stat;
 use crate::report::audit;
 use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
@@ -19,7 +20,6 @@ use crate::report::sections;
 use crate::report::study::{Configuration, Run, Study};
 use crate::report::verdicts;
 use crate::report::warnings;
-use crate::store::record::State;
 
 /// The page of `study` and the figures on it.
 pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<(Page, Drawn)> {

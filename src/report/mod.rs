@@ -1,7 +1,7 @@
 //! The report: a page of the study, a page of every run, and every figure as PNG too.
 //!
 //! `study` gathers and ranks, `comparison` judges which differences are real, by the methods of
-//! [`crate::metrics::statistics`]. `figures` says what is drawn, `plot` draws, `index` and `trial` are the pages. A page
+//! [`ferrite_core::metrics::statistics`]. `figures` says what is drawn, `plot` draws, `index` and `trial` are the pages. A page
 //! carries a fingerprint of what it was made from and is left alone while that holds.
 //!
 //! **Invariant:** every file is made from the records and the runs' own folders alone, and twice the
@@ -33,15 +33,15 @@ mod warnings;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ferrite_core::error::{Error, Result};
+use ferrite_core::store::artifact::of_bytes;
+use ferrite_core::store::record::Record;
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
 use crate::report::files::{Fingerprint, PAGE, is_fresh, remember, write_file};
 use crate::report::page::Page;
 use crate::report::plot::{Chart, png};
 use crate::report::study::{Run, Study};
-use crate::store::artifact::of_bytes;
-use crate::store::record::Record;
 
 /// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each of `records`, and
 /// gives back the study's page, which names the `damaged` folders too. What is up to date is left

@@ -2,13 +2,13 @@
 
 use std::io;
 
+use ferrite_core::metrics::scores::{ClassScores, Confusion, Stat};
+use ferrite_core::store::record::State;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::metrics::scores::{ClassScores, Confusion, Stat};
 use crate::report::figures::Figure;
 use crate::report::format;
 use crate::report::plot::{Style, svg};
-use crate::store::record::State;
 
 pub(super) const STYLE_SHEET: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("tables.js");

@@ -2,7 +2,7 @@
 //!
 //! To change one technique at a time is the only way to see what each does. Two that differ in several settings are
 //! compared too where these belong to one group of techniques, such as all of `[augment]`, and no configuration stands
-//! between them. What belongs together stands at the settings ([`crate::config::facts`]).
+//! between them. What belongs together stands at the settings ([`ferrite_core::config::facts`]).
 //!
 //! **Invariant:** it knows settings and no result, so that no result decides what is compared.
 
@@ -10,9 +10,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
 
+use ferrite_core::config::facts::{Facts, Setting, Technique};
 use rayon::prelude::*;
 
-use crate::config::facts::{Facts, Setting, Technique};
 use crate::report::diff::{Flat, plain};
 
 /// The settings of several configurations, set out for comparing each with each.

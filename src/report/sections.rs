@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use ferrite_core::config::facts::Facts;
+use ferrite_core::error::Error;
+use ferrite_core::event::Dataset;
+use ferrite_core::event::split::SplitName;
+use ferrite_core::store::record::State;
 use maud::{Markup, html};
 use miette::Diagnostic;
 
-use crate::config::facts::Facts;
-use crate::error::Error;
-use crate::event::Dataset;
-use crate::event::split::SplitName;
 use crate::report::audit;
 use crate::report::diff::{self, plain};
 use crate::report::figures::{Figure, class_shares};
@@ -18,7 +19,6 @@ use crate::report::page::{
     breakable, figures as cards, lead, prose, sort_value, state, state_name, swatch,
 };
 use crate::report::study::{Run, Study};
-use crate::store::record::State;
 
 /// How many configurations the table of differences has room for.
 const MOST_COLUMNS: usize = 24;

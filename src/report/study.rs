@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use ferrite_core::config::facts::{Facts, Judges};
+use ferrite_core::error::Error;
+use ferrite_core::event::Epoch;
+use ferrite_core::event::acts::Viewed;
+use ferrite_core::metrics::scores::{Confusion, Stat, roc_auc};
+use ferrite_core::store::record::{Record, State};
 use rayon::prelude::*;
 
-use crate::config::facts::{Facts, Judges};
-use crate::error::Error;
-use crate::event::Epoch;
-use crate::event::acts::Viewed;
-use crate::metrics::scores::{Confusion, Stat, roc_auc};
 use crate::report::diff::{Flat, differences, flatten, plain, short_names};
 use crate::report::format;
 use crate::report::plot::Style;
-use crate::store::record::{Record, State};
 
 /// All runs of a report.
 pub(super) struct Study<'a> {
@@ -206,7 +206,8 @@ impl<'a> Run<'a> {
     /// Parameters that its last stage trains, and all of them.
     pub(super) fn parameters(&self) -> Option<(usize, usize)> {
         let start = &self.record.facts.stages.last()?.start;
-        let sum = |it: &[crate::event::Layer]| it.iter().map(|it| it.parameters).sum::<usize>();
+        let sum =
+            |it: &[ferrite_core::event::Layer]| it.iter().map(|it| it.parameters).sum::<usize>();
         Some((sum(&start.trainable), sum(&start.trainable) + sum(&start.frozen)))
     }
 

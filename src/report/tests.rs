@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use ferrite_core::error::Error;
+use ferrite_core::event::acts::{Clipped, Kept, Mixed, Norm, TechniqueEvidence};
+use ferrite_core::event::{Evaluation, Scores};
+use ferrite_core::store::record::{Record, State};
+
 use super::comparison::{Comparisons, Verdict};
 use super::example::{many, records};
 use super::study::Study;
 use super::{study_name, write};
-use crate::error::Error;
-use crate::event::acts::{Clipped, Kept, Mixed, Norm, TechniqueEvidence};
-use crate::event::{Evaluation, Scores};
-use crate::store::record::{Record, State};
 
 /// Five runs of four configurations, one of them failed.
 fn some(runs: &Path) -> Vec<Record> {
@@ -121,7 +122,7 @@ fn whatever_is_missing_leaves_the_rest_standing() {
         records[0].facts.evaluation = None;
         records[1].facts.dataset = None;
         records[2].facts.stages.clear();
-        records[3].facts = crate::store::record::Facts::default();
+        records[3].facts = ferrite_core::store::record::Facts::default();
         assert!(index(&records, runs).contains("Leaderboard"));
         assert!(page(&records[3]).contains("id=\"settings\""));
     });

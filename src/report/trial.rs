@@ -3,11 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use ferrite_core::event::{Dataset, Epoch};
+use ferrite_core::metrics::scores::{Confusion, calibration_error};
+use ferrite_core::metrics::statistics::wilson;
+use ferrite_core::store::record::{Record, State};
+use ferrite_core::warning;
 use maud::{Markup, html};
 
-use crate::event::{Dataset, Epoch};
-use crate::metrics::scores::{Confusion, calibration_error};
-use crate::metrics::statistics::wilson;
 use crate::report::audit;
 use crate::report::evidence::evidence;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
@@ -16,8 +18,6 @@ use crate::report::page::{Page, Section, class_table, figure, lead, prose, state
 use crate::report::sections::data_card;
 use crate::report::study::{Run, majority};
 use crate::report::warnings;
-use crate::store::record::{Record, State};
-use crate::warning;
 
 /// What lies in a run's folder beside its record.
 #[derive(Debug, Clone, PartialEq, Default)]

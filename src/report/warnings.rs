@@ -1,11 +1,11 @@
 //! What the runs of a report warn of, near the top of its pages.
 
+use ferrite_core::store::record::Record;
+use ferrite_core::warning::{Fact, Watch};
 use maud::{Markup, html};
 
 use crate::report::page::{prose, swatch};
 use crate::report::study::Study;
-use crate::store::record::Record;
-use crate::warning::{Fact, Watch};
 
 /// How many warnings a page shows without being asked.
 const SHOWN: usize = 5;

@@ -8,15 +8,15 @@ pub mod schedule;
 #[cfg(test)]
 mod simulation;
 
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::Kind;
+use ferrite_core::event::failure::Failure;
+use ferrite_core::plan::Trial;
+use ferrite_core::store::Store;
+use ferrite_core::store::read::last;
+use ferrite_core::store::record::State;
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::event::Kind;
-use crate::event::failure::Failure;
-use crate::plan::Trial;
-use crate::store::Store;
-use crate::store::read::last;
-use crate::store::record::State;
 use crate::sweep::launch::Launcher;
 use crate::sweep::schedule::Schedule;
 

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::event::Kind;
-use crate::event::failure::Failure;
-use crate::plan::Trial;
-use crate::plan::graph::Graph;
+use ferrite_core::event::Kind;
+use ferrite_core::event::failure::Failure;
+use ferrite_core::plan::Trial;
+use ferrite_core::plan::graph::Graph;
+
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
 
@@ -316,7 +317,7 @@ impl<'a> Schedule<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn of(node: &'a crate::plan::graph::Node) -> Self {
+    fn of(node: &'a ferrite_core::plan::graph::Node) -> Self {
         Self { kind: node.kind.name(), key: &node.key }
     }
 }

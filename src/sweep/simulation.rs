@@ -10,14 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-use crate::event::Kind;
-use crate::event::disk::{StepReady, Waiting};
-use crate::event::failure::Failure;
-use crate::plan::chain::Inputs;
-use crate::plan::steps::Kind as StepKind;
-use crate::plan::{Step, Trial};
-use crate::random::{Random, Use};
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::Kind;
+use ferrite_core::event::disk::{StepReady, Waiting};
+use ferrite_core::event::failure::Failure;
+use ferrite_core::plan::chain::Inputs;
+use ferrite_core::plan::steps::Kind as StepKind;
+use ferrite_core::plan::{Step, Trial};
+use ferrite_core::random::{Random, Use};
+
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};

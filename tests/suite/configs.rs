@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use ferrite::config::docs::manual;
-use ferrite::config::editors;
-use ferrite::config::read::read;
-use ferrite::error::Error;
+use ferrite_core::config::docs::manual;
+use ferrite_core::config::editors;
+use ferrite_core::config::read::read;
+use ferrite_core::error::Error;
+use ferrite_testing::Place;
 use miette::Diagnostic;
-
-use crate::place::Place;
 
 /// Checks what a user is told about these files and changes: for each problem its file, line and column,
 /// the characters that are pointed at, and the message.
@@ -29,7 +28,7 @@ fn check(files: &[(&str, &str)], changes: &[&str], expected: Expect) {
 }
 
 /// The problems of one file, a line each.
-fn in_file(file: &ferrite::error::FileProblems) -> String {
+fn in_file(file: &ferrite_core::error::FileProblems) -> String {
     let (name, text) = (file.source.name(), file.source.inner());
     let lines = file.problems.iter().map(|problem| {
         let (from, to) = (problem.offset(), problem.offset() + problem.len());

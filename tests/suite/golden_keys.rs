@@ -2,24 +2,23 @@
 //!
 //! A key that changes makes finished work be done again, and one that does not change where results do passes
 //! old results off as new ones. So a change here is made on purpose: where a step gives other results for the same
-//! settings, its version is raised, with the reason beside it (`ferrite::plan::step`), and this file is written
+//! settings, its version is raised, with the reason beside it (`ferrite_core::plan::step`), and this file is written
 //! anew with `UPDATE_EXPECT=1 cargo test golden`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
-use ferrite::config::read::read;
-use ferrite::config::schema::Schema;
-use ferrite::data::Data;
-use ferrite::data::fingerprint::fingerprint;
-use ferrite::data::source::Source;
-use ferrite::error::Result;
-use ferrite::model::WeightFile;
-use ferrite::plan::{FinishedRun, Lookup, trials};
+use ferrite_core::config::read::read;
+use ferrite_core::config::schema::Schema;
+use ferrite_core::data::Data;
+use ferrite_core::data::fingerprint::fingerprint;
+use ferrite_core::data::source::Source;
+use ferrite_core::error::Result;
+use ferrite_core::model::WeightFile;
+use ferrite_core::plan::{FinishedRun, Lookup, trials};
+use ferrite_testing::Place;
 use serde_json::Value as Json;
-
-use crate::place::Place;
 
 /// The folders of experiments that come with Ferrite.
 const FOLDERS: [&str; 5] =

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use ferrite::config::read::read;
-use ferrite::data::Data;
-use ferrite::error::Result;
-use ferrite::model::{Input, WeightFile};
-use ferrite::plan::steps::Kind;
-use ferrite::plan::{FinishedRun, Lookup, Trial, trials};
-
-use crate::place::{Place, SMALL};
+use ferrite_core::config::read::read;
+use ferrite_core::data::Data;
+use ferrite_core::error::Result;
+use ferrite_core::model::{Input, WeightFile};
+use ferrite_core::plan::steps::Kind;
+use ferrite_core::plan::{FinishedRun, Lookup, Trial, trials};
+use ferrite_testing::{Place, SMALL};
 
 /// A disk on which every file is there and holds its own name.
 struct AnyDisk;

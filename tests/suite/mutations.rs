@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use ferrite::config::read::read;
-use ferrite::error::Error;
-use ferrite::random::{Random, Use};
-
-use crate::place::Place;
+use ferrite_core::config::read::read;
+use ferrite_core::error::Error;
+use ferrite_core::random::{Random, Use};
+use ferrite_testing::Place;
 
 /// How many mutated files are read.
 const FILES: u64 = 2000;

@@ -4,11 +4,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use ferrite::config::names::TAKEN;
-use ferrite::config::read::read;
-use ferrite::store::folder::files;
-
-use crate::place::{Place, SMALL};
+use ferrite_core::config::names::TAKEN;
+use ferrite_core::config::read::read;
+use ferrite_core::store::folder::files;
+use ferrite_testing::{Place, SMALL};
 
 /// Experiments that start from others: their names, and what they call the one that they start from.
 fn starting_from(name: &str) -> String {
@@ -179,19 +178,6 @@ fn names_are_compared_in_one_normal_form() {
     check(&place, &["experiments/gl\u{fc}ck.toml"], 0, &["1 trials"]);
     place.write("experiments/a.toml", "extends = \"gl\u{fc}ck.toml\"");
     check(&place, &["experiments/a.toml"], 0, &["1 trials"]);
-}
-
-#[test]
-fn a_run_is_found_in_another_normal_form() {
-    let place = Place::with(&[("glu\u{308}ck", SMALL)]);
-    place.sweep_well();
-    let trial = place.run("glu\u{308}ck").trial;
-    let run = format!("{SMALL}\n[model.weights]\nrun = \"gl\u{fc}ck/{trial}\"\n");
-    place.write("experiments/a.toml", run);
-    check(&place, &["experiments/a.toml"], 0, &["a/seed-0-", "1 trials"]);
-    place.sweep_well();
-    let text = std::fs::read_to_string(place.run("a").folder.join("trial.toml")).unwrap();
-    assert!(text.contains(&format!("glu\u{308}ck/{trial}")), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ferrite::random::{Random, Use};
+use ferrite_core::random::{Random, Use};
 
 use crate::mutations::mutated;
 

@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferrite::config::Experiment;
-use ferrite::config::read::{Point, Written};
-use ferrite::config::schema::Schema;
-use ferrite::data::Data;
-use ferrite::data::fingerprint::fingerprint;
-use ferrite::data::source::Source;
-use ferrite::error::Result;
-use ferrite::model::WeightFile;
-use ferrite::plan::job::Job;
-use ferrite::plan::{FinishedRun, Lookup, Trial, trials};
+use ferrite_core::config::Experiment;
+use ferrite_core::config::read::{Point, Written};
+use ferrite_core::config::schema::Schema;
+use ferrite_core::data::Data;
+use ferrite_core::data::fingerprint::fingerprint;
+use ferrite_core::data::source::Source;
+use ferrite_core::error::Result;
+use ferrite_core::model::WeightFile;
+use ferrite_core::plan::job::Job;
+use ferrite_core::plan::{FinishedRun, Lookup, Trial, trials};
 use serde_json::{Map, Value as Json, json};
 
 /// Settings that cannot change a result, with the reason.

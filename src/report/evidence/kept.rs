@@ -1,11 +1,11 @@
 //! The weights that a run kept, each with its own scores, so that nobody takes one's for the other's.
 
+use ferrite_core::event::acts::Kept;
+use ferrite_core::event::{Evaluation, FINAL, Scores};
+use ferrite_core::store::record::Record;
 use maud::{Markup, html};
 
-use crate::event::acts::Kept;
-use crate::event::{Evaluation, FINAL, Scores};
 use crate::report::format;
-use crate::store::record::Record;
 
 /// A card of the final weights and those kept under other metrics; none where only the final ones were kept.
 pub(super) fn kept_weights(record: &Record) -> Option<Markup> {

@@ -5,17 +5,17 @@
 mod kept;
 mod techniques;
 
+use ferrite_core::event::acts::Stop;
+use ferrite_core::event::weights::{Ancestors, Taken, Weights};
+use ferrite_core::event::{Augmentation, Layer, Network, Noise, StageStart};
+use ferrite_core::store::record::{Record, Stage};
+use ferrite_core::warning;
 use maud::{Markup, PreEscaped, html};
 
-use crate::event::acts::Stop;
-use crate::event::weights::{Ancestors, Taken, Weights};
-use crate::event::{Augmentation, Layer, Network, Noise, StageStart};
 use crate::report::evidence::kept::kept_weights;
 use crate::report::format::{self, counted};
 use crate::report::page::prose;
 use crate::report::trial::Files;
-use crate::store::record::{Record, Stage};
-use crate::warning;
 
 pub(super) fn evidence(record: &Record, files: &Files) -> Option<Markup> {
     let facts = &record.facts;

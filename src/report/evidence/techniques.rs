@@ -2,17 +2,17 @@
 //!
 //! **Invariant:** what a technique did is measured and comes from the run's events; settings only say that it is on.
 
+use ferrite_core::config::facts::Facts;
+use ferrite_core::event::Epoch;
+use ferrite_core::event::acts::TechniqueEvidence;
+use ferrite_core::store::record::{Record, Stage};
+use ferrite_core::warning;
 use maud::{Markup, html};
 use toml::Table;
 
-use crate::config::facts::Facts;
-use crate::event::Epoch;
-use crate::event::acts::TechniqueEvidence;
 use crate::report::diff::flatten;
 use crate::report::format;
 use crate::report::page::prose;
-use crate::store::record::{Record, Stage};
-use crate::warning;
 
 /// What a technique did in a stage; none where nothing was measured, as in runs of older versions.
 type Deed = fn(&Record, &Stage) -> Option<Markup>;
@@ -238,8 +238,9 @@ fn frozen_norms(stage: &Stage) -> Option<Markup> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use ferrite_core::config::facts::Technique;
+
     use super::*;
-    use crate::config::facts::Technique;
 
     /// Techniques and groups of them that are told elsewhere on a run's page, and where.
     const ELSEWHERE: [(&str, &str); 22] = [

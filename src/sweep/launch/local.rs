@@ -13,21 +13,22 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
-use crate::event::Kind;
-use crate::event::disk::SetAside;
-use crate::event::failure::Failure;
-use crate::fault::{Work, exhausted, no_thread};
-use crate::files::write_whole;
-use crate::plan::Trial;
-use crate::plan::job::Job;
-use crate::store::Store;
-use crate::store::artifact::set_aside;
-use crate::store::folder::files;
-use crate::store::lock::is_locked;
-use crate::store::log::Follower;
-use crate::store::read::{Last, last};
-use crate::store::record::State;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::Kind;
+use ferrite_core::event::disk::SetAside;
+use ferrite_core::event::failure::Failure;
+use ferrite_core::fault::{Work, exhausted, no_thread};
+use ferrite_core::files::write_whole;
+use ferrite_core::plan::Trial;
+use ferrite_core::plan::job::Job;
+use ferrite_core::store::Store;
+use ferrite_core::store::artifact::set_aside;
+use ferrite_core::store::folder::files;
+use ferrite_core::store::lock::is_locked;
+use ferrite_core::store::log::Follower;
+use ferrite_core::store::read::{Last, last};
+use ferrite_core::store::record::State;
+
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::{Outcome, TrialState, state_of};
 

@@ -4,8 +4,9 @@ pub mod local;
 
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::event::Kind;
+use ferrite_core::error::Result;
+use ferrite_core::event::Kind;
+
 use crate::sweep::Outcome;
 
 /// What is heard of a worker. Trials are named by their position in the sweep.

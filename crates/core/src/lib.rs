@@ -1,0 +1,37 @@
+//! What Ferrite knows without computing: settings, data, networks as data, plans, what lies on disk.
+//!
+//! Nothing here needs LibTorch. The modules lie in layers (ARCHITECTURE.md, `tests/suite/tidy.rs`): each uses only those
+//! above it in this list.
+
+pub mod device;
+pub mod digits;
+pub mod error;
+pub mod event;
+pub mod fault;
+pub mod files;
+pub mod kernels;
+pub mod machine;
+pub mod mapped;
+pub mod metrics;
+pub mod precision;
+pub mod processor;
+pub mod random;
+pub mod warning;
+
+pub mod terminal;
+
+pub mod data;
+pub mod model;
+
+pub mod settings;
+
+pub mod config;
+
+pub mod plan;
+pub mod store;
+
+pub mod fetch;
+
+/// Memory that is refused is told as what it is.
+#[global_allocator]
+static ALLOCATOR: fault::allocation::Remembering = fault::allocation::Remembering;

@@ -1,0 +1,12 @@
+//! What computes: networks with their numbers, training, one trial, predictions, and the program that does them.
+//!
+//! The modules lie in layers (ARCHITECTURE.md, `tests/suite/tidy.rs`): each uses only those above it in this list.
+
+pub mod forward;
+
+pub mod train;
+
+pub mod predict;
+pub mod run;
+
+pub mod command;

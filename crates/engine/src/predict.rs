@@ -1,0 +1,197 @@
+//! Use of a trained model: pictures in, classes and probabilities out.
+//!
+//! A run's folder is all it needs: the weights with what their header says, the settings, and from the log
+//! whether the training images were gray.
+
+use std::path::{Path, PathBuf};
+
+use ferrite_core::config::Experiment;
+use ferrite_core::data::layout::Layout;
+use ferrite_core::data::photo;
+use ferrite_core::data::picture::Picture;
+use ferrite_core::device::Device;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::model::trainable::resolve;
+use ferrite_core::model::weights;
+use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::settings::evaluate::Views;
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
+use ferrite_core::store::health::verify;
+use ferrite_core::store::read::record;
+use ferrite_core::store::record::{Record, State};
+use ferrite_torch::loss;
+use ferrite_torch::precision::bfloat16_on;
+use rayon::prelude::*;
+
+use crate::forward::network::{Network, Plan};
+use crate::forward::weights::{Part, load};
+use crate::train::images::inference_batch;
+use crate::train::pictures::Pictures;
+use crate::train::views::infer;
+
+/// A trained model, ready to be asked.
+#[derive(Debug)]
+pub struct Model {
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    network: Network,
+    device: Device,
+    views: Views,
+    channels: usize,
+    image_size: usize,
+}
+
+/// What a model says about a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guess {
+    /// The picture.
+    pub path: PathBuf,
+    /// Index of the most probable class.
+    pub class: usize,
+    /// Probability of each class.
+    pub probabilities: Vec<f32>,
+}
+
+/// The model of the run in `folder`; `weights` names one of its checkpoints, or `final`.
+///
+/// # Errors
+/// [`Error::Usage`] if the run is not finished or has no such weights; whatever reading fails with.
+pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Result<Model> {
+    let record = record(store, folder)?;
+    let usage = |message: String, help: String| Error::Usage { message, help };
+    if record.state != State::Finished {
+        let message = format!("the run in `{}` is not finished", folder.display());
+        return Err(usage(message, "`ferrite status` lists what every run is at".into()));
+    }
+    let file = files::of_weights(files::MODEL, weights);
+    verify(folder, &file)?;
+    let path = folder.join(file);
+    if !path.is_file() {
+        let message = format!("the run has no weights `{weights}`: no `{}`", path.display());
+        let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
+        return Err(usage(message, help.into()));
+    }
+    let damaged = |message: String| {
+        let help = "it must be the trial.toml that the run was made from".into();
+        Error::Damaged { path: folder.join(files::TRIAL), message, help }
+    };
+    let settings: Experiment = record
+        .settings
+        .clone()
+        .try_into()
+        .map_err(|it: toml::de::Error| damaged(it.message().to_owned()))?;
+    if let Some(problem) = settings.check().first() {
+        return Err(damaged(format!("`{}` {}", problem.key, problem.message)));
+    }
+    let dataset = record.facts.dataset.as_ref().ok_or_else(|| Error::Damaged {
+        path: folder.join(files::EVENTS),
+        message: "it does not say what the run was trained on".into(),
+        help: "sweep the experiment again".into(),
+    })?;
+    let model = TensorFile::open(&path)?;
+    check_header(&model, &path, &settings, &record)?;
+    let plan = Plan {
+        model: &settings.model,
+        input: weights::input_of(&model)?.unwrap_or_default(),
+        frozen_norm: settings.batch_norm.frozen_layers,
+        image_size: settings.data.image_size,
+        classes: dataset.classes.len(),
+        seed: 0,
+        precisions: settings.model.precisions(device, bfloat16_on(device)),
+    };
+    let mut network = Network::new(&plan, device);
+    // What the run trained last computes as it did there.
+    let last = settings.stages.last().map(|it| resolve(&settings.model, &it.trainable));
+    if let Some(Ok(trained)) = last {
+        network.compute_as_in_training(&trained);
+    }
+    load(&mut network, &path, Part::Whole)?;
+    Ok(Model {
+        classes: dataset.classes.clone(),
+        network,
+        device,
+        views: settings.evaluate.views,
+        channels: dataset.size[2],
+        image_size: settings.data.image_size,
+    })
+}
+
+/// Holds the header of a model's file against the settings beside it and the log.
+fn check_header(
+    model: &TensorFile,
+    path: &Path,
+    settings: &Experiment,
+    record: &Record,
+) -> Result<()> {
+    let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
+    let classes = record.facts.dataset.as_ref().map(|it| it.classes.join(","));
+    let key = record.facts.start.as_ref().map(|it| it.key.clone());
+    let expected = [
+        (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
+        ("image_size", Some(settings.data.image_size.to_string())),
+        ("classes", classes),
+        ("key", key),
+    ];
+    for (name, expected) in expected {
+        let (Some(written), Some(expected)) = (model.facts.get(name), expected) else { continue };
+        if *written != expected {
+            return Err(Error::Damaged {
+                path: path.to_owned(),
+                message: format!(
+                    "its {name} is `{written}`, but the run's is `{expected}`: the model, the settings or \
+                     the log is of another run"
+                ),
+                help:
+                    "put the files of one run together, or remove the run's folder and sweep again"
+                        .into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl Model {
+    /// What the model says about each of `pictures`, or why one cannot be read. They go through the network as test images
+    /// do, so that a picture of the run's own gets what the run said of it. `done` hears how many are done.
+    pub fn guess(&self, pictures: &[PathBuf], done: &mut dyn FnMut(usize)) -> Vec<Result<Guess>> {
+        let mut guesses = Vec::new();
+        let (channels, side) = (self.channels, self.image_size);
+        for paths in pictures.chunks(inference_batch(side, self.device)) {
+            let read = |path: &PathBuf| photo::read(path, channels, side);
+            let photos: Vec<Result<Picture>> = paths.par_iter().map(read).collect();
+            let mut looks = self.look(photos.iter().flatten()).into_iter();
+            for (path, photo) in paths.iter().zip(photos) {
+                guesses.push(photo.map(|_| {
+                    let probabilities = looks.next().unwrap_or_default();
+                    Guess {
+                        path: path.clone(),
+                        class: loss::first_largest(&probabilities),
+                        probabilities,
+                    }
+                }));
+            }
+            done(guesses.len());
+        }
+        guesses
+    }
+
+    /// The class probabilities of each of `photos`.
+    fn look<'a>(&self, photos: impl Iterator<Item = &'a Picture>) -> Vec<Vec<f32>> {
+        let (mut bytes, mut layout) = (Vec::new(), Layout::default());
+        for photo in photos {
+            layout.push(photo.shape).expect("a picture that was read has a shape");
+            bytes.extend_from_slice(&photo.pixels);
+        }
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        let pictures = Pictures::new(&bytes, &layout, self.image_size, self.device);
+        let rows: Vec<u32> = (0..layout.count() as u32).collect();
+        let probabilities = ferrite_torch::without_gradients(|| {
+            let look = |window| pictures.window(&rows, window);
+            loss::probabilities(vec![infer(self.views, &self.network, &look)])
+        });
+        probabilities.chunks(self.classes.len()).map(<[f32]>::to_vec).collect()
+    }
+}

@@ -1,0 +1,70 @@
+//! The images of a run: decoded once, opened from there.
+
+use std::path::Path;
+use std::time::Instant;
+
+use ferrite_core::data::dataset;
+use ferrite_core::data::decode::decode;
+use ferrite_core::error::Result;
+use ferrite_core::event::{Dataset as DatasetEvent, Kind as Event};
+use ferrite_core::plan::job::Job;
+use ferrite_core::plan::steps::Kind;
+use ferrite_core::plan::steps::dataset::Dataset;
+use ferrite_core::store::lock::Caller;
+use ferrite_core::store::{Store, clear};
+
+use crate::run::advanced;
+use crate::run::perform::{Asked, Perform, carry_out};
+
+impl Perform<()> for Dataset {
+    const KIND: Kind = Kind::Dataset;
+
+    fn precision(&self, (): &()) -> Option<String> {
+        None
+    }
+
+    fn perform(&self, (): &mut (), caller: &mut Caller<'_>, folder: &Path) -> Result<()> {
+        let started = Instant::now();
+        let sink = std::sync::Mutex::new(&mut *caller.sink);
+        let progress = |done: usize, of: usize| {
+            if let Ok(mut sink) = sink.try_lock() {
+                // Progress is shown and not recorded, which cannot fail.
+                let _ = sink.emit(advanced("images", [done, of], started));
+            }
+        };
+        clear(folder)?;
+        decode(&self.data, folder, &progress)
+    }
+
+    fn check(&self, folder: &Path) -> Result<()> {
+        dataset::open(&self.data, folder).map(|_| ())
+    }
+}
+
+/// The images of a job, opened.
+pub(super) fn of_job(
+    job: &Job,
+    store: &Store,
+    caller: &mut Caller<'_>,
+) -> Result<dataset::Dataset> {
+    let started = Instant::now();
+    let (key, step) = job.dataset()?;
+    let (folder, reused) = carry_out(Asked { key, step }, store, &mut (), caller)?;
+    let dataset = dataset::open(&step.data, &folder)?;
+    let counts =
+        dataset.splits().map(|(name, rows)| (name.as_str().to_owned(), dataset.counts(rows)));
+    caller.sink.emit(Event::DatasetReady(DatasetEvent {
+        key: key.clone(),
+        classes: dataset.classes.clone(),
+        counts: counts.collect(),
+        skipped: dataset.skipped.clone(),
+        unlabelled: dataset.unlabelled.clone(),
+        dropped: dataset.dropped,
+        audit: Some(Box::new(dataset.audit())),
+        size: dataset.size,
+        pixels: dataset.signal(&dataset.train),
+        reused,
+        seconds: started.elapsed().as_secs_f64(),
+    }))?;
+    Ok(dataset)
+}

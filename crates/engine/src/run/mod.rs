@@ -1,0 +1,226 @@
+//! One trial, carried out step by step in this process, as its job says.
+//!
+//! Each step's result lies under its key, so that what is there is taken and not made again ([`perform`]). What happens
+//! goes to the run's log and to whoever listens. Nothing is decided here: settings were read and steps planned before.
+
+mod dataset;
+mod environment;
+mod evaluate;
+mod evidence;
+mod features;
+mod origin;
+mod perform;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use ferrite_core::device::Device;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::failure::Failure;
+use ferrite_core::event::progress::Advance;
+use ferrite_core::event::{FINAL, FORMAT, Kind, Sink, Start};
+use ferrite_core::fault::{Work, caught};
+use ferrite_core::plan::job::Job;
+use ferrite_core::plan::steps::Step;
+use ferrite_core::precision::Precision;
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::{RunFolder, files};
+use ferrite_core::store::lock::Caller;
+use ferrite_core::store::read::{Last, last};
+use ferrite_core::store::record::State;
+use ferrite_torch::precision::{bfloat16_on, has_bfloat16};
+
+use crate::run::evaluate::collect;
+use crate::run::origin::{Begun, begin};
+use crate::run::perform::{Asked, Bench, carry_out};
+use crate::train::images::Images;
+
+/// Where and how a job is carried out.
+pub struct Context<'a> {
+    /// The folders.
+    pub store: &'a Store,
+    /// Where it trains.
+    pub device: Device,
+    /// CPU threads of LibTorch.
+    pub threads: usize,
+    /// Hears everything, progress included.
+    pub listener: &'a mut Listener<'a>,
+    /// Whether the user wants to stop.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// Where a job's steps compute, and where their results lie.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    store: &'a Store,
+    device: Device,
+}
+
+/// Whoever listens to a run, beside its log.
+pub type Listener<'a> = dyn FnMut(&Kind, Recorded) + Send + 'a;
+
+/// Whether what happened stands in the run's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Whoever reads the log hears of it.
+    InLog,
+    /// It is progress, or happened before there was a log.
+    Nowhere,
+}
+
+/// The log of the run and whoever listens.
+struct Log<'a> {
+    folder: RunFolder,
+    listener: &'a mut Listener<'a>,
+}
+
+impl Sink for Log<'_> {
+    fn emit(&mut self, kind: Kind) -> Result<()> {
+        if kind.is_progress() {
+            (self.listener)(&kind, Recorded::Nowhere);
+            return Ok(());
+        }
+        (self.listener)(&kind, Recorded::InLog);
+        self.folder.append(kind)
+    }
+}
+
+/// Whoever listens, before there is a log.
+struct BeforeLog<'a>(&'a mut Listener<'a>);
+
+impl Sink for BeforeLog<'_> {
+    fn emit(&mut self, kind: Kind) -> Result<()> {
+        (self.0)(&kind, Recorded::Nowhere);
+        Ok(())
+    }
+}
+
+/// Carries out `job`: what is finished is taken, what was interrupted goes on, the rest is done.
+///
+/// # Errors
+/// Whatever stops it; the run's log says so too.
+pub fn run(job: &Job, context: Context<'_>) -> Result<()> {
+    let Context { store, device, threads, listener, interrupted } = context;
+    let started = Instant::now();
+    let resumed = store.root.join(&job.name).join(files::EVENTS).exists();
+    let mut listener = BeforeLog(listener);
+    let mut caller = Caller { sink: &mut listener, interrupted };
+    let mut folder = RunFolder::own(store, &job.name, &mut caller)?;
+    // Another sweep may have done it while this one waited for the folder.
+    let last = last(store, &job.name);
+    let finished = |it: &Last| it.state == State::Finished && it.key.as_ref() == Some(&job.key);
+    if let Some(last) = last.filter(finished) {
+        let damages = last.damages(store, &job.name)?;
+        if damages.is_empty() {
+            return Ok(());
+        }
+        folder.set_aside(&damages)?;
+    }
+    folder.write(files::TRIAL, job.to_toml().as_bytes())?;
+    folder.write(files::ENVIRONMENT, environment::describe(device, threads).as_bytes())?;
+    let aside = folder.take_aside();
+    let mut log = Log { folder, listener: listener.0 };
+    let precisions = job.settings.model.precisions(device, bfloat16_on(device));
+    log.emit(Kind::RunStarted(Start {
+        format: FORMAT,
+        ferrite: env!("CARGO_PKG_VERSION").into(),
+        key: job.key.clone(),
+        device: device.to_string(),
+        threads,
+        precision: precisions.to_string(),
+        imitated: precisions.include(Precision::Bf16) && !has_bfloat16(device),
+        resumed,
+    }))?;
+    aside.into_iter().try_for_each(|it| log.emit(Kind::SetAside(it)))?;
+    let mut runner = Runner { job, store, device, log, interrupted };
+    // LibTorch's wrapper panics where an operation fails, e.g. when memory runs out.
+    let result = caught(Work::Training, || runner.steps());
+    let seconds = started.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => {
+            let files = runner.log.folder.written();
+            runner.log.emit(Kind::RunEnded { seconds, files })?;
+        }
+        Err(Error::Interrupted) => runner.log.emit(Kind::RunInterrupted)?,
+        Err(error) => runner.log.emit(Kind::RunFailed(Failure::from(error)))?,
+    }
+    result
+}
+
+struct Runner<'a> {
+    job: &'a Job,
+    store: &'a Store,
+    device: Device,
+    log: Log<'a>,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Runner<'_> {
+    fn steps(&mut self) -> Result<()> {
+        let Self { job, store, device, interrupted, .. } = *self;
+        let caller = &mut Caller { sink: &mut self.log, interrupted };
+        let dataset = dataset::of_job(job, store, caller)?;
+        let images = Images::new(&dataset, job.settings.data.image_size, device);
+        let place = Place { store, device };
+        let Begun { network, origin } = begin(job, place, &dataset, caller)?;
+        let mut bench = Bench {
+            job,
+            store,
+            device,
+            precisions: job.settings.model.precisions(device, bfloat16_on(device)),
+            dataset: &dataset,
+            images: &images,
+            network,
+            holds: None,
+            results: BTreeMap::new(),
+            origin,
+        };
+        for link in &job.chain {
+            self.step(&mut bench, &link.key, &link.step)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, bench: &mut Bench<'_>, key: &str, step: &Step) -> Result<()> {
+        let caller = &mut Caller { sink: &mut self.log, interrupted: self.interrupted };
+        match step {
+            // The images lie ready, and features are asked for by the steps that need them.
+            Step::Dataset(_) | Step::Features(_) => Ok(()),
+            Step::Stage(stage) => {
+                let asked = Asked { key, step: &**stage };
+                let (folder, _) = carry_out(asked, self.store, bench, caller)?;
+                show_pictures(&folder, &mut self.log.folder)?;
+                bench.holds = Some((key.to_owned(), FINAL.to_owned()));
+                bench.results.insert(key.to_owned(), folder);
+                Ok(())
+            }
+            Step::Evaluate(evaluate) => {
+                let asked = Asked { key, step: evaluate };
+                let (folder, _) = carry_out(asked, self.store, bench, caller)?;
+                collect(evaluate, bench, &folder, &mut self.log.folder)
+            }
+        }
+    }
+}
+
+/// Shows the pictures that a step's result has with the run.
+fn show_pictures(result: &Path, run: &mut RunFolder) -> Result<()> {
+    let cannot = || Error::file("cannot read", result);
+    for entry in std::fs::read_dir(result).map_err(cannot())? {
+        let path = entry.map_err(cannot())?.path();
+        if path.extension().is_some_and(|it| it == "png") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let picture = std::fs::read(&path).map_err(Error::file("cannot read", &path))?;
+            run.write(&format!("{}/{name}", files::PLOTS), &picture)?;
+        }
+    }
+    Ok(())
+}
+
+/// So much of work that is not training is done, of so much in all.
+fn advanced(what: &str, [done, of]: [usize; 2], started: Instant) -> Kind {
+    let per_second = done as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    Kind::WorkAdvanced(Advance { what: what.to_owned(), done, of, per_second })
+}

@@ -1,0 +1,41 @@
+//! What Ferrite promises, tried from outside, where something is computed: exit codes, what training does, and runs that
+//! end as they would have whatever stopped them on the way.
+//!
+//! Most of it starts `ferrite`, which starts `ferrite-engine`: `ferrite_testing` says how both come to lie there.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod data;
+#[cfg(test)]
+mod leaks;
+#[cfg(test)]
+mod learning;
+#[cfg(test)]
+mod noise;
+#[cfg(test)]
+mod pictures;
+#[cfg(test)]
+mod precision;
+#[cfg(test)]
+mod refused;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod sharing;
+#[cfg(test)]
+mod small;
+#[cfg(test)]
+mod study;
+#[cfg(test)]
+mod techniques;
+#[cfg(test)]
+mod views;
+#[cfg(test)]
+mod waiting;
+#[cfg(test)]
+mod weights;

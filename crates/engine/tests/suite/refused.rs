@@ -1,0 +1,35 @@
+//! What the system refuses: file sizes and threads. Each is told as what it is, with advice that fits.
+
+use ferrite_testing::{Place, SMALL};
+
+/// A stack that no address space holds, so that the system starts no thread.
+const ENDLESS_STACK: (&str, &str) = ("RUST_MIN_STACK", "1000000000000000000");
+
+#[test]
+fn a_limit_of_file_sizes_is_told_and_ends_no_program_by_a_signal() {
+    let place = Place::with(&[("e", SMALL)]);
+    // Enough for what the commands say, and not for the images.
+    let told = place.limited("-f 32", &["sweep", "--threads", "1"]);
+    told.says("File too large").says("`ulimit -f`");
+    assert!(matches!(told.code, Some(1 | 5)), "{told:#?}");
+    place.ferrite(&["retry", "--threads", "1"]).ends_with(0);
+}
+
+#[test]
+fn threads_that_the_system_does_not_start_are_told_as_such() {
+    let place = Place::with(&[("e", SMALL)]);
+    place.sweep_well();
+    let trial = place.run("e").folder.join("trial.toml");
+    place.write("picture.png", "");
+    std::fs::remove_dir_all(place.path("runs/.store")).unwrap();
+    for arguments in [
+        &["status"][..],
+        &["report"],
+        &["run", &trial.to_string_lossy()],
+        &["predict", "e", "picture.png"],
+    ] {
+        let told = place.ferrite_with(&[ENDLESS_STACK], arguments);
+        told.ends_with(6).says("the system gives no more threads").says("`ulimit -u`");
+        assert!(!told.words().contains("fault") && !told.words().contains("LibTorch"), "{told:#?}");
+    }
+}

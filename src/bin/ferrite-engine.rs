@@ -1,7 +1,0 @@
-//! The `ferrite-engine` command, which `ferrite` calls.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    ferrite::engine::main()
-}
