@@ -26,7 +26,7 @@ sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2
 libtorch: needs-python3 ## Fetch LibTorch into .libtorch: make libtorch [DEVICE=cuda] [KEEP_WHEELS=1]
 	@$(PYTHON) tools/libtorch.py $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP_WHEELS),--keep-wheels)
 
-build: libtorch fresh-bindings ## Build the optimised program, target/release/ferrite
+build: libtorch fresh-bindings ## Build the optimised programs, target/release/ferrite and ferrite-engine
 	@$(CARGO) build --quiet --release --bins
 
 test: libtorch fresh-bindings ## Run the tests
@@ -36,7 +36,7 @@ test: libtorch fresh-bindings ## Run the tests
 OLDER = AVX512_CORE:avx512 AVX2:avx2 SSE41:default
 
 # The C++ that needs no LibTorch.
-OPERATIONS = $(addprefix src/torch/native/,portable.cpp tiles.cpp transforms.cpp)
+OPERATIONS = $(addprefix crates/torch/src/native/,portable.cpp tiles.cpp transforms.cpp)
 
 test-older: libtorch fresh-bindings ## Run the tests as on older processors: make test-older [OLDER=AVX2:avx2]
 	@for it in $(OLDER); do \
@@ -49,16 +49,16 @@ test-light: needs-cargo needs-python3 ## Run the tests of the crates that need n
 
 sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks its memory and arithmetic
 	@mkdir -p target/sanitize
-	@$(CXX) -std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/torch/native \
-	    $(OPERATIONS) src/torch/native/tests/operations.cpp -o target/sanitize/operations && target/sanitize/operations
-	@FERRITE_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 $(CARGO) test --lib \
-	    --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so)']" torch::native
+	@$(CXX) -std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Icrates/torch/src/native \
+	    $(OPERATIONS) crates/torch/src/native/tests/operations.cpp -o target/sanitize/operations && target/sanitize/operations
+	@FERRITE_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 $(CARGO) test --package ferrite-torch --lib \
+	    --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so)']" native::
 
 format-cpp: ## Format the C++; wants `pip install clang-format`
-	@clang-format -i src/torch/native/*.cpp src/torch/native/*.h src/torch/native/tests/*.cpp
+	@clang-format -i crates/torch/src/native/*.cpp crates/torch/src/native/*.h crates/torch/src/native/tests/*.cpp
 
 check: libtorch fresh-bindings ## Formatting, lints and tests: what a change must pass
-	@$(CARGO) fmt --check
+	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --all-targets -- -D warnings
 	@$(CARGO) test
 	@$(PYTHON) -m unittest discover --quiet --start-directory tools --pattern 'test_*.py'
@@ -115,8 +115,8 @@ STAMP = .libtorch/ferrite-libtorch.json
 fresh-bindings: libtorch needs-cargo
 	@if [ -f $(STAMP) ] && ! cmp -s $(STAMP) target/ferrite-libtorch.json; then \
 	    if [ -f target/ferrite-libtorch.json ]; then \
-	        $(CARGO) clean --quiet --package torch-sys --package ferrite && \
-	        $(CARGO) clean --quiet --release --package torch-sys --package ferrite || exit 1; \
+	        $(CARGO) clean --quiet --package torch-sys --package ferrite-torch && \
+	        $(CARGO) clean --quiet --release --package torch-sys --package ferrite-torch || exit 1; \
 	    fi; \
 	    mkdir -p target && cp $(STAMP) target/ferrite-libtorch.json; \
 	fi

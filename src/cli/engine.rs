@@ -1,8 +1,7 @@
 //! How `ferrite` calls `ferrite-engine`, which lies beside it and alone needs LibTorch.
 //!
-//! Loading LibTorch takes a third of a second. What only plans, lists and reports does not wait for it: nothing that
-//! [`main`](crate::cli::main) reaches calls LibTorch, and link-time optimisation of the release build leaves it out.
-//! The engine is started where something is computed.
+//! Loading LibTorch takes a third of a second. What only plans, lists and reports does not wait for it: no crate that this
+//! one names needs LibTorch. The engine is started where something is computed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};

@@ -17,7 +17,7 @@ use ferrite_core::event::failure::Failure;
 use ferrite_core::plan::chain::Inputs;
 use ferrite_core::plan::steps::Kind as StepKind;
 use ferrite_core::plan::{Step, Trial};
-use ferrite_core::random::{Random, Use};
+use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::schedule::{Known, Limits, Schedule};

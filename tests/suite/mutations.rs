@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ferrite_core::config::read::read;
 use ferrite_core::error::Error;
-use ferrite_core::random::{Random, Use};
+use ferrite_random::{Random, Use};
 use ferrite_testing::Place;
 
 /// How many mutated files are read.

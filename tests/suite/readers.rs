@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ferrite_core::random::{Random, Use};
+use ferrite_random::{Random, Use};
 
 use crate::mutations::mutated;
 

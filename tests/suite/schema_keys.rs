@@ -268,7 +268,7 @@ fn every_setting_decides_a_key_or_is_known_to_decide_no_result() {
         walk.seen.difference(&walk.deciding).filter(|it| !neutral(it)).collect();
     assert!(
         forgotten.is_empty(),
-        "no key changes with {forgotten:?}: give them a place in the settings of a step (src/plan/steps), or say in \
+        "no key changes with {forgotten:?}: give them a place in the settings of a step (crates/core/src/plan/steps), or say in \
          NEUTRAL why they cannot change a result"
     );
     for (name, _) in NEUTRAL {

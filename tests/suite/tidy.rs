@@ -1,13 +1,14 @@
-//! The map of the modules, held against the sources: who may use whom, who needs LibTorch,
-//! and how files look.
+//! The map of the modules, held against the sources: who may use whom, and how files look.
 //!
-//! It searches text, so it has limits: it does not see `super::super::`.
+//! Which crate may use which stands in their manifests. Sources are searched as text, which has limits: `super::super::` is
+//! not seen.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Whom each module may use besides itself, layer by layer.
+/// Whom each module may use besides itself, of its own crate and of those below, layer by layer.
 const MAY_USE: &[(&str, &[&str])] = &[
-    // Layer 0: what can go wrong, what can happen, files, random numbers, names of hardware.
+    // Layer 0 of ferrite-core: what can go wrong, what can happen, files, names of hardware.
     ("device", &[]),
     ("digits", &[]),
     ("error", &[]),
@@ -21,21 +22,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("processor", &[]),
     ("precision", &["processor"]),
     ("kernels", &["precision", "processor"]),
-    ("random", &[]),
     ("warning", &["event"]),
     ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
-    ("data", &["digits", "error", "event", "files", "mapped", "random"]),
+    ("data", &["digits", "error", "event", "files", "mapped"]),
     ("model", &["device", "digits", "error", "event", "kernels", "mapped", "precision"]),
     // Layer 2: how a trial trains; the tables together.
     ("settings", &["error", "event", "data", "model"]),
     ("config", &["error", "data", "model", "settings"]),
     // Layer 3: what is to be done; folders and files of others. They do not know each other.
-    ("plan", &["digits", "error", "event", "random", "data", "model", "settings", "config"]),
+    ("plan", &["digits", "error", "event", "data", "model", "settings", "config"]),
     ("store", &["error", "event", "files", "metrics"]),
     ("fetch", &["digits", "error", "files", "mapped", "store"]),
-    // Layer 4: many trials; pages. They do not know each other.
-    ("sweep", &["error", "event", "fault", "files", "random", "plan", "store"]),
+    // Layer 4, of `ferrite`: many trials; pages. They do not know each other.
+    ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
     // The report reads from the schema what settings mean: technique, unit, what is off.
     ("report", &["digits", "error", "event", "files", "metrics", "warning", "config", "store"]),
     ("progress", &["error", "event", "warning", "terminal", "plan", "fetch", "sweep"]),
@@ -66,7 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "progress",
         ],
     ),
-    // The computing side, of which nothing above knows. Its lowest layer is the only door to LibTorch.
+    // The crate ferrite-torch, whose modules are one here: the only door to LibTorch.
     (
         "torch",
         &[
@@ -77,13 +77,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mapped",
             "precision",
             "processor",
-            "random",
             "data",
             "model",
             "settings",
         ],
     ),
-    // Networks with their numbers; training.
+    // The crate ferrite-engine: networks with their numbers; training.
     ("forward", &["device", "error", "event", "precision", "model", "torch"]),
     (
         "train",
@@ -93,7 +92,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "event",
             "mapped",
             "precision",
-            "random",
             "data",
             "model",
             "settings",
@@ -134,7 +132,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // The program that computes.
     (
-        "engine",
+        "command",
         &[
             "device", "error", "event", "fault", "machine", "terminal", "data", "plan", "store",
             "torch", "run", "predict",
@@ -142,41 +140,55 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("lib", &[]),
     ("main", &[]),
-    ("bin", &[]),
 ];
 
-/// Modules that compute. Nobody else may name them, LibTorch or Burn, tests included, so that everything else builds without
-/// LibTorch.
-const COMPUTES: &[&str] = &["torch", "forward", "train", "run", "predict", "engine"];
+/// Crates whose modules [`MAY_USE`] lists, and the module that a crate is which it lists as one.
+const MAPPED: [(&str, Option<&str>); 4] = [
+    ("src", None),
+    ("crates/core/src", None),
+    ("crates/torch/src", Some("torch")),
+    ("crates/engine/src", None),
+];
 
-/// Crates that are LibTorch, or need it.
-const NEED_LIBTORCH: &[&str] = &["tch", "torch_sys", "burn", "burn_tch"];
+/// How a path begins that leads to a module of another crate.
+const CRATES: [&str; 2] = ["ferrite_core::", "ferrite_engine::"];
+
+/// Every folder with sources.
+const FOLDERS: [&str; 3] = ["src", "tests", "crates"];
+
+/// Crates that are LibTorch. One manifest may name them, so that all else goes through that crate; Burn's tensors
+/// belong to everything that computes.
+const LIBTORCH: [&str; 3] = ["tch", "torch-sys", "burn-tch"];
 
 /// Lines of code in a file, tests not counted, that a reader can hold in mind.
 const LONGEST_FILE: usize = 400;
 
-/// A source file below `src/`.
+/// A source file.
 struct Source {
-    /// Path below `src/`, without `.rs`.
-    name: String,
+    /// Path in the project.
+    path: String,
+    /// The top-level module of [`MAY_USE`] that it belongs to.
+    module: String,
     /// Its text.
     text: String,
 }
 
 impl Source {
-    /// The top-level module it belongs to.
-    fn module(&self) -> &str {
-        self.name.split('/').next().unwrap()
-    }
-
     /// Its text without comments and without what follows `#[cfg(test)] mod tests {`.
     fn code(&self) -> String {
         without_comments(self.text.split("#[cfg(test)]\nmod tests {").next().unwrap())
     }
 
-    /// Whether it belongs to one of those that [`COMPUTES`] lists.
-    fn computes(&self) -> bool {
-        COMPUTES.contains(&self.module())
+    /// The modules that it uses.
+    fn used(&self) -> Vec<String> {
+        let code = self.code();
+        // Where a crate is one module, its own paths lead nowhere else.
+        let own = (self.module != "torch").then_some("crate::");
+        let begins = CRATES.into_iter().chain(own);
+        let modules = begins.flat_map(|it| code.split(it).skip(1).map(word));
+        let torch = code.contains("ferrite_torch::").then_some("torch");
+        let used: BTreeSet<&str> = modules.chain(torch).collect();
+        used.into_iter().filter(|it| *it != self.module).map(str::to_owned).collect()
     }
 }
 
@@ -186,20 +198,35 @@ fn without_comments(code: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every file below `folder` of the project.
-fn sources(folder: &str) -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let walk = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().map(|it| it.unwrap());
-    let files = walk.filter(|it| it.path().extension().is_some_and(|it| it == "rs"));
-    let sources: Vec<Source> = files
-        .map(|it| {
-            let below = it.path().strip_prefix(&root).unwrap().with_extension("");
-            let text = std::fs::read_to_string(it.path()).unwrap();
-            Source { name: below.to_string_lossy().into_owned(), text }
+/// Every file below these folders of the project.
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folders
+        .iter()
+        .flat_map(|folder| {
+            let root = project.join(folder);
+            let walk = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter();
+            let files = walk.map(|it| it.unwrap().into_path());
+            let files = files.filter(|it| it.extension().is_some_and(|it| it == "rs"));
+            let whole = MAPPED.iter().find(|it| it.0 == *folder).and_then(|it| it.1);
+            let sources: Vec<Source> = files
+                .map(|file| {
+                    let below = file.strip_prefix(&root).unwrap().with_extension("");
+                    let first = below.iter().next().unwrap().to_string_lossy();
+                    let module = whole.map_or(first.into_owned(), str::to_owned);
+                    let path = file.strip_prefix(project).unwrap().display().to_string();
+                    Source { path, module, text: std::fs::read_to_string(&file).unwrap() }
+                })
+                .collect();
+            assert!(!sources.is_empty(), "{} holds no source", root.display());
+            sources
         })
-        .collect();
-    assert!(!sources.is_empty(), "{} holds no source", root.display());
-    sources
+        .collect()
+}
+
+/// Every file of the crates whose modules have a place on the map.
+fn mapped() -> Vec<Source> {
+    sources(&MAPPED.map(|it| it.0))
 }
 
 /// The word at the beginning of `text`.
@@ -217,41 +244,34 @@ fn none(complaints: impl IntoIterator<Item = String>) {
 #[test]
 fn modules_use_only_what_the_map_allows() {
     let mut complaints = Vec::new();
-    for source in sources("src") {
-        let (name, module) = (&source.name, source.module());
-        let Some((_, allowed)) = MAY_USE.iter().find(|(it, _)| *it == module) else {
-            complaints.push(format!("src/{name}.rs: give `{module}` a line in MAY_USE (tidy.rs)"));
+    for source in mapped() {
+        let Source { path, module, .. } = &source;
+        let Some((_, allowed)) = MAY_USE.iter().find(|(it, _)| it == module) else {
+            complaints.push(format!("{path}: give `{module}` a line in MAY_USE (tidy.rs)"));
             continue;
         };
-        let code = source.code();
-        let mut used: Vec<&str> = code.split("crate::").skip(1).map(word).collect();
-        used.sort_unstable();
-        used.dedup();
-        complaints.extend(used.iter().filter(|it| **it != module && !allowed.contains(it)).map(
-            |it| {
-                format!(
-                    "src/{name}.rs: `{module}` may not use `{it}`: move the code to a layer where \
-                     it may, or change MAY_USE (tidy.rs) and ARCHITECTURE.md, with the reason"
-                )
-            },
-        ));
+        let used = source.used();
+        complaints.extend(used.iter().filter(|it| !allowed.contains(&it.as_str())).map(|it| {
+            format!(
+                "{path}: `{module}` may not use `{it}`: move the code to a layer where it may, or change MAY_USE \
+                 (tidy.rs) and ARCHITECTURE.md, with the reason"
+            )
+        }));
     }
     none(complaints);
 }
 
 #[test]
 fn the_map_lists_only_modules_and_arrows_that_exist() {
-    let sources = sources("src");
+    let sources = mapped();
     none(MAY_USE.iter().flat_map(|(module, allowed)| {
-        let files: Vec<&Source> = sources.iter().filter(|it| it.module() == *module).collect();
+        let files: Vec<&Source> = sources.iter().filter(|it| it.module == *module).collect();
         let gone = files.is_empty().then(|| format!("MAY_USE: there is no module `{module}`"));
-        let code: String = files.iter().map(|it| it.code()).collect();
+        let used: BTreeSet<String> = files.iter().flat_map(|it| it.used()).collect();
         // Of the report's line only what every page needs is certain while pages come and go.
-        let unused = allowed.iter().filter(move |it| {
-            *module != "report" && !code.split("crate::").skip(1).any(|used| word(used) == **it)
-        });
+        let unused = allowed.iter().filter(|it| *module != "report" && !used.contains(**it));
         let unused =
-            unused.map(move |it| format!("MAY_USE: `{module}` does not use `{it}`: take it out"));
+            unused.map(|it| format!("MAY_USE: `{module}` does not use `{it}`: take it out"));
         gone.into_iter().chain(unused).collect::<Vec<_>>()
     }));
 }
@@ -266,75 +286,94 @@ fn the_map_has_no_way_up() {
 }
 
 #[test]
-fn only_torch_names_libtorch() {
-    let outside: Vec<Source> =
-        sources("src").into_iter().filter(|it| it.module() != "torch").collect();
-    none(["tch", "burn_tch"].into_iter().flat_map(|it| {
-        let named = outside.iter().filter(move |source| names_crate(&source.code(), it));
-        named.map(move |source| {
-            let name = &source.name;
-            format!(
-                "src/{name}.rs: only `torch` may name `{it}`: put what is missing into src/torch"
-            )
-        })
+fn only_one_manifest_names_libtorch() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = root.join("crates").read_dir().unwrap().map(|it| it.unwrap().path());
+    none(folders.chain([root.to_owned()]).filter(|it| !it.ends_with("torch")).flat_map(|folder| {
+        let manifest = folder.join("Cargo.toml");
+        let text: toml::Table = std::fs::read_to_string(&manifest).unwrap().parse().unwrap();
+        let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let named = |it: &str| {
+            tables.iter().any(|table| text.get(*table).is_some_and(|table| table.get(it).is_some()))
+        };
+        LIBTORCH
+            .into_iter()
+            .filter(|it| named(it))
+            .map(|it| {
+                format!(
+                    "{}: only crates/torch may name `{it}`: put what is missing there",
+                    manifest.display()
+                )
+            })
+            .collect::<Vec<_>>()
     }));
 }
 
-/// Whether `code` has a path that begins with the crate `name`.
-fn names_crate(code: &str, name: &str) -> bool {
-    let path = format!("{name}::");
-    code.match_indices(&path).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        before.is_none_or(|it| !it.is_alphanumeric() && it != '_' && it != ':')
-    })
-}
-
+/// `make test-light` tests what needs no LibTorch, so a crate that came to need it would only be left out there.
 #[test]
-fn only_what_computes_needs_libtorch() {
-    none(sources("src").iter().filter(|it| !it.computes()).flat_map(|source| {
-        let (name, code) = (&source.name, without_comments(&source.text));
-        let crates = NEED_LIBTORCH.iter().filter(|it| names_crate(&code, it));
-        let modules: Vec<&str> = code.split("crate::").skip(1).map(word).collect();
-        let modules = COMPUTES.iter().filter(|it| modules.contains(it));
-        let reached: Vec<_> = crates.chain(modules).collect();
-        reached.into_iter().map(move |it| {
-            format!(
-                "src/{name}.rs may not name `{it}`: leave there what is data, and move what computes to the modules of \
-                 COMPUTES (tidy.rs)"
-            )
-        }).collect::<Vec<_>>()
+fn what_does_not_compute_depends_on_nothing_that_does() {
+    let lock: toml::Table =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock"))
+            .unwrap()
+            .parse()
+            .unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let needs = |name: &str| -> Vec<String> {
+        let package = packages.iter().find(|it| it["name"].as_str() == Some(name)).unwrap();
+        let needed = package.get("dependencies").and_then(|it| it.as_array());
+        // Where there are several versions, the name has one behind it.
+        let names = needed.into_iter().flatten().map(|it| it.as_str().unwrap().split(' ').next());
+        names.map(|it| it.unwrap().to_owned()).collect()
+    };
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec!["ferrite".to_owned()];
+    while let Some(name) = waiting.pop() {
+        if reached.insert(name.clone()) {
+            waiting.extend(needs(&name));
+        }
+    }
+    none(LIBTORCH.into_iter().chain(["burn"]).filter(|it| reached.contains(*it)).map(|it| {
+        format!("`ferrite` comes to need `{it}` through its manifest or one that it names: `cargo tree -i {it}`")
     }));
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    none(["src", "tests"].into_iter().flat_map(|folder| {
-        let silent = sources(folder).into_iter().filter(|it| !it.text.starts_with("//! "));
-        silent.map(move |it| {
-            format!("{folder}/{}.rs: say in a first `//!` line what the file is for", it.name)
-        })
-    }));
+    let all = sources(&FOLDERS);
+    none(
+        all.iter()
+            .filter(|it| !it.text.starts_with("//! "))
+            .map(|it| format!("{}: say in a first `//!` line what the file is for", it.path)),
+    );
+}
+
+/// Whether a file of a crate is no part of its library or program.
+fn is_outside(path: &str) -> bool {
+    ["/tests/suite/", "/examples/", "/benches/"].iter().any(|it| path.contains(it))
 }
 
 #[test]
 fn files_are_short_enough_to_read() {
-    none(sources("src").iter().filter_map(|source| {
+    let all = sources(&["src", "crates"]);
+    none(all.iter().filter(|it| !is_outside(&it.path)).filter_map(|source| {
         let code = source.text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let lines = code.lines().count();
         (lines > LONGEST_FILE).then(|| {
-            format!(
-                "src/{}.rs has {lines} lines of code, at most {LONGEST_FILE}: split it",
-                source.name
-            )
+            format!("{} has {lines} lines of code, at most {LONGEST_FILE}: split it", source.path)
         })
     }));
 }
 
 #[test]
 fn imports_are_one_line_a_module() {
-    none(sources("src").iter().filter(|it| it.code().contains("crate::{")).map(|source| {
-        format!("src/{}.rs: write one `use crate::…` line for each module", source.name)
-    }));
+    let begins = ["crate::{", "ferrite_core::{", "ferrite_torch::{", "ferrite_engine::{"];
+    let all = sources(&["src", "crates"]);
+    let grouped = |it: &Source| begins.iter().any(|begin| it.code().contains(begin));
+    none(
+        all.iter()
+            .filter(|it| grouped(it))
+            .map(|it| format!("{}: write one `use` line for each module", it.path)),
+    );
 }
 
 #[test]
@@ -354,12 +393,10 @@ fn nothing_is_left_for_later() {
     // In two parts, so that this file does not find itself.
     let words =
         [("TO", "DO"), ("FIX", "ME"), ("#[ign", "ore"), ("todo", "!("), ("unimplemented", "!(")];
-    none(["src", "tests"].into_iter().flat_map(|folder| {
-        sources(folder).into_iter().flat_map(move |source| {
-            let words = words.into_iter().map(|(start, end)| format!("{start}{end}"));
-            let found: Vec<String> = words.filter(|it| source.text.contains(it)).collect();
-            let name = format!("{folder}/{}.rs", source.name);
-            found.into_iter().map(move |it| format!("{name}: do it now instead of writing `{it}`"))
-        })
+    none(sources(&FOLDERS).iter().flat_map(|source| {
+        let words = words.into_iter().map(|(start, end)| format!("{start}{end}"));
+        let found: Vec<String> = words.filter(|it| source.text.contains(it)).collect();
+        let path = &source.path;
+        found.into_iter().map(move |it| format!("{path}: do it now instead of writing `{it}`"))
     }));
 }

@@ -138,7 +138,7 @@ def measure(work: str, name: str, size: int, arguments: argparse.Namespace) -> D
 
 
 def setup_of(work: str, name: str, size: int, arguments: argparse.Namespace) -> Dict:
-    """A round of Ferrite, in the words of examples/bench."""
+    """A round of Ferrite, in the words of crates/engine/examples/bench."""
     # A round takes some seconds.
     batches = arguments.batches or (2 if work == "step" else 6)
     trainable = {"last": BACKBONES[name].last, "frozen": "head"}.get(work, "all")

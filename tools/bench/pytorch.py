@@ -1,6 +1,6 @@
 """PyTorch's side of the benchmark: does the work that it is asked for, a round at a time.
 
-The same protocol as `examples/bench`: the work is named on the command line as JSON, a line says that all is
+The same protocol as `crates/engine/examples/bench`: the work is named on the command line as JSON, a line says that all is
 prepared, then a round is done and told of for each line of the input.
 
 This is what an experienced user would write: batches prepared in memory, the memory layout and the precision

@@ -1,7 +1,7 @@
 """Show that Ferrite computes what PyTorch and others compute: `make parity`.
 
 Every line is one claim: the largest difference that was measured, the largest that is allowed, and what was
-compared. `examples/parity` is Ferrite's side and knows no expected value; PyTorch, torchvision, timm, Keras, SciPy,
+compared. `crates/engine/examples/parity` is Ferrite's side and knows no expected value; PyTorch, torchvision, timm, Keras, SciPy,
 scikit-learn and a few lines of plain arithmetic are the other side, here. Both get the same images and the same
 weights: randomly initialised networks, so nothing is downloaded. All of it runs on the CPU, and in 32-bit floats
 unless the line says otherwise.

@@ -15,7 +15,6 @@ pub mod mapped;
 pub mod metrics;
 pub mod precision;
 pub mod processor;
-pub mod random;
 pub mod warning;
 
 pub mod terminal;

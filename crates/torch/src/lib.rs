@@ -3,7 +3,7 @@
 //! Everything above passes Burn tensors and [slots](ferrite_core::model::spec::Slot); what needs LibTorch's own calls
 //! (its autograd, batch norm in one kernel, in-place updates) is spelled out here once.
 //!
-//! **Invariant:** no other module names `tch` or `burn_tch`.
+//! **Invariant:** no other manifest names `tch` or `burn-tch`.
 
 pub mod average;
 pub mod clip;

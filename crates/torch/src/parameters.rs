@@ -12,7 +12,7 @@ use std::cell::{OnceCell, RefCell};
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
 use ferrite_core::model::spec::{Init, Slot, Spec};
-use ferrite_core::random::{Random, Use};
+use ferrite_random::{Random, Use};
 use tch::Kind;
 
 use crate::OnDevice;

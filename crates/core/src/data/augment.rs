@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use ferrite_random::{Random, Use};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::random::{Random, Use};
 
 /// The `[augment]` table: random changes of training images. What is left out is off. An image is
 /// shifted, rotated, sheared, zoomed, cropped and flipped, in this order but interpolated once; edges are

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use ferrite_faces::{SIZE, Synthetic};
 use rayon::prelude::*;
 
 use crate::data::picture::content;
 use crate::data::prepared::{Item, Notes, Writer};
 use crate::data::source::Source;
-use crate::data::synthetic::{SIZE, Synthetic};
 use crate::data::{Data, Progress, fer2013, folder, manifest};
 use crate::error::Result;
 

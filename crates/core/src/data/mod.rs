@@ -31,7 +31,7 @@ pub mod prepared;
 mod rows;
 pub mod source;
 pub mod split;
-pub mod synthetic;
+mod synthetic;
 #[cfg(test)]
 mod trial;
 

@@ -263,9 +263,10 @@ fn correlation(pixels: Pixels<'_>, rows: [u32; 2], mirrored: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use ferrite_faces::{SIZE, Synthetic};
+
     use super::*;
     use crate::data::layout::Layout;
-    use crate::data::synthetic::{SIZE, Synthetic};
 
     /// The new gray level of a pixel (y, x) of an image.
     type Change<'a> = &'a dyn Fn(&[u8], usize, usize) -> f64;

@@ -3,7 +3,7 @@
 //! **Invariant:** every list is ascending, and none shares a row with another. What an image is drawn for follows from
 //! its identity, not from its place among the rows or from the order in which classes are listed.
 
-use crate::random::{Random, Use};
+use ferrite_random::{Random, Use};
 
 /// What rows are drawn for; two draws never share a stream.
 #[derive(Clone, Copy)]

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use ferrite_faces::Synthetic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::fer2013;
 use crate::data::folder::list::same;
 use crate::data::manifest::Manifest;
-use crate::data::synthetic::Synthetic;
+use crate::data::synthetic;
 use crate::error::{Problem, is_unprintable};
 
 /// The most classes that fit the stored labels.
@@ -71,8 +72,8 @@ impl Source {
                 let own = manifest.check().into_iter().map(|it| it.within("manifest"));
                 own.chain(check_classes("manifest.classes", &manifest.classes)).collect()
             }
-            Self::Synthetic(synthetic) => {
-                synthetic.check().into_iter().map(|it| it.within("synthetic")).collect()
+            Self::Synthetic(table) => {
+                synthetic::check(table).into_iter().map(|it| it.within("synthetic")).collect()
             }
         }
     }

@@ -336,6 +336,6 @@ mod tests {
     fn sources_of_dependencies_are_named_without_their_folder() {
         let path = "/home/x/.cargo/registry/src/index-1/tch-0.22.0/src/wrappers.rs";
         assert_eq!(source_name(path), "tch-0.22.0/src/wrappers.rs");
-        assert_eq!(source_name("src/run/mod.rs"), "src/run/mod.rs");
+        assert_eq!(source_name("crates/engine/src/run/mod.rs"), "crates/engine/src/run/mod.rs");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use ferrite_core::data::Data;
 use ferrite_core::data::augment::Augment;
 use ferrite_core::data::dataset::{self, Dataset};
 use ferrite_core::data::decode::decode;
-use ferrite_core::data::{Data, source::Source, synthetic::Synthetic};
+use ferrite_core::data::source::Source;
 use ferrite_core::device::Device;
 use ferrite_core::event::{Kind, NullSink, Sink};
 use ferrite_core::model::backbone::Backbone;
@@ -16,6 +17,7 @@ use ferrite_core::settings::optimizer::{Adam, Optimizer};
 use ferrite_engine::forward::network::{Network, NoiseStd, Plan};
 use ferrite_engine::train::fit::{Callbacks, Job, fit};
 use ferrite_engine::train::images::{Augmented, Features, Images, Split, compute_features};
+use ferrite_faces::Synthetic;
 use ferrite_torch::precision::bfloat16_on;
 use serde::Deserialize;
 use serde_json::json;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use ferrite_core::data::Data;
 use ferrite_core::data::augment::Augment;
 use ferrite_core::data::dataset::{self, Dataset};
 use ferrite_core::data::decode::decode;
-use ferrite_core::data::{Data, source::Source, synthetic::Synthetic};
+use ferrite_core::data::source::Source;
 use ferrite_core::device::Device;
 use ferrite_core::event::{Epoch, NullSink};
 use ferrite_core::model::trainable::{Trainable, resolve};
@@ -15,6 +16,7 @@ use ferrite_core::settings::stopping::EarlyStopping;
 use ferrite_engine::forward::network::NoiseStd;
 use ferrite_engine::train::fit::{Callbacks, Job, fit};
 use ferrite_engine::train::images::{Features, Images, Split, compute_features};
+use ferrite_faces::Synthetic;
 use ferrite_torch::ops;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;

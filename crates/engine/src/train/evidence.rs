@@ -3,7 +3,7 @@
 //! **Invariant:** it only looks: no weight, no running statistic and no random number of training depends on it.
 
 use ferrite_core::event::acts::{Norm, TechniqueEvidence};
-use ferrite_core::random::{Random, Use};
+use ferrite_random::{Random, Use};
 use ferrite_torch::loss::Objective;
 
 use crate::forward::network::Network;

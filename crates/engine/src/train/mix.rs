@@ -5,7 +5,7 @@
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
 use ferrite_core::event::acts::Mixed;
-use ferrite_core::random::{Random, Use};
+use ferrite_random::{Random, Use};
 use ferrite_torch::ops;
 use ferrite_torch::tensor::from_floats;
 

@@ -2,8 +2,8 @@
 //!
 //! Everything is a function of (seed, epoch).
 
-use ferrite_core::random::{Random, Use};
 use ferrite_core::settings::sampling::Sampling;
+use ferrite_random::{Random, Use};
 
 /// The epoch of a stage that draws, by what decides its random numbers.
 #[derive(Debug, Clone, Copy)]

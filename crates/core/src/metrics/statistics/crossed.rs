@@ -102,8 +102,9 @@ impl Squares {
 
 #[cfg(test)]
 mod tests {
+    use ferrite_random::{Random, Use};
+
     use super::*;
-    use crate::random::{Random, Use};
 
     const FIRST: [Gain; 20] = [1, 0, 1, 1, 0, -1, 1, -1, -1, 1, 1, 1, -1, 1, 1, 0, -1, 1, -1, -1];
     const SECOND: [Gain; 20] = [0, 0, 1, 1, 0, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, 0, -1, 0, 1, 1];

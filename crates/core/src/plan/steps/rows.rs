@@ -1,12 +1,12 @@
 //! Which images of a data set a step sees, and what is seen of them.
 
+use ferrite_faces::SIZE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::labels::{Labels, Rule};
 use crate::data::source::Source;
 use crate::data::split::Split;
-use crate::data::synthetic::SIZE;
 use crate::data::{Data, Leakage};
 
 /// The part of `[data]` that decides which of the decoded images there are, what they are called and what is seen of

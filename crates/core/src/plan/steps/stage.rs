@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use ferrite_random::{Random, Use};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,6 @@ use crate::model::backbone::Backbone;
 use crate::model::{BatchNorm, Head, Model, Noise, PrecisionSetting, Unit, Weights};
 use crate::plan::steps::rows::Rows;
 use crate::plan::steps::{Key, Kind, Settings};
-use crate::random::{Random, Use};
 use crate::settings;
 
 /// One trained stage.

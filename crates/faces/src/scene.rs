@@ -2,8 +2,9 @@
 //!
 //! Knows nothing of who is seen or what is expressed.
 
-use crate::data::synthetic::between;
-use crate::random::Random;
+use ferrite_random::Random;
+
+use crate::between;
 
 /// Something between the face and the camera.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,8 +4,9 @@
 //! Hager 2002), the combinations those of EMFACS (Friesen & Ekman 1983), as tabulated by
 //! Matsumoto & Ekman (2008, <http://www.scholarpedia.org/article/Facial_expression_analysis>).
 
-use crate::data::synthetic::between;
-use crate::random::Random;
+use ferrite_random::Random;
+
+use crate::between;
 
 use Expression::{Angry, Disgust, Fear, Happy, Neutral, Sad, Surprise};
 use Unit::{

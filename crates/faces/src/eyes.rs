@@ -1,9 +1,9 @@
 //! Eyes with their sockets and lids, and brows.
 
-use crate::data::synthetic::Look;
-use crate::data::synthetic::action::Unit;
-use crate::data::synthetic::canvas::{Canvas, Plane, Sample};
-use crate::data::synthetic::shape::{Curve, Point, cover, mix, ramp, unit};
+use crate::Look;
+use crate::action::Unit;
+use crate::canvas::{Canvas, Plane, Sample};
+use crate::shape::{Curve, Point, cover, mix, ramp, unit};
 
 /// One eye as it stands now. `side` is 1 on the right of the picture, -1 on the left.
 struct Eye {

@@ -1,8 +1,9 @@
 //! From a lit canvas to the pixels of a picture: blur, contrast, noise, 8 bits.
 
-use crate::data::synthetic::SIZE;
-use crate::data::synthetic::scene::Scene;
-use crate::random::Random;
+use ferrite_random::Random;
+
+use crate::SIZE;
+use crate::scene::Scene;
 
 /// Takes the picture.
 pub(super) fn expose(

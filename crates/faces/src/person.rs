@@ -3,9 +3,10 @@
 //! Lengths are face units (half the width of an average face is 1), right and down from the
 //! middle of the face. Tones run from black (0) to white (1).
 
-use crate::data::synthetic::between;
-use crate::data::synthetic::shape::mix;
-use crate::random::Random;
+use ferrite_random::Random;
+
+use crate::between;
+use crate::shape::mix;
 
 /// How the hair is worn, or what covers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

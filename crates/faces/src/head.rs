@@ -1,10 +1,10 @@
 //! The bare head with what is behind it: backdrop, shoulders, neck, ears, skull.
 
-use crate::data::synthetic::Look;
-use crate::data::synthetic::action::Unit;
-use crate::data::synthetic::canvas::{Canvas, Plane, Sample};
-use crate::data::synthetic::person::{Hair, Person};
-use crate::data::synthetic::shape::{Point, bump, cover, ellipse, ramp, unit, wave};
+use crate::Look;
+use crate::action::Unit;
+use crate::canvas::{Canvas, Plane, Sample};
+use crate::person::{Hair, Person};
+use crate::shape::{Point, bump, cover, ellipse, ramp, unit, wave};
 
 /// The border of a head in its present pose, the jaw dropped as far as it is.
 #[derive(Debug, Clone)]

@@ -1,11 +1,11 @@
 //! Hair, what covers it, and beards.
 
-use crate::data::synthetic::Look;
-use crate::data::synthetic::action::Unit;
-use crate::data::synthetic::canvas::{Canvas, Plane, Sample};
-use crate::data::synthetic::head::{surface, top_tone};
-use crate::data::synthetic::person::{Beard, Hair, Person};
-use crate::data::synthetic::shape::{Point, bump, cover, ellipse, mix, ramp, unit, wave};
+use crate::Look;
+use crate::action::Unit;
+use crate::canvas::{Canvas, Plane, Sample};
+use crate::head::{surface, top_tone};
+use crate::person::{Beard, Hair, Person};
+use crate::shape::{Point, bump, cover, ellipse, mix, ramp, unit, wave};
 
 /// How far the hair stands off the skull.
 fn volume(hair: Hair) -> f32 {

@@ -1,10 +1,10 @@
 //! What stands between the face and the camera: glasses, a hand, a scarf, hair, blurred edges.
 
-use crate::data::synthetic::Look;
-use crate::data::synthetic::canvas::{Canvas, Plane, Sample};
-use crate::data::synthetic::head::surface;
-use crate::data::synthetic::scene::{Cover, Glasses};
-use crate::data::synthetic::shape::{Curve, Point, cover, mix, ramp, rounded_box, wave};
+use crate::Look;
+use crate::canvas::{Canvas, Plane, Sample};
+use crate::head::surface;
+use crate::scene::{Cover, Glasses};
+use crate::shape::{Curve, Point, cover, mix, ramp, rounded_box, wave};
 
 /// Paints the glasses, if any, and then what covers the face, if anything.
 pub(super) fn paint(canvas: &mut Canvas, look: &Look) {

@@ -19,15 +19,14 @@ mod person;
 mod scene;
 mod shape;
 
+use ferrite_random::{Random, Use};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::synthetic::action::{Actions, Expression};
-use crate::data::synthetic::canvas::Canvas;
-use crate::data::synthetic::person::Person;
-use crate::data::synthetic::scene::Scene;
-use crate::error::Problem;
-use crate::random::{Random, Use};
+use crate::action::{Actions, Expression};
+use crate::canvas::Canvas;
+use crate::person::Person;
+use crate::scene::Scene;
 
 /// Rows and columns of a face, in pixels, as in FER2013.
 pub const SIZE: usize = 48;
@@ -92,24 +91,6 @@ struct Look {
 }
 
 impl Synthetic {
-    /// What cannot be right in this table alone.
-    pub fn check(&self) -> Vec<Problem> {
-        let Self { faces, seed: _, difficulty, task, identities } = *self;
-        let enough = task != Task::Identity || (2..=256).contains(&identities);
-        [
-            Problem::unless(faces >= 1, "faces", "must be at least 1"),
-            Problem::unless(
-                (0.0..=1.0).contains(&difficulty),
-                "difficulty",
-                "must be between 0 and 1",
-            ),
-            Problem::unless(enough, "identities", "must be between 2 and 256"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
     /// The names of the classes, in the order of the labels.
     pub fn classes(&self) -> Vec<String> {
         match self.task {
@@ -118,7 +99,7 @@ impl Synthetic {
         }
     }
 
-    /// Draws the face at `index`. For settings that [`Self::check`] has passed.
+    /// Draws the face at `index`. For settings that are as their comments say.
     pub fn draw(&self, index: u64) -> Face {
         let mut random = self.stream(Stream::Face, index);
         let (label, look) = match self.task {
@@ -320,24 +301,6 @@ mod tests {
                     (distance(&values, &vec![mean; values.len()]) / values.len() as f64).sqrt();
                 assert!((10.0..245.0).contains(&mean) && spread > 8.0, "{mean} {spread}");
             }
-        }
-    }
-
-    #[test]
-    fn settings_that_cannot_be_right_are_refused() {
-        let fine = Synthetic::default();
-        let keys = |source: Synthetic| -> Vec<String> {
-            source.check().into_iter().map(|it| it.key).collect()
-        };
-        assert!(keys(fine.clone()).is_empty());
-        assert_eq!(keys(Synthetic { faces: 0, ..fine.clone() }), ["faces"]);
-        for difficulty in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(keys(Synthetic { difficulty, ..fine.clone() }), ["difficulty"]);
-        }
-        for identities in [0, 1, 257] {
-            assert!(keys(Synthetic { identities, ..fine.clone() }).is_empty());
-            let source = Synthetic { identities, task: Task::Identity, ..fine.clone() };
-            assert_eq!(keys(source), ["identities"]);
         }
     }
 

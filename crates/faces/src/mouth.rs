@@ -1,9 +1,9 @@
 //! The mouth: lips, teeth, tongue, and the forms around them.
 
-use crate::data::synthetic::Look;
-use crate::data::synthetic::action::Unit;
-use crate::data::synthetic::canvas::{Canvas, Plane, Sample};
-use crate::data::synthetic::shape::{Point, bump, cover, mix, ramp, unit};
+use crate::Look;
+use crate::action::Unit;
+use crate::canvas::{Canvas, Plane, Sample};
+use crate::shape::{Point, bump, cover, mix, ramp, unit};
 
 /// A mouth as it stands now.
 struct Mouth {

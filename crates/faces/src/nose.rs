@@ -1,10 +1,10 @@
 //! The nose, and the folds and wrinkles that action units draw between brows and chin.
 
-use crate::data::synthetic::Look;
-use crate::data::synthetic::action::Unit;
-use crate::data::synthetic::canvas::{Canvas, Plane, Sample};
-use crate::data::synthetic::scene::Scene;
-use crate::data::synthetic::shape::{Point, bump, cover, ellipse, mix, ramp, unit};
+use crate::Look;
+use crate::action::Unit;
+use crate::canvas::{Canvas, Plane, Sample};
+use crate::scene::Scene;
+use crate::shape::{Point, bump, cover, ellipse, mix, ramp, unit};
 
 /// A nose as it stands now.
 struct Nose {

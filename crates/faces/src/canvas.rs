@@ -3,9 +3,9 @@
 //! Everything is painted as albedo and relief; light comes last, from the relief's slopes. Knows
 //! nothing of faces beyond the ellipsoid that turns a flat picture into a head that can be turned.
 
-use crate::data::synthetic::SIZE;
-use crate::data::synthetic::scene::Scene;
-use crate::data::synthetic::shape::{Curve, Point, bump, cover, mix, unit};
+use crate::SIZE;
+use crate::scene::Scene;
+use crate::shape::{Curve, Point, bump, cover, mix, unit};
 
 /// Samples per row and per column: three to two pixels, since all edges are drawn soft.
 const SIDE: usize = SIZE / 2 * 3;
