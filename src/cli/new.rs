@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::files::write_whole;
 use crate::model::Model;
 use crate::model::backbone::Backbone;
-use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
 use crate::terminal::print;
 
@@ -97,7 +96,7 @@ fn write_schema() -> Result<()> {
 fn blocks(backbone: Backbone) -> [String; 2] {
     let model = Model { backbone, ..Model::default() };
     let mut names: Vec<String> =
-        backbone.build(&mut Builder::default()).blocks.into_iter().map(|it| it.name).collect();
+        backbone.description().network.blocks.iter().map(|it| it.name.clone()).collect();
     let names = names.split_off(names.len() * 2 / 3);
     let last = names.last().cloned().unwrap_or_default();
     let clear = |it: &String| resolve(&model, &it.as_str().into()).is_ok();
@@ -106,7 +105,7 @@ fn blocks(backbone: Backbone) -> [String; 2] {
 }
 
 fn text(backbone: Backbone, data: Data) -> String {
-    let minimum = backbone.build(&mut Builder::default()).least_image_size;
+    let minimum = backbone.description().network.least_image_size;
     let source = match data {
         Data::Fer2013 => {
             "source     = { fer2013 = { csv = \"data/fer2013.csv\" } }\n\
