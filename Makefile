@@ -51,7 +51,8 @@ sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks it
 	@mkdir -p target/sanitize
 	@$(CXX) -std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/torch/native \
 	    $(OPERATIONS) src/torch/native/tests/operations.cpp -o target/sanitize/operations && target/sanitize/operations
-	@FERRITE_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 $(CARGO) test --lib torch::native
+	@FERRITE_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 $(CARGO) test --lib \
+	    --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so)']" torch::native
 
 format-cpp: ## Format the C++; wants `pip install clang-format`
 	@clang-format -i src/torch/native/*.cpp src/torch/native/*.h src/torch/native/tests/*.cpp

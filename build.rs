@@ -76,14 +76,16 @@ fn sanitize(build: &mut cc::Build) {
     if std::env::var_os("FERRITE_SANITIZE").is_none() {
         return;
     }
-    let sanitizers = "-fsanitize=address,undefined";
     // LibTorch's classes come without what is needed to check whose methods are called.
-    for flag in [sanitizers, "-fno-sanitize=vptr", "-fno-sanitize-recover=all"] {
+    for flag in ["-fsanitize=address,undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"]
+    {
         build.flag(flag);
     }
     // Optimised as far as usual they take ten times as long to compile.
     build.opt_level(1);
-    println!("cargo:rustc-link-arg={sanitizers}");
+    // rustc has the linker leave out what the compiler would add for them.
+    println!("cargo:rustc-link-arg=-lasan");
+    println!("cargo:rustc-link-arg=-lubsan");
 }
 
 /// Makes the C++ be compiled again if a file of it changes, and not if Rust beside it does.

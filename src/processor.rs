@@ -132,7 +132,7 @@ fn found() -> Processor {
 }
 
 /// Whether the system lets this process use the matrix unit. Linux gives a process the tiles when it asks for them
-/// (ARCH_REQ_XCOMP_PERM of XTILEDATA).
+/// (`ARCH_REQ_XCOMP_PERM` of `XTILEDATA`).
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn is_granted_tiles() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;

@@ -48,10 +48,14 @@ pub fn convolutions(
         found: Vec::new(),
     };
     let (prefix, rest) = backbone.blocks.split_at(trained.frozen_blocks);
-    prefix.iter().for_each(|it| walk.through(&it.layers));
+    for block in prefix {
+        walk.through(&block.layers);
+    }
     walk.precision = precisions.trained;
     walk.is_in_prefix = false;
-    rest.iter().for_each(|it| walk.through(&it.layers));
+    for block in rest {
+        walk.through(&block.layers);
+    }
     if precisions.head == Precision::Bf16 {
         walk.precision = precisions.head;
         head.hidden_weights().for_each(|it| walk.through_hidden_layer(it));

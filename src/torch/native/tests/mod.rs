@@ -60,7 +60,7 @@ fn rounded(x: &Tensor) -> Tensor {
     x.detach().to_kind(Kind::BFloat16).set_requires_grad(x.requires_grad())
 }
 
-/// Bounds of an activation that does nothing, of ReLU, and of ReLU6.
+/// Bounds of an activation that does nothing, of `ReLU`, and of `ReLU6`.
 const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
 const RELU: Bounds = Bounds { low: 0.0, high: f32::INFINITY };
 const RELU6: Bounds = Bounds { low: 0.0, high: 6.0 };
