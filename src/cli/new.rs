@@ -11,7 +11,6 @@ use ferrite_core::error::{Error, Result};
 use ferrite_core::files::write_whole;
 use ferrite_core::model::Model;
 use ferrite_core::model::backbone::Backbone;
-use ferrite_core::model::layer::Builder;
 use ferrite_core::model::trainable::resolve;
 use ferrite_core::terminal::print;
 
@@ -96,7 +95,7 @@ fn write_schema() -> Result<()> {
 fn blocks(backbone: Backbone) -> [String; 2] {
     let model = Model { backbone, ..Model::default() };
     let mut names: Vec<String> =
-        backbone.build(&mut Builder::default()).blocks.into_iter().map(|it| it.name).collect();
+        backbone.description().network.blocks.iter().map(|it| it.name.clone()).collect();
     let names = names.split_off(names.len() * 2 / 3);
     let last = names.last().cloned().unwrap_or_default();
     let clear = |it: &String| resolve(&model, &it.as_str().into()).is_ok();
@@ -105,7 +104,7 @@ fn blocks(backbone: Backbone) -> [String; 2] {
 }
 
 fn text(backbone: Backbone, data: Data) -> String {
-    let minimum = backbone.build(&mut Builder::default()).least_image_size;
+    let minimum = backbone.description().network.least_image_size;
     let source = match data {
         Data::Fer2013 => {
             "source     = { fer2013 = { csv = \"data/fer2013.csv\" } }\n\

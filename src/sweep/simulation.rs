@@ -167,7 +167,10 @@ impl Launcher for World<'_> {
         assert!(!self.workers.contains_key(&trial), "trial {trial} has two workers");
         let fate = self.fate(trial);
         if fate == Fate::NotStarted {
-            return Err(Error::Internal { message: "it does not start".into(), place: "".into() });
+            return Err(Error::Internal {
+                message: "it does not start".into(),
+                place: String::new(),
+            });
         }
         let wakes = self.clock + 400;
         let worker = Worker {

@@ -107,7 +107,7 @@ impl Walk {
         if let Some(properties) = definition.get("properties").and_then(Json::as_object) {
             for (name, property) in properties {
                 let base = self.with_table(path, name, property, base);
-                self.at(&[path, &[name.clone()]].concat(), property, &base);
+                self.at(&[path, std::slice::from_ref(name)].concat(), property, &base);
             }
             return;
         }
@@ -163,7 +163,7 @@ impl Walk {
         }
         for (name, inner) in keyed.into_iter().flatten() {
             let chosen = json!({ name: self.example(inner, 0) });
-            let below = [path, &[name.clone()]].concat();
+            let below = [path, std::slice::from_ref(name)].concat();
             if base.pointer(&pointer(&below)).is_none() {
                 self.change(path, base, chosen.clone());
             }

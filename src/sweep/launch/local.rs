@@ -124,7 +124,7 @@ impl<'a> Local<'a> {
         if let Some(last) = last(self.store, &trial.name()).filter(finished) {
             let damages = last.damages(self.store, &trial.name())?;
             let message = damages.into_iter().find_map(|it| match it {
-                Error::Damaged { path: damaged, message, .. } if damaged == path => Some(message),
+                Error::Damaged { path: it, message, .. } if it == path => Some(message),
                 _ => None,
             });
             let Some(message) = message else { return Ok(None) };

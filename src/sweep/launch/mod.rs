@@ -11,6 +11,10 @@ use crate::sweep::Outcome;
 
 /// What is heard of a worker. Trials are named by their position in the sweep.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of the large one, and few wait at a time"
+)]
 pub enum Message {
     /// Something happened in this trial.
     Happened(usize, Kind),

@@ -28,8 +28,6 @@ use crate::config::names::refused_run;
 use crate::data::Data;
 use crate::data::augment::Augment;
 use crate::error::Problem;
-use crate::model::backbone::Backbone;
-use crate::model::layer::Builder;
 use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise, Weights};
 use crate::settings::Stage;
@@ -165,14 +163,10 @@ impl Experiment {
 
     fn check_image_size(&self) -> Option<Problem> {
         let backbone = self.model.backbone;
-        let least = least_image_size(backbone);
+        let least = backbone.description().network.least_image_size;
         let message = format!("must be at least {least} for `{}`", backbone.name());
         Problem::unless(self.data.image_size >= least, "data.image_size", &message)
     }
-}
-
-fn least_image_size(backbone: Backbone) -> usize {
-    backbone.build(&mut Builder::default()).least_image_size
 }
 
 #[cfg(test)]

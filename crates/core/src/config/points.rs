@@ -1,10 +1,11 @@
 //! The points of an experiment: every combination of its grid and its seeds, each with settings of its own.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 use toml::Table;
 
 use crate::config::Experiment;
@@ -57,8 +58,10 @@ impl Reader {
         base.remove("grid");
         let mut points = Vec::new();
         let mut twins = Twins::default();
+        let mut known = KnownChoices::new();
         for choices in grid::combinations(&experiment.grid) {
-            let Some(settings) = self.point(text, base.clone(), &choices) else { continue };
+            let point = self.point(text, base.clone(), (&choices, &mut known));
+            let Some(settings) = point else { continue };
             twins.see(&settings, &choices);
             let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
             points.extend(experiment.seeds.iter().map(|seed| {
@@ -96,17 +99,25 @@ impl Reader {
     }
 
     /// The settings of one point of the grid: those in `table` with `choices`.
-    fn point(&mut self, text: &Text, mut table: Table, choices: &[Choice]) -> Option<Experiment> {
+    fn point(
+        &mut self,
+        text: &Text,
+        mut table: Table,
+        (choices, known): (&[Choice], &mut KnownChoices),
+    ) -> Option<Experiment> {
         for choice in choices {
             let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
+            let item = (choice.key.clone(), choice.index);
             let problem = match set {
                 Err(message) => Some(Problem::of_key(choice.list(), message)),
+                Ok(()) if known.contains(&item) => None,
                 Ok(()) => self.schema.problems(&table).first().map(|it| choice.blamed(it)),
             };
             if problem.is_some() {
                 self.tell(text, problem);
                 return None;
             }
+            known.insert(item);
         }
         self.deserialize(text, &table, choices)
     }
@@ -116,10 +127,14 @@ fn deserialized(table: &Table) -> Result<Experiment, String> {
     table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
+/// Items of a grid's lists whose shape was looked at and is right, by key and position.
+type KnownChoices = HashSet<(String, usize)>;
+
 /// Finds points with the same settings: what is written in different ways may read as the same.
 #[derive(Default)]
 struct Twins {
-    first: HashMap<String, Vec<Choice>>,
+    /// By the digest of their settings, since there may be thousands.
+    first: HashMap<[u8; 32], Vec<Choice>>,
     found: Vec<[Vec<Choice>; 2]>,
 }
 
@@ -142,11 +157,11 @@ impl Twins {
     }
 }
 
-/// A text that two points share if they are one: what was written in different ways reads as the same.
-fn identifying(settings: &Experiment) -> String {
+/// What two points share if they are one: what was written in different ways reads as the same.
+fn identifying(settings: &Experiment) -> [u8; 32] {
     let mut json = serde_json::to_value(settings).expect("settings are plain JSON");
     without_negative_zeros(&mut json);
-    json.to_string()
+    Sha256::digest(json.to_string()).into()
 }
 
 /// Equal numbers as equal texts.

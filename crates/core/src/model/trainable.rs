@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::error::Problem;
 use crate::model::Model;
-use crate::model::backbone::Described;
+use crate::model::backbone::{Described, Description};
 use crate::model::layer::Builder;
 use crate::model::spec::Slot;
 
@@ -39,17 +39,16 @@ pub struct Trained {
 /// # Errors
 /// A problem with the key `trainable` if the backbone has no such block or layer.
 pub fn resolve(model: &Model, trainable: &Trainable) -> Result<Trained, Problem> {
-    let mut builder = Builder::default();
-    let backbone = model.backbone.build(&mut builder);
-    let slots = slots(&backbone, &builder, trainable)?;
+    let Description { network: backbone, tensors: builder } = model.backbone.description();
+    let slots = slots(backbone, builder, trainable)?;
     Ok(Trained {
         // What trains in front of the backbone is reached through all of it.
         frozen_blocks: if model.input_norm {
             0
         } else {
-            blocks_before(&backbone, slots.first().copied())
+            blocks_before(backbone, slots.first().copied())
         },
-        keras_parameters: keras_parameters(&backbone, &builder, &slots),
+        keras_parameters: keras_parameters(backbone, builder, &slots),
         slots,
     })
 }

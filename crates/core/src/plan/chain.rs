@@ -90,10 +90,8 @@ impl Builder<'_> {
         let features = StageFeatures { train, valid: keep(SplitName::Valid, None) };
         let is_last = position + 1 == self.settings.stages.len();
         let tests = self.settings.data.split.test.is_some();
-        let tested = match is_last && tests {
-            true => keep(SplitName::Test, None),
-            false => features.valid.clone(),
-        };
+        let tested =
+            if is_last && tests { keep(SplitName::Test, None) } else { features.valid.clone() };
         let settings = StageSettings::new(self.settings, &self.rows, stage);
         let key = settings.key(&[&self.dataset, &self.weights]);
         self.weights.clone_from(&key);

@@ -22,7 +22,7 @@ pub mod files {
     pub const LOCK: &str = ".lock";
     /// Resolved settings.
     pub const TRIAL: &str = "trial.toml";
-    /// What a worker is to do; gone when it is done.
+    /// What a worker is to do. Two sweeps may hand the same to a worker each, so nobody takes it away.
     pub const JOB: &str = "job.json";
     /// What happened.
     pub const EVENTS: &str = "events.jsonl";

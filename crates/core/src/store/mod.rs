@@ -117,12 +117,12 @@ impl Store {
         fs::create_dir_all(steps).map_err(Error::file("cannot create", steps))?;
         let lock = lock::lock(&lock, &mut |held| caller.wait(held))?;
         // Whoever held the lock may have made it, in whatever precision.
-        let made = wanted.place(self).and_then(|folder| {
+        let result = wanted.place(self).and_then(|folder| {
             let found = find_or_make(&folder, wanted, caller, make)?;
             Ok((folder, found))
         });
         lock.discard();
-        made
+        result
     }
 
     /// The file that is locked by whoever makes a step.

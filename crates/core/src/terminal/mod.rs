@@ -43,16 +43,25 @@ pub fn ended(result: Result<()>) -> ExitCode {
 }
 
 /// Prints to stdout for people: names of others in it reach no terminal with control characters.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written; a reader that went away is no failure.
 pub fn print(text: &str) -> Result<()> {
     write_out(&printable_lines(text))
 }
 
 /// Prints to stdout for programs, to which every character counts. A terminal is shown it as everything else.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written; a reader that went away is no failure.
 pub fn print_data(text: &str) -> Result<()> {
     if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
 }
 
 /// Prints JSON to stdout. It has escapes of its own for what no terminal should carry out.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written; a reader that went away is no failure.
 pub fn print_json(text: &str) -> Result<()> {
     let escaped = |it: char| match it {
         '\n' => it.to_string(),

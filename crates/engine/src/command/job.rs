@@ -73,10 +73,7 @@ fn carry_out(arguments: &JobArguments, listener: &mut Listener<'_>) -> Result<()
         return Err(Error::Interrupted);
     }
     let interrupted = &interrupted;
-    run::run(&job, Context { store: &store, device, threads, listener, interrupted })?;
-    // Whoever carries the trial out again is told anew.
-    let _ = std::fs::remove_file(path);
-    Ok(())
+    run::run(&job, Context { store: &store, device, threads, listener, interrupted })
 }
 
 fn print_event(kind: &Kind) {

@@ -104,8 +104,8 @@ pub(super) fn carry_out<B, S: Perform<B>>(
     };
     let (folder, found) = store.step(&wanted, caller, |folder, caller| {
         let mut recorder = Recorder { sink: caller.sink, told: Vec::new() };
-        let mut recorded = Caller { sink: &mut recorder, interrupted: caller.interrupted };
-        step.perform(bench, &mut recorded, folder)?;
+        let mut listening = Caller { sink: &mut recorder, interrupted: caller.interrupted };
+        step.perform(bench, &mut listening, folder)?;
         recorder.write(folder)
     })?;
     if found {

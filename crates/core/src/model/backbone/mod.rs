@@ -8,6 +8,8 @@ mod resnet50;
 mod vgg;
 mod xception;
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,20 @@ macro_rules! backbones {
             /// The network's blocks; their tensors go into `builder`.
             pub fn build(self, builder: &mut Builder) -> Described {
                 match self { $(Self::$variant => $build(builder)),+ }
+            }
+
+            /// The network's blocks and tensors. They are put together once in a process.
+            pub fn description(self) -> &'static Description {
+                match self {
+                    $(Self::$variant => {
+                        static IT: LazyLock<Description> = LazyLock::new(|| {
+                            let mut tensors = Builder::default();
+                            let network = $build(&mut tensors);
+                            Description { network, tensors }
+                        });
+                        &IT
+                    }),+
+                }
             }
 
             /// The weights that are published for it.
@@ -76,6 +92,15 @@ impl Backbone {
             _ => Precisions::all(Precision::Bf16),
         }
     }
+}
+
+/// A backbone by itself.
+#[derive(Debug)]
+pub struct Description {
+    /// Its blocks.
+    pub network: Described,
+    /// Its tensors.
+    pub tensors: Builder,
 }
 
 /// A backbone's blocks, in forward order.
