@@ -5,6 +5,8 @@
 //! `cargo test` and `cargo test --test suite` build both programs side by side. Where only the engine's tests are
 //! asked for, `ferrite` may be missing or older than its sources; [`Place`] then says so and starts nothing.
 
+#![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test that called it")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
