@@ -83,7 +83,7 @@ audit: needs-cargo ## Check dependencies with cargo-deny: licences, sources, kno
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny@0.20.2
 	@$(CARGO) deny --workspace --log-level error check $(CHECKS)
 
-fuzz: libtorch needs-cargo ## Feed readers made-up bytes: make fuzz [TARGET=picture] [SECONDS=60]; wants nightly Rust and cargo-fuzz
+fuzz: needs-cargo ## Feed readers made-up bytes: make fuzz [TARGET=picture] [SECONDS=60]; wants nightly Rust and cargo-fuzz
 	@cp Cargo.lock fuzz/Cargo.lock
 	@for it in $(if $(TARGET),$(TARGET),$(notdir $(wildcard fuzz/seeds/*))); do \
 	    echo "== $$it" && mkdir -p fuzz/corpus/$$it && \
