@@ -43,22 +43,40 @@ pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Crates that `ferrite` is made of, as Cargo names their files.
+const MADE_OF: [&str; 4] = ["ferrite", "ferrite_core", "ferrite_faces", "ferrite_random"];
+
 /// The `ferrite` of the build that this test is of: it lies above the folder of the test's own program.
 fn ferrite() -> PathBuf {
     const BUILD: &str =
-        "`cargo test` and `cargo test --test suite` at the root of the project build it";
+        "`cargo test` or `cargo test --test suite` at the top of the project builds it";
     let test = std::env::current_exe().unwrap();
-    let ferrite = test.parent().and_then(Path::parent).unwrap().join("ferrite");
-    let Some(built) = changed(&ferrite) else {
+    let built = test.parent().unwrap();
+    let ferrite = built.with_file_name("ferrite");
+    let Some(since) = changed(&ferrite) else {
         panic!("`{}` is missing, which this test starts: {BUILD}", ferrite.display());
     };
-    // What Cargo made it of.
-    let sources = std::fs::read_to_string(ferrite.with_extension("d")).unwrap_or_default();
-    let newer = sources.split_whitespace().find(|it| changed(Path::new(it)) > Some(built));
+    let newer = sources(built).into_iter().find(|it| changed(it) > Some(since));
     if let Some(source) = newer {
-        panic!("`{}` is older than `{source}`: {BUILD}", ferrite.display());
+        panic!("`{}` is older than `{}`: {BUILD}", ferrite.display(), source.display());
     }
     ferrite
+}
+
+/// The sources that the libraries in `built` were made of, but for those of tests: rustc notes them beside each.
+fn sources(built: &Path) -> Vec<PathBuf> {
+    let files = built.read_dir().unwrap().map(|it| it.unwrap().path());
+    let of_ferrite = |it: &PathBuf| {
+        let name = it.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".d") && name.split_once('-').is_some_and(|it| MADE_OF.contains(&it.0))
+    };
+    let notes = files.filter(of_ferrite).map(|it| std::fs::read_to_string(it).unwrap());
+    let sources = notes.flat_map(|text| {
+        let library = text.lines().find_map(|it| it.split_once(".rlib: "));
+        let sources = library.map_or("", |it| it.1).split_whitespace();
+        sources.map(|it| project().join(it)).collect::<Vec<_>>()
+    });
+    sources.collect()
 }
 
 /// When a file was last changed, if there is one.

@@ -1,6 +1,6 @@
 //! The registry of backbones: pretrained networks without their classifier.
 //!
-//! A backbone is one file that builds its blocks, and one line in [`backbones!`].
+//! A backbone is one file that builds its blocks, and one line in `backbones!`.
 
 mod mobilenet_v2;
 pub mod published;

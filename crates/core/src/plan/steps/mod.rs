@@ -1,7 +1,7 @@
 //! The steps that a trial is made of: values that own everything which decides their results.
 //!
 //! What a step's result depends on, besides the results that it starts from, is one struct, and the whole struct
-//! stands in its key: what differs from its default, at every depth ([`differences`]). So no setting can be forgotten
+//! stands in its key: what differs from its default, at every depth ([`differences()`]). So no setting can be forgotten
 //! in a key, and a new setting with a default changes none.
 //!
 //! A step is added by a file here (settings, version, files), one in `run` that carries it out, and a line in each
