@@ -4,6 +4,7 @@ mod data;
 mod engine;
 mod fitting;
 mod layers;
+mod networks;
 mod new;
 mod plan;
 mod run;

@@ -2,7 +2,7 @@
 
 use crate::event::{Layer as Counted, Network};
 use crate::model::Model;
-use crate::model::backbone::Block;
+use crate::model::backbone::{Block, Description};
 use crate::model::head::Head;
 use crate::model::layer::Norm;
 use crate::model::layer::{Builder, Layer};
@@ -100,8 +100,8 @@ const COLOURS: usize = 3;
 
 /// The tensors of a network, where the head's begin, and the shape of its feature maps.
 fn build(model: &Model, [image_size, classes]: [usize; 2]) -> (Vec<Spec>, usize, [usize; 3]) {
-    let mut builder = Builder::default();
-    let backbone = model.backbone.build(&mut builder);
+    let Description { network: backbone, tensors } = model.backbone.description();
+    let mut builder = Builder { specs: tensors.specs.clone() };
     let head_from = builder.specs.len();
     let side = backbone.side(image_size);
     let sizes = [backbone.channels, side * side, classes];
