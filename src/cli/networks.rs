@@ -17,7 +17,7 @@ use ferrite_core::settings::Stage;
 /// The networks of a plan.
 pub(super) struct Networks {
     detail: Detail,
-    networks: HashMap<String, Network>,
+    known: HashMap<String, Network>,
     trains: HashMap<String, Trains>,
 }
 
@@ -33,13 +33,13 @@ pub(super) struct Trains {
 impl Networks {
     /// Nothing is looked at yet; `detail` is how much will be said.
     pub(super) fn new(detail: Detail) -> Self {
-        Self { detail, networks: HashMap::new(), trains: HashMap::new() }
+        Self { detail, known: HashMap::new(), trains: HashMap::new() }
     }
 
     /// The network of `trial`.
     pub(super) fn of(&mut self, trial: &Trial) -> Network {
         let data = &trial.settings.data;
-        let found = self.networks.entry(shape(trial));
+        let found = self.known.entry(shape(trial));
         found
             .or_insert_with(|| {
                 summarize(&trial.settings.model, data.image_size, data.classes().len())
