@@ -38,7 +38,7 @@ impl Log {
         let cannot = || Error::file("cannot write", path);
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(cannot())?;
         let text = std::fs::read(path).map_err(Error::file("cannot read", path))?;
-        let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
+        let whole = whole_lines(&text);
         if whole < text.len() {
             file.set_len(whole as u64).map_err(cannot())?;
         }
@@ -80,10 +80,11 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower of the log at `path`, which need not be there yet, from where it ends now.
+    /// A follower of the log at `path`, which need not be there yet, from where its last whole line ends now. What a killed
+    /// process left behind that is cut off by whoever goes on.
     pub fn from_its_end(path: &Path) -> Self {
-        let from = std::fs::metadata(path).map_or(0, |it| it.len());
-        Self { path: path.to_owned(), from }
+        let from = std::fs::read(path).map_or(0, |it| whole_lines(&it));
+        Self { path: path.to_owned(), from: from as u64 }
     }
 
     /// What was appended since the last look, as far as it is whole lines. Whether they are what was written is looked at
@@ -96,11 +97,13 @@ impl Follower {
             self.from = 0;
         }
         let mut text = Vec::new();
-        let read = file.seek(SeekFrom::Start(self.from)).and_then(|_| file.read_to_end(&mut text));
-        if length == self.from || read.is_err() {
+        if length == self.from
+            || file.seek(SeekFrom::Start(self.from)).is_err()
+            || file.read_to_end(&mut text).is_err()
+        {
             return Vec::new();
         }
-        let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
+        let whole = whole_lines(&text);
         self.from += whole as u64;
         let lines = text[..whole].split(|it| *it == b'\n');
         lines.filter_map(|it| serde_json::from_slice::<Event>(it).ok()).map(|it| it.kind).collect()
@@ -153,6 +156,11 @@ fn checksum(line: &[u8]) -> (&[u8], Option<u32>) {
         Some((said, u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?))
     };
     checksum().map_or((line, None), |(said, it)| (said, Some(it)))
+}
+
+/// Where the last whole line of `text` ends.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1)
 }
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -236,6 +244,25 @@ mod tests {
         Log::open(&path).unwrap().append(Kind::RunInterrupted).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().starts_with(&whole));
         assert_eq!(events(&path).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_follower_hears_what_comes_once_and_nothing_of_before_even_behind_a_torn_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = log(folder.path());
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{whole}{{\"at_ms\":1,\"eve")).unwrap();
+        let mut follower = Follower::from_its_end(&path);
+        assert_eq!(follower.news(), []);
+        let mut log = Log::open(&path).unwrap();
+        assert_eq!(follower.news(), [], "the torn line is cut off");
+        log.append(Kind::RunInterrupted).unwrap();
+        assert_eq!(follower.news(), [Kind::RunInterrupted]);
+        assert_eq!(follower.news(), []);
+        // Another log was begun in its place.
+        std::fs::remove_file(&path).unwrap();
+        Log::open(&path).unwrap().append(Kind::RunInterrupted).unwrap();
+        assert_eq!(follower.news(), [Kind::RunInterrupted]);
     }
 
     #[test]
