@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ferrite_core::config::read::{Written, read_trial};
 use ferrite_core::error::{Error, Result};
-use ferrite_core::files::write_whole;
 use ferrite_core::plan;
 use ferrite_core::plan::Trial;
-use ferrite_core::plan::job::Job;
 use ferrite_core::store::Store;
-use ferrite_core::store::folder::files;
 use ferrite_core::store::read::last;
 use ferrite_core::store::record::State;
 use ferrite_core::terminal::arguments::Place;
 
 use crate::cli::engine::become_worker;
 use crate::cli::select::Disk;
+use crate::sweep::launch::write_job;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -38,11 +36,7 @@ pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
     let written = read_trial(&path, &store.root)?;
     let trial = only_trial(&written, &store)?;
     check_settings(&path, &trial, &store)?;
-    let folder = store.root.join(trial.name());
-    fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
-    let job = folder.join(files::JOB);
-    write_whole(&job, &Job::new(&trial).to_json())?;
-    become_worker(&job, arguments)
+    become_worker(&write_job(&store, &trial)?, arguments)
 }
 
 /// The file of the trial as it lies below the folder of runs, by whatever path the user names it: it is the run's own

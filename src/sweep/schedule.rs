@@ -248,12 +248,10 @@ impl<'a> Schedule<'a> {
                 }
             }
             // A place is worth more to a trial that can go on.
-            Kind::Waiting(_) if self.places[trial] == Place::Running => {
-                self.places[trial] = Place::Recalled;
+            Kind::Waiting(_) if self.places[trial] == Place::Running && !self.stopping => {
                 let free = |it: usize| self.is_ready(it) && !self.is_busy(it, launcher);
-                if self.stopping || !(0..self.trials.len()).any(free) {
-                    self.places[trial] = Place::Running;
-                } else {
+                if (0..self.trials.len()).any(free) {
+                    self.places[trial] = Place::Recalled;
                     launcher.stop(trial);
                 }
             }

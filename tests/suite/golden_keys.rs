@@ -11,46 +11,15 @@ use std::path::{Path, PathBuf};
 use expect_test::expect_file;
 use ferrite_core::config::read::read;
 use ferrite_core::config::schema::Schema;
-use ferrite_core::data::Data;
-use ferrite_core::data::fingerprint::fingerprint;
-use ferrite_core::data::source::Source;
-use ferrite_core::error::Result;
-use ferrite_core::model::WeightFile;
-use ferrite_core::plan::{FinishedRun, Lookup, trials};
+use ferrite_core::plan::trials;
 use ferrite_testing::{Place, SMALL};
 use serde_json::Value as Json;
+
+use crate::disk::NamesAsContent;
 
 /// The folders of experiments that come with Ferrite.
 const FOLDERS: [&str; 5] =
     ["", "fer2013/study", "fer2013/corrected", "fer2013/laptop", "fer2013/best"];
-
-/// A disk on which every file of others holds its own name. What is drawn is identified as always.
-struct NamesAsContent;
-
-impl Lookup for NamesAsContent {
-    fn images(&self, data: &Data) -> Result<String> {
-        match &data.source {
-            Source::Synthetic(_) => fingerprint(data, Path::new("no-cache")),
-            other => Ok(format!("the images of {}", name(&other.place()))),
-        }
-    }
-
-    fn file(&self, path: &Path) -> Result<String> {
-        Ok(format!("the content of {}", name(path)))
-    }
-
-    fn weights(&self, file: &WeightFile) -> Result<WeightFile> {
-        Ok(file.clone())
-    }
-
-    fn run(&self, name: &str) -> Result<FinishedRun> {
-        Ok(FinishedRun { name: name.into(), key: format!("the key of {name}") })
-    }
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
-}
 
 fn experiments(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(folder);

@@ -1,35 +1,11 @@
 //! Keys of steps: what decides a result decides its name, and nothing else does.
 
-use std::path::Path;
-
 use ferrite_core::config::read::read;
-use ferrite_core::data::Data;
-use ferrite_core::error::Result;
-use ferrite_core::model::{Input, WeightFile};
 use ferrite_core::plan::steps::Kind;
-use ferrite_core::plan::{FinishedRun, Lookup, Trial, trials};
+use ferrite_core::plan::{Trial, trials};
 use ferrite_testing::{Place, SMALL};
 
-/// A disk on which every file is there and holds its own name.
-struct AnyDisk;
-
-impl Lookup for AnyDisk {
-    fn images(&self, data: &Data) -> Result<String> {
-        Ok(format!("{:?}", data.source))
-    }
-
-    fn file(&self, path: &Path) -> Result<String> {
-        Ok(path.file_name().unwrap().to_string_lossy().into_owned())
-    }
-
-    fn weights(&self, file: &WeightFile) -> Result<WeightFile> {
-        Ok(WeightFile { input: file.input.or(Some(Input::PlusMinusOne)), ..file.clone() })
-    }
-
-    fn run(&self, name: &str) -> Result<FinishedRun> {
-        Ok(FinishedRun { name: name.into(), key: format!("key of {name}") })
-    }
-}
+use crate::disk::NamesAsContent;
 
 /// The one trial of `experiment` with these changes.
 fn trial(experiment: &str, changes: &[&str]) -> Trial {
@@ -38,7 +14,7 @@ fn trial(experiment: &str, changes: &[&str]) -> Trial {
     let here = place.path("w.safetensors").display().to_string();
     let changes: Vec<String> = changes.iter().map(|it| it.replace('@', &here)).collect();
     let written = read(&[place.path("experiments/e.toml")], &changes).unwrap();
-    let mut trials = trials(&written, &AnyDisk).unwrap();
+    let mut trials = trials(&written, &NamesAsContent).unwrap();
     assert_eq!(trials.len(), 1);
     trials.remove(0)
 }
@@ -115,7 +91,7 @@ fn labels_decide_what_is_learnt_but_not_how_images_are_decoded() {
             format!("data.labels={{ ferplus = {{ votes = '{}', rule = '{rule}' }} }}", at(votes))
         }));
         let written = read(&[place.path("experiments/e.toml")], &changes).unwrap();
-        trials(&written, &AnyDisk).unwrap().remove(0)
+        trials(&written, &NamesAsContent).unwrap().remove(0)
     };
     let all: Vec<Trial> = [
         None,

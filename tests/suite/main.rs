@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod configs;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod golden_keys;
 #[cfg(test)]
 mod keys;

@@ -20,7 +20,6 @@ use ferrite_core::event::failure::Failure;
 use ferrite_core::fault::{Work, exhausted, no_thread};
 use ferrite_core::files::write_whole;
 use ferrite_core::plan::Trial;
-use ferrite_core::plan::job::Job;
 use ferrite_core::store::Store;
 use ferrite_core::store::artifact::set_aside;
 use ferrite_core::store::folder::files;
@@ -29,7 +28,7 @@ use ferrite_core::store::log::Follower;
 use ferrite_core::store::read::{Last, last};
 use ferrite_core::store::record::State;
 
-use crate::sweep::launch::{Launcher, Message, Node};
+use crate::sweep::launch::{Launcher, Message, Node, write_job};
 use crate::sweep::{Outcome, TrialState, state_of};
 
 /// How often the logs of runs are looked at.
@@ -111,13 +110,10 @@ impl<'a> Local<'a> {
         self.heard.push_back(Message::Ended(trial, outcome));
     }
 
-    /// Writes what a worker is to do, and the `trial.toml` of the run. That of a finished run stays if it is whole; else
-    /// it is set aside. What else is damaged the worker finds, but its settings must be there before it starts.
-    fn write_job(&self, trial: &Trial) -> Result<Option<SetAside>> {
-        let folder = self.store.root.join(trial.name());
-        fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
-        write_whole(&folder.join(files::JOB), &Job::new(trial).to_json())?;
-        let path = folder.join(files::TRIAL);
+    /// Writes the `trial.toml` of a run, whose folder is there. That of a finished run stays if it is whole; else it is set
+    /// aside. What else is damaged the worker finds, but its settings must be there before it starts.
+    fn write_settings(&self, trial: &Trial) -> Result<Option<SetAside>> {
+        let path = self.store.root.join(trial.name()).join(files::TRIAL);
         let finished =
             |it: &Last| it.state == State::Finished && it.key.as_ref() == Some(&trial.key);
         let mut aside = None;
@@ -130,7 +126,7 @@ impl<'a> Local<'a> {
             let Some(message) = message else { return Ok(None) };
             aside = Some(set_aside(&path, &path, &message)?);
         }
-        write_whole(&path, trial.to_toml().as_bytes())?;
+        write_whole(&path, trial.settings.to_toml().as_bytes())?;
         Ok(aside)
     }
 }
@@ -143,10 +139,10 @@ impl Launcher for Local<'_> {
             self.heard.push_back(Message::Ended(at, Outcome::Finished));
             return Ok(());
         }
-        let aside = self.write_job(trial)?;
-        let folder = self.store.root.join(trial.name());
-        let log = Follower::from_its_end(&folder.join(files::EVENTS));
-        let started = Started { trial: at, job: &folder.join(files::JOB), runs: &self.store.root };
+        let job = write_job(self.store, trial)?;
+        let aside = self.write_settings(trial)?;
+        let log = Follower::from_its_end(&job.with_file_name(files::EVENTS));
+        let started = Started { trial: at, job: &job, runs: &self.store.root };
         self.workers.push(Worker::start(&started, log, &self.settings, &self.sender)?);
         self.heard.extend(aside.map(|it| Message::Happened(at, Kind::SetAside(it))));
         Ok(())

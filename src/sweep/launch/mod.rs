@@ -2,10 +2,16 @@
 
 pub mod local;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ferrite_core::error::Result;
+use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind;
+use ferrite_core::files::write_whole;
+use ferrite_core::plan::Trial;
+use ferrite_core::plan::job::Job;
+use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
 
 use crate::sweep::Outcome;
 
@@ -42,6 +48,18 @@ pub trait Launcher {
     /// Whether a process of somebody else is at this trial, or at the step under `next`, so that a worker could only
     /// wait for it.
     fn is_busy(&self, trial: usize, next: Option<Node<'_>>) -> bool;
+}
+
+/// Writes what a worker is to do about `trial` into the folder of its run, and returns the file.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written.
+pub fn write_job(store: &Store, trial: &Trial) -> Result<PathBuf> {
+    let folder = store.root.join(trial.name());
+    fs_err::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
+    let path = folder.join(files::JOB);
+    write_whole(&path, &Job::new(trial).to_json())?;
+    Ok(path)
 }
 
 /// A step, as a launcher looks for it.

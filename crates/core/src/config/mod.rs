@@ -91,12 +91,9 @@ impl Default for Experiment {
 }
 
 impl Experiment {
-    /// How many views of each training image a stage has, if not a new one in every epoch: of so many the output of a
-    /// frozen prefix can be kept.
-    pub fn views(&self, stage: &Stage) -> Option<usize> {
-        let augmented = if self.augment.acts() { self.augment.cached_views } else { 1 };
-        let changes = self.noise.input.is_some() || stage.mixes();
-        Some(augmented.min(stage.epochs)).filter(|it| *it > 0 && !changes)
+    /// The settings as they stand in a file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are plain TOML")
     }
 
     /// Everything that cannot be right, in the order of the tables. Empty means valid.

@@ -131,12 +131,14 @@ fn views(
     seed: u64,
     (position, stage): (usize, &settings::Stage),
 ) -> Vec<Option<View>> {
-    let Some(views) = settings.views(stage) else { return Vec::new() };
     let augment = &settings.augment;
+    if settings.noise.input.is_some() || stage.mixes() {
+        return Vec::new();
+    }
     if !augment.acts() {
         return vec![None];
     }
     let seed = draws(seed, position);
     let view = |epoch| Some(View { augment: augment.clone(), seed, epoch });
-    (1..=views).map(view).collect()
+    (1..=augment.cached_views.min(stage.epochs)).map(view).collect()
 }

@@ -105,11 +105,6 @@ impl Job {
         });
         found.ok_or_else(|| missing(&format!("stage {position}")))
     }
-
-    /// What its `trial.toml` says.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(&self.settings).expect("settings are plain TOML")
-    }
 }
 
 fn missing(what: &str) -> Error {

@@ -78,11 +78,6 @@ impl Trial {
     pub fn name(&self) -> String {
         format!("{}/{}", self.experiment, self.id)
     }
-
-    /// What its `trial.toml` says.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(&*self.settings).expect("settings are plain TOML")
-    }
 }
 
 /// What planning must ask of the disk.

@@ -33,7 +33,7 @@ impl<'a> Perform<Bench<'a>> for Evaluate {
     const NEEDS: Option<&'static str> = Some(EVIDENCE);
 
     fn precision(&self, bench: &Bench<'a>) -> Option<String> {
-        Some(bench.precisions.to_string())
+        Some(bench.place.precisions.to_string())
     }
 
     fn perform(&self, bench: &mut Bench<'a>, caller: &mut Caller<'_>, folder: &Path) -> Result<()> {

@@ -25,7 +25,7 @@ impl<'a> Perform<Bench<'a>> for Step {
     const KIND: Kind = Kind::Features;
 
     fn precision(&self, bench: &Bench<'a>) -> Option<String> {
-        Some(bench.precisions.frozen.name().to_owned())
+        Some(bench.place.precisions.frozen.name().to_owned())
     }
 
     /// The network must have the weights that the stage starts from.
@@ -62,8 +62,8 @@ pub(super) fn features<'k>(
         let step = bench.job.features(key)?;
         let bytes = feature_bytes(Asked { key, step }, bench, caller)?;
         features = Some(match features {
-            Some(others) => others.with_view(bytes, bench.device),
-            None => Features::new(bytes, step.prefix.blocks, bench.device),
+            Some(others) => others.with_view(bytes, bench.place.device),
+            None => Features::new(bytes, step.prefix.blocks, bench.place.device),
         });
     }
     Ok(features)
@@ -76,7 +76,7 @@ fn feature_bytes(
 ) -> Result<FeatureBytes> {
     let Asked { key, step } = asked;
     let started = Instant::now();
-    let (folder, reused) = carry_out(asked, bench.store, bench, caller)?;
+    let (folder, reused) = carry_out(asked, bench.place.store, bench, caller)?;
     let features = read_features(&folder)?;
     let [images, height, width, channels] = features.shape;
     if images != bench.rows(step.split).len() {

@@ -24,7 +24,7 @@ use ferrite_core::event::{FINAL, FORMAT, Kind, Sink, Start};
 use ferrite_core::fault::{Work, caught};
 use ferrite_core::plan::job::Job;
 use ferrite_core::plan::steps::Step;
-use ferrite_core::precision::Precision;
+use ferrite_core::precision::{Precision, Precisions};
 use ferrite_core::store::Store;
 use ferrite_core::store::folder::{RunFolder, files};
 use ferrite_core::store::lock::Caller;
@@ -51,11 +51,13 @@ pub struct Context<'a> {
     pub interrupted: &'a dyn Fn() -> bool,
 }
 
-/// Where a job's steps compute, and where their results lie.
+/// Where a job's steps compute and in what, and where their results lie.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     store: &'a Store,
     device: Device,
+    /// What the parts of the network compute in.
+    precisions: Precisions,
 }
 
 /// Whoever listens to a run, beside its log.
@@ -118,7 +120,7 @@ pub fn run(job: &Job, context: Context<'_>) -> Result<()> {
         }
         folder.set_aside(&damages)?;
     }
-    folder.write(files::TRIAL, job.to_toml().as_bytes())?;
+    folder.write(files::TRIAL, job.settings.to_toml().as_bytes())?;
     folder.write(files::ENVIRONMENT, environment::describe(device, threads).as_bytes())?;
     let aside = folder.take_aside();
     let mut log = Log { folder, listener: listener.0 };
@@ -134,7 +136,8 @@ pub fn run(job: &Job, context: Context<'_>) -> Result<()> {
         resumed,
     }))?;
     aside.into_iter().try_for_each(|it| log.emit(Kind::SetAside(it)))?;
-    let mut runner = Runner { job, store, device, log, interrupted };
+    let place = Place { store, device, precisions };
+    let mut runner = Runner { job, place, log, interrupted };
     // LibTorch's wrapper panics where an operation fails, e.g. when memory runs out.
     let result = caught(Work::Training, || runner.steps());
     let seconds = started.elapsed().as_secs_f64();
@@ -151,25 +154,21 @@ pub fn run(job: &Job, context: Context<'_>) -> Result<()> {
 
 struct Runner<'a> {
     job: &'a Job,
-    store: &'a Store,
-    device: Device,
+    place: Place<'a>,
     log: Log<'a>,
     interrupted: &'a dyn Fn() -> bool,
 }
 
 impl Runner<'_> {
     fn steps(&mut self) -> Result<()> {
-        let Self { job, store, device, interrupted, .. } = *self;
+        let Self { job, place, interrupted, .. } = *self;
         let caller = &mut Caller { sink: &mut self.log, interrupted };
-        let dataset = dataset::of_job(job, store, caller)?;
-        let images = Images::new(&dataset, job.settings.data.image_size, device);
-        let place = Place { store, device };
+        let dataset = dataset::of_job(job, place.store, caller)?;
+        let images = Images::new(&dataset, job.settings.data.image_size, place.device);
         let Begun { network, origin } = begin(job, place, &dataset, caller)?;
         let mut bench = Bench {
             job,
-            store,
-            device,
-            precisions: job.settings.model.precisions(device, bfloat16_on(device)),
+            place,
             dataset: &dataset,
             images: &images,
             network,
@@ -190,7 +189,7 @@ impl Runner<'_> {
             Step::Dataset(_) | Step::Features(_) => Ok(()),
             Step::Stage(stage) => {
                 let asked = Asked { key, step: &**stage };
-                let (folder, _) = carry_out(asked, self.store, bench, caller)?;
+                let (folder, _) = carry_out(asked, self.place.store, bench, caller)?;
                 show_pictures(&folder, &mut self.log.folder)?;
                 bench.holds = Some((key.to_owned(), FINAL.to_owned()));
                 bench.results.insert(key.to_owned(), folder);
@@ -198,7 +197,7 @@ impl Runner<'_> {
             }
             Step::Evaluate(evaluate) => {
                 let asked = Asked { key, step: evaluate };
-                let (folder, _) = carry_out(asked, self.store, bench, caller)?;
+                let (folder, _) = carry_out(asked, self.place.store, bench, caller)?;
                 collect(evaluate, bench, &folder, &mut self.log.folder)
             }
         }

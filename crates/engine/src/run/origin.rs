@@ -20,7 +20,6 @@ use ferrite_core::store::Store;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::health::verify;
 use ferrite_core::store::lock::Caller;
-use ferrite_torch::precision::bfloat16_on;
 
 use crate::forward::network::{Network, Plan};
 use crate::forward::weights::{Part, load_from};
@@ -80,7 +79,7 @@ impl Origin {
 /// Makes the network of `job` as its first stage finds it.
 pub(super) fn begin(
     job: &Job,
-    Place { store, device }: Place<'_>,
+    Place { store, device, precisions }: Place<'_>,
     dataset: &Dataset,
     caller: &mut Caller<'_>,
 ) -> Result<Begun> {
@@ -94,7 +93,7 @@ pub(super) fn begin(
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
         seed: job.seed,
-        precisions: settings.model.precisions(device, bfloat16_on(device)),
+        precisions,
     };
     let mut network = Network::new(&plan, device);
     let summary = summarize(&settings.model, plan.image_size, plan.classes);

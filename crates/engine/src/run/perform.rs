@@ -9,18 +9,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ferrite_core::data::dataset::Dataset;
-use ferrite_core::device::Device;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::disk::StepReady;
 use ferrite_core::event::{Kind as Event, Sink};
 use ferrite_core::files::write_whole;
 use ferrite_core::plan::job::Job;
 use ferrite_core::plan::steps::{Key, Kind};
-use ferrite_core::precision::Precisions;
 use ferrite_core::store::lock::Caller;
 use ferrite_core::store::{Store, Wanted};
 
 use crate::forward::network::Network;
+use crate::run::Place;
 use crate::run::origin::Origin;
 use crate::train::images::Images;
 
@@ -31,12 +30,8 @@ pub(super) const EVIDENCE: &str = "evidence.json";
 pub(super) struct Bench<'a> {
     /// The job.
     pub(super) job: &'a Job,
-    /// The folders.
-    pub(super) store: &'a Store,
-    /// Where it computes.
-    pub(super) device: Device,
-    /// What the parts of the network compute in.
-    pub(super) precisions: Precisions,
+    /// Where it is done.
+    pub(super) place: Place<'a>,
     /// The images.
     pub(super) dataset: &'a Dataset,
     /// The same, on the device.

@@ -36,7 +36,7 @@ impl<'a> Perform<Bench<'a>> for Stage {
     const KIND: Kind = Kind::Stage;
 
     fn precision(&self, bench: &Bench<'a>) -> Option<String> {
-        Some(bench.precisions.to_string())
+        Some(bench.place.precisions.to_string())
     }
 
     fn perform(&self, bench: &mut Bench<'a>, caller: &mut Caller<'_>, folder: &Path) -> Result<()> {
