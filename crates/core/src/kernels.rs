@@ -68,6 +68,12 @@ pub struct Convolution {
 }
 
 impl Convolution {
+    /// Multiplications of a forward pass for one image, the zeros around it included.
+    pub fn multiplications(&self) -> f64 {
+        let weights = self.input / self.groups * self.output * self.kernel * self.kernel;
+        (self.positions() * weights) as f64
+    }
+
     /// Positions of an output image.
     fn positions(&self) -> usize {
         let side = |it: usize| {

@@ -3,6 +3,7 @@
 
 use crate::kernels::Convolution;
 use crate::model::Model;
+use crate::model::backbone::Description;
 use crate::model::head::Head;
 use crate::model::layer::{Builder, ConvShape, Layer};
 use crate::model::spec::{Slot, Spec};
@@ -32,8 +33,8 @@ pub fn convolutions(
     trained: &Trained,
     precisions: Precisions,
 ) -> Vec<ConvolutionUse> {
-    let mut builder = Builder::default();
-    let backbone = model.backbone.build(&mut builder);
+    let Description { network: backbone, tensors } = model.backbone.description();
+    let mut builder = Builder { specs: tensors.specs.clone() };
     let side = backbone.side(image_size);
     // How many classes there are changes nothing: the classifier has 32 bits.
     let sizes = [backbone.channels, side * side, 1];

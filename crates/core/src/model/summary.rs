@@ -2,12 +2,13 @@
 
 use crate::event::{Layer as Counted, Network};
 use crate::model::Model;
-use crate::model::backbone::{Block, Description};
+use crate::model::backbone::Description;
+use crate::model::convolutions::convolutions;
 use crate::model::head::Head;
-use crate::model::layer::Norm;
-use crate::model::layer::{Builder, Layer};
+use crate::model::layer::{Builder, Norm};
 use crate::model::spec::{Slot, Spec};
 use crate::model::trainable::{Trained, layer_of};
+use crate::precision::{Precision, Precisions};
 
 /// The network that `model` describes, for images of `image_size` pixels a side and `classes` classes.
 pub fn summarize(model: &Model, image_size: usize, classes: usize) -> Network {
@@ -36,40 +37,16 @@ pub fn trained_layers(model: &Model, sizes: [usize; 2], trained: &Trained) -> Ve
 
 /// Multiplications of a pass for one image where `trained` trains: in the frozen prefix, and in all that is behind it.
 pub fn multiplications(model: &Model, image_size: usize, trained: &Trained) -> [f64; 2] {
-    let mut builder = Builder::default();
-    let backbone = model.backbone.build(&mut builder);
-    let head_from = builder.specs.len();
-    let (prefix, rest) = backbone.blocks.split_at(trained.frozen_blocks);
-    let layers = |it| <[Block]>::iter(it).flat_map(|it| &it.layers);
-    let (of_prefix, side) = of_layers(layers(prefix), &builder.specs, image_size);
-    let (of_rest, side) = of_layers(layers(rest), &builder.specs, side);
-    Head::build(
-        &mut builder,
-        &model.head,
-        backbone.classifier,
-        [backbone.channels, side * side, 1],
-    );
-    let of_head: usize = builder.specs[head_from..].iter().map(Spec::len).sum();
-    [of_prefix, of_rest + of_head as f64]
-}
-
-/// Multiplications of the convolutions in `layers` for an image of `side` pixels, and the pixels behind them.
-fn of_layers<'a>(
-    layers: impl IntoIterator<Item = &'a Layer>,
-    specs: &[Spec],
-    side: usize,
-) -> (f64, usize) {
-    layers.into_iter().fold((0.0, side), |(sum, side), layer| {
-        let after = layer.side(side);
-        let own = match layer {
-            Layer::Conv(slots, _) => (after * after * slots.weight.of(specs).len()) as f64,
-            Layer::Residual { body, shortcut } => {
-                of_layers(body, specs, side).0 + of_layers(shortcut, specs, side).0
-            }
-            Layer::Norm(_) | Layer::Relu | Layer::Relu6 | Layer::MaxPool(_) => 0.0,
-        };
-        (sum + own, after)
-    })
+    let (specs, head_from, _) =
+        build(&Model { input_norm: false, ..model.clone() }, [image_size, 1]);
+    let of_head: usize = specs[head_from..].iter().map(Spec::len).sum();
+    // Hidden layers of the head are no convolutions in 32 bits.
+    let all = convolutions(model, image_size, trained, Precisions::all(Precision::F32));
+    let of_convolutions = |in_prefix| {
+        let those = all.iter().filter(|it| it.is_in_prefix == in_prefix);
+        those.map(|it| it.convolution.multiplications()).sum::<f64>()
+    };
+    [of_convolutions(true), of_convolutions(false) + of_head as f64]
 }
 
 /// Layers with parameters that learn, in forward order: those that train and those that do not.
