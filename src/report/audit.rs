@@ -1,5 +1,6 @@
 //! Duplicates and leaks: a card for each data set, scores without leaks, and the page of an audit.
 
+use ferrite_core::digits::thousands;
 use ferrite_core::event::Dataset;
 use ferrite_core::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
 use maud::{Markup, PreEscaped, html};
@@ -68,12 +69,12 @@ fn class_counts(audit: &Audit, classes: &[String]) -> Markup {
             tbody { @for (at, class) in classes.iter().enumerate() { tr {
                 th scope="row" { (class) }
                 @for it in &audit.splits {
-                    td .num { (format::count(it.classes.get(at).copied().unwrap_or_default())) }
+                    td .num { (thousands(it.classes.get(at).copied().unwrap_or_default())) }
                 }
             } } }
             tfoot { tr {
                 th scope="row" { "all" }
-                @for it in &audit.splits { td .num { (format::count(it.images)) } }
+                @for it in &audit.splits { td .num { (thousands(it.images)) } }
             } }
         } }
     }
@@ -91,7 +92,7 @@ fn whole(audit: &Audit) -> Markup {
                 }
                 dl {
                     dt { "Pairs of pictures" }
-                    dd { (format::count(near.pairs)) ", " (format::count(near.mirrored)) " of them mirrored" }
+                    dd { (thousands(near.pairs)) ", " (thousands(near.mirrored)) " of them mirrored" }
                     (groups(&near.groups))
                     @for it in &near.shared { (leak(it, &audit.splits, " nearly")) }
                 }
@@ -104,7 +105,7 @@ fn example(it: &Examples) -> Markup {
     html! {
         h3 { (it.title) span .tag {
             @if it.of > it.groups.len() { (it.groups.len()) " of " }
-            (format::count(it.of))
+            (thousands(it.of))
         } }
         div .twins { @for group in &it.groups { div .group { @for it in group { div .picture {
             img alt={ "image " (it.id) }
@@ -144,9 +145,9 @@ fn split_table(splits: &[Split]) -> Markup {
                 th .num { "Constant" } th .num title="standard deviation below 8 of 255" { "Nearly so" }
             } }
             tbody { @for it in splits { tr {
-                th scope="row" { (it.name) } td .num { (format::count(it.images)) }
-                td .num { (format::count(it.redundant)) } td .num { (format::count(it.constant)) }
-                td .num { (format::count(it.nearly_constant)) }
+                th scope="row" { (it.name) } td .num { (thousands(it.images)) }
+                td .num { (thousands(it.redundant)) } td .num { (thousands(it.constant)) }
+                td .num { (thousands(it.nearly_constant)) }
             } } }
         } }
     }
@@ -164,7 +165,7 @@ fn groups(it: &Duplicates) -> Markup {
     html! {
         dt { "Groups" }
         dd {
-            (format::count(it.groups)) " with " (counted(it.images, "image"))
+            (thousands(it.groups)) " with " (counted(it.images, "image"))
             @if it.groups > 0 { ", the largest has " (it.largest) }
         }
         dt { "Labels at odds" }
@@ -177,9 +178,9 @@ fn leak(it: &Shared, splits: &[Split], nearly: &str) -> Markup {
     html! {
         dt { (it.split) " in " (it.with) }
         dd {
-            (format::count(it.images)) " of " (format::count(all)) " "
+            (thousands(it.images)) " of " (thousands(all)) " "
             (counted_only(all, "image")) " (" (format::small_percent(it.images as f64 / all as f64))
-            ")" (nearly) ", " (format::count(it.same_label)) " with the same label"
+            ")" (nearly) ", " (thousands(it.same_label)) " with the same label"
         }
     }
 }
@@ -224,8 +225,8 @@ pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
                     @let difference = it.stat(|run| Some(clean(run)? - run.test_accuracy()?));
                     tr {
                         th scope="row" { div .label { (swatch(it.style)) span { (it.label) } } }
-                        td .num { (format::count(images)) } td .num { (format::count(known)) }
-                        td .num { (format::count(inherited)) }
+                        td .num { (thousands(images)) } td .num { (thousands(known)) }
+                        td .num { (thousands(inherited)) }
                         (share_cell(it.stat(Run::test_accuracy), "", None))
                         (share_cell(it.stat(clean), "", None))
                         (share_cell(difference, "", None))

@@ -55,11 +55,6 @@ pub(super) fn score(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { "NaN".into() }
 }
 
-/// A count with its thousands set apart.
-pub(super) fn count(n: usize) -> String {
-    thousands(n)
-}
-
 /// A count rounded to three digits: `14.7 M`.
 pub(super) fn short_count(n: usize) -> String {
     match n {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use ferrite_core::digits::thousands;
 use ferrite_core::metrics::scores::{ClassScores, Confusion, Stat};
 use ferrite_core::store::record::State;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -215,14 +216,14 @@ pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
                 @for (name, it) in classes.iter().zip(&scores) {
                     tr {
                         th scope="row" { (name) }
-                        td .num { (format::count(it.support as usize)) }
+                        td .num { (thousands(it.support as usize)) }
                         (number(it.precision)) (number(it.recall)) (number(it.f1))
                     }
                 }
             }
             tfoot { tr {
                 th scope="row" { "macro average" }
-                td .num { (format::count(confusion.total() as usize)) }
+                td .num { (thousands(confusion.total() as usize)) }
                 (mean(|it| it.precision)) (mean(|it| it.recall)) (mean(|it| it.f1))
             } }
         } }

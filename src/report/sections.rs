@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use ferrite_core::config::facts::Facts;
+use ferrite_core::digits::thousands;
 use ferrite_core::error::Error;
 use ferrite_core::event::Dataset;
 use ferrite_core::event::split::SplitName;
@@ -125,12 +126,12 @@ pub(super) fn data_card(it: &Dataset, note: &str) -> Markup {
                 tbody { @for (at, class) in it.classes.iter().enumerate() { tr {
                     th scope="row" { (class) }
                     @for (_, counts) in &splits {
-                        td .num { (counts.get(at).map_or(format::NOTHING.into(), |it| format::count(*it))) }
+                        td .num { (counts.get(at).map_or(format::NOTHING.into(), |it| thousands(*it))) }
                     }
                 } } }
                 tfoot { tr {
                     th scope="row" { "all" }
-                    @for (_, counts) in &splits { td .num { (format::count(counts.iter().sum())) } }
+                    @for (_, counts) in &splits { td .num { (thousands(counts.iter().sum())) } }
                 } }
             } }
             dl {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use ferrite_core::digits::thousands;
 use ferrite_core::event::{Dataset, Epoch};
 use ferrite_core::metrics::scores::{Confusion, calibration_error};
 use ferrite_core::metrics::statistics::wilson;
@@ -181,9 +182,9 @@ fn tiles(run: &Run<'_>) -> Markup {
             @if let Some(it) = audit::differs(run) {
                 @let note = match (it.images, it.inherited) {
                     (0, _) => "no image is left that it was not trained on".to_owned(),
-                    (images, 0) => format!("{} images without a twin in train", format::count(images)),
+                    (images, 0) => format!("{} images without a twin in train", thousands(images)),
                     (images, _) => format!(
-                        "{} images known neither to it nor to its first weights", format::count(images)
+                        "{} images known neither to it nor to its first weights", thousands(images)
                     ),
                 };
                 @let note = if it.unknown { format!("{note}, as far as is known") } else { note };

@@ -5,6 +5,7 @@
 mod kept;
 mod techniques;
 
+use ferrite_core::digits::thousands;
 use ferrite_core::event::acts::Stop;
 use ferrite_core::event::weights::{Ancestors, Taken, Weights};
 use ferrite_core::event::{Augmentation, Layer, Network, Noise, StageStart};
@@ -37,8 +38,8 @@ fn network(it: &Network) -> Markup {
     let [channels, height, width] = it.feature_map;
     let part = |learns: usize, statistics: usize| {
         html! {
-            (format::count(learns))
-            @if statistics > 0 { " and " (format::count(statistics)) " running statistics" }
+            (thousands(learns))
+            @if statistics > 0 { " and " (thousands(statistics)) " running statistics" }
         }
     };
     html! {
@@ -47,7 +48,7 @@ fn network(it: &Network) -> Markup {
             dl {
                 dt { "Backbone" } dd { code { (it.backbone) } " at " (it.image_size) " px" }
                 dt { "Feature maps" } dd { (channels) " × " (height) " × " (width) }
-                dt { "Parameters" } dd { strong { (format::count(it.total())) } }
+                dt { "Parameters" } dd { strong { (thousands(it.total())) } }
                 dt { "In the backbone" } dd { (part(it.backbone_parameters, it.backbone_statistics)) }
                 dt { "In the head" } dd { (part(it.head_parameters, it.head_statistics)) }
             }
@@ -91,7 +92,7 @@ fn taken(it: &Taken) -> Markup {
         @if !it.ignored.is_empty() {
             dt { "Ignored, not carried out" }
             dd { @for (at, (name, count)) in it.ignored.iter().enumerate() {
-                @if at > 0 { ", " } (format::count(*count)) " " code { (name) }
+                @if at > 0 { ", " } (thousands(*count)) " " code { (name) }
             } }
         }
         @if !it.unreadable.is_empty() {
@@ -112,7 +113,7 @@ fn ancestors(it: &Ancestors) -> Markup {
         // What is known of few says nothing of the others.
         @for (split, seen) in it.seen.iter().filter(|seen| it.known || seen.1.images > 0) {
             dt { "Known to them" }
-            dd { (format::count(seen.images)) " of " (counted(seen.of, "image")) " of " (split) }
+            dd { (thousands(seen.images)) " of " (counted(seen.of, "image")) " of " (split) }
         }
     }
 }
@@ -150,7 +151,7 @@ fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
                     }
                     dt { "Trainable" } dd { (layers(&start.trainable)) }
                     @if let Some(keras) = start.keras_parameters {
-                        dt { "In Keras" } dd { (format::count(keras)) " parameters of the backbone" }
+                        dt { "In Keras" } dd { (thousands(keras)) " parameters of the backbone" }
                     }
                     dt { "Frozen" } dd { (layers(&start.frozen)) }
                     dt { "Frozen prefix" } dd { (prefix(start)) }
@@ -197,10 +198,10 @@ fn layers(all: &[Layer]) -> Markup {
     html! {
         @if all.is_empty() { "nothing" } @else {
             details {
-                summary { strong { (format::count(total)) } " parameters in " (counted(all.len(), "layer")) }
+                summary { strong { (thousands(total)) } " parameters in " (counted(all.len(), "layer")) }
                 div .scroll { table .compact { tbody { @for it in all { tr {
                     th scope="row" { code { (it.name) } }
-                    td .num { (format::count(it.parameters)) }
+                    td .num { (thousands(it.parameters)) }
                 } } } } }
             }
         }

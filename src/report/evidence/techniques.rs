@@ -3,6 +3,7 @@
 //! **Invariant:** what a technique did is measured and comes from the run's events; settings only say that it is on.
 
 use ferrite_core::config::facts::Facts;
+use ferrite_core::digits::thousands;
 use ferrite_core::event::Epoch;
 use ferrite_core::event::acts::TechniqueEvidence;
 use ferrite_core::store::record::{Record, Stage};
@@ -164,7 +165,7 @@ fn moving_average(stage: &Stage) -> Option<Markup> {
 
 fn sampling(record: &Record, stage: &Stage) -> Option<Markup> {
     let drawn = found(stage, |it| it.drawn.clone());
-    let counts = drawn.last()?.iter().map(|it| format::count(*it));
+    let counts = drawn.last()?.iter().map(|it| thousands(*it));
     Some(html! { "drawn in an epoch: " (by_class(record, counts)) })
 }
 
