@@ -8,6 +8,9 @@ ARGS =
 DEVICE =
 # 1 keeps the downloaded wheels for `make parity`, which uses and then removes them.
 KEEP_WHEELS =
+# opencv: what else the programs can do: make build FEATURES=opencv. Empty: nothing.
+FEATURES =
+WITH = $(if $(FEATURES),--features ferrite-engine/$(FEATURES))
 # What `make audit` checks: licenses, bans, sources, advisories. Empty: all; advisories want a network.
 CHECKS =
 # Which reader `make fuzz` feeds, and for how long. Empty: all, one after the other.
@@ -18,18 +21,26 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch build test test-older test-light sanitize format-cpp check parity devices bench reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build test test-older test-opencv test-light sanitize format-cpp check parity devices bench reliability audit fuzz editors docs clean help
 
-sweep: build ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
+sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
 
 libtorch: needs-python3 ## Fetch LibTorch into .libtorch: make libtorch [DEVICE=cuda] [KEEP_WHEELS=1]
 	@$(PYTHON) tools/libtorch.py $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP_WHEELS),--keep-wheels)
 
-build: libtorch fresh-bindings ## Build the optimised programs, target/release/ferrite and ferrite-engine
-	@$(CARGO) build --quiet --release --bins
+# Where the detector's own address cannot be reached, a package index often can. Without either, what needs it says so.
+.PHONY: user-detector
+user-detector: needs-python3
+	@$(PYTHON) tools/detector.py --for-user || true
 
-test: libtorch fresh-bindings ## Run the tests
+detector: needs-python3 ## Fetch the face detector's network, for the tests, into .detector
+	@$(PYTHON) tools/detector.py
+
+build: libtorch fresh-bindings ## Build the optimised programs, target/release/ferrite and ferrite-engine
+	@$(CARGO) build --quiet --release --bins $(WITH)
+
+test: libtorch detector fresh-bindings ## Run the tests
 	@$(CARGO) test
 
 # What LibTorch and oneDNN may use of the processor, from AVX-512 without bfloat16 down to none of their vector kernels.
@@ -38,13 +49,16 @@ OLDER = AVX512_CORE:avx512 AVX2:avx2 SSE41:default
 # The C++ that needs no LibTorch.
 OPERATIONS = $(addprefix crates/torch/src/native/,portable.cpp tiles.cpp transforms.cpp)
 
-test-older: libtorch fresh-bindings ## Run the tests as on older processors: make test-older [OLDER=AVX2:avx2]
+test-older: libtorch detector fresh-bindings ## Run the tests as on older processors: make test-older [OLDER=AVX2:avx2]
 	@for it in $(OLDER); do \
 	    echo "== ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:}" && \
 	    ONEDNN_MAX_CPU_ISA=$${it%:*} ATEN_CPU_CAPABILITY=$${it#*:} $(CARGO) test || exit 1; \
 	done
 
-test-light: needs-cargo needs-python3 ## Run the tests of the crates that need no LibTorch
+test-opencv: libtorch detector fresh-bindings ## Run the tests of faces with OpenCV, which wants libopencv-dev, clang, libclang-dev, opencv-data
+	@$(CARGO) test --features ferrite-engine/opencv -- faces haar
+
+test-light: detector needs-cargo needs-python3 ## Run the tests of the crates that need no LibTorch
 	@$(PYTHON) tools/without_libtorch.py
 
 sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks its memory and arithmetic
@@ -57,21 +71,21 @@ sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks it
 format-cpp: ## Format the C++; wants `pip install clang-format`
 	@clang-format -i crates/torch/src/native/*.cpp crates/torch/src/native/*.h crates/torch/src/native/tests/*.cpp
 
-check: libtorch fresh-bindings ## Formatting, lints and tests: what a change must pass
+check: libtorch detector fresh-bindings ## Formatting, lints and tests: what a change must pass
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --all-targets -- -D warnings
 	@$(CARGO) test
 	@$(PYTHON) -m unittest discover --quiet --start-directory tools --pattern 'test_*.py'
 
-parity: libtorch fresh-bindings ## Compare Ferrite with PyTorch and Keras: make parity [ARGS='--only NAME']
+parity: libtorch detector fresh-bindings ## Compare Ferrite with PyTorch and Keras: make parity [ARGS='--only NAME']
 	@$(PYTHON) tools/parity_env.py
-	@$(CARGO) build --quiet --example parity
-	@CUDA_VISIBLE_DEVICES= PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity $(ARGS)
+	@$(CARGO) build --quiet --example parity $(WITH)
+	@CUDA_VISIBLE_DEVICES= FERRITE_FEATURES=$(FEATURES) PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity $(ARGS)
 
 devices: build ## Compare training on a GPU with training on the processor
 	@$(PYTHON) tools/devices.py $(ARGS)
 
-bench: build ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
+bench: build detector ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --release --example bench
 	@PYTHONUNBUFFERED=1 .venv/bin/python tools/bench $(ARGS)
@@ -102,7 +116,7 @@ docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentatio
 	@target/debug/ferrite docs --schema > experiments/experiment.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
-	rm -rf target .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
+	rm -rf target .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
 	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets

@@ -175,7 +175,7 @@ impl Shown {
         self.bar.set_position(*done as u64);
         self.bar.set_message(match what.as_str() {
             "weights" => format!("{what}  {:.1}/{:.1} MB", *done as f64 / 1e6, *of as f64 / 1e6),
-            _ => format!("{what}  {done}/{of}  {per_second:.0} images/s"),
+            _ => format!("{what}  {done}/{of}  {per_second:.0}/s"),
         });
     }
 

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use ferrite_core::data::faces::YUNET;
 use ferrite_core::error::{Error, Result};
-use ferrite_core::fetch::{Cache, Remote};
+use ferrite_core::fetch::Cache;
 use ferrite_core::files::write_whole_by;
+use ferrite_core::model::Input;
 use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::backbone::published::Published;
 use ferrite_core::model::weights::account::{Account, Reshaped};
@@ -15,6 +17,7 @@ use ferrite_core::model::weights::ancestry::Ancestry;
 use ferrite_core::model::weights::file::TensorFile;
 use ferrite_core::model::weights::{convert, facts, input_of, tensors_of};
 use ferrite_core::plan::Trial;
+use ferrite_core::remote::Remote;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
 use ferrite_core::terminal::{print, print_json};
 use serde_json::json;
@@ -43,7 +46,7 @@ pub(super) struct ListArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct FetchArguments {
-    /// Backbones, as `model.backbone` calls them, or `all`
+    /// Backbones, as `model.backbone` calls them, `yunet` for the face detector, or `all`
     #[arg(required = true, value_name = "BACKBONE")]
     backbones: Vec<String>,
     /// Which of its weights, as `model.weights` calls them; `all` for each
@@ -104,66 +107,72 @@ pub(super) fn weights_command(command: &WeightsCommand) -> Result<()> {
 /// # Errors
 /// The first that cannot be had: what to do about it is the same for every trial.
 pub(super) fn prepare<'a>(trials: impl Iterator<Item = &'a Trial>, quiet: bool) -> Result<()> {
-    let mut known: Vec<Published> = Vec::new();
-    for published in trials.filter_map(|it| it.settings.model.published()) {
-        if !known.contains(&published) {
-            known.push(published);
-            fetch_one(&Cache::of_user()?, published, quiet)?;
+    let mut known: Vec<Remote<'_>> = Vec::new();
+    for trial in trials {
+        let weights = trial.settings.model.published().map(|it| it.remote);
+        let detector = trial.settings.data.faces.as_ref().and_then(|it| it.detector.model());
+        for remote in weights.into_iter().chain(detector) {
+            if !known.contains(&remote) {
+                known.push(remote);
+                fetch_one(&Cache::of_user()?, remote, quiet)?;
+            }
         }
     }
     Ok(())
 }
 
-fn fetch_one(cache: &Cache, published: Published, quiet: bool) -> Result<PathBuf> {
-    let remote = remote(published);
-    let mut shown = Download::new(remote.name(), published.bytes, quiet);
+fn fetch_one(cache: &Cache, remote: Remote<'_>, quiet: bool) -> Result<PathBuf> {
+    let mut shown = Download::new(remote.name(), remote.bytes, quiet);
     let path = cache.fetch(remote, &mut |it| shown.show(it), &interrupted);
     shown.end();
     path
 }
 
-fn remote(published: Published) -> Remote<'static> {
-    Remote { url: published.url, sha256: published.sha256, bytes: published.bytes }
-}
-
 fn list(arguments: &ListArguments) -> Result<()> {
     let cache = Cache::of_user()?;
     let mut rows = Vec::new();
-    for (backbone, published) in all_published() {
-        let state = match cache.find(remote(published)) {
+    for it in all_published() {
+        let state = match cache.find(it.remote) {
             Ok(Some(_)) => "there",
             Ok(None) => "not there",
             Err(_) => "damaged",
         };
-        rows.push((backbone.name(), published, state, cache.path(remote(published))));
+        let path = cache.path(it.remote);
+        rows.push((it, state, path));
     }
     if arguments.json {
-        let rows = rows.iter().map(|(backbone, it, state, path)| {
+        let rows = rows.iter().map(|(it, state, path)| {
             json!({
-                "backbone": backbone, "weights": it.name, "input": it.input, "bytes": it.bytes,
-                "url": it.url, "sha256": it.sha256, "state": state, "path": path,
+                "backbone": it.network, "weights": it.name, "input": it.input, "bytes": it.remote.bytes,
+                "url": it.remote.url, "sha256": it.remote.sha256, "state": state, "path": path,
             })
         });
         return print_json(&format!("{:#}\n", rows.collect::<serde_json::Value>()));
     }
     let mut text = String::new();
-    for (backbone, it, state, path) in rows {
-        let (input, size) = (plain(&json!(it.input)), megabytes(it.bytes));
+    for (it, state, path) in rows {
+        let (input, size) = (plain(&json!(it.input)), megabytes(it.remote.bytes));
         let place = if state == "not there" { String::new() } else { path.display().to_string() };
-        let line = format!("{backbone:13} {:12} {input:15} {size:>9}  {state:9}  {place}", it.name);
+        let line =
+            format!("{:13} {:12} {input:15} {size:>9}  {state:9}  {place}", it.network, it.name);
         let _ = writeln!(text, "{}", line.trim_end());
     }
     print(&text)
 }
 
 fn fetch(arguments: &FetchArguments) -> Result<()> {
-    let wanted: Vec<Backbone> = match arguments.backbones.as_slice() {
-        [all] if all == "all" => Backbone::ALL.to_vec(),
-        names => names.iter().map(|it| named(it)).collect::<Result<_>>()?,
-    };
-    let name = arguments.weights.as_str();
     let mut chosen = all_published();
-    chosen.retain(|(backbone, it)| wanted.contains(backbone) && (name == "all" || it.name == name));
+    if arguments.backbones != ["all"] {
+        for name in &arguments.backbones {
+            if name != DETECTOR {
+                named(name)?;
+            }
+        }
+        chosen.retain(|it| arguments.backbones.iter().any(|name| name == it.network));
+    }
+    let name = arguments.weights.as_str();
+    // There is one file of a detector, which is no weights by the name of a data set.
+    chosen.retain(|it| name == "all" || it.name == name || it.network == DETECTOR);
     if chosen.is_empty() {
         return Err(Error::Usage {
             message: format!("there are no weights `{name}` of these backbones"),
@@ -172,8 +181,8 @@ fn fetch(arguments: &FetchArguments) -> Result<()> {
     }
     listen_for_interrupts();
     let cache = Cache::of_user()?;
-    for (_, published) in chosen {
-        let path = fetch_one(&cache, published, arguments.quiet)?;
+    for it in chosen {
+        let path = fetch_one(&cache, it.remote, arguments.quiet)?;
         print(&format!("{}\n", path.display()))?;
     }
     Ok(())
@@ -298,9 +307,30 @@ fn totals(file: &TensorFile) -> (usize, usize) {
     (file.tensors().count(), numbers)
 }
 
-fn all_published() -> Vec<(Backbone, Published)> {
-    let all = Backbone::ALL.iter();
-    all.flat_map(|backbone| backbone.published().iter().map(|it| (*backbone, *it))).collect()
+/// A published file.
+struct Offer {
+    /// The backbone that it is for, as `model.backbone` calls it, or [`DETECTOR`].
+    network: &'static str,
+    /// What `model.weights` calls it.
+    name: &'static str,
+    /// How its network wants pixels to be scaled; none for a detector, which scales them itself.
+    input: Option<Input>,
+    remote: Remote<'static>,
+}
+
+/// What `data.faces.detector` calls the detector whose file is published.
+const DETECTOR: &str = "yunet";
+
+fn all_published() -> Vec<Offer> {
+    let of_backbone = |backbone: &Backbone| {
+        let network = backbone.name();
+        backbone.published().iter().map(move |it| {
+            let Published { name, remote, input } = *it;
+            Offer { network, name, input: Some(input), remote }
+        })
+    };
+    let detector = Offer { network: DETECTOR, name: "faces", input: None, remote: YUNET };
+    Backbone::ALL.iter().flat_map(of_backbone).chain([detector]).collect()
 }
 
 /// The backbone that `model.backbone` calls `name`.
@@ -309,7 +339,7 @@ fn named(name: &str) -> Result<Backbone> {
     let names = Backbone::ALL.iter().map(|it| it.name()).collect::<Vec<_>>();
     all.find(|it| it.name() == name).ok_or_else(|| Error::Usage {
         message: format!("there is no backbone `{name}`"),
-        help: format!("there are {}", names.join(", ")),
+        help: format!("there are {}, and the detector `{DETECTOR}`", names.join(", ")),
     })
 }
 

@@ -105,6 +105,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
     let facts = Facts {
         start: Some(start(&trial)),
         dataset: Some(dataset()),
+        faces: None,
         network: Some(network()),
         weights: Some(weights(shape)),
         noise: vec![Noise { layer: "input".into(), std: 0.1, signal_std: 64.9 }],

@@ -14,6 +14,7 @@ use ferrite_core::store::artifact::{Care, check};
 use ferrite_core::store::record::Record;
 use sha2::{Digest, Sha256};
 
+use crate::report::faces::SHEETS;
 use crate::report::page::{SCRIPT, STYLE_SHEET};
 use crate::report::trial::Files;
 
@@ -68,6 +69,11 @@ pub(super) fn fingerprint(record: &Record, study: &str) -> String {
         let sheet = folder.join(sheet_name(&stage.start.stage));
         digest.add(&fs::metadata(sheet).map(|it| it.len()).ok());
     }
+    if record.facts.faces.is_some() {
+        for (name, _) in SHEETS {
+            digest.add(&fs::metadata(folder.join(faces_name(name))).map(|it| it.len()).ok());
+        }
+    }
     digest.0.update(fs::read(folder.join(ENVIRONMENT)).unwrap_or_default());
     digest.finish()
 }
@@ -116,7 +122,10 @@ pub(super) fn read(record: &Record) -> Files {
     let sheet =
         |name: &String| Some((name.clone(), fs::read(record.folder.join(sheet_name(name))).ok()?));
     let sheets = record.facts.stages.iter().filter_map(|it| sheet(&it.start.stage)).collect();
-    Files { environment, sheets }
+    let faces = SHEETS.iter().filter_map(|(name, _)| {
+        Some(((*name).to_owned(), fs::read(record.folder.join(faces_name(name))).ok()?))
+    });
+    Files { environment, sheets, faces: faces.collect() }
 }
 
 /// Writes a page or what belongs to it, and makes its folder.
@@ -130,6 +139,10 @@ const ENVIRONMENT: &str = "environment.json";
 
 fn sheet_name(stage: &str) -> String {
     format!("plots/augmented-{stage}.png")
+}
+
+fn faces_name(sheet: &str) -> String {
+    format!("plots/faces-{sheet}.png")
 }
 
 fn flatten(key: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {

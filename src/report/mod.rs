@@ -15,6 +15,7 @@ mod evidence;
 #[cfg(test)]
 mod example;
 
+mod faces;
 mod figures;
 mod files;
 mod format;

@@ -14,6 +14,7 @@ use miette::Diagnostic;
 
 use crate::report::audit;
 use crate::report::diff::{self, plain};
+use crate::report::faces;
 use crate::report::figures::{Figure, class_shares};
 use crate::report::format::{self, counted};
 use crate::report::page::{
@@ -101,6 +102,7 @@ pub(super) fn data(study: &Study<'_>, drawn: &[Figure]) -> io::Result<Option<Mar
     let cards: Vec<_> =
         drawn.iter().map(|it| cards(std::slice::from_ref(it))).collect::<io::Result<_>>()?;
     Ok(Some(html! {
+        @if let Some(card) = faces::of_study(study) { div .cards { (card) } }
         @for ((it, runs), figure) in all.into_iter().zip(cards) {
             div .figures.lopsided {
                 (figure)

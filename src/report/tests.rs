@@ -25,11 +25,11 @@ fn index(records: &[Record], runs: &Path) -> String {
     fs::read_to_string(write(records, &[], runs).unwrap()).unwrap()
 }
 
-fn page(record: &Record) -> String {
+pub(super) fn page(record: &Record) -> String {
     fs::read_to_string(record.folder.join("index.html")).unwrap()
 }
 
-fn in_study<T>(test: impl FnOnce(&Path) -> T) -> T {
+pub(super) fn in_study<T>(test: impl FnOnce(&Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     test(&folder.path().join("faces").join("runs"))
 }

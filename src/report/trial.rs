@@ -13,6 +13,7 @@ use maud::{Markup, html};
 
 use crate::report::audit;
 use crate::report::evidence::evidence;
+use crate::report::faces;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
 use crate::report::format::{self, counted};
 use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
@@ -27,6 +28,8 @@ pub(super) struct Files {
     pub(super) environment: Vec<(String, String)>,
     /// Sheets of augmented images as PNG, by stage.
     pub(super) sheets: Vec<(String, Vec<u8>)>,
+    /// Sheets of faces as PNG, by what they show.
+    pub(super) faces: Vec<(String, Vec<u8>)>,
 }
 
 /// The page of `run` and the figures on it; `study` is the name of the page above.
@@ -38,11 +41,13 @@ pub(super) fn page(
 ) -> io::Result<(Page, Vec<Figure>)> {
     let record = run.record;
     let (curves, classes) = (trial_curves(record), trial_classes(run));
+    let found = faces::figures(record);
     let mut sections = Vec::new();
     let mut add = |id, title, body: Option<Markup>| {
         sections.extend(body.map(|body| Section { id, title, body }));
     };
     add("evidence", "What it did", evidence(record, files));
+    add("faces", "Faces", faces::section(record, files, &found)?);
     add("curves", "Learning curves", learned(record, &curves)?);
     add("classes", "Classes", told_apart(run, &classes)?);
     add("data", "Data", record.facts.dataset.as_ref().map(data));
@@ -54,12 +59,12 @@ pub(super) fn page(
         title: format!("{} / {} · Ferrite", record.experiment, record.trial),
         home: Some((study.to_owned(), up)),
         inputs,
-        plots: curves.iter().chain(&classes).map(|it| it.name.clone()).collect(),
+        plots: found.iter().chain(&curves).chain(&classes).map(|it| it.name.clone()).collect(),
         header: header(run),
         sections,
         footer: html! { p { "Began " (format::moment(record.began_ms)) "." } },
     };
-    Ok((page, curves.into_iter().chain(classes).collect()))
+    Ok((page, found.into_iter().chain(curves).chain(classes).collect()))
 }
 
 fn learned(record: &Record, drawn: &[Figure]) -> io::Result<Option<Markup>> {

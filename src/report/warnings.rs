@@ -15,6 +15,7 @@ fn facts(record: &Record) -> impl Iterator<Item = Fact<'_>> {
     let facts = &record.facts;
     let before = facts.start.iter().map(Fact::Start);
     let before = before.chain(facts.weights.iter().map(Fact::Weights));
+    let before = before.chain(facts.faces.iter().map(Fact::Faces));
     let before = before.chain(facts.noise.iter().map(Fact::Noise));
     before.chain(facts.stages.iter().flat_map(|it| {
         let augmentation = it.augmentation.iter().map(Fact::Augmentation);

@@ -20,20 +20,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Whoever has predictions may judge them: pages, exports, searches.
     ("metrics", &[]),
     ("processor", &[]),
+    ("remote", &[]),
     ("precision", &["processor"]),
     ("kernels", &["precision", "processor"]),
     ("warning", &["event"]),
     ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
-    ("data", &["digits", "error", "event", "files", "mapped"]),
-    ("model", &["device", "digits", "error", "event", "kernels", "mapped", "precision"]),
+    ("data", &["digits", "error", "event", "files", "mapped", "remote"]),
+    ("model", &["device", "digits", "error", "event", "kernels", "mapped", "precision", "remote"]),
     // Layer 2: how a trial trains; the tables together.
     ("settings", &["error", "event", "data", "model"]),
     ("config", &["error", "data", "model", "settings"]),
     // Layer 3: what is to be done; folders and files of others. They do not know each other.
     ("plan", &["digits", "error", "event", "data", "model", "settings", "config"]),
     ("store", &["error", "event", "files", "metrics"]),
-    ("fetch", &["digits", "error", "files", "mapped", "store"]),
+    ("fetch", &["digits", "error", "files", "mapped", "remote", "store"]),
     // Layer 4, of `ferrite`: many trials; pages. They do not know each other.
     ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
     // The report reads from the schema what settings mean: technique, unit, what is off.
@@ -61,11 +62,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan",
             "store",
             "fetch",
+            "remote",
             "sweep",
             "report",
             "progress",
         ],
     ),
+    // The crate ferrite-detect, whose modules are one here: faces in pictures.
+    ("detect", &["error", "data", "fetch"]),
     // The crate ferrite-torch, whose modules are one here: the only door to LibTorch.
     (
         "torch",
@@ -99,6 +103,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "forward",
         ],
     ),
+    // Marks on pictures: what was found in them.
+    ("mark", &["data"]),
     // One trial; use of what it trained. They do not know each other.
     (
         "run",
@@ -118,24 +124,27 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan",
             "store",
             "fetch",
+            "remote",
+            "detect",
             "torch",
             "forward",
+            "mark",
             "train",
         ],
     ),
     (
         "predict",
         &[
-            "device", "error", "data", "model", "settings", "config", "store", "torch", "forward",
-            "train",
+            "device", "error", "data", "model", "settings", "config", "store", "remote", "detect",
+            "torch", "forward", "train",
         ],
     ),
     // The program that computes.
     (
         "command",
         &[
-            "device", "error", "event", "fault", "machine", "terminal", "data", "plan", "store",
-            "torch", "run", "predict",
+            "device", "error", "event", "fault", "files", "machine", "terminal", "data", "plan",
+            "store", "fetch", "remote", "torch", "mark", "run", "predict",
         ],
     ),
     ("lib", &[]),
@@ -143,9 +152,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates whose modules [`MAY_USE`] lists, and the module that a crate is which it lists as one.
-const MAPPED: [(&str, Option<&str>); 4] = [
+const MAPPED: [(&str, Option<&str>); 5] = [
     ("src", None),
     ("crates/core/src", None),
+    ("crates/detect/src", Some("detect")),
     ("crates/torch/src", Some("torch")),
     ("crates/engine/src", None),
 ];
@@ -180,11 +190,12 @@ impl Source {
     fn used(&self) -> Vec<String> {
         let code = self.code();
         // Where a crate is one module, its own paths lead nowhere else.
-        let own = (self.module != "torch").then_some("crate::");
+        let whole: Vec<&str> = MAPPED.iter().filter_map(|it| it.1).collect();
+        let own = (!whole.contains(&self.module.as_str())).then_some("crate::");
         let begins = std::iter::once("ferrite_core::").chain(own);
         let modules = begins.flat_map(|it| code.split(it).skip(1).map(word));
-        let torch = code.contains("ferrite_torch::").then_some("torch");
-        let used: BTreeSet<&str> = modules.chain(torch).collect();
+        let crates = whole.iter().filter(|it| code.contains(&format!("ferrite_{it}::")));
+        let used: BTreeSet<&str> = modules.chain(crates.copied()).collect();
         used.into_iter().filter(|it| *it != self.module).map(str::to_owned).collect()
     }
 }
@@ -363,7 +374,13 @@ fn files_are_short_enough_to_read() {
 
 #[test]
 fn imports_are_one_line_a_module() {
-    let begins = ["crate::{", "ferrite_core::{", "ferrite_torch::{", "ferrite_engine::{"];
+    let begins = [
+        "crate::{",
+        "ferrite_core::{",
+        "ferrite_detect::{",
+        "ferrite_torch::{",
+        "ferrite_engine::{",
+    ];
     let all = sources(&["src", "crates"]);
     let grouped = |it: &Source| begins.iter().any(|begin| it.code().contains(begin));
     none(

@@ -260,6 +260,26 @@ def folder(arguments: argparse.Namespace, figures: Dict) -> None:
     print(f"\nfolder of {FOLDER_IMAGES:,} JPEG files: {speeds[sides.OURS]:.0f} images/s, ImageFolder with {best} {speeds[best]:.0f}, ratio {ratio:.2f}")
 
 
+FACES = 2000
+
+
+def faces(arguments: argparse.Namespace, figures: Dict) -> None:
+    """Faces found in pictures of FER2013's size, enlarged to 224 pixels, beside OpenCV with the same network."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        subprocess.run([str(arguments.program), json.dumps({"draw_faces": {"pictures": str(pictures), "count": FACES}})], check=True)
+        model = os.environ.get("FERRITE_DETECTOR") or ".detector/face_detection_yunet_2023mar.onnx"
+        setup = {"pictures": str(pictures), "model": str(Path(model).resolve()), "side": 48, "size": 224, "threads": arguments.threads}
+        both = [sides.ferrite(arguments.program, {"faces": setup}, arguments.threads)]
+        both += [sides.opencv(setup, mode) for mode in ("threads", "one")]
+        measured = sides.take_turns(both, arguments.rounds)
+    speeds = {name: it.images_per_second for name, it in measured.items()}
+    best = max((it for it in speeds if it != sides.OURS), key=lambda it: speeds[it])
+    ratio = speeds[sides.OURS] / speeds[best]
+    figures["faces"] = {"ratio": ratio, "ours_peak_mb": measured[sides.OURS].peak_mb, **{f"{name}_img_s": it for name, it in speeds.items()}}
+    print(f"\nfaces in {FACES:,} pictures: {speeds[sides.OURS]:.0f} pictures/s, FaceDetectorYN ({best}) {speeds[best]:.0f}, ratio {ratio:.2f}")
+
+
 TINY = """seeds = [{seeds}]
 [data]
 source = {{ synthetic = {{ faces = 60 }} }}
@@ -329,6 +349,7 @@ PARTS: Dict[str, Callable[[argparse.Namespace, Dict], None]] = {
     "pipeline": pipeline,
     "csv": csv,
     "folder": folder,
+    "faces": faces,
     "noop": noop,
     "bookkeeping": bookkeeping,
     "study": study,

@@ -72,6 +72,10 @@ def pytorch(kind: str, setup: Dict, mode: str, threads: int) -> Side:
     return Side(mode, [sys.executable, str(HERE / "pytorch.py")], work, {"OMP_NUM_THREADS": str(threads)})
 
 
+def opencv(setup: Dict, mode: str) -> Side:
+    return Side(mode, [sys.executable, str(HERE / "opencv.py")], {"faces": {**setup, "mode": mode}}, {})
+
+
 def take_turns(sides: List[Side], rounds: int, warm_up: bool = True) -> Dict[str, Measured]:
     """Does a round of each side to warm up, then `rounds` of each, alternately."""
     if warm_up:

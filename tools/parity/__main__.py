@@ -2,7 +2,7 @@
 
 Every line is one claim: the largest difference that was measured, the largest that is allowed, and what was
 compared. `crates/engine/examples/parity` is Ferrite's side and knows no expected value; PyTorch, torchvision, timm, Keras, SciPy,
-scikit-learn and a few lines of plain arithmetic are the other side, here. Both get the same images and the same
+scikit-learn, OpenCV and a few lines of plain arithmetic are the other side, here. Both get the same images and the same
 weights: randomly initialised networks, so nothing is downloaded. All of it runs on the CPU, and in 32-bit floats
 unless the line says otherwise.
 
@@ -25,6 +25,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import augmentation
 import backbones
 import bfloat16
+import faces
 import keras_layers
 import losses
 import network
@@ -34,7 +35,7 @@ import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, scores]
+MODULES = [network, backbones, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, faces, scores]
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ pub mod mapped;
 pub mod metrics;
 pub mod precision;
 pub mod processor;
+pub mod remote;
 pub mod warning;
 
 pub mod terminal;

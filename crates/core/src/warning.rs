@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::acts::Clipped;
 use crate::event::disk::SetAside;
+use crate::event::faces::{ClassFaces, Faces, SplitFaces};
 use crate::event::weights::Weights;
 use crate::event::{Augmentation, Epoch, Kind, Noise, StageEnd, Start};
 
@@ -17,6 +18,16 @@ const LEAST_NOISE: f64 = 0.01;
 
 /// Augmentation that changes pixels by fewer gray levels on average has none either.
 const LEAST_DIFFERENCE: f64 = 0.1;
+
+/// Where faces are found in fewer of the images than this share, most of them are used as without looking for any.
+const LEAST_FOUND: f64 = 0.5;
+
+/// Where faces are found in fewer images of one class than of another by more than this share, dropping the others shifts
+/// the shares of the classes.
+const MOST_UNEVEN: f64 = 0.1;
+
+/// Images of faces that differ by fewer gray levels on average from the whole pictures are the same to a network.
+const LEAST_PLACED: f64 = 1.0;
 
 /// One reason to doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +45,8 @@ pub enum Fact<'a> {
     Start(&'a Start),
     /// Its first weights.
     Weights(&'a Weights),
+    /// The faces in its images.
+    Faces(&'a Faces),
     /// A noise layer.
     Noise(&'a Noise),
     /// What augmentation did.
@@ -52,6 +65,7 @@ impl<'a> Fact<'a> {
         Some(match kind {
             Kind::RunStarted(it) => Self::Start(it),
             Kind::WeightsLoaded(it) => Self::Weights(it),
+            Kind::FacesReady(it) => Self::Faces(it),
             Kind::NoiseMeasured(it) => Self::Noise(it),
             Kind::AugmentationMeasured(it) => Self::Augmentation(it),
             Kind::SetAside(it) => Self::Damage(it),
@@ -78,6 +92,7 @@ impl Watch {
         let mut warnings = match fact {
             Fact::Weights(it) => weights(it),
             Fact::Start(it) => precision(it).into_iter().collect(),
+            Fact::Faces(it) => faces(it),
             Fact::Noise(it) => noise(it).into_iter().collect(),
             Fact::Augmentation(it) => augmentation(it).into_iter().collect(),
             Fact::Damage(it) => vec![damage(it)],
@@ -135,6 +150,53 @@ pub fn weights(it: &Weights) -> Vec<Warning> {
         warnings.push(about("one of several state dicts", message));
     }
     warnings
+}
+
+/// Warns of looking for faces where that does nothing, or almost nothing, or more in one class than in another.
+pub fn faces(it: &Faces) -> Vec<Warning> {
+    let all: ClassFaces = it.splits.values().flat_map(|it| &it.classes).copied().sum();
+    let about = |about: &str, message| vec![Warning { about: about.into(), message }];
+    let found = all.found() as f64 / all.images.max(1) as f64;
+    if found < LEAST_FOUND {
+        let message = format!(
+            "{} found a face in {} of {} images ({:.1} %), so most are the same as without `data.faces`; small pictures must be enlarged before faces are found in them: look at the pictures on this run's page, and at the settings of `data.faces.detector`",
+            it.detector,
+            all.found(),
+            all.images,
+            100.0 * found
+        );
+        return about("faces that are not found", message);
+    }
+    let images = |it: &SplitFaces| it.classes.iter().map(|it| it.images).sum::<usize>() as f64;
+    let sum: f64 = it.splits.values().map(|it| it.difference * images(it)).sum();
+    let difference = sum / all.images.max(1) as f64;
+    if difference < LEAST_PLACED {
+        let message = format!(
+            "`data.faces` changed the images by {difference:.2} gray levels on average: they were framed like this before, and training sees next to no difference"
+        );
+        return about("faces that lie where they lay", message);
+    }
+    let dropped: usize = it.splits.values().map(|it| it.dropped).sum();
+    let [least, most] = uneven(it);
+    if dropped > 0 && most - least > MOST_UNEVEN {
+        let message = format!(
+            "`data.faces.missing` left out {dropped} images without a face, more of some classes than of others: faces were found in {:.1} % of one class and in {:.1} % of another; scores are of other images than without it",
+            100.0 * least,
+            100.0 * most
+        );
+        return about("faces that are missing in some classes", message);
+    }
+    Vec::new()
+}
+
+/// The share of images with a face in the class that has the fewest, and in the one that has the most.
+fn uneven(it: &Faces) -> [f64; 2] {
+    let count = it.splits.values().map(|it| it.classes.len()).max().unwrap_or_default();
+    let class =
+        |class: usize| it.splits.values().filter_map(move |it| it.classes.get(class)).copied();
+    let classes = (0..count).map(|it| class(it).sum::<ClassFaces>()).filter(|it| it.images > 0);
+    let shares = classes.map(|it| it.found() as f64 / it.images as f64);
+    shares.fold([1.0, 0.0], |[least, most], it| [least.min(it), most.max(it)])
 }
 
 /// Warns of what was damaged and is made again.

@@ -4,6 +4,7 @@
 
 pub mod forward;
 
+mod mark;
 pub mod train;
 
 pub mod predict;

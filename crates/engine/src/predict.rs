@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use ferrite_core::config::Experiment;
+use ferrite_core::data::faces::Faces;
+use ferrite_core::data::faces::found::Face;
 use ferrite_core::data::layout::Layout;
 use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
@@ -14,12 +16,14 @@ use ferrite_core::error::{Error, Result};
 use ferrite_core::model::trainable::resolve;
 use ferrite_core::model::weights;
 use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::remote::Remote;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::Store;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::health::verify;
 use ferrite_core::store::read::record;
 use ferrite_core::store::record::{Record, State};
+use ferrite_detect::Detector;
 use ferrite_torch::loss;
 use ferrite_torch::precision::bfloat16_on;
 use rayon::prelude::*;
@@ -38,26 +42,79 @@ pub struct Model {
     network: Network,
     device: Device,
     views: Views,
+    framing: Framing,
+}
+
+/// What of a picture the network sees, and in how many channels and pixels a side.
+#[derive(Debug)]
+struct Framing {
     channels: usize,
     image_size: usize,
+    /// None where it sees whole pictures.
+    finder: Option<Finder>,
 }
 
 /// What a model says about a picture.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Guess {
+pub struct Answer {
     /// The picture.
     pub path: PathBuf,
+    /// What it says of each face, those with the highest scores first, or of the whole picture; empty where no face was
+    /// found.
+    pub guesses: Vec<Guess>,
+}
+
+/// What a model says about a face or a whole picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guess {
+    /// The face; none for the whole picture.
+    pub face: Option<Face>,
     /// Index of the most probable class.
     pub class: usize,
     /// Probability of each class.
     pub probabilities: Vec<f32>,
 }
 
-/// The model of the run in `folder`; `weights` names one of its checkpoints, or `final`.
+/// What of a picture a model is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    /// What the run was trained on: faces where its settings look for some, else whole pictures.
+    #[default]
+    AsTrained,
+    /// All faces; where the run's settings do not say how they are placed, as the defaults do.
+    Faces,
+    /// The whole picture.
+    Whole,
+}
+
+/// How faces are found and placed.
+#[derive(Debug)]
+struct Finder {
+    settings: Faces,
+    detector: Detector,
+}
+
+/// A run's model, and how it is to be asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The run's folder.
+    pub folder: &'a Path,
+    /// One of its checkpoints, or `final`.
+    pub weights: &'a str,
+    /// What it is asked about.
+    pub asked: Asked,
+}
+
+/// Opens a run's model. Where it needs a detector whose file is not there yet, `fetch` gets it.
 ///
 /// # Errors
 /// [`Error::Usage`] if the run is not finished or has no such weights; whatever reading fails with.
-pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Result<Model> {
+pub fn open(
+    store: &Store,
+    Wanted { folder, weights, asked }: Wanted<'_>,
+    device: Device,
+    fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>,
+) -> Result<Model> {
     let record = record(store, folder)?;
     let usage = |message: String, help: String| Error::Usage { message, help };
     if record.state != State::Finished {
@@ -107,14 +164,30 @@ pub fn open(store: &Store, folder: &Path, weights: &str, device: Device) -> Resu
         network.compute_as_in_training(&trained);
     }
     load(&mut network, &path, Part::Whole)?;
+    let faces = match asked {
+        Asked::AsTrained => settings.data.faces.clone(),
+        Asked::Faces => Some(settings.data.faces.clone().unwrap_or_default()),
+        Asked::Whole => None,
+    };
     Ok(Model {
         classes: dataset.classes.clone(),
         network,
         device,
         views: settings.evaluate.views,
-        channels: dataset.size[2],
-        image_size: settings.data.image_size,
+        framing: Framing {
+            channels: dataset.size[2],
+            image_size: settings.data.image_size,
+            finder: faces.map(|it| Finder::open(it, fetch)).transpose()?,
+        },
     })
+}
+
+impl Finder {
+    fn open(settings: Faces, fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>) -> Result<Self> {
+        let model = settings.detector.model().map(fetch).transpose()?;
+        let detector = Detector::open(&settings.detector, &model.unwrap_or_default())?;
+        Ok(Self { settings, detector })
+    }
 }
 
 /// Holds the header of a model's file against the settings beside it and the log.
@@ -151,33 +224,58 @@ fn check_header(
     Ok(())
 }
 
+impl Framing {
+    /// What the network sees of a picture: the whole of it, or each of its faces.
+    fn read(&self, path: &Path) -> Result<Vec<(Option<Face>, Picture)>> {
+        let Some(Finder { settings, detector }) = &self.finder else {
+            return Ok(vec![(None, photo::read(path, self.channels, self.image_size)?)]);
+        };
+        let picture = photo::open(path)?;
+        let faces = detector.find(&picture)?;
+        let picture = picture.in_channels(self.channels);
+        let place = |face: Face| {
+            let placed = ferrite_detect::placed(&picture, Some(&face), settings, self.image_size);
+            (Some(face), placed.picture)
+        };
+        Ok(faces.into_iter().map(place).collect())
+    }
+}
+
 impl Model {
+    /// Whether it looks for faces.
+    pub fn finds_faces(&self) -> bool {
+        self.framing.finder.is_some()
+    }
+
     /// What the model says about each of `pictures`, or why one cannot be read. They go through the network as test images
     /// do, so that a picture of the run's own gets what the run said of it. `done` hears how many are done.
-    pub fn guess(&self, pictures: &[PathBuf], done: &mut dyn FnMut(usize)) -> Vec<Result<Guess>> {
-        let mut guesses = Vec::new();
-        let (channels, side) = (self.channels, self.image_size);
-        for paths in pictures.chunks(inference_batch(side, self.device)) {
-            let read = |path: &PathBuf| photo::read(path, channels, side);
-            let photos: Vec<Result<Picture>> = paths.par_iter().map(read).collect();
-            let mut looks = self.look(photos.iter().flatten()).into_iter();
-            for (path, photo) in paths.iter().zip(photos) {
-                guesses.push(photo.map(|_| {
+    pub fn answer(&self, pictures: &[PathBuf], done: &mut dyn FnMut(usize)) -> Vec<Result<Answer>> {
+        let mut answers = Vec::with_capacity(pictures.len());
+        let framing = &self.framing;
+        let batch = inference_batch(framing.image_size, self.device);
+        for paths in pictures.chunks(batch) {
+            let seen: Vec<_> = paths.par_iter().map(|it| framing.read(it)).collect();
+            let images: Vec<&Picture> = seen.iter().flatten().flatten().map(|it| &it.1).collect();
+            // A photograph of a crowd may have more faces than a batch has room for.
+            let looks: Vec<_> = images.chunks(batch).flat_map(|it| self.look(it)).collect();
+            let mut looks = looks.into_iter();
+            for (path, seen) in paths.iter().zip(seen) {
+                let guess = |face: Option<Face>| {
                     let probabilities = looks.next().unwrap_or_default();
-                    Guess {
-                        path: path.clone(),
-                        class: loss::first_largest(&probabilities),
-                        probabilities,
-                    }
+                    Guess { face, class: loss::first_largest(&probabilities), probabilities }
+                };
+                answers.push(seen.map(|it| Answer {
+                    path: path.clone(),
+                    guesses: it.into_iter().map(|it| it.0).map(guess).collect(),
                 }));
             }
-            done(guesses.len());
+            done(answers.len());
         }
-        guesses
+        answers
     }
 
     /// The class probabilities of each of `photos`.
-    fn look<'a>(&self, photos: impl Iterator<Item = &'a Picture>) -> Vec<Vec<f32>> {
+    fn look(&self, photos: &[&Picture]) -> Vec<Vec<f32>> {
         let (mut bytes, mut layout) = (Vec::new(), Layout::default());
         for photo in photos {
             layout.push(photo.shape).expect("a picture that was read has a shape");
@@ -186,7 +284,7 @@ impl Model {
         if bytes.is_empty() {
             return Vec::new();
         }
-        let pictures = Pictures::new(&bytes, &layout, self.image_size, self.device);
+        let pictures = Pictures::new(&bytes, &layout, self.framing.image_size, self.device);
         let rows: Vec<u32> = (0..layout.count() as u32).collect();
         let probabilities = ferrite_torch::without_gradients(|| {
             let look = |window| pictures.window(&rows, window);

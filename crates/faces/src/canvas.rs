@@ -3,12 +3,9 @@
 //! Everything is painted as albedo and relief; light comes last, from the relief's slopes. Knows
 //! nothing of faces beyond the ellipsoid that turns a flat picture into a head that can be turned.
 
-use crate::SIZE;
+use crate::frame::Place;
 use crate::scene::Scene;
 use crate::shape::{Curve, Point, bump, cover, mix, unit};
-
-/// Samples per row and per column: three to two pixels, since all edges are drawn soft.
-const SIDE: usize = SIZE / 2 * 3;
 
 /// What is known about one sample.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,6 +53,8 @@ pub(super) enum Plane {
 #[derive(Debug)]
 pub(super) struct Canvas {
     samples: Vec<Sample>,
+    /// Samples per row and per column: three to two pixels, since all edges are drawn soft.
+    side: usize,
     view: View,
 }
 
@@ -87,12 +86,14 @@ fn depth([x, y]: Point) -> f32 {
 }
 
 impl View {
-    fn of(scene: &Scene) -> Self {
-        let half = SIDE as f32 / 2.0;
+    /// The pose of `scene` on a canvas of `side` samples a side, in which the face is at `place`.
+    fn of(scene: &Scene, place: &Place, side: usize) -> Self {
+        let half = side as f32 / 2.0;
+        let middle = |axis: usize| place.middle[axis] + place.scale * scene.middle[axis];
         Self {
-            middle: scene.middle.map(|it| half * (1.0 + it)),
-            samples_per_unit: half * scene.scale,
-            roll: Turn::by(scene.roll),
+            middle: [0, 1].map(|axis| half * (1.0 + middle(axis))),
+            samples_per_unit: half * (place.scale * scene.scale),
+            roll: Turn::by(scene.roll + place.roll),
             yaw: Turn::by(scene.yaw),
             pitch: Turn::by(scene.pitch),
         }
@@ -111,6 +112,19 @@ impl View {
             flat[0] * self.yaw.cos - depth * self.yaw.sin,
             flat[1] * self.pitch.cos - depth * self.pitch.sin,
         ]
+    }
+
+    /// Column and row at which `point` of the face's surface is seen.
+    fn seen(&self, point: Point) -> Point {
+        // What `face` does, undone: each round leaves less than a third of the error where eyes, nose and mouth are.
+        let flat = (0..12).fold(point, |flat, _| {
+            let depth = depth(flat);
+            [
+                (point[0] + depth * self.yaw.sin) / self.yaw.cos,
+                (point[1] + depth * self.pitch.sin) / self.pitch.cos,
+            ]
+        });
+        self.place(Plane::Flat, flat)
     }
 
     /// Column and row of a place on `plane`; for the face nearly, since `face` is no rotation.
@@ -136,16 +150,17 @@ impl View {
 }
 
 impl Canvas {
-    /// An empty canvas in the pose of `scene`.
-    pub(super) fn of(scene: &Scene) -> Self {
-        let view = View::of(scene);
-        let samples = (0..SIDE * SIDE)
+    /// An empty canvas in the pose of `scene`, for a picture in which the face is at `place`.
+    pub(super) fn of(scene: &Scene, place: &Place) -> Self {
+        let side = place.size / 2 * 3;
+        let view = View::of(scene, place, side);
+        let samples = (0..side * side)
             .map(|at| {
-                let flat = view.flat(at % SIDE, at / SIDE);
+                let flat = view.flat(at % side, at / side);
                 Sample { flat, face: view.face(flat), ..Sample::default() }
             })
             .collect();
-        Self { samples, view }
+        Self { samples, side, view }
     }
 
     /// How far whatever stands out by `height` is moved to the right by the turn of the head.
@@ -163,6 +178,20 @@ impl Canvas {
         self.samples.iter_mut().for_each(brush);
     }
 
+    /// Gives every sample to `brush` with its place: right and down from the middle of the picture, in half pictures.
+    pub(super) fn by_place(&mut self, mut brush: impl FnMut(Point, &mut Sample)) {
+        let (side, half) = (self.side, self.side as f32 / 2.0);
+        for (at, sample) in self.samples.iter_mut().enumerate() {
+            let place = [at % side, at / side].map(|it| (it as f32 + 0.5) / half - 1.0);
+            brush(place, sample);
+        }
+    }
+
+    /// Where `point` of the face's surface is seen in the picture: pixels from its left and upper border.
+    pub(super) fn seen(&self, point: Point) -> Point {
+        self.view.seen(point).map(|it| it / 1.5)
+    }
+
     /// Gives the samples around `bounds` (least and greatest corner on `plane`) to `brush`.
     pub(super) fn within(
         &mut self,
@@ -170,6 +199,7 @@ impl Canvas {
         bounds: [Point; 2],
         mut brush: impl FnMut(&mut Sample),
     ) {
+        let side = self.side;
         let [low, high] = bounds;
         let corners = [low, high, [low[0], high[1]], [high[0], low[1]]];
         let places = corners.map(|it| self.view.place(plane, it));
@@ -178,11 +208,11 @@ impl Canvas {
         let span = |axis: usize| {
             let least = places.iter().map(|it| it[axis]).fold(f32::MAX, f32::min) - margin;
             let most = places.iter().map(|it| it[axis]).fold(f32::MIN, f32::max) + margin;
-            (least.max(0.0) as usize).min(SIDE)..(most.max(0.0).ceil() as usize).min(SIDE)
+            (least.max(0.0) as usize).min(side)..(most.max(0.0).ceil() as usize).min(side)
         };
         let columns = span(0);
         for row in span(1) {
-            for sample in &mut self.samples[row * SIDE..][columns.clone()] {
+            for sample in &mut self.samples[row * side..][columns.clone()] {
                 brush(sample);
             }
         }
@@ -239,13 +269,14 @@ impl Canvas {
             ambient: gain * scene.ambient,
             key: gain * (1.28 - scene.ambient),
         };
+        let side = self.side;
         let steep = self.view.samples_per_unit / 2.0;
         let relief: Vec<f32> = self.samples.iter().map(|it| it.relief).collect();
-        for row in 1..SIDE - 1 {
-            for column in 1..SIDE - 1 {
-                let at = row * SIDE + column;
+        for row in 1..side - 1 {
+            for column in 1..side - 1 {
+                let at = row * side + column;
                 let across = (relief[at + 1] - relief[at - 1]) * steep;
-                let along = (relief[at + SIDE] - relief[at - SIDE]) * steep;
+                let along = (relief[at + side] - relief[at - side]) * steep;
                 let slope = [cos * across + sin * along, cos * along - sin * across];
                 self.samples[at].shade(slope, &light);
             }
@@ -253,17 +284,20 @@ impl Canvas {
     }
 
     /// The picture: the mean of the samples under each pixel, row by row.
-    pub(super) fn picture(&self) -> [f32; SIZE * SIZE] {
-        std::array::from_fn(|at| {
-            let (row, column) = (at / SIZE, at % SIZE);
+    pub(super) fn picture(&self) -> Vec<f32> {
+        let side = self.side;
+        let columns = side / 3 * 2;
+        let pixel = |at: usize| {
+            let (row, column) = (at / columns, at % columns);
             // Two pixels share three samples, and each of them half of the middle one.
             let [down, right] =
                 [row, column].map(|it| if it % 2 == 0 { [1.0, 0.5] } else { [0.5, 1.0] });
-            let first = row * 3 / 2 * SIDE + column * 3 / 2;
+            let first = row * 3 / 2 * side + column * 3 / 2;
             let line =
                 |at: usize| right[0] * self.samples[at].tone + right[1] * self.samples[at + 1].tone;
-            (down[0] * line(first) + down[1] * line(first + SIDE)) / 2.25
-        })
+            (down[0] * line(first) + down[1] * line(first + side)) / 2.25
+        };
+        (0..columns * columns).map(pixel).collect()
     }
 }
 

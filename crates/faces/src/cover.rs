@@ -13,7 +13,7 @@ pub(super) fn paint(canvas: &mut Canvas, look: &Look) {
     }
     match look.scene.cover {
         None => {}
-        Some(Cover::Hand { tip, side }) => hand(canvas, look.person.skin, tip, side),
+        Some(Cover::Hand { tip, side }) => hand(canvas, look, tip, side),
         Some(Cover::Scarf { top, tone }) => scarf(canvas, top, tone),
         Some(Cover::Strand { side }) => strand(canvas, look.person.hair_tone, side),
         Some(Cover::Edge { side, inset, tone }) => edge(canvas, look, [side, inset, tone]),
@@ -41,7 +41,11 @@ fn glasses(canvas: &mut Canvas, look: &Look, glasses: Glasses) {
 }
 
 /// Four fingers laid on the face, and the palm they come from.
-fn hand(canvas: &mut Canvas, skin: f32, tip: Point, side: f32) {
+fn hand(canvas: &mut Canvas, look: &Look, tip: Point, side: f32) {
+    let skin = look.person.skin;
+    if look.place.is_framed() {
+        forearm(canvas, skin, [side * 1.55, tip[1] + 0.95], side);
+    }
     for finger in 0..4u8 {
         let shift = 0.19 * f32::from(finger);
         let reach = [0.08, 0.0, 0.05, 0.18][usize::from(finger)];
@@ -67,13 +71,25 @@ fn hand(canvas: &mut Canvas, skin: f32, tip: Point, side: f32) {
     }
 }
 
+/// The palm around `wrist` and the arm below it: beyond the border of a picture that the face fills.
+fn forearm(canvas: &mut Canvas, skin: f32, wrist: Point, side: f32) {
+    let [x, y] = wrist;
+    let curve = Curve::through([[x, y - 0.3], [x + side * 0.4, y + 1.2], [x + side, y + 3.0]]);
+    canvas.within(Plane::Flat, curve.bounds(0.6), |sample| {
+        let (distance, along) = curve.nearest(sample.flat);
+        let half = mix(0.5, 0.36, ramp(0.0, 0.4, along));
+        let inward = (distance / half).min(1.0);
+        surface(sample, skin * (1.0 - 0.3 * inward.powi(4)), cover(distance - half), [0.0, 0.2]);
+    });
+}
+
 fn scarf(canvas: &mut Canvas, top: f32, tone: f32) {
-    canvas.within(Plane::Face, [[-2.0, top - 0.3], [2.0, 2.4]], |sample| {
+    canvas.within(Plane::Face, [[-2.0, top - 0.3], [2.0, 3.4]], |sample| {
         let [x, y] = sample.face;
         let border = top + 0.12 * x * x + 0.02 * wave(x * 9.0);
         let fold = wave(y * 14.0 + 3.0 * x * x);
         let ends = 1.35 + 0.2 * (y - 0.6).max(0.0);
-        let share = cover((border - y).max(sample.flat[0].abs() - ends));
+        let share = cover((border - y).max(sample.flat[0].abs() - ends).max(y - 3.2));
         surface(sample, tone * (0.9 + 0.1 * fold), share, [0.7 * x / 1.3, 0.1]);
         flatten(sample, share, 0.02 * fold);
     });

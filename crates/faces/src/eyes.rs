@@ -22,7 +22,7 @@ struct Eye {
 
 impl Eye {
     fn of(look: &Look, side: f32) -> Self {
-        let Look { person, actions, scene } = look;
+        let Look { person, actions, scene, .. } = look;
         let on = |unit| actions.on(side, unit);
         let wide = 0.085 * on(Unit::UpperLidRaiser);
         let narrow = 0.03 * on(Unit::LidTightener)
@@ -74,6 +74,12 @@ impl Eye {
             [x + wide, self.middle[1] + self.lower.max(0.0) + margin],
         ]
     }
+}
+
+/// Middles of the eyes on the left and on the right of the picture, on the face's surface.
+pub(super) fn middles(look: &Look) -> [Point; 2] {
+    let person = &look.person;
+    [-1.0, 1.0].map(|side| [side * person.eye_apart, person.eye_level])
 }
 
 /// Paints both eyes and both brows.

@@ -67,6 +67,10 @@ pub(super) fn paint(canvas: &mut Canvas, look: &Look) {
 
 /// Paints the backdrop.
 pub(super) fn paint_backdrop(canvas: &mut Canvas, look: &Look) {
+    if look.place.is_framed() {
+        look.place.paint_backdrop(canvas, &look.scene);
+        return;
+    }
     let [middle, right, down] = look.scene.backdrop;
     let blobs = look.scene.blobs;
     canvas.everywhere(|sample| {
@@ -87,16 +91,18 @@ fn shoulders(canvas: &mut Canvas, look: &Look) {
     let half = 0.56 * person.width;
     let chin = person.chin;
     let light = look.scene.light[0];
-    canvas.within(Plane::Flat, [[-2.4, 0.3], [2.4, 2.4]], |sample| {
+    // Down to the border of the picture, however small the head is in it.
+    canvas.within(Plane::Flat, [[-20.0, 0.3], [20.0, 20.0]], |sample| {
         let [x, y] = sample.flat;
-        if x.abs() > half + 0.1 && y < 1.2 {
+        if y < 0.3 || x.abs() > half + 0.1 && y < 1.2 {
             return;
         }
         let neck = cover(x.abs() - half - 0.25 * (y - 0.9).max(0.0).powi(2));
         let shadow = 0.5 * ramp(chin + 0.35, chin - 0.1, y - 0.12 * x * light);
         surface(sample, person.skin * (0.92 - shadow), neck, [0.75 * x / half, 0.3]);
         let fall = 1.28 + 0.12 * x * x + 0.1 * (1.0 - (x / 0.5).powi(2)).max(0.0);
-        let cloth = cover(fall - y);
+        let arms = 3.0 * (x.abs() - 2.4).max(0.0).powi(2);
+        let cloth = cover(fall + arms - y);
         if cloth > 0.0 {
             let crease = 0.05 * wave(x * 9.0 + y * 4.0);
             surface(sample, look.scene.clothes * (0.9 + crease), cloth, [0.3 * x, -0.2]);

@@ -1,7 +1,7 @@
 //! A face source drawn by our own code, for experiments without any data set.
 //!
 //! A face is a person (geometry, skin, hair) who performs a mixture of facial action units in a
-//! scene (pose, light, backdrop, camera); see the files of those names. Painters put it on a
+//! scene (pose, light, backdrop, camera), at a place of a frame; see the files of those names. Painters put it on a
 //! canvas as albedo and relief, which is then lit.
 //!
 //! **Invariant:** a face is a pure function of the settings and its index.
@@ -11,6 +11,7 @@ mod camera;
 mod canvas;
 mod cover;
 mod eyes;
+pub mod frame;
 mod hair;
 mod head;
 mod mouth;
@@ -25,16 +26,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Actions, Expression};
 use crate::canvas::Canvas;
+use crate::frame::{Frame, Place};
 use crate::person::Person;
 use crate::scene::Scene;
 
-/// Rows and columns of a face, in pixels, as in FER2013.
+/// Rows and columns of a picture that a face fills, in pixels, as in FER2013.
 pub const SIZE: usize = 48;
 
 /// The `source = { synthetic = { … } }` table: faces drawn by Ferrite itself.
 ///
-/// Every face is a function of `seed`, its index, `difficulty` and `task`: the same table draws
-/// the same faces again, and raising `faces` keeps those that were there.
+/// Every face is a function of `seed`, its index, `difficulty`, `task` and `frame`: the same table
+/// draws the same faces again, and raising `faces` keeps those that were there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Synthetic {
@@ -54,6 +56,11 @@ pub struct Synthetic {
     /// face is another person.
     #[schemars(extend("x-unit" = "persons"))]
     pub identities: usize,
+    /// Faces somewhere in larger pictures, turned and small, like `{ size = 96, rotation = 30.0,
+    /// scale = [0.4, 0.7] }`: what detection and alignment are for. Left out: each face fills its
+    /// picture of 48x48 pixels, nearly upright.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Frame>,
 }
 
 /// What the label of a face says.
@@ -71,23 +78,31 @@ pub enum Task {
 /// One face with its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Face {
-    /// Brightness of the pixels, row by row.
-    pub pixels: [u8; SIZE * SIZE],
+    /// Brightness of the pixels, row by row: [`Synthetic::size`] rows and columns.
+    pub pixels: Vec<u8>,
     /// Position in [`Synthetic::classes`].
     pub label: u8,
 }
 
 impl Default for Synthetic {
     fn default() -> Self {
-        Self { faces: 4000, seed: 0, difficulty: 0.5, task: Task::Expression, identities: 40 }
+        Self {
+            faces: 4000,
+            seed: 0,
+            difficulty: 0.5,
+            task: Task::Expression,
+            identities: 40,
+            frame: None,
+        }
     }
 }
 
-/// Who performs what in which scene: all that a painter needs to know.
+/// Who performs what in which scene and where: all that a painter needs to know.
 struct Look {
     person: Person,
     actions: Actions,
     scene: Scene,
+    place: Place,
 }
 
 impl Synthetic {
@@ -99,18 +114,44 @@ impl Synthetic {
         }
     }
 
+    /// Rows and columns of the pictures, in pixels.
+    pub fn size(&self) -> usize {
+        self.frame.as_ref().map_or(SIZE, |it| it.size)
+    }
+
     /// Draws the face at `index`. For settings that are as their comments say.
     pub fn draw(&self, index: u64) -> Face {
         let mut random = self.stream(Stream::Face, index);
-        let (label, look) = match self.task {
-            Task::Expression => self.expressive(&mut random),
-            Task::Identity => self.of_someone(index, &mut random),
-        };
-        let mut canvas = Canvas::of(&look.scene);
+        let (label, look) = self.look(index, &mut random);
+        let mut canvas = Canvas::of(&look.scene, &look.place);
         paint(&mut canvas, &look);
         canvas.light(&look.scene, exposure(&look.person));
-        let pixels = camera::expose(&canvas.picture(), &look.scene, &mut random);
+        let pixels = camera::expose(canvas.picture(), &look.scene, &mut random);
         Face { pixels, label: label as u8 }
+    }
+
+    /// Where the parts of the face at `index` are drawn, whether or not something covers them: the
+    /// eye on the left of the picture and the one on the right, the tip of the nose, and the
+    /// corners of the mouth on the left and on the right. In pixels from the left and upper border.
+    pub fn landmarks(&self, index: u64) -> [[f32; 2]; 5] {
+        let (_, look) = self.look(index, &mut self.stream(Stream::Face, index));
+        let canvas = Canvas::of(&look.scene, &look.place);
+        let [left_eye, right_eye] = eyes::middles(&look);
+        let [left_mouth, right_mouth] = mouth::corners(&canvas, &look);
+        let parts = [left_eye, right_eye, nose::tip(&canvas, &look), left_mouth, right_mouth];
+        parts.map(|it| canvas.seen(it))
+    }
+
+    /// The label of the face at `index`, and how it looks. `random` is its stream, from the start.
+    fn look(&self, index: u64, random: &mut Random) -> (usize, Look) {
+        let (label, mut look) = match self.task {
+            Task::Expression => self.expressive(random),
+            Task::Identity => self.of_someone(index, random),
+        };
+        if let Some(frame) = &self.frame {
+            look.place = Place::drawn(frame, &mut self.stream(Stream::Frame, index));
+        }
+        (label, look)
     }
 
     /// A new person who shows the expression of the label, or nearly.
@@ -120,7 +161,15 @@ impl Synthetic {
         let shown = Expression::ALL[label].0.shown(difficulty, random);
         let person = Person::drawn(random);
         let actions = shown.perform(difficulty, random);
-        (label, Look { person, actions, scene: Scene::drawn(difficulty, random) })
+        (
+            label,
+            Look {
+                person,
+                actions,
+                scene: Scene::drawn(difficulty, random),
+                place: Place::whole(),
+            },
+        )
     }
 
     /// One of the persons, who shows any expression.
@@ -130,7 +179,15 @@ impl Synthetic {
         let person = Person::drawn(&mut self.stream(Stream::Person, label as u64));
         let expression = Expression::ALL[Expression::common(random)].0;
         let actions = expression.perform(difficulty, random);
-        (label, Look { person, actions, scene: Scene::drawn(difficulty, random) })
+        (
+            label,
+            Look {
+                person,
+                actions,
+                scene: Scene::drawn(difficulty, random),
+                place: Place::whole(),
+            },
+        )
     }
 
     /// Who is at `index`: each row of `identities` faces holds everyone once, in random order.
@@ -154,6 +211,7 @@ enum Stream {
     Face,
     Person,
     Order,
+    Frame,
 }
 
 /// Paints everything, from back to front.

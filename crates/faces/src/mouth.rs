@@ -89,6 +89,14 @@ impl Mouth {
     }
 }
 
+/// The corners of the mouth on the left and on the right of the picture, on the face's surface.
+pub(super) fn corners(canvas: &Canvas, look: &Look) -> [Point; 2] {
+    let mouth = Mouth::of(canvas, look);
+    [(-1.0, 0), (1.0, 1)].map(|(side, corner)| {
+        [mouth.lean + side * mouth.half, mouth.level + 0.55 * mouth.corners[corner]]
+    })
+}
+
 /// Paints the mouth.
 pub(super) fn paint(canvas: &mut Canvas, look: &Look) {
     let mouth = Mouth::of(canvas, look);

@@ -19,18 +19,31 @@ struct Nose {
     lean: f32,
 }
 
+impl Nose {
+    fn of(canvas: &Canvas, look: &Look) -> Self {
+        let Look { person, actions, .. } = look;
+        let wrinkled = actions.of(Unit::NoseWrinkler);
+        let pulled = actions.of(Unit::LipCornerPuller);
+        Self {
+            root: person.eye_level - 0.08,
+            tip: person.nose_tip - 0.045 * wrinkled + canvas.nod(0.12),
+            wing: person.nose_wide * (1.0 + 0.14 * wrinkled + 0.08 * pulled),
+            high: 0.11 * person.nose_high,
+            lean: canvas.lean(0.2 * person.nose_high),
+        }
+    }
+}
+
+/// The tip of the nose, on the face's surface.
+pub(super) fn tip(canvas: &Canvas, look: &Look) -> Point {
+    let nose = Nose::of(canvas, look);
+    [nose.lean, nose.tip]
+}
+
 /// Paints the nose.
 pub(super) fn paint(canvas: &mut Canvas, look: &Look) {
-    let Look { person, actions, .. } = look;
-    let wrinkled = actions.of(Unit::NoseWrinkler);
-    let pulled = actions.of(Unit::LipCornerPuller);
-    let nose = Nose {
-        root: person.eye_level - 0.08,
-        tip: person.nose_tip - 0.045 * wrinkled + canvas.nod(0.12),
-        wing: person.nose_wide * (1.0 + 0.14 * wrinkled + 0.08 * pulled),
-        high: 0.11 * person.nose_high,
-        lean: canvas.lean(0.2 * person.nose_high),
-    };
+    let wrinkled = look.actions.of(Unit::NoseWrinkler);
+    let nose = Nose::of(canvas, look);
     let bounds = [[-0.75, nose.root - 0.15], [0.75, nose.tip + 0.3]];
     canvas.within(Plane::Face, bounds, |sample| {
         let along = unit((sample.face[1] - nose.root) / (nose.tip - nose.root));

@@ -244,12 +244,13 @@ mod tests {
     use super::*;
 
     /// Techniques and groups of them that are told elsewhere on a run's page, and where.
-    const ELSEWHERE: [(&str, &str); 22] = [
+    const ELSEWHERE: [(&str, &str); 23] = [
         ("source", "data"),
         ("split", "data"),
         ("limit", "data"),
         ("labels", "data"),
         ("leakage", "data"),
+        ("faces", "faces"),
         ("broken images", "data"),
         ("input size", "network"),
         ("backbone", "network"),

@@ -7,6 +7,9 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::data::audit::{Subject, audit};
+use crate::data::faces::Missing;
+use crate::data::faces::counted::drop_faceless;
+use crate::data::faces::placed::{self, Placed};
 use crate::data::findings::{Findings, Pixels};
 use crate::data::folder::list::same;
 use crate::data::labelled::{Labelled, Wanted};
@@ -48,6 +51,10 @@ pub struct Dataset {
     pub unlabelled: BTreeMap<String, usize>,
     /// Training images taken out since they are exact twins of validation or test images.
     pub dropped: usize,
+    /// What became of each picture's face; none where no faces are looked for.
+    pub faces: Option<Vec<Placed>>,
+    /// Rows of the splits that are left out because no face was found, in the order train, valid, test.
+    pub faceless: Vec<Vec<u32>>,
     /// Equal and constant images of the source.
     pub findings: Findings,
     images: Mmap,
@@ -55,7 +62,8 @@ pub struct Dataset {
 
 /// Opens the decoded `folder`, labels its images and splits them as `data` says.
 ///
-/// Images without a label go first, then leaks, and `limit` is applied to what is left.
+/// Images without a label go first, then leaks, `limit` is applied to what is left, and those without a face go last where
+/// they are dropped: which images are drawn does not depend on what is found in them.
 ///
 /// # Errors
 /// [`Error::Damaged`] if the folder does not hold what it should; [`Error::Data`] if a named split
@@ -68,6 +76,10 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
     let labelled = Labelled::of(data, &prepared)?;
     let mut unlabelled = BTreeMap::new();
     let mut parts = parts(data, &prepared, &labelled, &mut unlabelled)?;
+    let faces = match &data.faces {
+        Some(faces) => Some((placed::read(folder, prepared.ids.len())?, faces.missing)),
+        None => None,
+    };
     let dropped = match data.leakage {
         Leakage::Report => 0,
         Leakage::DropFromTrain => drop_leaks(&mut parts, &findings.originals()),
@@ -75,6 +87,10 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
     if let Some(limit) = data.limit {
         parts = rows::limited(labelled.drawn(data.split.seed), parts, limit);
     }
+    let faceless = match &faces {
+        Some((placed, Missing::Drop)) => drop_faceless(&mut parts, placed),
+        _ => Vec::new(),
+    };
     let mut parts = parts.into_iter();
     let mut next = || parts.next().unwrap_or_default();
     let (train, valid, test) = (next(), next(), next());
@@ -97,6 +113,8 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
         skipped,
         unlabelled,
         dropped,
+        faces: faces.map(|it| it.0),
+        faceless,
         findings,
         images,
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferrite_faces::{SIZE, Synthetic};
+use ferrite_faces::Synthetic;
 use rayon::prelude::*;
 
 use crate::data::picture::content;
@@ -27,20 +27,18 @@ pub fn decode(data: &Data, folder: &Path, progress: Progress<'_>) -> Result<()> 
     }
 }
 
-/// Height, width and channels of a drawn face.
-const SHAPE: [usize; 3] = [SIZE, SIZE, 1];
-
 /// Draws all faces. An image's id is its index.
 fn draw(synthetic: &Synthetic, folder: &Path, progress: Progress<'_>) -> Result<()> {
     let mut writer = Writer::create(folder)?;
+    let shape = [synthetic.size(), synthetic.size(), 1];
     for start in (0..synthetic.faces).step_by(CHUNK) {
         let indices = start..synthetic.faces.min(start + CHUNK);
         let faces: Vec<_> =
             indices.clone().into_par_iter().map(|it| synthetic.draw(it as u64)).collect();
         for (index, face) in indices.clone().zip(faces) {
-            let content = content(&face.pixels, SHAPE);
+            let content = content(&face.pixels, shape);
             let (id, label) = (&index.to_string(), face.label);
-            writer.push(Item { id, split: "", group: "", label, content }, SHAPE, &face.pixels)?;
+            writer.push(Item { id, split: "", group: "", label, content }, shape, &face.pixels)?;
         }
         progress(indices.end, synthetic.faces);
     }
@@ -49,6 +47,9 @@ fn draw(synthetic: &Synthetic, folder: &Path, progress: Progress<'_>) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use ferrite_faces::SIZE;
+    use ferrite_faces::frame::Frame;
+
     use super::*;
     use crate::data::prepared;
     use crate::data::trial::Trial;
@@ -63,5 +64,17 @@ mod tests {
         assert_eq!(prepared.images[3 * SIZE * SIZE..][..SIZE * SIZE], face.pixels);
         assert_eq!((prepared.labels[3], prepared.ids[3].as_str()), (face.label, "3"));
         assert_eq!(prepared.manifest.classes, data.source.classes());
+    }
+
+    #[test]
+    fn a_framed_face_keeps_the_size_of_its_frame() {
+        let trial = Trial::new();
+        let data = trial.data("source.synthetic = { faces = 3, frame = { size = 64 } }");
+        decode(&data, &trial.path(""), &|_, _| {}).unwrap();
+        let prepared = prepared::read(&trial.path("")).unwrap();
+        let frame = Some(Frame { size: 64, ..Frame::default() });
+        let face = Synthetic { faces: 3, frame, ..Synthetic::default() }.draw(2);
+        assert_eq!(prepared.layout.shape(2), [64, 64, 1]);
+        assert_eq!(prepared.images[2 * 64 * 64..], face.pixels);
     }
 }

@@ -13,6 +13,7 @@ pub mod beside;
 mod broken;
 pub mod dataset;
 pub mod decode;
+pub mod faces;
 pub mod fer2013;
 mod ferplus;
 pub mod findings;
@@ -24,6 +25,7 @@ pub mod labels;
 pub mod layout;
 pub mod manifest;
 pub mod near;
+pub mod originals;
 pub mod part;
 pub mod photo;
 pub mod picture;
@@ -38,6 +40,7 @@ mod trial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::faces::Faces;
 use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::data::split::Split;
@@ -67,6 +70,10 @@ pub struct Data {
     /// with `split.seed`. Left out: all images.
     #[schemars(extend("x-technique" = "limit", "x-unit" = "images", "x-off" = null, "x-judges" = "always"))]
     pub limit: Option<usize>,
+    /// Faces are found in the pictures, and cut out or aligned. Left out: pictures are used as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-technique" = "faces", "x-off" = null))]
+    pub faces: Option<Faces>,
     /// Whose labels the images have: the source's own, or for FER2013
     /// `{ ferplus = { votes = "data/fer2013new.csv" } }`.
     #[schemars(extend("x-technique" = "labels", "x-off" = "source", "x-judges" = "always"))]
@@ -111,6 +118,7 @@ impl Default for Data {
             split: Split::default(),
             image_size: 48,
             limit: None,
+            faces: None,
             labels: Labels::default(),
             leakage: Leakage::default(),
             on_error: OnError::default(),
@@ -130,6 +138,7 @@ impl Data {
         let split = self.split.check().into_iter().map(|it| it.within("split"));
         let fits = (32..=512).contains(&self.image_size);
         let classes = self.classes().len();
+        let faces = self.faces.iter().flat_map(Faces::check).map(|it| it.within("faces"));
         let labels = self.labels.check(&self.source).map(|it| it.within("labels"));
         let too_few = self.limit.filter(|it| *it < classes).map(|_| {
             let message = format!("must be at least {classes}, one training image for each class");
@@ -143,7 +152,11 @@ impl Data {
             "must be fractions, like `{ train = 0.7, valid = 0.15, test = 0.15 }`: \
              synthetic faces have no named splits",
         );
-        source.chain(split).chain([size, too_few, labels, names].into_iter().flatten()).collect()
+        source
+            .chain(split)
+            .chain(faces)
+            .chain([size, too_few, labels, names].into_iter().flatten())
+            .collect()
     }
 }
 

@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn a_picture_of_another_size_and_in_colour_is_still_the_same() {
         let source = Synthetic::default();
-        let faces: Vec<Vec<u8>> = (0..3).map(|it| source.draw(it).pixels.to_vec()).collect();
+        let faces: Vec<Vec<u8>> = (0..3).map(|it| source.draw(it).pixels).collect();
         let small = fit(&faces[0], [SIZE, SIZE, 1], 32).0.into_owned();
         let colour = in_channels(&small, 1, 3).into_owned();
         let mut layout = Layout::uniform(3, [SIZE, SIZE, 1]);

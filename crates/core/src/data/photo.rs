@@ -8,14 +8,21 @@ use crate::data::picture::kind::{FORMATS, Verdict};
 use crate::data::picture::{self, Picture};
 use crate::error::{Error, Result};
 
+/// Reads the picture at `path` as it is.
+///
+/// # Errors
+/// [`Error::Data`] if it is no picture, or a damaged one.
+pub fn open(path: &Path) -> Result<Picture> {
+    picture::read(path).map_err(|message| refused(path, message))
+}
+
 /// Reads the picture at `path` as a model of `side` pixels a side sees it that was trained on pictures of `channels`
 /// channels.
 ///
 /// # Errors
 /// [`Error::Data`] if it is no picture, or a damaged one.
 pub fn read(path: &Path, channels: usize, side: usize) -> Result<Picture> {
-    let picture = picture::read(path).map_err(|message| refused(path, message))?;
-    Ok(picture.in_channels(channels).fitted(side))
+    Ok(open(path)?.in_channels(channels).fitted(side))
 }
 
 /// The pictures that paths mean.
@@ -29,7 +36,43 @@ pub struct Photos {
     pub beside: Beside,
 }
 
-/// The pictures that `paths` mean: files as they are, folders as the pictures in and below them, links followed, as the
+/// The paths that the lines of the file `list` name; `-` is the standard input. Empty lines name none.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be read; [`Error::Data`] if it names no picture.
+pub fn named_in(list: &Path) -> Result<Vec<PathBuf>> {
+    let text = if list == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(list)
+    };
+    let text = text.map_err(Error::file("cannot read", list))?;
+    let lines = text.lines().map(str::trim_end).filter(|it| !it.is_empty());
+    let paths: Vec<PathBuf> = lines.map(PathBuf::from).collect();
+    if paths.is_empty() {
+        return Err(refused(list, "it names no picture".into()));
+    }
+    Ok(paths)
+}
+
+/// The files that the pattern `path` stands for, sorted; none if it is no pattern.
+///
+/// # Errors
+/// [`Error::Data`] if nothing is like it, or the pattern is broken.
+fn matching(path: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let pattern = path.to_string_lossy();
+    if !pattern.contains(['*', '?', '[']) {
+        return Ok(None);
+    }
+    let found = glob::glob(&pattern).map_err(|it| refused(path, it.to_string()))?;
+    let found: Vec<PathBuf> = found.filter_map(std::result::Result::ok).collect();
+    if found.is_empty() {
+        return Err(refused(path, "no file is like it".into()));
+    }
+    Ok(Some(found))
+}
+
+/// The pictures that `paths` mean: files as they are, patterns as the files and folders like them, folders as the pictures in and below them, links followed, as the
 /// folders that one trains on are read.
 ///
 /// # Errors
@@ -37,26 +80,37 @@ pub struct Photos {
 pub fn list(paths: &[PathBuf]) -> Result<Photos> {
     let mut all = Photos::default();
     for path in paths {
+        // A file may be called like a pattern.
+        match if path.exists() { None } else { matching(path)? } {
+            Some(found) => found.iter().try_for_each(|it| all.add(it))?,
+            None => all.add(path)?,
+        }
+    }
+    Ok(all)
+}
+
+impl Photos {
+    fn add(&mut self, path: &Path) -> Result<()> {
         if !path.exists() {
             return Err(refused(path, "it does not exist".into()));
         }
         if !path.is_dir() {
-            all.pictures.push(path.clone());
-            continue;
+            self.pictures.push(path.to_owned());
+            return Ok(());
         }
-        let before = all.pictures.len() + all.broken.len();
+        let before = self.pictures.len() + self.broken.len();
         for (found, judged) in walk(path) {
             match judged {
-                Verdict::Picture => all.pictures.push(found),
-                Verdict::Broken(message) => all.broken.push(refused(&found, message)),
-                Verdict::Other => all.beside.add(&found.to_string_lossy()),
+                Verdict::Picture => self.pictures.push(found),
+                Verdict::Broken(message) => self.broken.push(refused(&found, message)),
+                Verdict::Other => self.beside.add(&found.to_string_lossy()),
             }
         }
-        if all.pictures.len() + all.broken.len() == before {
+        if self.pictures.len() + self.broken.len() == before {
             return Err(refused(path, "there is no picture in it".into()));
         }
+        Ok(())
     }
-    Ok(all)
 }
 
 fn refused(path: &Path, message: String) -> Error {

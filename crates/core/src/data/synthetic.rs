@@ -1,17 +1,41 @@
 //! The table of drawn faces (`ferrite-faces`), judged.
 
-use ferrite_faces::{Synthetic, Task};
+use ferrite_faces::frame::Frame;
+use ferrite_faces::{SIZE, Synthetic, Task};
 
 use crate::error::Problem;
 
 /// What cannot be right in this table alone.
 pub(super) fn check(synthetic: &Synthetic) -> Vec<Problem> {
-    let Synthetic { faces, seed: _, difficulty, task, identities } = *synthetic;
+    let Synthetic { faces, seed: _, difficulty, task, identities, ref frame } = *synthetic;
     let enough = task != Task::Identity || (2..=256).contains(&identities);
+    let frame = frame.iter().flat_map(check_frame).map(|it| it.within("frame"));
     [
         Problem::unless(faces >= 1, "faces", "must be at least 1"),
         Problem::unless((0.0..=1.0).contains(&difficulty), "difficulty", "must be between 0 and 1"),
         Problem::unless(enough, "identities", "must be between 2 and 256"),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(frame)
+    .collect()
+}
+
+/// The largest frame, in pixels a side: it takes a core a twentieth of a second to draw.
+const LARGEST: usize = 512;
+
+fn check_frame(frame: &Frame) -> Vec<Problem> {
+    let Frame { size, rotation, scale: [least, most] } = *frame;
+    let sized = (SIZE..=LARGEST).contains(&size) && size.is_multiple_of(2);
+    let scaled = 0.1 <= least && least <= most && most <= 1.0;
+    [
+        Problem::unless(sized, "size", "must be an even number between 48 and 512"),
+        Problem::unless((0.0..=180.0).contains(&rotation), "rotation", "must be between 0 and 180"),
+        Problem::unless(
+            scaled,
+            "scale",
+            "must be two shares of the side, the smaller one first, between 0.1 and 1, like `[0.4, 0.7]`",
+        ),
     ]
     .into_iter()
     .flatten()
@@ -37,6 +61,25 @@ mod tests {
             assert!(keys(Synthetic { identities, ..fine.clone() }).is_empty());
             let source = Synthetic { identities, task: Task::Identity, ..fine.clone() };
             assert_eq!(keys(source), ["identities"]);
+        }
+    }
+
+    #[test]
+    fn frames_that_cannot_be_right_are_refused() {
+        let keys = |frame: Frame| -> Vec<String> {
+            let source = Synthetic { frame: Some(frame), ..Synthetic::default() };
+            check(&source).into_iter().map(|it| it.key).collect()
+        };
+        let fine = Frame::default();
+        assert!(keys(fine.clone()).is_empty());
+        for size in [0, 46, 97, 514] {
+            assert_eq!(keys(Frame { size, ..fine.clone() }), ["frame.size"]);
+        }
+        for rotation in [-1.0, 181.0, f64::NAN] {
+            assert_eq!(keys(Frame { rotation, ..fine.clone() }), ["frame.rotation"]);
+        }
+        for scale in [[0.7, 0.4], [0.0, 0.5], [0.5, 1.1], [f64::NAN, 0.5]] {
+            assert_eq!(keys(Frame { scale, ..fine.clone() }), ["frame.scale"]);
         }
     }
 }

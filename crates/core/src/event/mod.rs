@@ -8,6 +8,7 @@
 pub mod acts;
 pub mod audit;
 pub mod disk;
+pub mod faces;
 pub mod failure;
 mod number;
 pub mod progress;
@@ -22,6 +23,7 @@ use crate::error::Result;
 use crate::event::acts::{Kept, Stop, TechniqueEvidence, Viewed};
 use crate::event::audit::{Audit, LeakFree};
 use crate::event::disk::{Artifact, Features, SetAside, StepReady, Waiting};
+use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::progress::{Advance, Progress};
 use crate::event::weights::Weights;
@@ -47,6 +49,8 @@ pub enum Kind {
     RunStarted(Start),
     /// The images are decoded and split.
     DatasetReady(Dataset),
+    /// Faces were looked for in the images.
+    FacesReady(Faces),
     /// The network is built.
     NetworkReady(Network),
     /// The backbone has its first weights.

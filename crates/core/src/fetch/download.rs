@@ -11,7 +11,8 @@ use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
 
 use crate::error::{Error, Result};
-use crate::fetch::{Cache, Progress, Remote, digest, length};
+use crate::fetch::{Cache, Progress, digest, length};
+use crate::remote::Remote;
 
 /// How often in a row a download may break off without a new byte.
 pub(super) const TRIES: u32 = 3;

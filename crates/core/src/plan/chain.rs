@@ -9,7 +9,9 @@ use crate::event::split::SplitName;
 use crate::model::trainable::resolve;
 use crate::plan::Trial;
 use crate::plan::steps::dataset::Dataset;
+use crate::plan::steps::detections::{DetectionSettings, Detections};
 use crate::plan::steps::evaluate::{Evaluate, EvaluateSettings};
+use crate::plan::steps::faces::{FaceSettings, Faces};
 use crate::plan::steps::features::{Features, Prefix, View};
 use crate::plan::steps::rows::Rows;
 use crate::plan::steps::stage::{Stage, StageFeatures, StageSettings, draws};
@@ -41,7 +43,8 @@ struct Builder<'a> {
     settings: &'a Experiment,
     seed: u64,
     rows: Rows,
-    dataset: Key,
+    /// The images that the network sees.
+    images: Key,
     /// What the next step starts from.
     weights: String,
     links: Vec<Link>,
@@ -63,10 +66,11 @@ pub(super) fn chain(settings: &Experiment, seed: u64, inputs: &Inputs) -> Vec<Li
         settings,
         seed,
         rows: Rows::new(&settings.data, inputs.votes.as_deref()),
-        dataset: key.clone(),
+        images: key.clone(),
         weights: inputs.weights.clone(),
         links: vec![Link { key, step: Step::Dataset(dataset) }],
     };
+    builder.faces();
     for (position, stage) in settings.stages.iter().enumerate() {
         builder.stage(position, stage);
     }
@@ -74,10 +78,26 @@ pub(super) fn chain(settings: &Experiment, seed: u64, inputs: &Inputs) -> Vec<Li
 }
 
 impl Builder<'_> {
+    /// The images of faces, if such are looked for, and what was found before.
+    fn faces(&mut self) {
+        let data = &self.settings.data;
+        let Some(settings) = &data.faces else { return };
+        let detector = settings.detector.clone();
+        let detections =
+            Detections { data: data.clone(), settings: DetectionSettings { detector } };
+        let found = detections.key(&self.images);
+        let settings = FaceSettings::new(settings, data.image_size);
+        let faces = Faces { data: data.clone(), settings };
+        let placed = faces.key([&self.images, &found]);
+        self.images.clone_from(&placed);
+        self.links.push(Link { key: found, step: Step::Detections(detections) });
+        self.links.push(Link { key: placed, step: Step::Faces(faces) });
+    }
+
     /// A stage, behind the features that it trains on; behind the last stage its evaluation.
     fn stage(&mut self, position: usize, stage: &settings::Stage) {
         let prefix = self.prefix(stage);
-        let kept = prefix.map(|it| (it.key(&[&self.dataset, &self.weights]), it));
+        let kept = prefix.map(|it| (it.key(&[&self.images, &self.weights]), it));
         let mut keep = |split, view| {
             let (of_prefix, prefix) = kept.as_ref()?;
             let step = Features { prefix: prefix.clone(), stage: position, split, view };
@@ -93,7 +113,7 @@ impl Builder<'_> {
         let tested =
             if is_last && tests { keep(SplitName::Test, None) } else { features.valid.clone() };
         let settings = StageSettings::new(self.settings, &self.rows, stage);
-        let key = settings.key(&[&self.dataset, &self.weights]);
+        let key = settings.key(&[&self.images, &self.weights]);
         self.weights.clone_from(&key);
         let stage = Stage { settings, position, features };
         self.links.push(Link { key, step: Step::Stage(Box::new(stage)) });
@@ -105,7 +125,7 @@ impl Builder<'_> {
     fn evaluate(&mut self, stage: usize, features: Option<Key>) {
         let (rows, evaluate) = (self.rows.clone(), self.settings.evaluate);
         let settings = EvaluateSettings { rows, evaluate };
-        let key = settings.key(&[&self.dataset, &self.weights]);
+        let key = settings.key(&[&self.images, &self.weights]);
         let step = Step::Evaluate(Evaluate { settings, stage, features });
         self.links.push(Link { key, step });
     }

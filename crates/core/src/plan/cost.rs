@@ -37,7 +37,11 @@ impl Costs {
                 let prefix = if it.features.train.is_empty() { prefix } else { 0.0 };
                 (prefix + PASSES * rest) * it.settings.stage.epochs as f64
             }
-            Step::Dataset(_) | Step::Features(_) | Step::Evaluate(_) => 0.0,
+            Step::Dataset(_)
+            | Step::Detections(_)
+            | Step::Faces(_)
+            | Step::Features(_)
+            | Step::Evaluate(_) => 0.0,
         });
         costs.collect()
     }

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 use crate::plan::Trial;
 use crate::plan::chain::Link;
 use crate::plan::steps::dataset::Dataset;
+use crate::plan::steps::detections::Detections;
+use crate::plan::steps::faces::Faces;
 use crate::plan::steps::features::Features;
 use crate::plan::steps::stage::Stage;
 use crate::plan::steps::{Key, Step};
@@ -29,6 +31,15 @@ pub struct Job {
     pub settings: Experiment,
     /// The steps in order.
     pub chain: Vec<Link>,
+}
+
+/// The steps that look for faces and place them, each with its key.
+#[derive(Debug, Clone, Copy)]
+pub struct FaceSteps<'a> {
+    /// Looks for them.
+    pub detections: (&'a Key, &'a Detections),
+    /// Places them.
+    pub faces: (&'a Key, &'a Faces),
 }
 
 impl Job {
@@ -80,6 +91,20 @@ impl Job {
             _ => None,
         });
         found.ok_or_else(|| missing("images"))
+    }
+
+    /// The steps that look for faces and place them; none where pictures are used as they are.
+    pub fn faces(&self) -> Option<FaceSteps<'_>> {
+        let detections = self.chain.iter().find_map(|it| match &it.step {
+            Step::Detections(step) => Some((&it.key, step)),
+            _ => None,
+        });
+        let faces = self.chain.iter().find_map(|it| match &it.step {
+            Step::Faces(step) => Some((&it.key, step)),
+            _ => None,
+        });
+        let (detections, faces) = (detections?, faces?);
+        Some(FaceSteps { detections, faces })
     }
 
     /// The step that computes the features under `key`.

@@ -34,7 +34,7 @@ const MOST_IN_A_ROW: usize = 100;
 pub struct Step {
     /// What it does.
     pub kind: Kind,
-    /// The stage it belongs to, for features with the split behind it; empty for `dataset` and `evaluate`.
+    /// The stage it belongs to, for features with the split behind it; empty for those of no stage.
     pub of: String,
     /// Names its result.
     pub key: Key,
@@ -65,7 +65,10 @@ impl Step {
     fn of(link: &Link, settings: &Experiment) -> Self {
         let stage = |position: usize| settings.stages[position].name.as_str();
         let of = match &link.step {
-            steps::Step::Dataset(_) | steps::Step::Evaluate(_) => String::new(),
+            steps::Step::Dataset(_)
+            | steps::Step::Detections(_)
+            | steps::Step::Faces(_)
+            | steps::Step::Evaluate(_) => String::new(),
             steps::Step::Features(it) => format!("{} {}", stage(it.stage), it.split_name()),
             steps::Step::Stage(it) => stage(it.position).to_owned(),
         };
@@ -240,7 +243,7 @@ impl<'a> Planner<'a> {
                 let published =
                     point.settings.model.published().expect("the settings were checked");
                 // The key of the same file under `weights.file`: what is planned needs no file.
-                (format!("{} {:?}", published.sha256, published.input), None)
+                (format!("{} {:?}", published.remote.sha256, published.input), None)
             }
             Weights::File(written) => {
                 let file = self.lookup.weights(written)?;

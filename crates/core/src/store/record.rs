@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::event::disk::{Features, Waiting};
+use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::weights::Weights;
 use crate::event::{
@@ -57,6 +58,8 @@ pub struct Facts {
     pub start: Option<Start>,
     /// The images.
     pub dataset: Option<Dataset>,
+    /// The faces in the images; none where none were looked for.
+    pub faces: Option<Faces>,
     /// The network.
     pub network: Option<Network>,
     /// The first weights.
@@ -96,6 +99,7 @@ impl Facts {
             Kind::Waiting(it) => self.waiting = Some(it),
             Kind::RunStarted(start) => self.start = Some(start),
             Kind::DatasetReady(dataset) => self.dataset = Some(dataset),
+            Kind::FacesReady(faces) => self.faces = Some(faces),
             Kind::NetworkReady(network) => self.network = Some(network),
             Kind::WeightsLoaded(weights) => self.weights = Some(weights),
             Kind::NoiseMeasured(noise) => {

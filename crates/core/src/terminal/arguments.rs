@@ -14,19 +14,32 @@ pub struct Place {
 
 /// What is asked of a trained model.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct PredictArguments {
     /// A finished run: its folder, or its name below the runs (an experiment's, if it has one run)
     pub run: PathBuf,
-    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), or folders of them
-    #[arg(required = true)]
+    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, or patterns like `'photos/*.jpg'`
+    #[arg(required_unless_present = "list")]
     pub pictures: Vec<PathBuf>,
+    /// A file that names pictures, one a line; `-` reads them from the standard input
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Find the faces in each picture, as runs with `data.faces` do by themselves
+    #[arg(long)]
+    pub find_faces: bool,
+    /// Take each picture for a face as it is, without looking for one
+    #[arg(long, conflicts_with = "find_faces")]
+    pub assume_face: bool,
+    /// Write each picture as PNG into this folder, with the faces and what is said of them drawn in
+    #[arg(long, value_name = "FOLDER")]
+    pub annotate: Option<PathBuf>,
     /// Which of its weights: `final`, or a metric that it kept a checkpoint for
     #[arg(long, default_value = "final")]
     pub weights: String,
     /// Print a JSON object for each picture, one a line
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Print CSV: path, prediction, and a column for each class
+    /// Print CSV: path, the face's place where faces are looked for, prediction, and a column for each class
     #[arg(long)]
     pub csv: bool,
     /// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`

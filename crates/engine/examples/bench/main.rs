@@ -7,6 +7,7 @@
 //! **Invariant:** goes the way a run goes; nothing is written for the sake of a figure.
 
 mod data;
+mod faces;
 mod network;
 
 use std::io::{BufRead, Write};
@@ -33,6 +34,10 @@ enum Work {
     Csv(data::Csv),
     /// A folder of pictures, read.
     Folder(data::Folder),
+    /// Drawn faces, written for the others.
+    DrawFaces(faces::Drawn),
+    /// Faces found in pictures.
+    Faces(faces::Setup),
 }
 
 /// Says that all is prepared, and waits for the first turn.
@@ -76,5 +81,7 @@ fn main() -> Result<()> {
         Work::Pipeline(setup) => network::pipeline(&setup),
         Work::Csv(csv) => data::read(&csv),
         Work::Folder(folder) => data::read_folder(&folder),
+        Work::DrawFaces(drawn) => faces::draw(&drawn),
+        Work::Faces(setup) => faces::find(&setup),
     }
 }

@@ -6,6 +6,7 @@
 //! **Invariant:** knows no expected value, and uses nothing but the crate's public functions.
 
 mod exchange;
+mod faces;
 mod layers;
 mod network;
 mod pictures;
@@ -26,6 +27,7 @@ use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
 use crate::exchange::Result;
+use crate::faces::{Frames, Look};
 use crate::network::Setup;
 use crate::pictures::{Geometry, Light};
 use crate::scores::Counts;
@@ -71,6 +73,10 @@ enum Work {
     Resize { size: usize },
     /// Reads files as a network of one size sees them, in RGB, and in gray where that is asked for.
     Files { files: Vec<PathBuf>, size: usize, gray: bool },
+    /// Finds faces in images.
+    Faces(Look),
+    /// Draws faces into pictures and finds them there.
+    DrawnFaces { frames: Frames, look: Look },
     /// Scales gray levels for a network.
     Scale { input: Input },
     /// Tests a network on several views of the images of a FER2013 table.
@@ -104,6 +110,8 @@ fn main() -> Result<()> {
             Work::Draws { augment, count } => pictures::draw(&augment, count),
             Work::Resize { size } => pictures::resize(&input, size)?,
             Work::Files { files, size, gray } => pictures::files(&folder, &files, size, gray)?,
+            Work::Faces(look) => faces::find(&input, &look)?,
+            Work::DrawnFaces { frames, look } => faces::find_drawn(&frames, &look)?,
             Work::Scale { input: scaling } => pictures::scale(&input, scaling)?,
             Work::Views { weights, image_size, csv, views } => {
                 views::judge_all(&folder, (&weights, image_size), (&csv, &name), views)?

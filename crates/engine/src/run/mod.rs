@@ -4,16 +4,18 @@
 //! goes to the run's log and to whoever listens. Nothing is decided here: settings were read and steps planned before.
 
 mod dataset;
+mod detections;
 mod environment;
 mod evaluate;
 mod evidence;
+mod faces;
 mod features;
 mod origin;
 mod perform;
 mod stage;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ferrite_core::device::Device;
@@ -22,9 +24,11 @@ use ferrite_core::event::failure::Failure;
 use ferrite_core::event::progress::Advance;
 use ferrite_core::event::{FINAL, FORMAT, Kind, Sink, Start};
 use ferrite_core::fault::{Work, caught};
+use ferrite_core::fetch::{self, Cache};
 use ferrite_core::plan::job::Job;
 use ferrite_core::plan::steps::Step;
 use ferrite_core::precision::{Precision, Precisions};
+use ferrite_core::remote::Remote;
 use ferrite_core::store::Store;
 use ferrite_core::store::folder::{RunFolder, files};
 use ferrite_core::store::lock::Caller;
@@ -32,6 +36,7 @@ use ferrite_core::store::read::{Last, last};
 use ferrite_core::store::record::State;
 use ferrite_torch::precision::{bfloat16_on, has_bfloat16};
 
+use crate::run::dataset::{Opened, of_job};
 use crate::run::evaluate::collect;
 use crate::run::origin::{Begun, begin};
 use crate::run::perform::{Asked, Bench, carry_out};
@@ -163,7 +168,11 @@ impl Runner<'_> {
     fn steps(&mut self) -> Result<()> {
         let Self { job, place, interrupted, .. } = *self;
         let caller = &mut Caller { sink: &mut self.log, interrupted };
-        let dataset = dataset::of_job(job, place.store, caller)?;
+        let Opened { dataset, faces } = of_job(job, place.store, caller)?;
+        if let Some(folder) = faces {
+            show_pictures(&folder, &mut self.log.folder)?;
+        }
+        let caller = &mut Caller { sink: &mut self.log, interrupted };
         let images = Images::new(&dataset, job.settings.data.image_size, place.device);
         let Begun { network, origin } = begin(job, place, &dataset, caller)?;
         let mut bench = Bench {
@@ -186,7 +195,7 @@ impl Runner<'_> {
         let caller = &mut Caller { sink: &mut self.log, interrupted: self.interrupted };
         match step {
             // The images lie ready, and features are asked for by the steps that need them.
-            Step::Dataset(_) | Step::Features(_) => Ok(()),
+            Step::Dataset(_) | Step::Detections(_) | Step::Faces(_) | Step::Features(_) => Ok(()),
             Step::Stage(stage) => {
                 let asked = Asked { key, step: &**stage };
                 let (folder, _) = carry_out(asked, self.place.store, bench, caller)?;
@@ -216,6 +225,17 @@ fn show_pictures(result: &Path, run: &mut RunFolder) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file of others, downloaded if it is not there yet.
+fn fetch(remote: Remote<'_>, caller: &mut Caller<'_>) -> Result<PathBuf> {
+    let started = Instant::now();
+    let mut say = |it: fetch::Progress| {
+        let of = it.of.unwrap_or(remote.bytes);
+        // Progress is shown and not recorded, which cannot fail.
+        let _ = caller.sink.emit(advanced("weights", [it.done as usize, of as usize], started));
+    };
+    Cache::of_user()?.fetch(remote, &mut say, caller.interrupted)
 }
 
 /// So much of work that is not training is done, of so much in all.

@@ -1,15 +1,10 @@
 //! What a run begins with: its network, the first weights, and whose images these have seen.
 
-use std::path::PathBuf;
-use std::time::Instant;
-
 use ferrite_core::data::dataset::Dataset;
 use ferrite_core::error::Result;
 use ferrite_core::event::Kind as Event;
 use ferrite_core::event::split::SplitName;
 use ferrite_core::event::weights::{Ancestors, Seen, Taken, Weights as WeightsEvent};
-use ferrite_core::fetch::{self, Cache, Remote};
-use ferrite_core::model::backbone::published::Published;
 use ferrite_core::model::summary::summarize;
 use ferrite_core::model::weights::ancestry::{Ancestry, Gap};
 use ferrite_core::model::weights::file::TensorFile;
@@ -23,7 +18,7 @@ use ferrite_core::store::lock::Caller;
 
 use crate::forward::network::{Network, Plan};
 use crate::forward::weights::{Part, load_from};
-use crate::run::{Place, advanced};
+use crate::run::{Place, fetch};
 
 /// A network with its first weights.
 pub(super) struct Begun {
@@ -123,7 +118,7 @@ fn source(job: &Job, store: &Store, caller: &mut Caller<'_>) -> Result<Option<So
     };
     let model = &job.settings.model;
     if let Some(published) = model.published() {
-        let file = TensorFile::open(&fetch(published, caller)?)?;
+        let file = TensorFile::open(&fetch(published.remote, caller)?)?;
         // Photographs of things; nobody tests faces on them.
         return Ok(Some(Source { file, input: published.input, ancestry: Ancestry::default() }));
     }
@@ -144,16 +139,4 @@ fn source(job: &Job, store: &Store, caller: &mut Caller<'_>) -> Result<Option<So
             Ok(None)
         }
     }
-}
-
-/// The file of published weights, downloaded if it is not there yet.
-fn fetch(published: Published, caller: &mut Caller<'_>) -> Result<PathBuf> {
-    let started = Instant::now();
-    let mut say = |it: fetch::Progress| {
-        let of = it.of.unwrap_or(published.bytes);
-        // Progress is shown and not recorded, which cannot fail.
-        let _ = caller.sink.emit(advanced("weights", [it.done as usize, of as usize], started));
-    };
-    let remote = Remote { url: published.url, sha256: published.sha256, bytes: published.bytes };
-    Cache::of_user()?.fetch(remote, &mut say, caller.interrupted)
 }

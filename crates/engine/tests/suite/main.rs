@@ -10,6 +10,8 @@ mod damage;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod faces;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod learning;

@@ -157,7 +157,7 @@ impl Decoding<'_> {
             let seen = twice.map_or(seen, Err);
             match seen {
                 Ok((label, Seen { content, picture })) => {
-                    let id = row.path.as_ref().unwrap_or(&row.place);
+                    let id = row.id();
                     let item = Item { id, split: &row.split, group: &row.group, label, content };
                     self.writer.push(item, picture.shape, &picture.pixels)?;
                     if let Some(path) = row.path {

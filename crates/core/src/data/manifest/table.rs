@@ -33,6 +33,13 @@ pub(in crate::data) struct Row {
     pub broken: Option<String>,
 }
 
+impl Row {
+    /// What identifies it among all rows: the path of its picture, or else its place.
+    pub(in crate::data) fn id(&self) -> &str {
+        self.path.as_ref().unwrap_or(&self.place)
+    }
+}
+
 /// Whether the pictures that a table holds are wanted with their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) enum Shown {

@@ -160,15 +160,22 @@ pub fn fit(pixels: &[u8], shape: [usize; 3], side: usize) -> (Cow<'_, [u8]>, [us
     if height == width && width <= side {
         return (Cow::Borrowed(pixels), shape);
     }
+    (Cow::Owned(resized(pixels, shape, [side, side])), [side, side, channels])
+}
+
+/// The pixels of a picture of this `shape` (height, width, channels) brought to another height and width, by a bilinear
+/// filter that widens where it shrinks.
+pub fn resized(pixels: &[u8], shape: [usize; 3], to: [usize; 2]) -> Vec<u8> {
+    let [height, width, channels] = shape;
     let kind = if channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let [from_width, from_height, to] = [width, height, side].map(|it| it as u32);
-    let from = ImageRef::new(from_width, from_height, pixels, kind)
+    let [height, width, to_height, to_width] = [height, width, to[0], to[1]].map(|it| it as u32);
+    let from = ImageRef::new(width, height, pixels, kind)
         .expect("a picture has as many bytes as its shape says");
-    let mut image = Image::new(to, to, kind);
+    let mut image = Image::new(to_width, to_height, kind);
     let filter = ResizeAlg::Convolution(FilterType::Bilinear);
     let options = ResizeOptions::new().resize_alg(filter).use_alpha(false);
     Resizer::new().resize(&from, &mut image, &options).expect("both have the same kind of pixels");
-    (Cow::Owned(image.into_vec()), [side, side, channels])
+    image.into_vec()
 }
 
 /// Pixels of `from` channels in `to` channels (each 1 or 3).

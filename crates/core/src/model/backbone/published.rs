@@ -1,18 +1,15 @@
 //! Weights that others trained on ImageNet and publish: where each file is, and what belongs to it.
 
 use crate::model::Input;
+use crate::remote::Remote;
 
 /// A published weight file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// What `model.weights` calls it.
     pub name: &'static str,
-    /// Where it is published.
-    pub url: &'static str,
-    /// The sha256 of the file in hexadecimal digits, or the first of them where no more is published.
-    pub sha256: &'static str,
-    /// About how many bytes it has.
-    pub bytes: u64,
+    /// Where it is published, and what it holds.
+    pub remote: Remote<'static>,
     /// How it wants pixels to be scaled.
     pub input: Input,
 }
@@ -25,7 +22,7 @@ impl Published {
         sha256: &'static str,
         bytes: u64,
     ) -> Self {
-        Self { name, url, sha256, bytes, input: Input::Torchvision }
+        Self { name, remote: Remote { url, sha256, bytes }, input: Input::Torchvision }
     }
 }
 
@@ -44,13 +41,14 @@ mod tests {
             let published = backbone.published();
             assert_eq!(published[0].name, "imagenet", "{backbone:?}");
             for it in published {
-                let digits = it.url.rsplit_once('-').and_then(|(_, it)| it.strip_suffix(".pth"));
+                let digits =
+                    it.remote.url.rsplit_once('-').and_then(|(_, it)| it.strip_suffix(".pth"));
                 let digits = digits.unwrap();
-                assert!(digits.len() >= 8 && it.sha256.starts_with(digits), "{it:?}");
-                assert!([digits.len(), 64].contains(&it.sha256.len()), "{it:?}");
-                let hexadecimal = it.sha256.chars().all(|it| it.is_ascii_hexdigit());
-                assert!(hexadecimal && it.url.starts_with("https://"), "{it:?}");
-                assert!(urls.insert(it.url), "{it:?} is published twice");
+                assert!(digits.len() >= 8 && it.remote.sha256.starts_with(digits), "{it:?}");
+                assert!([digits.len(), 64].contains(&it.remote.sha256.len()), "{it:?}");
+                let hexadecimal = it.remote.sha256.chars().all(|it| it.is_ascii_hexdigit());
+                assert!(hexadecimal && it.remote.url.starts_with("https://"), "{it:?}");
+                assert!(urls.insert(it.remote.url), "{it:?} is published twice");
             }
         }
     }

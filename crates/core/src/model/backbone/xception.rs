@@ -11,13 +11,16 @@ use crate::model::backbone::{Block, Classifier, Described};
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
 use crate::model::layer::{ConvShape, PoolShape};
+use crate::remote::Remote;
 
 /// timm's weights of `legacy_xception`. Of their digest only what the file's name says is published.
 pub(super) const PUBLISHED: &[Published] = &[Published {
     name: "imagenet",
-    url: "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
-    sha256: "43020ad28",
-    bytes: 91_674_713,
+    remote: Remote {
+        url: "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
+        sha256: "43020ad28",
+        bytes: 91_674_713,
+    },
     input: Input::PlusMinusOne,
 }];
 

@@ -8,8 +8,10 @@
 //! of the two `mod.rs`.
 
 pub mod dataset;
+pub mod detections;
 mod differences;
 pub mod evaluate;
+pub mod faces;
 pub mod features;
 pub mod rows;
 pub mod stage;
@@ -21,8 +23,10 @@ use sha2::{Digest, Sha256};
 use crate::config::schema::Schema;
 use crate::digits::hex;
 use crate::plan::steps::dataset::Dataset;
+use crate::plan::steps::detections::Detections;
 use crate::plan::steps::differences::differences;
 use crate::plan::steps::evaluate::Evaluate;
+use crate::plan::steps::faces::Faces;
 use crate::plan::steps::features::Features;
 use crate::plan::steps::stage::Stage;
 
@@ -35,6 +39,10 @@ pub type Key = String;
 pub enum Kind {
     /// Decoded images.
     Dataset,
+    /// The faces in pictures.
+    Detections,
+    /// Images of faces.
+    Faces,
     /// The output of a frozen prefix for the images of one split.
     Features,
     /// One trained stage.
@@ -72,6 +80,10 @@ pub(in crate::plan) trait Settings: Serialize {
 pub enum Step {
     /// Decoded images.
     Dataset(Dataset),
+    /// The faces in pictures.
+    Detections(Detections),
+    /// Images of faces.
+    Faces(Faces),
     /// The output of a frozen prefix.
     Features(Features),
     /// One trained stage.
@@ -85,6 +97,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Dataset => "dataset",
+            Self::Detections => "detections",
+            Self::Faces => "faces",
             Self::Features => "features",
             Self::Stage => "stage",
             Self::Evaluate => "evaluate",
@@ -97,6 +111,8 @@ impl Step {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Dataset(_) => Kind::Dataset,
+            Self::Detections(_) => Kind::Detections,
+            Self::Faces(_) => Kind::Faces,
             Self::Features(_) => Kind::Features,
             Self::Stage(_) => Kind::Stage,
             Self::Evaluate(_) => Kind::Evaluate,

@@ -4,6 +4,7 @@ use ferrite_faces::SIZE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::faces::Missing;
 use crate::data::labels::{Labels, Rule};
 use crate::data::source::Source;
 use crate::data::split::Split;
@@ -24,6 +25,8 @@ pub struct Rows {
     drawn: Drawn,
     #[serde(default)]
     shrunk: Shrunk,
+    #[serde(default)]
+    missing: Missing,
 }
 
 /// Whose labels the images have, where votes are known by their content.
@@ -74,9 +77,11 @@ impl Rows {
         let (drawn, shrunk) = (Drawn::of(data), Shrunk::of(data));
         // Decoding depends on the source and on what is done about broken images. A setting that has no place here
         // would have none in a key.
-        let Data { source: _, split, image_size, limit, labels: _, leakage, on_error: _ } =
+        let Data { source: _, split, image_size, limit, labels: _, leakage, on_error: _, faces } =
             data.clone();
-        Self { split, limit, image_size, labels, leakage, drawn, shrunk }
+        // How faces are found and placed decides the images themselves, which are another step's result.
+        let missing = faces.map(|it| it.missing).unwrap_or_default();
+        Self { split, limit, image_size, labels, leakage, drawn, shrunk, missing }
     }
 }
 
@@ -100,8 +105,9 @@ impl Drawn {
 
 impl Shrunk {
     fn of(data: &Data) -> Self {
-        let stored = match data.source {
-            Source::Fer2013 { .. } | Source::Synthetic(_) => SIZE,
+        let stored = match &data.source {
+            Source::Fer2013 { .. } => SIZE,
+            Source::Synthetic(it) => it.size(),
             Source::Folder { .. } | Source::Manifest(_) => 0,
         };
         if data.image_size < stored { Self::Antialiased } else { Self::Nothing }
