@@ -77,7 +77,9 @@ pub(super) fn figures(record: &Record) -> Vec<Figure> {
                        begins.";
         figures.push(figure("face-turns", chart, caption));
     }
-    if let Some(chart) = histogram("Score of the detector", &scores, 2) {
+    // Haar cascades count windows.
+    let digits = if scores.to > 1.0 { 0 } else { 2 };
+    if let Some(chart) = histogram("Score of the detector", &scores, digits) {
         let caption = "Share of the faces that were taken; each bar is named by where it begins.";
         figures.push(figure("face-scores", chart, caption));
     }
@@ -88,7 +90,7 @@ fn histogram(title: &str, it: &Histogram, digits: usize) -> Option<Chart> {
     let all: usize = it.counts.iter().sum();
     let width = (it.to - it.from) / it.counts.len().max(1) as f64;
     let group = |(at, count): (usize, &usize)| Group {
-        label: format!("{:.digits$}", it.from + width * at as f64),
+        label: format!("{:.digits$}", it.from + width * at as f64).replace("0.", "."),
         values: vec![*count as f64 / all as f64],
     };
     (all > 0).then(|| {

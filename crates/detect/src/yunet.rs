@@ -22,8 +22,11 @@ const LARGER: [(usize, usize); 2] = [(320, 640), (1280, 1600)];
 /// A face is looked at again if its longer side has fewer pixels than this at the first of the sizes, or if its eyes are
 /// turned by more degrees than this, and then until what is left of that is less.
 const SMALL: f32 = 150.0;
-const TURNED: f32 = 5.0;
+const TURNED: f32 = 6.0;
 const UPRIGHT: f32 = 1.0;
+
+/// So many faces of a picture are looked at again at most, those with the highest scores.
+const MOST_REFINED: usize = 50;
 
 /// A detector with its network.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl Yunet {
         }
         let mut faces = best(faces, self.settings.overlap as f32);
         let scale = sizes[0] as f32 / picture.shape[0].max(picture.shape[1]) as f32;
-        for face in &mut faces {
+        for face in faces.iter_mut().take(MOST_REFINED) {
             let pixels = scale * face.bounds[2].max(face.bounds[3]);
             let is_turned = face.roll().is_some_and(|it| it.abs() > TURNED);
             if pixels < SMALL || is_turned {
@@ -97,7 +100,9 @@ impl Yunet {
     /// is found from the face as it was aligned.
     fn refine(&self, picture: &Picture, face: &mut Face) -> Result<()> {
         for _ in 1..self.settings.looks {
-            let Some((window, How::Aligned)) = window(face, &Faces::default(), SIZE) else { break };
+            let Some((window, How::Aligned)) = window(face, &Faces::default(), SIZE) else {
+                break;
+            };
             let upright = image(picture, &window, SIZE);
             let found = self.look(&upright, SIZE)?.into_iter().next();
             let Some(Face { landmarks: Landmarks::Five(points), .. }) = found else { break };

@@ -247,10 +247,16 @@ impl Model {
         self.framing.finder.is_some()
     }
 
-    /// What the model says about each of `pictures`, or why one cannot be read. They go through the network as test images
-    /// do, so that a picture of the run's own gets what the run said of it. `done` hears how many are done.
-    pub fn answer(&self, pictures: &[PathBuf], done: &mut dyn FnMut(usize)) -> Vec<Result<Answer>> {
-        let mut answers = Vec::with_capacity(pictures.len());
+    /// Tells `hear` what the model says about each of `pictures`, in their order and a batch at a time, or why one cannot be
+    /// read. They go through the network as test images do, so that a picture of the run's own gets what the run said of it.
+    ///
+    /// # Errors
+    /// Whatever `hear` fails with.
+    pub fn answer(
+        &self,
+        pictures: &[PathBuf],
+        hear: &mut dyn FnMut(Vec<Result<Answer>>) -> Result<()>,
+    ) -> Result<()> {
         let framing = &self.framing;
         let batch = inference_batch(framing.image_size, self.device);
         for paths in pictures.chunks(batch) {
@@ -259,19 +265,17 @@ impl Model {
             // A photograph of a crowd may have more faces than a batch has room for.
             let looks: Vec<_> = images.chunks(batch).flat_map(|it| self.look(it)).collect();
             let mut looks = looks.into_iter();
-            for (path, seen) in paths.iter().zip(seen) {
-                let guess = |face: Option<Face>| {
-                    let probabilities = looks.next().unwrap_or_default();
-                    Guess { face, class: loss::first_largest(&probabilities), probabilities }
-                };
-                answers.push(seen.map(|it| Answer {
-                    path: path.clone(),
-                    guesses: it.into_iter().map(|it| it.0).map(guess).collect(),
-                }));
-            }
-            done(answers.len());
+            let mut guess = |face: Option<Face>| {
+                let probabilities = looks.next().unwrap_or_default();
+                Guess { face, class: loss::first_largest(&probabilities), probabilities }
+            };
+            let mut answer = |(path, seen): (&PathBuf, Result<Vec<(Option<Face>, Picture)>>)| {
+                let guesses = seen?.into_iter().map(|it| guess(it.0)).collect();
+                Ok(Answer { path: path.clone(), guesses })
+            };
+            hear(paths.iter().zip(seen).map(&mut answer).collect())?;
         }
-        answers
+        Ok(())
     }
 
     /// The class probabilities of each of `photos`.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::data::audit::{Subject, audit};
 use crate::data::faces::Missing;
-use crate::data::faces::counted::drop_faceless;
+use crate::data::faces::counted::{drop_faceless, faceless_class, faceless_part};
 use crate::data::faces::placed::{self, Placed};
 use crate::data::findings::{Findings, Pixels};
 use crate::data::folder::list::same;
@@ -298,18 +298,24 @@ fn refuse_empty(data: &Data, dataset: &Dataset) -> Result<()> {
     for ((key, _), rows) in data.split.parts().zip([&dataset.train, &dataset.valid, &dataset.test])
     {
         if rows.is_empty() {
+            if let Some(error) = faceless_part(data, dataset, key) {
+                return Err(error);
+            }
             let message = format!("no image is left for `data.split.{key}`");
             return Err(refused(data, message, "give it a larger fraction, or add images"));
         }
     }
     let counts = dataset.counts(&dataset.train);
     let Some(class) = counts.iter().position(|it| *it == 0) else { return Ok(()) };
+    if let Some(error) = faceless_class(data, dataset, class) {
+        return Err(error);
+    }
     let message = format!("no training image shows the class `{}`", dataset.classes[class]);
     Err(refused(data, message, "give `data.split.train` a larger fraction, or add images of it"))
 }
 
 /// The error about the source as a whole.
-fn refused(data: &Data, message: String, help: &str) -> Error {
+pub(super) fn refused(data: &Data, message: String, help: &str) -> Error {
     Error::Data { path: data.source.place(), place: String::new(), message, help: help.into() }
 }
 

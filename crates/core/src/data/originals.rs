@@ -69,7 +69,7 @@ impl<'a> Originals<'a> {
     /// Shows every picture.
     ///
     /// # Errors
-    /// [`Error::Data`] if a picture cannot be read that could be before; whatever `look` and `take` fail with.
+    /// [`Error::Data`] if a picture is not the one that was decoded; whatever `look` and `take` fail with.
     pub fn visit<T: Send>(&self, mut visit: Visit<'_, T>) -> Result<()> {
         match &self.data.source {
             Source::Fer2013 { .. } | Source::Synthetic(_) => {
@@ -82,7 +82,7 @@ impl<'a> Originals<'a> {
                 self.each(&mut visit, &|row| {
                     let id = &self.prepared.ids[row as usize];
                     let path = files.get(id).ok_or_else(|| self.gone(id))?;
-                    picture::read(path).map_err(|message| self.changed(id, message))
+                    self.same(row, picture::read(path))
                 })
             }
             Source::Manifest(manifest) => self.rows(manifest, &mut visit),
@@ -113,7 +113,7 @@ impl<'a> Originals<'a> {
         let mut look = |waiting: &mut Vec<(u32, Row)>| -> Result<()> {
             let seen: Vec<Result<T>> = waiting
                 .par_iter()
-                .map(|(row, it)| (visit.look)(*row, self.picture_of(&tables, it)?))
+                .map(|(row, it)| (visit.look)(*row, self.same(*row, picture_of(&tables, it))?))
                 .collect();
             for ((row, _), seen) in waiting.drain(..).zip(seen) {
                 (visit.take)(row, seen?)?;
@@ -135,25 +135,28 @@ impl<'a> Originals<'a> {
         }
     }
 
-    fn picture_of(&self, tables: &Tables<'_>, row: &Row) -> Result<Picture> {
-        let picture = match (&row.bytes, &row.path) {
-            (Some(bytes), _) => picture::decode(bytes),
-            (None, Some(path)) => picture::read(&tables.images.join(path)),
-            (None, None) => Err("it has no picture".into()),
-        };
-        picture.map_err(|message| self.changed(row.id(), message))
+    /// The picture that was read for the image at `row`, if it is the one that was decoded.
+    fn same(&self, row: u32, read: std::result::Result<Picture, String>) -> Result<Picture> {
+        let id = &self.prepared.ids[row as usize];
+        let picture = read.map_err(|message| self.changed(id, message))?;
+        match self.prepared.content(row) {
+            Some(content) if content != picture.content() => {
+                Err(self.changed(id, "it shows something else".into()))
+            }
+            _ => Ok(picture),
+        }
     }
 
     fn gone(&self, id: &str) -> Error {
-        self.changed(id, "it is not there".into())
+        self.changed(id, "it has gone".into())
     }
 
     fn changed(&self, id: &str, message: String) -> Error {
         Error::Data {
             path: self.data.source.place(),
             place: id.to_owned(),
-            message: format!("{message}, and could be read a while ago"),
-            help: "put it back, or sweep again: what changed is then decoded anew".into(),
+            message: format!("{message} since the images were decoded"),
+            help: "sweep again: what changed is then decoded anew".into(),
         }
     }
 
@@ -164,6 +167,15 @@ impl<'a> Originals<'a> {
     pub fn copy(&self, folder: &Path) -> Result<Copy<'_>> {
         let contents = self.prepared.contents();
         Ok(Copy { of: &self.prepared, contents, writer: Writer::create(folder)? })
+    }
+}
+
+/// The picture of a row.
+fn picture_of(tables: &Tables<'_>, row: &Row) -> std::result::Result<Picture, String> {
+    match (&row.bytes, &row.path) {
+        (Some(bytes), _) => picture::decode(bytes),
+        (None, Some(path)) => picture::read(&tables.images.join(path)),
+        (None, None) => Err("it has no picture".into()),
     }
 }
 

@@ -1,5 +1,9 @@
 //! Pictures that a trained model is asked about: any size, any colour.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::data::beside::Beside;
@@ -30,7 +34,7 @@ pub fn read(path: &Path, channels: usize, side: usize) -> Result<Picture> {
 pub struct Photos {
     /// Files to read, in the order of the paths; those of a folder by name.
     pub pictures: Vec<PathBuf>,
-    /// Files in folders that should be pictures and cannot be read.
+    /// Files that should be pictures and cannot be read, or are not there.
     pub broken: Vec<Error>,
     /// What lies beside them in folders and is no picture.
     pub beside: Beside,
@@ -41,14 +45,18 @@ pub struct Photos {
 /// # Errors
 /// [`Error::File`] if it cannot be read; [`Error::Data`] if it names no picture.
 pub fn named_in(list: &Path) -> Result<Vec<PathBuf>> {
-    let text = if list == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
+    let mut bytes = Vec::new();
+    let read = if list == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes)
     } else {
-        std::fs::read_to_string(list)
+        File::open(list).and_then(|mut it| it.read_to_end(&mut bytes))
     };
-    let text = text.map_err(Error::file("cannot read", list))?;
-    let lines = text.lines().map(str::trim_end).filter(|it| !it.is_empty());
-    let paths: Vec<PathBuf> = lines.map(PathBuf::from).collect();
+    read.map_err(Error::file("cannot read", list))?;
+    // Some editors put a mark in front of UTF-8. Names of files need not be such.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let lines = text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii_end);
+    let lines = lines.filter(|it| !it.is_empty());
+    let paths: Vec<PathBuf> = lines.map(|it| OsStr::from_bytes(it).into()).collect();
     if paths.is_empty() {
         return Err(refused(list, "it names no picture".into()));
     }
@@ -76,7 +84,7 @@ fn matching(path: &Path) -> Result<Option<Vec<PathBuf>>> {
 /// folders that one trains on are read.
 ///
 /// # Errors
-/// [`Error::Data`] for a path that is not there, and for a folder without a picture.
+/// [`Error::Data`] for a folder without a picture, and for a pattern that nothing is like.
 pub fn list(paths: &[PathBuf]) -> Result<Photos> {
     let mut all = Photos::default();
     for path in paths {
@@ -92,7 +100,9 @@ pub fn list(paths: &[PathBuf]) -> Result<Photos> {
 impl Photos {
     fn add(&mut self, path: &Path) -> Result<()> {
         if !path.exists() {
-            return Err(refused(path, "it does not exist".into()));
+            // The others are there.
+            self.broken.push(refused(path, "it does not exist".into()));
+            return Ok(());
         }
         if !path.is_dir() {
             self.pictures.push(path.to_owned());

@@ -230,6 +230,11 @@ impl Prepared {
         rows.map(content).collect::<Vec<_>>().into()
     }
 
+    /// What identifies the picture that the image at `row` was made from, where version 1 did not leave that out.
+    pub(super) fn content(&self, row: u32) -> Option<u64> {
+        self.contents.get(row as usize).copied()
+    }
+
     /// Adds the image of one line; none if the line is no image.
     fn add(&mut self, record: &csv::StringRecord) -> Option<()> {
         let (id, split, label) = (record.get(0)?, record.get(1)?, record.get(2)?.parse().ok()?);

@@ -21,7 +21,7 @@ pub struct PredictArguments {
     /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, or patterns like `'photos/*.jpg'`
     #[arg(required_unless_present = "list")]
     pub pictures: Vec<PathBuf>,
-    /// A file that names pictures, one a line; `-` reads them from the standard input
+    /// A file that names pictures, one a line, from the folder you stand in; `-` reads them from the standard input
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
     /// Find the faces in each picture, as runs with `data.faces` do by themselves

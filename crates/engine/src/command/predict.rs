@@ -38,26 +38,33 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
         (_, true) => Asked::Whole,
         _ => Asked::AsTrained,
     };
+    listen_for_interrupts();
     let wanted = Wanted { folder: &folder, weights: &arguments.weights, asked };
     let model = predict::open(&store, wanted, device, &fetched)?;
+    let form = match (arguments.json, arguments.csv) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Csv,
+        _ => Form::Table(pictures.iter().map(|it| length(it)).max().unwrap_or_default()),
+    };
+    let mut annotated =
+        arguments.annotate.as_deref().map(|it| Annotated::into(it, &pictures)).transpose()?;
     let bar = counting("pictures", pictures.len());
-    let answers = model.answer(&pictures, &mut |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    let (mut good, mut bad) = (Vec::new(), broken);
-    for answer in answers {
-        match answer {
-            Ok(answer) => good.push(answer),
-            Err(error) => bad.push(error),
+    let mut bad = broken;
+    let mut told = bar.suspend(|| form.begin(&model));
+    model.answer(&pictures, &mut |answers| {
+        std::mem::replace(&mut told, Ok(()))?;
+        bar.inc(answers.len() as u64);
+        let (good, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        bad.extend(failed.into_iter().filter_map(Result::err));
+        let good: Vec<Answer> = good.into_iter().flatten().collect();
+        bar.suspend(|| form.tell(&model, &good))?;
+        if let Some(annotated) = &mut annotated {
+            annotated.write(&model.classes, &good)?;
         }
-    }
-    match (arguments.json, arguments.csv) {
-        (true, _) => print_json(&json(&model, &good))?,
-        (_, true) => print_data(&csv(&model, &good)?)?,
-        _ => print(&table(&model, &good))?,
-    }
-    if let Some(folder) = &arguments.annotate {
-        annotate(&model.classes, &good, folder)?;
-    }
+        if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    })?;
+    told?;
+    bar.finish_and_clear();
     for line in beside.lines() {
         // A closed stderr leaves nobody to tell.
         let _ = writeln!(std::io::stderr(), "{}", printable(&line));
@@ -73,37 +80,93 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
 
 /// A file of others, downloaded if it is not there yet.
 fn fetched(remote: Remote<'_>) -> Result<PathBuf> {
-    listen_for_interrupts();
     Cache::of_user()?.fetch(remote, &mut |_| {}, &interrupted)
 }
 
-/// Writes each picture into `folder` with what was said of it drawn in. Pictures of one name get numbers.
-fn annotate(classes: &[String], answers: &[Answer], folder: &Path) -> Result<()> {
-    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))?;
-    let mut taken = HashSet::new();
-    let named: Vec<(&Answer, PathBuf)> = answers
-        .iter()
-        .map(|it| {
-            let stem = it.path.file_stem().unwrap_or_default().to_string_lossy();
-            let numbered = (2..).map(|number| format!("{stem}-{number}"));
-            let mut free = std::iter::once(stem.to_string()).chain(numbered);
-            let name = free.find(|it| taken.insert(it.clone())).unwrap_or_default();
-            (it, folder.join(format!("{name}.png")))
-        })
-        .collect();
-    named.par_iter().try_for_each(|(answer, path)| {
-        let mut sheet = Sheet::of(&photo::open(&answer.path)?);
-        for guess in &answer.guesses {
-            let percent = 100.0 * guess.probabilities[guess.class];
-            let text = format!("{} {percent:.0} %", classes[guess.class]);
-            let at = guess.face.as_ref().map_or([0.0; 2], |it| [it.bounds[0], it.bounds[1]]);
-            if let Some(face) = &guess.face {
-                sheet.mark(face, 1.0);
-            }
-            sheet.write(&text, at);
+/// How answers are printed.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Csv,
+    /// For people, with the length of the longest path.
+    Table(usize),
+}
+
+impl Form {
+    /// Prints what stands before all answers.
+    fn begin(self, model: &Model) -> Result<()> {
+        match self {
+            Self::Csv => print_data(&records(&[header(model)])?),
+            Self::Json | Self::Table(_) => Ok(()),
         }
-        write_whole(path, &sheet.to_png())
-    })
+    }
+
+    fn tell(self, model: &Model, answers: &[Answer]) -> Result<()> {
+        match self {
+            Self::Json => print_json(&json(model, answers)),
+            Self::Csv => print_data(&records(&cells(model, answers))?),
+            Self::Table(width) => print(&table(model, answers, width)),
+        }
+    }
+}
+
+/// Characters of a path.
+fn length(path: &Path) -> usize {
+    path.display().to_string().chars().count()
+}
+
+/// A folder with pictures in which faces are marked. Pictures of one name get numbers.
+struct Annotated<'a> {
+    folder: &'a Path,
+    inputs: HashSet<PathBuf>,
+    taken: HashSet<String>,
+}
+
+impl<'a> Annotated<'a> {
+    fn into(folder: &'a Path, pictures: &[PathBuf]) -> Result<Self> {
+        fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))?;
+        let inputs = pictures.iter().filter_map(|it| it.canonicalize().ok()).collect();
+        Ok(Self { folder, inputs, taken: HashSet::new() })
+    }
+
+    fn write(&mut self, classes: &[String], answers: &[Answer]) -> Result<()> {
+        let targets = answers.iter().map(|it| Ok((it, self.target(&it.path)?)));
+        let targets: Vec<(&Answer, PathBuf)> = targets.collect::<Result<_>>()?;
+        targets.par_iter().try_for_each(|(answer, path)| annotate(classes, answer, path))
+    }
+
+    /// Where the picture at `path` goes: never onto a picture that was asked about.
+    fn target(&mut self, path: &Path) -> Result<PathBuf> {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let numbered = (2..).map(|number| format!("{stem}-{number}"));
+        let mut free = std::iter::once(stem.to_string()).chain(numbered);
+        let name = free.find(|it| self.taken.insert(it.clone())).unwrap_or_default();
+        let target = self.folder.join(format!("{name}.png"));
+        match target.canonicalize() {
+            Ok(it) if self.inputs.contains(&it) => Err(Error::Usage {
+                message: format!(
+                    "`{}` would be written over a picture that you ask about",
+                    target.display()
+                ),
+                help: "name another folder with `--annotate`".into(),
+            }),
+            _ => Ok(target),
+        }
+    }
+}
+
+fn annotate(classes: &[String], answer: &Answer, path: &Path) -> Result<()> {
+    let mut sheet = Sheet::of(&photo::open(&answer.path)?);
+    for guess in &answer.guesses {
+        let percent = 100.0 * guess.probabilities[guess.class];
+        let text = format!("{} {percent:.0} %", classes[guess.class]);
+        let at = guess.face.as_ref().map_or([0.0; 2], |it| [it.bounds[0], it.bounds[1]]);
+        if let Some(face) = &guess.face {
+            sheet.mark(face, 1.0);
+        }
+        sheet.write(&text, at);
+    }
+    write_whole(path, &sheet.to_png())
 }
 
 /// The folder that `run` means.
@@ -133,17 +196,16 @@ fn run_folder(store: &Store, run: &Path) -> Result<PathBuf> {
     })
 }
 
-fn table(model: &Model, answers: &[Answer]) -> String {
-    let rows: Vec<[String; 3]> = answers.iter().flat_map(|it| rows(model, it)).collect();
-    let width =
-        |column: usize| rows.iter().map(|it| it[column].chars().count()).max().unwrap_or_default();
-    let (first, second) = (width(0), width(1));
-    rows.iter()
-        .map(|[path, face, said]| {
-            let face = if second == 0 { String::new() } else { format!("  {face:second$}") };
-            format!("{path:first$}{face}  {said}\n")
-        })
-        .collect()
+/// Characters of a face's place, most often.
+const PLACE: usize = 28;
+
+fn table(model: &Model, answers: &[Answer], width: usize) -> String {
+    let rows = answers.iter().flat_map(|it| rows(model, it));
+    let line = |[path, face, said]: [String; 3]| {
+        let face = if model.finds_faces() { format!("{face:PLACE$}  ") } else { face };
+        format!("{path:width$}  {face}{said}\n")
+    };
+    rows.map(line).collect()
 }
 
 /// The lines of a picture: its path, a face, what is said of it.
@@ -208,13 +270,15 @@ fn json(model: &Model, answers: &[Answer]) -> String {
 /// Columns of a face, in CSV.
 const OF_A_FACE: [&str; 5] = ["left", "top", "width", "height", "score"];
 
-fn csv(model: &Model, answers: &[Answer]) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: std::io::Error| Error::file("cannot write", "stdout")(error);
+/// The columns of a table of answers.
+fn header(model: &Model) -> Vec<String> {
     let of_a_face = if model.finds_faces() { &OF_A_FACE[..] } else { &[] };
     let header = ["path"].into_iter().chain(of_a_face.iter().copied()).chain(["prediction"]);
-    let header: Vec<String> =
-        header.map(str::to_owned).chain(model.classes.iter().cloned()).collect();
+    header.map(str::to_owned).chain(model.classes.iter().cloned()).collect()
+}
+
+/// A row for each face or whole picture; a picture without a face has one that says no more than its path.
+fn cells(model: &Model, answers: &[Answer]) -> Vec<Vec<String>> {
     let row = |path: &str, guess: &Guess| -> Vec<String> {
         let face = guess.face.iter().flat_map(|it| it.bounds.iter().chain([&it.score]));
         let class = model.classes[guess.class].clone();
@@ -225,14 +289,19 @@ fn csv(model: &Model, answers: &[Answer]) -> Result<String> {
     let rows = answers.iter().flat_map(|answer| {
         let path = answer.path.to_string_lossy();
         if answer.guesses.is_empty() {
-            // A picture without a face has a row that says no more than its path.
-            let mut empty = vec![String::new(); header.len()];
+            let mut empty = vec![String::new(); header(model).len()];
             empty[0] = path.into_owned();
             return vec![empty];
         }
         answer.guesses.iter().map(|it| row(&path, it)).collect()
     });
-    for row in std::iter::once(header.clone()).chain(rows) {
+    rows.collect()
+}
+
+fn records(rows: &[Vec<String>]) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: std::io::Error| Error::file("cannot write", "stdout")(error);
+    for row in rows {
         writer.write_record(row).map_err(|it| failed(it.into()))?;
     }
     let bytes = writer.into_inner().map_err(|it| failed(it.into_error()))?;

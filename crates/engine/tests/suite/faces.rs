@@ -221,6 +221,48 @@ fn predict_says_of_every_face_in_a_photograph_where_it_is_and_what_it_shows() {
 }
 
 #[test]
+fn predict_never_writes_over_the_pictures_that_it_is_asked_about() {
+    let text = format!("{PHOTOS}[data.faces]\n{STAGE}");
+    let place = place(&[("aligned", &text)]);
+    place.sweep_well();
+    let before = std::fs::read(place.path("photos/a/00.png")).unwrap();
+    let told = place.ferrite(&["predict", "aligned", "photos/a", "--annotate", "photos/a"]);
+    told.ends_with(2).says("would be written over a picture that you ask about");
+    assert!(std::fs::read(place.path("photos/a/00.png")).unwrap() == before);
+    // What is not there does not keep the others from an answer.
+    place.write("list.txt", "\u{feff}photos/a/00.png\r\nphotos/gone.png\r\n");
+    let told = place.ferrite(&["predict", "aligned", "--list", "list.txt", "--csv"]);
+    told.ends_with(3).says("photos/a/00.png,").says("photos/gone.png`: it does not exist");
+}
+
+#[test]
+fn a_class_that_loses_all_its_faces_and_a_picture_that_changes_meanwhile_are_told_as_that() {
+    let dropped = format!("{PHOTOS}[data.faces]\nmissing = 'drop'\n{STAGE}");
+    let place = place(&[("dropped", &dropped)]);
+    for index in 0..24 {
+        let flat = png(GrayImage::from_pixel(60, 60, image::Luma([index as u8 * 9])));
+        if index % 2 == 1 {
+            place.write(&format!("photos/b/{index:02}.png"), flat);
+        }
+    }
+    let told = place.sweep();
+    told.ends_with(1)
+        .says("no training image of the class `b` is left: no face was found in any of");
+    told.says("data.faces.missing");
+    // The images were decoded of other pictures than those that lie there now.
+    let dataset = place.path("runs/.store/dataset").join(&place.steps("dataset")[0]);
+    let mut data: Data = toml::from_str(PHOTOS.trim_start_matches("[data]\n")).unwrap();
+    let source =
+        format!("folder = {{ path = '{}', classes = ['a', 'b'] }}", place.path("photos").display());
+    data.source = toml::from_str(&source).unwrap();
+    place.write("photos/a/04.png", std::fs::read(place.path("photos/a/02.png")).unwrap());
+    let images = Originals::open(&data, &dataset).unwrap();
+    let visit = Visit { look: &|_, _| Ok(()), take: &mut |_, ()| Ok(()) };
+    let error = images.visit(visit).unwrap_err().to_string();
+    assert!(error.contains("a/04.png") && error.contains("it shows something else"), "{error}");
+}
+
+#[test]
 fn a_detector_that_cannot_be_had_is_told_with_what_to_do() {
     let text = format!("{PHOTOS}[data.faces]\n{STAGE}");
     let haar = format!("{PHOTOS}[data.faces]\ndetector = {{ haar = {{}} }}\n{STAGE}");

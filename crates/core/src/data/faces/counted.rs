@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::dataset::Dataset;
+use crate::data::Data;
+use crate::data::dataset::{Dataset, refused};
 use crate::data::faces::placed::{How, Placed};
+use crate::error::Error;
 use crate::event::faces::{ClassFaces, Histogram, SplitFaces};
 use crate::event::split::SplitName;
 
@@ -18,6 +20,33 @@ pub(in crate::data) fn drop_faceless(parts: &mut [Vec<u32>], placed: &[Placed]) 
             dropped
         })
         .collect()
+}
+
+const HELP: &str = "say `data.faces.missing = \"keep\"`, or change `data.faces.detector`: small pictures must be enlarged, and \
+                    faces that are small in theirs want larger sizes";
+
+/// Why no image is left for the part with this `key`, if that is because no face was found in any.
+pub(in crate::data) fn faceless_part(data: &Data, dataset: &Dataset, key: &str) -> Option<Error> {
+    let part = SplitName::ALL.iter().position(|it| it.as_str() == key)?;
+    let count = dataset.faceless.get(part).map_or(0, Vec::len);
+    let message =
+        format!("no image is left for `data.split.{key}`: no face was found in any of {count}");
+    (count > 0).then(|| refused(data, message, HELP))
+}
+
+/// Why no training image is left of a class, if that is because no face was found in any.
+pub(in crate::data) fn faceless_class(
+    data: &Data,
+    dataset: &Dataset,
+    class: usize,
+) -> Option<Error> {
+    let is_of_class = |it: &&u32| usize::from(dataset.labels[**it as usize]) == class;
+    let count = dataset.faceless.first()?.iter().filter(is_of_class).count();
+    let message = format!(
+        "no training image of the class `{}` is left: no face was found in any of {count}",
+        dataset.classes[class]
+    );
+    (count > 0).then(|| refused(data, message, HELP))
 }
 
 impl Dataset {

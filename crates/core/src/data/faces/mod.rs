@@ -37,7 +37,7 @@ pub struct Faces {
     pub choose: Choice,
     /// How a face is brought into place.
     pub align: Align,
-    /// How much more of the surroundings is seen on each side, as a share of the side; negative sees less.
+    /// How much more of the surroundings is seen on each side, as a share of the side, -0.25 to 1; negative sees less.
     #[schemars(extend("x-unit" = "share of the side"))]
     pub margin: f64,
     /// Where in the picture the parts of an aligned face come to lie. Left out: where they lie in FER2013 on average.
@@ -64,18 +64,18 @@ pub enum Detector {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Yunet {
-    /// The least score of a face, 0 to 1. OpenCV's own default of 0.9 misses a quarter of FER2013.
+    /// The least score of a face, 0.05 to 1. OpenCV's own default of 0.9 misses a quarter of FER2013.
     pub score: f64,
     /// Of two faces that overlap by more than this (intersection over union), the one with the lower score is dropped.
     pub overlap: f64,
-    /// The sizes at which each picture is looked at: pixels of its longer side, to which it is enlarged or shrunk. Small
+    /// The sizes at which each picture is looked at: 32 to 4096 pixels of its longer side, to which it is enlarged or shrunk. Small
     /// sizes find faces that fill the picture, large ones those that are small in it; what several find is one face. Empty:
     /// 224; beside it 640 for pictures of more than 320 pixels, and 1600 for those of more than 1280.
     #[schemars(extend("x-unit" = "pixels"))]
     pub sizes: Vec<usize>,
     /// How many times the landmarks of a face are looked for at most, 1 to 8. The network sees turned faces too upright: a
-    /// face that is turned by more than 5 degrees, or had fewer than 150 pixels at the first of the sizes, is looked at again
-    /// as it was turned upright by what was found, until it stays upright.
+    /// face that is turned by more than 6 degrees, or had fewer than 150 pixels at the first of the sizes, is looked at again
+    /// as it was turned upright by what was found, until it stays upright. Of a crowd these are the 50 surest faces.
     #[schemars(extend("x-unit" = "looks"))]
     pub looks: usize,
 }
@@ -237,10 +237,9 @@ impl Yunet {
         );
         let looks =
             Problem::unless((1..=8).contains(&self.looks), "looks", "must be between 1 and 8");
-        [share("score", self.score), share("overlap", self.overlap), sizes, looks]
-            .into_iter()
-            .flatten()
-            .collect()
+        let scored = (0.05..1.0).contains(&self.score);
+        let score = Problem::unless(scored, "score", "must be between 0.05 and 1, below 1");
+        [score, share("overlap", self.overlap), sizes, looks].into_iter().flatten().collect()
     }
 }
 
