@@ -45,6 +45,14 @@ pub struct Model {
     framing: Framing,
 }
 
+/// What the network sees of a picture.
+#[derive(Debug)]
+struct Seen {
+    /// The face; none where it is the whole picture.
+    face: Option<Face>,
+    image: Picture,
+}
+
 /// What of a picture the network sees, and in how many channels and pixels a side.
 #[derive(Debug)]
 struct Framing {
@@ -226,16 +234,17 @@ fn check_header(
 
 impl Framing {
     /// What the network sees of a picture: the whole of it, or each of its faces.
-    fn read(&self, path: &Path) -> Result<Vec<(Option<Face>, Picture)>> {
+    fn read(&self, path: &Path) -> Result<Vec<Seen>> {
         let Some(Finder { settings, detector }) = &self.finder else {
-            return Ok(vec![(None, photo::read(path, self.channels, self.image_size)?)]);
+            let image = photo::read(path, self.channels, self.image_size)?;
+            return Ok(vec![Seen { face: None, image }]);
         };
         let picture = photo::open(path)?;
         let faces = detector.find(&picture)?;
         let picture = picture.in_channels(self.channels);
         let place = |face: Face| {
             let placed = ferrite_detect::placed(&picture, Some(&face), settings, self.image_size);
-            (Some(face), placed.picture)
+            Seen { face: Some(face), image: placed.picture }
         };
         Ok(faces.into_iter().map(place).collect())
     }
@@ -261,7 +270,8 @@ impl Model {
         let batch = inference_batch(framing.image_size, self.device);
         for paths in pictures.chunks(batch) {
             let seen: Vec<_> = paths.par_iter().map(|it| framing.read(it)).collect();
-            let images: Vec<&Picture> = seen.iter().flatten().flatten().map(|it| &it.1).collect();
+            let images: Vec<&Picture> =
+                seen.iter().flatten().flatten().map(|it| &it.image).collect();
             // A photograph of a crowd may have more faces than a batch has room for.
             let looks: Vec<_> = images.chunks(batch).flat_map(|it| self.look(it)).collect();
             let mut looks = looks.into_iter();
@@ -269,11 +279,11 @@ impl Model {
                 let probabilities = looks.next().unwrap_or_default();
                 Guess { face, class: loss::first_largest(&probabilities), probabilities }
             };
-            let mut answer = |(path, seen): (&PathBuf, Result<Vec<(Option<Face>, Picture)>>)| {
-                let guesses = seen?.into_iter().map(|it| guess(it.0)).collect();
+            let mut answer = |path: &PathBuf, seen: Result<Vec<Seen>>| {
+                let guesses = seen?.into_iter().map(|it| guess(it.face)).collect();
                 Ok(Answer { path: path.clone(), guesses })
             };
-            hear(paths.iter().zip(seen).map(&mut answer).collect())?;
+            hear(paths.iter().zip(seen).map(|(path, seen)| answer(path, seen)).collect())?;
         }
         Ok(())
     }
