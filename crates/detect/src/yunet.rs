@@ -22,7 +22,7 @@ const LARGER: [(usize, usize); 2] = [(320, 640), (1280, 1600)];
 /// A face is looked at again if its longer side has fewer pixels than this at the first of the sizes, or if its eyes are
 /// turned by more degrees than this, and then until what is left of that is less.
 const SMALL: f32 = 150.0;
-const TURNED: f32 = 6.0;
+const TURNED: f32 = 8.0;
 const UPRIGHT: f32 = 1.0;
 
 /// So many faces of a picture are looked at again at most, those with the highest scores.

@@ -74,7 +74,7 @@ pub struct Yunet {
     #[schemars(extend("x-unit" = "pixels"))]
     pub sizes: Vec<usize>,
     /// How many times the landmarks of a face are looked for at most, 1 to 8. The network sees turned faces too upright: a
-    /// face that is turned by more than 6 degrees, or had fewer than 150 pixels at the first of the sizes, is looked at again
+    /// face that is turned by more than 8 degrees, or had fewer than 150 pixels at the first of the sizes, is looked at again
     /// as it was turned upright by what was found, until it stays upright. Of a crowd these are the 50 surest faces.
     #[schemars(extend("x-unit" = "looks"))]
     pub looks: usize,
