@@ -40,14 +40,6 @@ fn splits(faces: &Faces) -> Vec<(&str, &SplitFaces)> {
     splits
 }
 
-fn all(split: &SplitFaces) -> ClassFaces {
-    split.classes.iter().copied().sum()
-}
-
-fn share(it: ClassFaces) -> f64 {
-    if it.images == 0 { f64::NAN } else { it.found() as f64 / it.images as f64 }
-}
-
 /// How often faces were found in each class, how sure the detector was, and how far they were turned.
 pub(super) fn figures(record: &Record) -> Vec<Figure> {
     let Some(faces) = &record.facts.faces else { return Vec::new() };
@@ -62,7 +54,7 @@ pub(super) fn figures(record: &Record) -> Vec<Figure> {
             .enumerate()
             .map(|(at, label)| Group {
                 label: label.clone(),
-                values: splits.iter().map(|it| share(class(it.1, at))).collect(),
+                values: splits.iter().map(|it| class(it.1, at).share()).collect(),
             })
             .collect(),
         format: Format::Percent,
@@ -135,14 +127,14 @@ fn width(png: &[u8]) -> Option<String> {
 
 fn card(record: &Record, faces: &Faces) -> Markup {
     let splits = splits(faces);
-    let total: ClassFaces = splits.iter().map(|it| all(it.1)).sum();
+    let total = faces.all();
     let several: usize = splits.iter().map(|it| it.1.several).sum();
-    let dropped: usize = splits.iter().map(|it| it.1.dropped).sum();
+    let dropped = faces.dropped();
     let rolls = Histogram::sum(splits.iter().map(|it| &it.1.rolls));
     let classes = record.facts.dataset.as_ref().map(|it| it.classes.as_slice()).unwrap_or_default();
     let of = |it: ClassFaces| {
         html! { @if it.images > 0 {
-            (format::small_percent(share(it))) " of " (thousands(it.images))
+            (format::small_percent(it.share())) " of " (thousands(it.images))
         } @else { (format::NOTHING) } }
     };
     let degrees = |it: f64| format!("{:.0}°", rolls.quantile(it).unwrap_or(f64::NAN));
@@ -153,7 +145,7 @@ fn card(record: &Record, faces: &Faces) -> Markup {
             div .columns {
                 dl {
                     dt { "Found in" } dd {
-                        strong { (format::small_percent(share(total))) } " of " (counted(total.images, "image"))
+                        strong { (format::small_percent(total.share())) } " of " (counted(total.images, "image"))
                     }
                     dt { "Aligned" } dd { (thousands(total.aligned)) }
                     dt { "Cropped" } dd { (thousands(total.cropped)) }
@@ -166,7 +158,7 @@ fn card(record: &Record, faces: &Faces) -> Markup {
                         dt { "Turned by" } dd { "5 % below " (degrees(0.05)) ", median " (degrees(0.5)) ", 5 % above " (degrees(0.95)) }
                     }
                     dt { "Difference" } dd {
-                        "from the whole pictures " (format!("{:.1}", difference(faces))) " of 255 gray levels on average"
+                        "from the whole pictures " (format!("{:.1}", faces.difference())) " of 255 gray levels on average"
                     }
                 }
                 div .scroll { table .compact {
@@ -175,19 +167,12 @@ fn card(record: &Record, faces: &Faces) -> Markup {
                         th scope="row" { (class) }
                         @for it in &splits { td .num { (of(it.1.classes.get(at).copied().unwrap_or_default())) } }
                     } } }
-                    tfoot { tr { th scope="row" { "all" } @for it in &splits { td .num { (of(all(it.1))) } } } }
+                    tfoot { tr { th scope="row" { "all" } @for it in &splits { td .num { (of(it.1.all())) } } } }
                 } }
             }
             @for it in warning::faces(faces) { p .warning { (prose(&it.message)) } }
         }
     }
-}
-
-/// Mean difference of the images from whole pictures, in gray levels.
-fn difference(faces: &Faces) -> f64 {
-    let images = |it: &SplitFaces| all(it).images as f64;
-    let sum: f64 = faces.splits.values().map(|it| it.difference * images(it)).sum();
-    sum / faces.splits.values().map(images).sum::<f64>().max(1.0)
 }
 
 /// What the page of a study says of faces: a line for each configuration that looked for some.
@@ -209,13 +194,13 @@ pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
                         th .num { "Cropped" } th .num { "Gray levels changed" }
                     } }
                     tbody { @for (configuration, faces) in rows {
-                        @let total: ClassFaces = faces.splits.values().map(all).sum();
+                        @let total = faces.all();
                         tr {
                             th scope="row" { (configuration.label) }
                             td { (faces.detector) }
-                            td .num { (format::small_percent(share(total))) }
+                            td .num { (format::small_percent(total.share())) }
                             td .num { (thousands(total.aligned)) } td .num { (thousands(total.cropped)) }
-                            td .num { (format!("{:.1}", difference(faces))) }
+                            td .num { (format!("{:.1}", faces.difference())) }
                         }
                     } }
                 } }

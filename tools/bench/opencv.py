@@ -7,10 +7,10 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict
 
 import cv2
 import numpy
+from turns import memory, turns
 
 
 def main() -> None:
@@ -36,18 +36,6 @@ def main() -> None:
             found = sum(pool.map(find, range(len(parts))))
             speed = len(pictures) / (time.perf_counter() - began)
             more = turns({"images_per_second": speed, "found": found, "peak_mb": memory("VmHWM")})
-
-
-def turns(figures: Dict) -> bool:
-    """Gives the figures and waits for the next turn; whether there is one."""
-    print(json.dumps(figures), flush=True)
-    return bool(sys.stdin.readline())
-
-
-def memory(line: str) -> float:
-    """A line of what Linux says about this process's memory, in MB."""
-    with open("/proc/self/status") as status:
-        return next(int(it.split()[1]) / 1024 for it in status if it.startswith(line + ":"))
 
 
 if __name__ == "__main__":

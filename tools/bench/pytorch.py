@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from images import CLASSES
 from networks import plain
 from torch import Tensor, nn
+from turns import memory, turns
 
 
 # Where everything happens.
@@ -38,18 +39,6 @@ def main() -> None:
 
 # ---------------------------------------------------------------------------------------------------
 # Turns
-
-
-def turns(figures: Dict) -> bool:
-    """Gives the figures and waits for the next turn; whether there is one."""
-    print(json.dumps(figures), flush=True)
-    return bool(sys.stdin.readline())
-
-
-def memory(line: str) -> float:
-    """A line of what Linux says about this process's memory, in MB."""
-    with open("/proc/self/status") as status:
-        return next(int(it.split()[1]) / 1024 for it in status if it.startswith(line + ":"))
 
 
 def ready() -> None:

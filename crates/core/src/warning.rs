@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::acts::Clipped;
 use crate::event::disk::SetAside;
-use crate::event::faces::{ClassFaces, Faces, SplitFaces};
+use crate::event::faces::{ClassFaces, Faces};
 use crate::event::weights::Weights;
 use crate::event::{Augmentation, Epoch, Kind, Noise, StageEnd, Start};
 
@@ -154,29 +154,26 @@ pub fn weights(it: &Weights) -> Vec<Warning> {
 
 /// Warns of looking for faces where that does nothing, or almost nothing, or more in one class than in another.
 pub fn faces(it: &Faces) -> Vec<Warning> {
-    let all: ClassFaces = it.splits.values().flat_map(|it| &it.classes).copied().sum();
+    let all = it.all();
     let about = |about: &str, message| vec![Warning { about: about.into(), message }];
-    let found = all.found() as f64 / all.images.max(1) as f64;
-    if found < LEAST_FOUND {
+    if all.share() < LEAST_FOUND {
         let message = format!(
             "{} found a face in {} of {} images ({:.1} %), so most are the same as without `data.faces`; small pictures must be enlarged before faces are found in them: look at the pictures on this run's page, and at the settings of `data.faces.detector`",
             it.detector,
             all.found(),
             all.images,
-            100.0 * found
+            100.0 * all.share()
         );
         return about("faces that are not found", message);
     }
-    let images = |it: &SplitFaces| it.classes.iter().map(|it| it.images).sum::<usize>() as f64;
-    let sum: f64 = it.splits.values().map(|it| it.difference * images(it)).sum();
-    let difference = sum / all.images.max(1) as f64;
+    let difference = it.difference();
     if difference < LEAST_PLACED {
         let message = format!(
             "`data.faces` changed the images by {difference:.2} gray levels on average: they were framed like this before, and training sees next to no difference"
         );
         return about("faces that lie where they lay", message);
     }
-    let dropped: usize = it.splits.values().map(|it| it.dropped).sum();
+    let dropped = it.dropped();
     let [least, most] = uneven(it);
     if dropped > 0 && most - least > MOST_UNEVEN {
         let message = format!(
@@ -195,7 +192,7 @@ fn uneven(it: &Faces) -> [f64; 2] {
     let class =
         |class: usize| it.splits.values().filter_map(move |it| it.classes.get(class)).copied();
     let classes = (0..count).map(|it| class(it).sum::<ClassFaces>()).filter(|it| it.images > 0);
-    let shares = classes.map(|it| it.found() as f64 / it.images as f64);
+    let shares = classes.map(|it| it.share());
     shares.fold([1.0, 0.0], |[least, most], it| [least.min(it), most.max(it)])
 }
 

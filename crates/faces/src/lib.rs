@@ -144,50 +144,31 @@ impl Synthetic {
 
     /// The label of the face at `index`, and how it looks. `random` is its stream, from the start.
     fn look(&self, index: u64, random: &mut Random) -> (usize, Look) {
-        let (label, mut look) = match self.task {
+        let (label, person, actions) = match self.task {
             Task::Expression => self.expressive(random),
             Task::Identity => self.of_someone(index, random),
         };
-        if let Some(frame) = &self.frame {
-            look.place = Place::drawn(frame, &mut self.stream(Stream::Frame, index));
-        }
-        (label, look)
+        let scene = Scene::drawn(self.difficulty as f32, random);
+        let drawn = |it| Place::drawn(it, &mut self.stream(Stream::Frame, index));
+        let place = self.frame.as_ref().map_or_else(Place::whole, drawn);
+        (label, Look { person, actions, scene, place })
     }
 
     /// A new person who shows the expression of the label, or nearly.
-    fn expressive(&self, random: &mut Random) -> (usize, Look) {
+    fn expressive(&self, random: &mut Random) -> (usize, Person, Actions) {
         let difficulty = self.difficulty as f32;
         let label = Expression::common(random);
         let shown = Expression::ALL[label].0.shown(difficulty, random);
         let person = Person::drawn(random);
-        let actions = shown.perform(difficulty, random);
-        (
-            label,
-            Look {
-                person,
-                actions,
-                scene: Scene::drawn(difficulty, random),
-                place: Place::whole(),
-            },
-        )
+        (label, person, shown.perform(difficulty, random))
     }
 
     /// One of the persons, who shows any expression.
-    fn of_someone(&self, index: u64, random: &mut Random) -> (usize, Look) {
-        let difficulty = self.difficulty as f32;
+    fn of_someone(&self, index: u64, random: &mut Random) -> (usize, Person, Actions) {
         let label = self.identity(index);
         let person = Person::drawn(&mut self.stream(Stream::Person, label as u64));
         let expression = Expression::ALL[Expression::common(random)].0;
-        let actions = expression.perform(difficulty, random);
-        (
-            label,
-            Look {
-                person,
-                actions,
-                scene: Scene::drawn(difficulty, random),
-                place: Place::whole(),
-            },
-        )
+        (label, person, expression.perform(self.difficulty as f32, random))
     }
 
     /// Who is at `index`: each row of `identities` faces holds everyone once, in random order.
@@ -340,7 +321,7 @@ mod tests {
     fn faces_of_one_person_have_the_same_geometry() {
         let source = Synthetic { task: Task::Identity, identities: 3, ..Synthetic::default() };
         let looks: Vec<_> = (0..12)
-            .map(|index| source.of_someone(index, &mut source.stream(Stream::Face, index)))
+            .map(|index| source.look(index, &mut source.stream(Stream::Face, index)))
             .collect();
         for (label, look) in &looks {
             let (_, other) = looks.iter().rfind(|it| it.0 == *label).unwrap();

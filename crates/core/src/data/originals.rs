@@ -55,11 +55,6 @@ impl<'a> Originals<'a> {
         &self.prepared.ids
     }
 
-    /// The position of each picture's class in the source, and their names.
-    pub fn labels(&self) -> (&[u8], &[String]) {
-        (&self.prepared.labels, &self.prepared.manifest.classes)
-    }
-
     /// The decoded image at `row`.
     pub fn decoded(&self, row: u32) -> Picture {
         let Prepared { images, layout, .. } = &self.prepared;

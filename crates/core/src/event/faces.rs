@@ -37,6 +37,31 @@ pub struct SplitFaces {
     pub rolls: Histogram,
 }
 
+impl Faces {
+    /// All splits and classes together.
+    pub fn all(&self) -> ClassFaces {
+        self.splits.values().map(SplitFaces::all).sum()
+    }
+
+    /// Mean absolute difference of all images from the whole pictures at the same size, in gray levels 0-255.
+    pub fn difference(&self) -> f64 {
+        let of_split = |it: &SplitFaces| it.difference * it.all().images as f64;
+        self.splits.values().map(of_split).sum::<f64>() / self.all().images.max(1) as f64
+    }
+
+    /// Images that were left out for want of a face.
+    pub fn dropped(&self) -> usize {
+        self.splits.values().map(|it| it.dropped).sum()
+    }
+}
+
+impl SplitFaces {
+    /// All classes together.
+    pub fn all(&self) -> ClassFaces {
+        self.classes.iter().copied().sum()
+    }
+}
+
 /// The faces in the images of one class of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClassFaces {
@@ -52,6 +77,11 @@ impl ClassFaces {
     /// Images in which a face was found.
     pub fn found(&self) -> usize {
         self.aligned + self.cropped
+    }
+
+    /// Their share of all images; not a number where there are none.
+    pub fn share(&self) -> f64 {
+        self.found() as f64 / self.images as f64
     }
 }
 

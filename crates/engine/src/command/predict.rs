@@ -50,9 +50,8 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
         arguments.annotate.as_deref().map(|it| Annotated::into(it, &pictures)).transpose()?;
     let bar = counting("pictures", pictures.len());
     let mut bad = broken;
-    let mut told = bar.suspend(|| form.begin(&model));
+    bar.suspend(|| form.begin(&model))?;
     model.answer(&pictures, &mut |answers| {
-        std::mem::replace(&mut told, Ok(()))?;
         bar.inc(answers.len() as u64);
         let (good, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
         bad.extend(failed.into_iter().filter_map(Result::err));
@@ -63,7 +62,6 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
         }
         if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     })?;
-    told?;
     bar.finish_and_clear();
     for line in beside.lines() {
         // A closed stderr leaves nobody to tell.

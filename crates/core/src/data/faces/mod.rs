@@ -262,11 +262,6 @@ impl Haar {
 }
 
 impl Faces {
-    /// The file that the detector needs, if it needs one.
-    pub fn model(&self) -> Option<Remote<'static>> {
-        self.detector.model()
-    }
-
     /// What cannot be right in this table alone.
     pub(super) fn check(&self) -> Vec<Problem> {
         let detector: Vec<Problem> = match &self.detector {
