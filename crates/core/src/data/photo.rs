@@ -80,8 +80,8 @@ fn matching(path: &Path) -> Result<Option<Vec<PathBuf>>> {
     Ok(Some(found))
 }
 
-/// The pictures that `paths` mean: files as they are, patterns as the files and folders like them, folders as the pictures in and below them, links followed, as the
-/// folders that one trains on are read.
+/// The pictures that `paths` mean: files as they are, patterns as the files and folders like them, folders as the pictures in
+/// and below them, links followed, as the folders that one trains on are read.
 ///
 /// # Errors
 /// [`Error::Data`] for a folder without a picture, and for a pattern that nothing is like.
