@@ -133,7 +133,7 @@ fn an_unknown_key_is_told_with_its_place_and_the_nearest_one() {
             a.toml:4:1 `layer`
               unknown key `layer`; did you mean `layers`?
             a.toml:5:1 `foo`
-              unknown key `foo`; there are `batch_norm`, `dropout`, `layers`, `pool`
+              unknown key `foo`; there are `pool`, `layers`, `batch_norm`, `dropout`
         "#]],
     );
     check(

@@ -33,15 +33,18 @@ fn experiments(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn golden_keys_of_the_experiments_that_come_with_ferrite() {
     // The data sets of others need not be here: empty files stand for them.
-    let place = Place::with(&[("shrunk", SMALL)]);
+    let views = format!(
+        "{SMALL}\n[augment]\nflip = 0.5\nrotation = 10\nbrightness = [0.8, 1.2]\ncached_views = 2\n"
+    );
+    let place = Place::with(&[("shrunk", SMALL), ("views", &views)]);
     let [table, votes] = ["fer2013.csv", "fer2013new.csv"].map(|it| {
         place.write(it, "");
         place.path(it).display().to_string()
     });
     let mut text = String::new();
-    // None that comes with Ferrite shrinks its images.
-    let shrunk = place.path("experiments/shrunk.toml");
-    for path in FOLDERS.iter().flat_map(|it| experiments(it)).chain([shrunk]) {
+    // None that comes with Ferrite shrinks its images or keeps views of them.
+    let others = ["shrunk", "views"].map(|it| place.path(&format!("experiments/{it}.toml")));
+    for path in FOLDERS.iter().flat_map(|it| experiments(it)).chain(others) {
         let said = std::fs::read_to_string(&path).unwrap();
         let of_fer2013 = path.parent().unwrap().parent().unwrap().ends_with("fer2013");
         let changes = [
@@ -65,10 +68,11 @@ fn golden_keys_of_the_experiments_that_come_with_ferrite() {
 /// a default changed. Then the versions of the steps that read it are raised.
 #[test]
 fn golden_defaults_of_settings() {
-    let schema = Schema::of_experiment();
+    let mut root = Schema::of_experiment().root;
+    root.sort_all_objects();
     let mut lines = Vec::new();
-    defaults("Experiment", &schema.root, &mut lines);
-    for (name, definition) in schema.root["$defs"].as_object().unwrap() {
+    defaults("Experiment", &root, &mut lines);
+    for (name, definition) in root["$defs"].as_object().unwrap() {
         defaults(name, definition, &mut lines);
     }
     expect_file!["../golden/defaults.txt"].assert_eq(&lines.concat());

@@ -17,6 +17,11 @@ use crate::shape::{Point, bump, mix, ramp, rounded_box, wave};
 /// small, before a backdrop full of other things.
 ///
 /// The people, expressions and labels are those of the same table without `frame`.
+///
+/// ```toml
+/// [data]
+/// source = { synthetic = { faces = 1400, frame = { size = 96, rotation = 30.0, scale = [0.4, 0.7] } } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Frame {

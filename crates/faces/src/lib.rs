@@ -35,8 +35,13 @@ pub const SIZE: usize = 48;
 
 /// The `source = { synthetic = { … } }` table: faces drawn by Ferrite itself.
 ///
-/// Every face is a function of `seed`, its index, `difficulty`, `task` and `frame`: the same table
-/// draws the same faces again, and raising `faces` keeps those that were there.
+/// Every face is a function of `seed`, its index, `difficulty`, `task` and `frame`: the same table always draws the same
+/// faces, and a larger number of `faces` only adds some.
+///
+/// ```toml
+/// [data]
+/// source = { synthetic = { faces = 3000, difficulty = 0.4, seed = 1 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Synthetic {

@@ -7,6 +7,7 @@
 //! - `x-group`: what the techniques of its table are called together;
 //! - `x-unit`: what its numbers are counted in;
 //! - `x-off`: the value with which it does nothing, `null` where it is left out;
+//! - `x-keras`: the default of the same thing in Keras 3, where it is another one;
 //! - `x-judges`: the setting decides which images judge a run, `"always"` or only `"with-limit"`;
 //! - `x-follows-backbone-unless`: its values are names that another backbone brings along, except for these.
 //!

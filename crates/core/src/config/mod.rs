@@ -41,13 +41,15 @@ const MOST_STAGES: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Experiment {
-    /// One sentence for the report: what this experiment shows.
+    /// One sentence for the report: what this experiment is to show.
     pub about: String,
-    /// Another experiment file, relative to this one, whose settings hold where this one says nothing.
-    /// Tables merge, lists replace. That file may extend another one, up to 16 in a row.
+    /// Another experiment file, relative to this one, whose settings hold where this one says nothing. Tables are merged
+    /// key by key; a list here replaces the list there, `[[stages]]` too. That file may extend another one, up to 16 in
+    /// a row.
     pub extends: Option<String>,
-    /// One trial for each. A seed decides first weights, order, augmentation, dropout and noise, but not
-    /// the split of the data.
+    /// Every trial is trained once with each of these seeds. A seed decides the first weights, the order of the images,
+    /// augmentation, dropout and noise, but not the split of the data (that is `data.split.seed`). One seed can never show
+    /// that a difference is real: use three or more.
     pub seeds: Vec<u64>,
     /// The images: where they come from, how they are split.
     pub data: Data,
@@ -65,9 +67,9 @@ pub struct Experiment {
     pub stages: Vec<Stage>,
     /// How the final weights are tested.
     pub evaluate: Evaluate,
-    /// Dotted keys of settings and the values to try: every combination is a trial. A stage is addressed by
-    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`. Every combination must be its own, and
-    /// there may be 10,000 trials, seeds included.
+    /// Dotted keys of settings and the values to try: every combination of the values is a trial. A stage is addressed by
+    /// its name: `"stages.fine-tune.optimizer.sgd.lr" = [1e-2, 1e-3]`. Two combinations may not come to the same settings,
+    /// and there may be 10,000 trials, seeds included.
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub grid: BTreeMap<String, Vec<toml::Value>>,
 }

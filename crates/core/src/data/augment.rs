@@ -12,52 +12,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 
-/// The `[augment]` table: random changes of training images. What is left out is off. An image is
-/// shifted, rotated, sheared, zoomed, cropped and flipped, in this order but interpolated once; edges are
-/// replicated, as with Keras's `nearest`. Then its brightness and contrast change, then a part is erased.
+/// The `[augment]` table: random changes of training images, drawn anew in every epoch. What is left out is off. An image
+/// is shifted, rotated, sheared, zoomed, cropped and flipped, in this order but interpolated only once, bilinearly; beyond
+/// its edge the pixels of the edge are repeated: `nearest` of Keras's `ImageDataGenerator`, where Keras's layers have
+/// `reflect` and torchvision fills with 0. Then its brightness and contrast are changed, and at last a part is erased.
+///
+/// ```toml
+/// [augment]
+/// flip       = 0.5
+/// rotation   = 10
+/// shift      = 0.1
+/// zoom       = 0.1
+/// brightness = [0.8, 1.2]
+/// erase      = 0.25
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
     /// Probability of mirroring left and right.
     #[schemars(extend("x-technique" = "flip", "x-unit" = "probability", "x-off" = 0.0))]
     pub flip: f64,
-    /// Largest rotation in degrees, either way; uniform.
+    /// Largest rotation in degrees, in either direction; drawn uniformly.
     #[schemars(extend("x-technique" = "rotation", "x-unit" = "degrees", "x-off" = 0.0))]
     pub rotation: f64,
-    /// Largest shift as a fraction of the size, along each axis by itself; uniform.
+    /// Largest shift as a fraction of the size, in either direction; drawn uniformly and for each axis by itself.
     #[schemars(extend("x-technique" = "shift", "x-unit" = "share of the size", "x-off" = 0.0))]
     pub shift: f64,
-    /// Largest shear in degrees, either way; uniform. As in Keras: a row at height y moves by y sin(angle),
-    /// and y shrinks to y cos(angle). Keras's usual `shear_range = 0.2` is 0.2 degrees too: next to nothing.
+    /// Largest shear in degrees, in either direction; drawn uniformly. It is Keras's `shear_range`: a row at height y moves
+    /// by y sin(angle), and y shrinks to y cos(angle). The `shear_range = 0.2` of many Keras scripts is 0.2 degrees too,
+    /// which does next to nothing.
     #[schemars(extend("x-technique" = "shear", "x-unit" = "degrees", "x-off" = 0.0))]
     pub shear: f64,
-    /// Zoom factor within 1 ± this; uniform. Above 1 the picture is smaller.
+    /// The picture is scaled by a factor of 1 ± this; drawn uniformly. A factor above 1 makes it smaller, as in Keras.
     #[schemars(extend("x-technique" = "zoom", "x-unit" = "share of the size", "x-off" = 0.0))]
     pub zoom: f64,
-    /// Whether the two axes zoom by factors of their own or by the same.
+    /// Whether the two axes are scaled by factors of their own or by the same one.
     #[schemars(extend("x-technique" = "zoom axes"))]
     pub zoom_axes: ZoomAxes,
-    /// Side of a window of the picture, as a fraction of the picture's, e.g. 0.9. The window lies anywhere in
-    /// the picture, uniform, and is resized to `image_size`: torchvision's `RandomCrop` of a larger picture.
-    /// Left out: off.
+    /// Side of a window as a fraction of the side of the picture, e.g. 0.9. The place of the window is drawn uniformly, and
+    /// what it shows is resized to `image_size`: torchvision's `RandomCrop` of a larger picture. Left out: off.
     #[schemars(extend("x-technique" = "crop", "x-unit" = "share of the side", "x-off" = null))]
     pub crop: Option<f64>,
-    /// Lowest and highest factor on the gray levels, e.g. `[0.8, 1.2]`; uniform, clipped to 0-255.
-    /// Left out: off.
+    /// Lowest and highest factor by which all gray levels are multiplied, e.g. `[0.8, 1.2]`; drawn uniformly, and the
+    /// result is clipped to 0-255. Left out: off.
     #[schemars(extend("x-technique" = "brightness", "x-unit" = "lowest and highest factor", "x-off" = null))]
     pub brightness: Option<[f64; 2]>,
-    /// Lowest and highest factor on the distance from the image's mean gray level, e.g. `[0.8, 1.2]`; uniform,
-    /// clipped to 0-255: torchvision's `ColorJitter`. Left out: off.
+    /// Lowest and highest factor by which the distance of each pixel from the mean gray level of the image is multiplied,
+    /// e.g. `[0.8, 1.2]`; drawn uniformly, and the result is clipped to 0-255: torchvision's `ColorJitter`. Left out: off.
     #[schemars(extend("x-technique" = "contrast", "x-unit" = "lowest and highest factor", "x-off" = null))]
     pub contrast: Option<[f64; 2]>,
     /// Probability of erasing a rectangle of 2 to 33 % of the area, filled with the mean gray level
     /// (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>, with torchvision's ranges).
     #[schemars(extend("x-technique" = "erasing", "x-unit" = "probability", "x-off" = 0.0))]
     pub erase: f64,
-    /// How many augmented views of each image are kept where a stage's frozen layers can be computed once: the
-    /// epochs take them in turn, and each goes through the frozen layers a single time, as with images that do not
-    /// change. 0 draws new changes in every epoch, and the frozen layers run in every step. Without effect in
-    /// stages without frozen layers, or with noise on the input, mixup or cutmix: these always see new changes.
+    /// To save time: draws so many augmented views of each image once, computes the frozen layers once for each view, and
+    /// lets the epochs take the views in turn. 0 draws new changes in every epoch, and the frozen layers are computed in
+    /// every step. It has no effect in stages without frozen layers, or with noise on the input, mixup or cutmix, where
+    /// new changes are always drawn.
     #[schemars(extend("x-technique" = "cached views", "x-unit" = "views", "x-off" = 0))]
     pub cached_views: usize,
 }

@@ -9,6 +9,12 @@ use crate::data::source::Source;
 use crate::error::Problem;
 
 /// Whose labels the images have.
+///
+/// ```toml
+/// [data]
+/// source = { fer2013 = { csv = "data/fer2013.csv" } }
+/// labels = { ferplus = { votes = "data/fer2013new.csv" } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Labels {
@@ -22,8 +28,14 @@ pub enum Labels {
 /// The `labels = { ferplus = { … } }` table: FER2013 relabelled by ten people (Barsoum et al. 2016,
 /// <https://arxiv.org/abs/1608.01041>).
 ///
-/// There is an eighth class, `contempt`. As in Microsoft's code, single votes do not count, and
-/// images that people could not agree on are left out; the report says how many and why.
+/// There is an eighth class, `contempt`. As in Microsoft's code, a class that only one person named is ignored, and
+/// images on which people did not agree are left out; the report says how many and why.
+///
+/// ```toml
+/// [data]
+/// source = { fer2013 = { csv = "data/fer2013.csv" } }
+/// labels = { ferplus = { votes = "data/fer2013new.csv", rule = "probabilistic" } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ferplus {
@@ -37,8 +49,8 @@ pub struct Ferplus {
 
 /// How votes become labels.
 ///
-/// Under both rules validation and test images need a majority and have its class, as in
-/// Microsoft's code; so both are judged by the same images in the same way.
+/// The rule is about training images. Under both rules a validation or test image has the class that more than half of
+/// the votes name, as in Microsoft's code, so networks trained under either rule are judged by the same images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
@@ -46,10 +58,10 @@ pub enum Rule {
     /// "unknown" or "not a face", are left out.
     #[default]
     Majority,
-    /// Training images have the distribution of the votes over their first classes as label, and
-    /// training minimises the cross-entropy to it; accuracy counts the first class. Images with more
-    /// than three classes in front, or led by "unknown" or "not a face", are left out. Microsoft's
-    /// code calls it `crossentropy`.
+    /// The label of a training image is a distribution: the votes for its most named classes, as many as make up three
+    /// quarters of all votes, but three at most. Training minimises the cross-entropy to it; accuracy counts the class
+    /// with the most votes. Images that need more than three classes, or whose most votes are for "unknown" or "not a
+    /// face", are left out. Microsoft's code calls it `crossentropy`.
     Probabilistic,
 }
 

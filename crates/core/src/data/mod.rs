@@ -50,6 +50,15 @@ use crate::error::Problem;
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// The `[data]` table: which images there are, and which of them train, validate and test.
+///
+/// ```toml
+/// [data]
+/// source     = { fer2013 = { csv = "data/fer2013.csv" } }
+/// split      = { train = "Training", valid = "PublicTest", test = "PrivateTest" }
+/// image_size = 96
+/// limit      = 2000                  # for a quick look; leave it out for results
+/// leakage    = "drop-from-train"
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
@@ -61,13 +70,14 @@ pub struct Data {
     /// Which images train, validate and test: names of splits that the source has, or fractions.
     #[schemars(extend("x-technique" = "split", "x-judges" = "always"))]
     pub split: Split,
-    /// Rows and columns of the images as the network sees them, in pixels, 32 to 512. Square pictures that are smaller are
-    /// enlarged on the way into the network; all others are shrunk or stretched before, with antialiasing.
-    #[schemars(extend("x-technique" = "input size", "x-unit" = "pixels"))]
+    /// Height and width of the images as the network sees them, in pixels, 32 to 512. A picture that is not square is
+    /// stretched to a square, not cropped. Square pictures that are smaller are enlarged on the way into the network; all
+    /// others are resized when the data is read, with antialiasing, as Pillow does.
+    #[schemars(extend("x-technique" = "input size", "x-unit" = "pixels", "x-keras" = 256))]
     pub image_size: usize,
-    /// For a quick look: at most this many training images, each class by its share but with at
-    /// least one image. Validation and test images are cut by the same factor. Which ones is drawn
-    /// with `split.seed`. Left out: all images.
+    /// For a quick look: at most this many training images, each class in proportion but with at least one image.
+    /// Validation and test images are reduced by the same factor. `split.seed` decides which images are drawn. Left out:
+    /// all images are used.
     #[schemars(extend("x-technique" = "limit", "x-unit" = "images", "x-off" = null, "x-judges" = "always"))]
     pub limit: Option<usize>,
     /// Faces are found in the pictures, and cut out or aligned. Left out: pictures are used as they are.
@@ -78,9 +88,8 @@ pub struct Data {
     /// `{ ferplus = { votes = "data/fer2013new.csv" } }`.
     #[schemars(extend("x-technique" = "labels", "x-off" = "source", "x-judges" = "always"))]
     pub labels: Labels,
-    /// What to do about training images that have an exact twin, pixel by pixel, among the
-    /// validation or test images. The report counts them, and shows accuracy on all test images and
-    /// on those without a twin, whatever this says.
+    /// What to do about training images that are equal, pixel by pixel, to a validation or test image. Whatever is chosen,
+    /// the report counts them, and shows the accuracy on all test images and on those that are in no training set.
     #[schemars(extend("x-technique" = "leakage", "x-off" = "report", "x-judges" = "with-limit"))]
     pub leakage: Leakage,
     /// What to do about a broken row or image file.
@@ -88,7 +97,7 @@ pub struct Data {
     pub on_error: OnError,
 }
 
-/// What to do about training images that have an exact twin among the validation or test images.
+/// What to do about training images that are equal to a validation or test image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Leakage {

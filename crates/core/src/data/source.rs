@@ -15,28 +15,46 @@ use crate::error::{Problem, is_unprintable};
 /// The most classes that fit the stored labels.
 const MOST_CLASSES: usize = 256;
 
-/// The `source` setting: where images and labels come from. Exactly one of these tables.
+/// The `source` setting: where images and labels come from. It is exactly one of these tables.
+///
+/// ```toml
+/// [data]
+/// source = { folder = { path = "data/faces", classes = ["angry", "happy", "sad"] } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Source {
     /// The FER2013 table, in any of its published layouts: `fer2013.csv`, `icml_face_data.csv`, or
     /// `train.csv`, which has no named splits.
+    ///
+    /// ```toml
+    /// [data]
+    /// source = { fer2013 = { csv = "data/fer2013.csv" } }
+    /// split  = { train = "Training", valid = "PublicTest", test = "PrivateTest" }
+    /// ```
     Fer2013 {
         /// The CSV file, relative to the folder you run `ferrite` in.
         csv: PathBuf,
     },
-    /// Picture files in a folder for each class: `path/<split>/<class>/*` where `split` names splits, else `path/<class>/*`,
-    /// or all splits together. Folders inside class folders, e.g. one for each person, are read too; their names are the
-    /// pictures' groups. PNG, JPEG, WebP, TIFF, BMP, GIF (first frame), PGM and PPM are read, known by their content; other
-    /// pictures are broken images (`on_error`), and other files are counted and named. Gray if every picture is gray, else
-    /// RGB, without transparency, turned as their EXIF data says. Square pictures no larger than `image_size` are kept at
-    /// their own size, all others at `image_size` squared, shrunk with antialiasing.
+    /// Picture files in a folder for each class: `path/<split>/<class>/*` if `split` names splits, otherwise `path/<class>/*`.
+    /// If `split` has fractions and the folder has splits, the pictures of all splits are taken together. Folders inside
+    /// class folders, for example one for each person, are read too, and their names are the groups of the pictures. PNG,
+    /// JPEG, WebP, TIFF, BMP, GIF (first frame), PGM and PPM are read; the content of a file tells its format, not its name.
+    /// Other pictures are broken images (see `on_error`); files that are no pictures are counted and named. The images are
+    /// gray if all pictures are gray, otherwise RGB; transparency is removed, and EXIF orientation is applied. Square
+    /// pictures no larger than `image_size` keep their size, all others are resized to `image_size` with antialiasing.
+    ///
+    /// ```toml
+    /// [data]
+    /// source = { folder = { path = "data/faces", classes = ["angry", "happy", "sad"] } }
+    /// split  = { train = "train", valid = 0.15, test = "test" }   # data/faces/train/angry/*, …
+    /// ```
     Folder {
         /// The folder, relative to the folder you run `ferrite` in.
         path: PathBuf,
-        /// The class folders in label order: the first one is label 0. Every class folder must be listed; a class without
-        /// a folder in a split has no picture there. The order matters for weights trained elsewhere: many programs
-        /// number class folders alphabetically, FER2013 does not.
+        /// The class folders in label order: the first one is label 0. Every class folder must be listed; if a class has no
+        /// folder in a split, it has no pictures there. The order matters for weights that were trained elsewhere: Keras and
+        /// torchvision number class folders alphabetically, FER2013 does not.
         #[serde(default)]
         classes: Vec<String>,
     },

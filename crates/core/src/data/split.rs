@@ -12,26 +12,31 @@ const TOLERANCE: f64 = 1e-9;
 
 /// The `split` table: which images train, validate and test.
 ///
-/// Names of splits that the source has, or fractions, or both. Fractions are drawn within each class, so every part has
-/// the classes in the same proportions, and which images they draw depends on the images alone, not on the order of
-/// files, rows or classes. All fractions pool whatever splits the source has, and what they leave of 1 stays unused.
-/// Beside a `train` that is a name, fractions are shares of that split, which are taken out of it:
-/// `{ train = "train", valid = 0.15, test = "test" }` for data without validation images of its own.
+/// Each part is the name of a split that the source has, or a fraction. Fractions are drawn within each class, so that
+/// every part has the classes in the same proportions; which images are drawn depends on the images alone, not on the
+/// order of files, rows or classes. If all parts are fractions, they are fractions of all images, whatever splits the
+/// source has, and what is missing to 1 is not used. If `train` is a name, fractions are taken out of that split:
+/// `{ train = "train", valid = 0.15, test = "test" }` is for data that has no validation images of its own.
+///
+/// ```toml
+/// [data]
+/// split = { train = 0.7, valid = 0.15, test = 0.15, seed = 0 }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, from = "Written")]
 #[schemars(!from)]
 pub struct Split {
     /// Images to learn from: a name like `"Training"` or a fraction like `0.7`.
     pub train: Part,
-    /// Images to choose epochs and settings by: a name like `"PublicTest"` or a fraction. Left out beside a `train` that
-    /// is a name, 0.15 of its images.
+    /// Images to choose epochs and settings by: a name like `"PublicTest"` or a fraction. If it is left out and `train` is
+    /// a name, 0.15 of the images of `train` are taken.
     pub valid: Part,
-    /// Images to judge the final weights by: a name like `"PrivateTest"` or a fraction. Left out
-    /// beside a `train` or `valid`: there is no test split, and the final weights are judged by the
-    /// validation images.
+    /// Images to judge the final weights by: a name like `"PrivateTest"` or a fraction. If it is left out although `train`
+    /// or `valid` is given, there is no test split, and the final weights are judged by the validation images, which look
+    /// better than they are because they also chose the epoch.
     pub test: Option<Part>,
-    /// Seed for drawing fractions and `limit`. Not varied by `seeds`: all seeds of an experiment
-    /// see the same split.
+    /// The seed with which fractions and `limit` are drawn. It is not changed by `seeds`: all seeds of an experiment see
+    /// the same split.
     pub seed: u64,
 }
 

@@ -24,17 +24,25 @@ use crate::model::backbone::published::Published;
 use crate::precision::{Bfloat16, Precision, Precisions};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
+///
+/// ```toml
+/// [model]
+/// backbone = "resnet50"
+/// weights  = "imagenet-v2"
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
     /// The network without its classifier.
     #[schemars(extend("x-technique" = "backbone"))]
     pub backbone: Backbone,
-    /// Where the backbone's first weights come from.
-    #[schemars(extend("x-technique" = "first weights", "x-off" = "none", "x-follows-backbone-unless" = ["none", "imagenet", "imagenet-v2"]))]
+    /// Where the backbone's first weights come from. Without this setting nothing is transferred: the network is trained
+    /// from random weights.
+    #[schemars(extend("x-technique" = "first weights", "x-off" = "none", "x-keras" = "imagenet", "x-follows-backbone-unless" = ["none", "imagenet", "imagenet-v2"]))]
     pub weights: Weights,
     /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
-    /// noise. It trains like the head, so no part of the backbone can be computed once.
+    /// noise. It is trained like the head; therefore the output of frozen layers changes from step to step and cannot be
+    /// computed once and kept.
     #[schemars(extend("x-technique" = "input norm", "x-off" = false))]
     pub input_norm: bool,
     /// What the backbone and the head's hidden layers compute in. Parameters, batch statistics, classifier and loss
@@ -65,6 +73,12 @@ pub enum PrecisionSetting {
 }
 
 /// Where the backbone's first weights come from.
+///
+/// ```toml
+/// [model]
+/// backbone = "mobilenet_v2"
+/// weights  = "imagenet"
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weights {
@@ -76,30 +90,37 @@ pub enum Weights {
     Imagenet,
     /// As `imagenet`, from torchvision's newer training (`IMAGENET1K_V2`). ResNet50 and MobileNetV2 have it.
     ImagenetV2,
-    /// The weights that another experiment ends with, by its name (the path of its file without
-    /// `.toml`, beside this one). It is run first. Of several seeds the equal one is taken, else the first.
+    /// The weights that another experiment ends with. It is named by the path of its file, relative to this file and
+    /// without `.toml`, and is run first. If it has several seeds, each seed here begins with the weights of the equal
+    /// seed there, or of the first one if there is no equal seed.
     Experiment(String),
     /// The weights of a finished run, by its folder below `runs/`, e.g. `pretrain/seed-0-1a2b3c4d`.
     Run(String),
     /// A file of yours with torchvision's tensor names (timm's for Xception): safetensors, or a state dict
-    /// that PyTorch saved, whatever else is saved beside it and whatever stands before all names. It is read as
-    /// data; nothing in it is carried out.
+    /// that PyTorch saved, alone or in a checkpoint with other things. A prefix that all names have, such as `module.`, is
+    /// removed. The file is read as data; no code in it is run.
     File(WeightFile),
 }
 
 /// A weight file and the input it was trained with.
+///
+/// ```toml
+/// [model]
+/// backbone = "resnet50"
+/// weights  = { file = { path = "data/mine.pth", input = "torchvision", state_dict = "model" } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightFile {
-    /// The file. It must hold every tensor of the backbone; a classifier in it is left out.
+    /// The file. It must hold every tensor of the backbone; a classifier in it is not used.
     pub path: PathBuf,
-    /// How its network wants pixels to be scaled. Left out: as the file's header says, which files of
-    /// Ferrite and of `ferrite weights import` have.
+    /// How pixels are scaled for this network. Left out: as the header of the file says; files that Ferrite or
+    /// `ferrite weights import` wrote say it.
     pub input: Option<Input>,
-    /// Which state dict of the file, where it holds more than one: by its key, e.g. `"state_dict"`, by keys with
-    /// dots between, or by what stands before the names of its tensors, e.g. `"teacher"`; `"."` is the top of
-    /// the file. Left out: the averaged weights if there are any (`state_dict_ema`, `model_ema`, `ema`), else
-    /// `state_dict`, `model_state_dict`, `model`, `net` and the like.
+    /// Which state dict is taken if the file holds more than one: its key, e.g. `"state_dict"`, keys joined by dots if it
+    /// lies deeper, or the prefix of its tensors' names, e.g. `"teacher"`; `"."` is the top of the file. Left out: the
+    /// averaged weights if there are any (`state_dict_ema`, `model_ema`, `ema`), otherwise `state_dict`,
+    /// `model_state_dict`, `model`, `net` and the like.
     pub state_dict: Option<String>,
 }
 
@@ -117,6 +138,14 @@ pub enum Input {
 }
 
 /// The `[model.head]` table: pooling, hidden layers, classifier.
+///
+/// ```toml
+/// [model.head]
+/// pool       = "avg"
+/// layers     = [256, 128]
+/// batch_norm = true
+/// dropout    = 0.5
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Head {
@@ -153,6 +182,12 @@ pub enum Pool {
 }
 
 /// The `[noise]` table: Gaussian noise layers, active in training only.
+///
+/// ```toml
+/// [noise]
+/// input    = { std = 0.1, unit = "input-std" }
+/// features = { std = 0.1, unit = "input-std" }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Noise {
@@ -165,6 +200,11 @@ pub struct Noise {
 }
 
 /// Normal noise with mean 0.
+///
+/// ```toml
+/// [noise]
+/// input = { std = 12.75, unit = "gray" } # on pixels of 0 to 255
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GaussianNoise {
@@ -196,7 +236,14 @@ pub enum Unit {
     Layer,
 }
 
-/// The `[batch_norm]` table.
+/// The `[batch_norm]` table: what freezing does to batch norm. Layers that are trained always use the statistics of the
+/// batch. All batch norms have PyTorch's epsilon of 1e-5 and momentum of 0.1, which Keras would call 0.9; Keras's own
+/// defaults are 1e-3 and 0.99.
+///
+/// ```toml
+/// [batch_norm]
+/// frozen_layers = "batch-statistics"     # as PyTorch does if only requires_grad is off
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchNorm {
@@ -209,11 +256,11 @@ pub struct BatchNorm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FrozenNorm {
-    /// They use their running statistics and keep them, as in Keras (`trainable = False`).
+    /// They use their running statistics and do not update them, as in Keras with `trainable = False`.
     #[default]
     Inference,
-    /// They use the batch's statistics and move the running ones, as in PyTorch when only
-    /// `requires_grad` is off. The frozen prefix can then not be computed once.
+    /// They use the batch's statistics and update the running ones, as in PyTorch if only `requires_grad` is off and
+    /// the model is in training mode. The output of frozen layers can then not be computed once and kept.
     BatchStatistics,
 }
 

@@ -8,18 +8,27 @@ use serde::{Deserialize, Serialize};
 use crate::data::augment::Window;
 use crate::error::Problem;
 
-/// The `[evaluate]` table: how the final weights are tested. Training and its validation know nothing of it.
+/// The `[evaluate]` table: how the final weights are tested. It changes neither training nor validation.
+///
+/// ```toml
+/// [evaluate]
+/// views = "flip"
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
-    /// The views of each test image. The network sees every one, and a class's probability is the mean of
-    /// its probabilities; the report shows the plain scores beside it. All views need the pixels, so that
-    /// features of a frozen prefix that lie on disk are of use for the plain scores only.
+    /// The views of each test image. The network sees each of them, and the probability of a class is the mean over the
+    /// views; the report shows the scores without views too.
     #[schemars(extend("x-technique" = "test-time views", "x-off" = "plain"))]
     pub views: Views,
 }
 
 /// Views of a test image (test-time augmentation).
+///
+/// ```toml
+/// [evaluate]
+/// views = { ten_crop = { size = 0.9 } }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Views {
@@ -34,6 +43,11 @@ pub enum Views {
 }
 
 /// The windows of a ten-crop.
+///
+/// ```toml
+/// [evaluate]
+/// views = { ten_crop = { size = 0.875 } }   # 224 of 256 pixels
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenCrop {

@@ -14,18 +14,23 @@ use crate::error::Problem;
 ///
 /// Validation and test losses are plain cross-entropy, neither weighted nor smoothed, as Keras's `val_loss`
 /// is with `class_weight`.
+///
+/// ```toml
+/// [[stages]]
+/// loss = { label_smoothing = 0.1, class_weights = "balanced" }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Loss {
     /// Share of each label that is spread evenly over all classes, 0 to below 1 (Szegedy et al. 2016).
     #[schemars(extend("x-technique" = "label smoothing", "x-unit" = "share of each label", "x-off" = 0.0))]
     pub label_smoothing: f64,
-    /// How much an image counts by its class: `"none"`, `"balanced"` (images / (classes x images of the
-    /// class), counted in the training rows), or a list with a weight for each class. As in PyTorch, the
-    /// loss of a batch is the weighted sum divided by the sum of the weights (Keras divides by the number
-    /// of images); where labels are mixtures (mixup, cutmix, label distributions), by the number of images.
-    /// A weight may be 0, but not all. A batch in which every weight is 0 has the loss 0 and teaches nothing (in
-    /// PyTorch it is NaN); how many there were is told.
+    /// How much an image counts, by its class: `"none"`, `"balanced"` (images / (classes x images of the class), counted in
+    /// the training images, as scikit-learn does), or a list with a weight for each class in label order. As in PyTorch, the
+    /// loss of a batch is the weighted sum divided by the sum of the weights (Keras divides by the number of images); if
+    /// labels are mixtures (mixup, cutmix, label distributions), it is divided by the number of images. A weight may be 0,
+    /// but not all of them. A batch in which every weight is 0 has the loss 0 and teaches nothing (in PyTorch it is NaN);
+    /// the run warns of such batches.
     #[schemars(extend("x-technique" = "class weights", "x-off" = "none"))]
     pub class_weights: ClassWeights,
 }

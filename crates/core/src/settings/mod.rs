@@ -20,26 +20,46 @@ use crate::settings::sampling::Sampling;
 use crate::settings::schedule::{Schedule, Warmup};
 use crate::settings::stopping::{EarlyStopping, Monitor};
 
-/// One `[[stages]]` table: a phase of training. Stages follow one another with the weights of the last.
+/// One `[[stages]]` table: a phase of training, which Keras users write as one `compile` and one `fit`. Each stage begins
+/// with the weights that the stage before it ended with, and with a new optimizer.
+///
+/// ```toml
+/// [[stages]]
+/// name      = "head"
+/// trainable = "head"
+/// epochs    = 5
+/// optimizer = { adam = { lr = 1e-3 } }
+///
+/// [[stages]]
+/// name           = "fine-tune"
+/// trainable      = "features.14"
+/// epochs         = 20
+/// batch_size     = 32
+/// optimizer      = { adam = { lr = 1e-4 } }
+/// schedule       = "cosine"
+/// early_stopping = { monitor = "valid_loss", patience = 6 }
+/// checkpoints    = ["valid_accuracy"]
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stage {
-    /// Its name, for grids, `--set` and the report: letters, digits, `-` and `_`.
+    /// The name of the stage in grids, `--set` and the report: letters, digits, `-` and `_`.
     pub name: String,
-    /// What trains besides the head: `"head"` for nothing, `"all"`, the name of a block or layer of the
-    /// backbone from which on everything does, as in weight files (`"features.16"`, `"layer4"`) or as in
-    /// Keras (`"block5"`, `"block4_conv3"`, `"conv5_block1"`), or `{ last = 6 }` for the last layers as
-    /// Keras counts them, activations and poolings included. `ferrite plan --layers` lists what it means.
+    /// Which part of the network is trained. The head always is. `"head"`: the whole backbone is frozen. `"all"`: nothing
+    /// is frozen. The name of a block or layer of the backbone: that one and all behind it are trained; it is called as in
+    /// weight files (`"features.16"`, `"layer4"`) or as in Keras (`"block5"`, `"block4_conv3"`, `"conv5_block1"`).
+    /// `{ last = 6 }`: the last layers of the backbone as Keras counts them, activations and poolings included.
+    /// `ferrite plan --layers` lists the layers that are trained.
     #[schemars(extend("x-technique" = "freezing", "x-off" = "head", "x-follows-backbone-unless" = ["head", "all"]))]
     pub trainable: Trainable,
-    /// Passes over the training images, at most.
-    #[schemars(extend("x-technique" = "epochs", "x-unit" = "epochs"))]
+    /// The most passes over the training images.
+    #[schemars(extend("x-technique" = "epochs", "x-unit" = "epochs", "x-keras" = 1))]
     pub epochs: usize,
     /// Images per optimizer step; the last batch of an epoch may be smaller, as in Keras.
-    #[schemars(extend("x-technique" = "batch size", "x-unit" = "images"))]
+    #[schemars(extend("x-technique" = "batch size", "x-unit" = "images", "x-keras" = 32))]
     pub batch_size: usize,
     /// How gradients change the weights.
-    #[schemars(extend("x-group" = "optimizer"))]
+    #[schemars(extend("x-group" = "optimizer", "x-keras" = "rmsprop"))]
     pub optimizer: Optimizer,
     /// How the learning rate changes.
     #[schemars(extend("x-technique" = "schedule", "x-off" = "constant"))]
@@ -47,12 +67,13 @@ pub struct Stage {
     /// A rise of the learning rate before the schedule begins. Left out: none.
     #[schemars(extend("x-technique" = "warm-up", "x-off" = null))]
     pub warmup: Option<Warmup>,
-    /// When to stop before the last epoch. Left out: never, and the last epoch's weights go on.
+    /// When to stop before the last epoch. Left out: all epochs are trained, and the stage ends with the weights of the last
+    /// one.
     #[schemars(extend("x-technique" = "early stopping", "x-off" = null))]
     pub early_stopping: Option<EarlyStopping>,
-    /// Metrics whose best epoch is kept as well, beside the weights that go on: of a trial's last stage
-    /// each becomes `model.<metric>.safetensors` and `predictions.<metric>.csv` (Keras's
-    /// `ModelCheckpoint(save_best_only=True)`).
+    /// Metrics whose best epoch is saved as well. In the last stage each of them becomes `model.<metric>.safetensors` and
+    /// `predictions.<metric>.csv` in the folder of the run (Keras's `ModelCheckpoint(save_best_only=True)`). It does not
+    /// change with which weights the stage ends.
     #[schemars(extend("x-technique" = "checkpoints", "x-off" = []))]
     pub checkpoints: Vec<Monitor>,
     /// What training minimises.
@@ -61,36 +82,42 @@ pub struct Stage {
     /// Which training images an epoch sees.
     #[schemars(extend("x-technique" = "sampling", "x-off" = "shuffle"))]
     pub sampling: Sampling,
-    /// Blends each image with another of its batch, and the labels likewise (Zhang et al. 2018,
-    /// <https://arxiv.org/abs/1710.09412>): the alpha of the Beta distribution that the share of each
-    /// batch is drawn from; 0 is off. It acts on scaled pixels after augmentation, so frozen layers run in
-    /// every step. Training accuracy counts the label with the greater share.
+    /// Blends each image with another of its batch, and their labels too (Zhang et al. 2018,
+    /// <https://arxiv.org/abs/1710.09412>). The number is the alpha of the Beta distribution from which each batch draws the
+    /// share of the other image; 0 is off. The scaled pixels are blended after augmentation, so the frozen layers are
+    /// computed in every step. The training accuracy counts the label with the greater share.
     #[schemars(extend("x-technique" = "mixup", "x-unit" = "alpha", "x-off" = 0.0))]
     pub mixup: f64,
-    /// Puts a rectangle of another image of the batch into each, and mixes the labels by its real area
-    /// (Yun et al. 2019, <https://arxiv.org/abs/1905.04899>): the alpha of the Beta distribution; 0 is
-    /// off. With mixup as well, one of the two is drawn for each batch, with equal chances.
+    /// Puts a rectangle of another image of the batch into each image, and mixes the labels by its area within the image
+    /// (Yun et al. 2019, <https://arxiv.org/abs/1905.04899>). The number is the alpha of the Beta distribution; 0 is off. If
+    /// mixup is on too, each batch gets one of the two, with equal chances.
     #[schemars(extend("x-technique" = "cutmix", "x-unit" = "alpha", "x-off" = 0.0))]
     pub cutmix: f64,
     /// Bounds the gradient of each step. Left out: no bound.
     #[schemars(extend("x-technique" = "clipping", "x-off" = null))]
     pub clip: Option<Clip>,
     /// Decay of a moving average of the weights, taken after every step: `average = ema * average +
-    /// (1 - ema) * weights`, beginning with the stage's first weights; 0 is off. The average is what is
-    /// validated, compared, kept and handed on; training goes on with the weights themselves. Running
-    /// statistics of batch norms are those of training. As timm's `ModelEmaV2` and Keras's `use_ema`, with
-    /// PyTorch's way (`AveragedModel`) of running statistics; without a warm-up of the decay.
+    /// (1 - ema) * weights`, beginning with the first weights of the stage; 0 is off. The average is validated, saved and
+    /// passed to the next stage; training itself continues with the weights that are not averaged. It is timm's
+    /// `ModelEmaV2` without a warm-up of the decay, and Keras's `use_ema`. The running statistics of batch norms are not
+    /// averaged, as in PyTorch's `AveragedModel`.
     #[schemars(extend("x-technique" = "moving average", "x-unit" = "decay", "x-off" = 0.0))]
     pub ema: f64,
 }
 
-/// A bound of the gradient of all weights that train.
+/// A bound of the gradient of all weights that are trained.
+///
+/// ```toml
+/// [[stages]]
+/// clip = { norm = 1.0 }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Clip {
-    /// Scales it down to this L2 norm where it is longer: PyTorch's `clip_grad_norm_`.
+    /// Scales the gradient of all weights together down to this L2 norm if it is longer: PyTorch's `clip_grad_norm_`, Keras's
+    /// `global_clipnorm`. (Keras's `clipnorm` looks at each tensor by itself.)
     Norm(f64),
-    /// Cuts each value of it off at this size: PyTorch's `clip_grad_value_`.
+    /// Limits each value of the gradient to this size: PyTorch's `clip_grad_value_`, Keras's `clipvalue`.
     Value(f64),
 }
 

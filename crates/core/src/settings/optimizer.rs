@@ -8,6 +8,11 @@ use crate::settings::is_default;
 use crate::settings::rule::{Decay, Rule};
 
 /// How gradients change the weights. The formulas are PyTorch's.
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { adam = { lr = 1e-4 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
@@ -24,6 +29,11 @@ pub enum Optimizer {
 }
 
 /// Adam (Kingma & Ba 2015).
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { adam = { lr = 1e-4, eps = 1e-7 } }    # with Keras's epsilon
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adam {
@@ -33,16 +43,22 @@ pub struct Adam {
     /// Decay of the mean of gradients and of their squares.
     #[schemars(extend("x-technique" = "betas"))]
     pub betas: [f64; 2],
-    /// Added to the root of the second moment. PyTorch's default; Keras has 1e-7.
-    #[schemars(extend("x-technique" = "epsilon"))]
+    /// Added to the root of the second moment.
+    #[schemars(extend("x-technique" = "epsilon", "x-keras" = 1e-7))]
     pub eps: f64,
-    /// L2 penalty: added to the gradient, times the weight.
+    /// L2 penalty: this times the weight is added to the gradient, as PyTorch's `Adam` does. Keras's `Adam(weight_decay=…)`
+    /// is decoupled: write `adamw` for it.
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(extend("default" = 0.0, "x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { adamw = { lr = 3e-4, weight_decay = 0.05 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamW {
@@ -53,57 +69,72 @@ pub struct AdamW {
     #[schemars(extend("x-technique" = "betas"))]
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
-    #[schemars(extend("x-technique" = "epsilon"))]
+    #[schemars(extend("x-technique" = "epsilon", "x-keras" = 1e-7))]
     pub eps: f64,
     /// Shrinks every weight by `lr * weight_decay` a step.
-    #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
+    #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0, "x-keras" = 0.004))]
     pub weight_decay: f64,
 }
 
 /// Stochastic gradient descent.
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { sgd = { lr = 0.01, momentum = 0.9, nesterov = true } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sgd {
     /// Learning rate.
     #[schemars(extend("x-technique" = "learning rate"))]
     pub lr: f64,
-    /// Share of the last step that goes on.
+    /// Share of the last step that is added to this one.
     #[schemars(extend("x-technique" = "momentum", "x-off" = 0.0))]
     pub momentum: f64,
     /// Whether the momentum looks ahead (Nesterov).
     #[schemars(extend("x-technique" = "Nesterov momentum", "x-off" = false))]
     pub nesterov: bool,
-    /// L2 penalty: added to the gradient, times the weight.
+    /// L2 penalty: this times the weight is added to the gradient.
     #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
-/// `RMSprop` (Hinton 2012), as PyTorch has it. Keras's default rate is 1e-3, its decay 0.9, its eps 1e-7.
+/// `RMSprop` (Hinton 2012), as PyTorch has it.
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { rmsprop = { lr = 1e-3, alpha = 0.9, eps = 1e-7 } }   # with Keras's defaults
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsProp {
     /// Learning rate.
-    #[schemars(extend("x-technique" = "learning rate"))]
+    #[schemars(extend("x-technique" = "learning rate", "x-keras" = 0.001))]
     pub lr: f64,
-    /// Decay of the mean of squared gradients.
-    #[schemars(extend("x-technique" = "alpha"))]
+    /// Decay of the mean of squared gradients: Keras's `rho`.
+    #[schemars(extend("x-technique" = "alpha", "x-keras" = 0.9))]
     pub alpha: f64,
-    /// Added to the root of that mean (Keras adds it under the root).
-    #[schemars(extend("x-technique" = "epsilon"))]
+    /// Added to the root of that mean. Keras adds it under the root.
+    #[schemars(extend("x-technique" = "epsilon", "x-keras" = 1e-7))]
     pub eps: f64,
-    /// Share of the last step that goes on.
+    /// Share of the last step that is added to this one.
     #[schemars(extend("x-technique" = "momentum", "x-off" = 0.0))]
     pub momentum: f64,
-    /// Whether the mean gradient is taken off, so that the root is a standard deviation.
+    /// Whether the mean gradient is subtracted first, so that the root is a standard deviation.
     #[schemars(extend("x-technique" = "centring", "x-off" = false))]
     pub centered: bool,
-    /// L2 penalty: added to the gradient, times the weight.
+    /// L2 penalty: this times the weight is added to the gradient.
     #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
 }
 
-/// Adam with a rectified rate (Liu et al. 2020), which warms up by itself: while too few steps tell how
-/// much the second moment can be trusted, it is not used.
+/// Adam with a rectified rate (Liu et al. 2020), which warms up by itself: as long as there were too few steps for the
+/// second moment to be trusted, it is not used.
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { radam = { lr = 1e-4, weight_decay = 1e-3 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RAdam {
@@ -116,7 +147,7 @@ pub struct RAdam {
     /// Added to the root of the second moment.
     #[schemars(extend("x-technique" = "epsilon"))]
     pub eps: f64,
-    /// Weight decay, in the way that the next setting says.
+    /// Weight decay; the next setting says which kind.
     #[schemars(extend("x-technique" = "weight decay", "x-off" = 0.0))]
     pub weight_decay: f64,
     /// Whether decay shrinks every weight by `lr * weight_decay` a step, as in AdamW, instead of being an

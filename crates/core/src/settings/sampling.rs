@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
-    /// Each once, in random order.
+    /// Each image once, in random order.
     #[default]
     Shuffle,
-    /// As many images, but each class equally often: images of rare classes come several times, of
-    /// frequent ones a random part. Like PyTorch's `WeightedRandomSampler` with weights of 1 / images of
-    /// the class, except that no image of a class comes again before all of it have come.
+    /// An epoch has as many images as there are, but each class equally often: images of rare classes are seen several
+    /// times, of frequent classes only a random part is. It is PyTorch's `WeightedRandomSampler` with weights of 1 /
+    /// (images of the class), except that no image of a class is repeated before all others of it were seen.
     Balanced,
 }

@@ -9,20 +9,25 @@ use crate::settings::is_default;
 use crate::settings::stopping::{Mode, Monitor};
 
 /// How the learning rate changes while a stage trains.
+///
+/// ```toml
+/// [[stages]]
+/// schedule = "cosine"
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// It stays.
+    /// The rate does not change.
     #[default]
     Constant,
     /// Half a cosine from the optimizer's rate to 0 over all steps of the stage (Loshchilov & Hutter
     /// 2017, <https://arxiv.org/abs/1608.03983>); PyTorch's `CosineAnnealingLR` stepped every batch.
     Cosine,
-    /// As `cosine`, but ending at a rate above 0.
+    /// The same as `cosine`, but it ends at a rate above 0.
     CosineAnnealing(CosineAnnealing),
-    /// It falls by a factor after so many epochs: PyTorch's `StepLR`, or `MultiStepLR` with `milestones`.
+    /// It is multiplied by a factor after so many epochs: PyTorch's `StepLR`, or `MultiStepLR` with `milestones`.
     Step(Step),
-    /// It falls when the monitored value stops improving, as in Keras's `ReduceLROnPlateau`.
+    /// It is multiplied by a factor when the monitored value stops improving: Keras's `ReduceLROnPlateau`.
     Plateau(Plateau),
     /// It rises to the optimizer's rate and falls again, over all steps of the stage (Smith & Topin
     /// 2018, <https://arxiv.org/abs/1708.07120>): PyTorch's `OneCycleLR` with `cycle_momentum=False`.
@@ -30,22 +35,33 @@ pub enum Schedule {
 }
 
 /// The `schedule = { cosine_annealing = { … } }` table.
+///
+/// ```toml
+/// [[stages]]
+/// schedule = { cosine_annealing = { min_lr = 1e-6 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CosineAnnealing {
-    /// Where it ends; PyTorch's `eta_min`. Below the optimizer's rate.
+    /// The rate at which it ends, below the optimizer's: PyTorch's `eta_min`.
     pub min_lr: f64,
 }
 
 /// The `schedule = { step = { … } }` table.
+///
+/// ```toml
+/// [[stages]]
+/// epochs   = 30
+/// schedule = { step = { milestones = [15, 25], factor = 0.1 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
-    /// Epochs after each of which the rate falls. Left out: `milestones` say when.
+    /// The rate falls after every so many epochs. Left out: `milestones` says when it falls.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-unit" = "epochs"))]
     pub every: Option<usize>,
-    /// Epochs after which the rate falls, ascending. Left out: `every` says when.
+    /// The epochs after which the rate falls, in ascending order. Left out: `every` says when it falls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-unit" = "epochs"))]
     pub milestones: Vec<usize>,
@@ -54,6 +70,11 @@ pub struct Step {
 }
 
 /// The `schedule = { plateau = { … } }` table.
+///
+/// ```toml
+/// [[stages]]
+/// schedule = { plateau = { monitor = "valid_loss", factor = 0.1, patience = 5, min_lr = 1e-6 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plateau {
@@ -65,28 +86,35 @@ pub struct Plateau {
     pub mode: Mode,
     /// What the rate is multiplied by.
     pub factor: f64,
-    /// Epochs without improvement after which it falls. (PyTorch's falls one epoch later.)
+    /// The rate falls after so many epochs without improvement, as in Keras; PyTorch's falls one epoch later.
     #[schemars(extend("x-unit" = "epochs"))]
     pub patience: usize,
-    /// How much better than the best a value must be to count; absolute, as in Keras.
+    /// How much better than the best value so far a value must be to count as an improvement; an absolute difference, as
+    /// in Keras. (PyTorch's `threshold` is relative.)
     pub min_delta: f64,
-    /// Epochs after a fall in which none counts as bad.
+    /// So many epochs after a fall do not count as epochs without improvement.
     #[schemars(extend("x-unit" = "epochs"))]
     pub cooldown: usize,
-    /// The rate never falls below.
+    /// The rate never falls below this.
     pub min_lr: f64,
 }
 
 /// The `schedule = { one_cycle = { … } }` table. The highest rate is the optimizer's.
+///
+/// ```toml
+/// [[stages]]
+/// optimizer = { adamw = { lr = 1e-3 } }   # the highest rate
+/// schedule  = { one_cycle = { pct_start = 0.3 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneCycle {
     /// Share of the steps in which the rate rises.
     #[schemars(extend("x-unit" = "share of the steps"))]
     pub pct_start: f64,
-    /// It begins at the highest rate divided by this.
+    /// The first rate is the highest one divided by this.
     pub div_factor: f64,
-    /// It ends at the first rate divided by this.
+    /// The last rate is the first one divided by this.
     pub final_div_factor: f64,
     /// The shape of both parts.
     pub anneal: Anneal,
@@ -105,17 +133,24 @@ pub enum Anneal {
 
 /// The `warmup` table of a stage: the rate rises in a straight line before the schedule begins.
 ///
-/// In step s of the w steps of these epochs the rate is the optimizer's, times `from + (1 - from) s / w`.
-/// Then the schedule begins, with the steps, epochs and scores that are left: PyTorch's
-/// `SequentialLR([LinearLR(start_factor=from, total_iters=w), …], milestones=[w])`. A plateau does
-/// not look at the scores of these epochs.
+/// In step s of the w steps of these epochs the rate is the optimizer's, times `from + (1 - from) s / w`. Then the
+/// schedule begins and has the rest of the steps and epochs: PyTorch's
+/// `SequentialLR([LinearLR(start_factor=from, total_iters=w), …], milestones=[w])`. A plateau ignores the scores of
+/// these epochs.
+///
+/// ```toml
+/// [[stages]]
+/// epochs   = 30
+/// warmup   = { epochs = 3, from = 0.1 }
+/// schedule = "cosine"
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Warmup {
-    /// How many epochs, fewer than the stage has.
+    /// How many epochs the rise takes, fewer than the stage has.
     #[schemars(extend("x-unit" = "epochs"))]
     pub epochs: usize,
-    /// Share of the optimizer's rate in the first step. PyTorch's own default is 1/3.
+    /// Share of the optimizer's rate in the first step. PyTorch's `LinearLR` has 1/3.
     #[schemars(extend("x-unit" = "share of the rate"))]
     pub from: f64,
 }

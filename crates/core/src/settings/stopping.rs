@@ -8,7 +8,14 @@ use crate::event::Epoch;
 use crate::event::acts::{Kept, Stop};
 use crate::settings::is_default;
 
-/// The `early_stopping` table of a stage. The semantics are those of Keras 3.
+/// The `early_stopping` table of a stage: it works as `EarlyStopping` of Keras 3, epoch for epoch, but two defaults are
+/// others, because Keras's own stop at the first epoch without improvement and go on with its weights.
+///
+/// ```toml
+/// [[stages]]
+/// epochs         = 100
+/// early_stopping = { monitor = "valid_accuracy", patience = 8, min_delta = 0.001 }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStopping {
@@ -18,21 +25,22 @@ pub struct EarlyStopping {
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(extend("default" = "auto"))]
     pub mode: Mode,
-    /// Epochs without improvement after which the stage stops.
-    #[schemars(extend("x-unit" = "epochs"))]
+    /// The stage stops after so many epochs without improvement.
+    #[schemars(extend("x-unit" = "epochs", "x-keras" = 0))]
     pub patience: usize,
-    /// How much better than the best a value must be to count. An equal value is none.
+    /// How much better than the best value so far a value must be to count as an improvement. An equal value is none.
     pub min_delta: f64,
-    /// Epochs at the beginning that are not looked at: they are neither best nor counted.
+    /// So many epochs at the beginning are ignored: none of them can be the best one, and none counts as waiting.
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(extend("default" = 0, "x-unit" = "epochs"))]
     pub start_from_epoch: usize,
-    /// A value to beat: until one is better, improvements do not end the wait. Left out: every
+    /// A value to beat: as long as no value is better than it, improvements do not reset `patience`. Left out: every
     /// improvement does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<f64>,
-    /// Whether the best epoch's weights go on, also when all epochs were trained (as in Keras 3);
-    /// otherwise the last epoch's.
+    /// Whether the stage ends with the weights of its best epoch, even if all epochs were trained (as in Keras 3), or with
+    /// those of its last epoch: Keras's `restore_best_weights`.
+    #[schemars(extend("x-keras" = false))]
     pub restore_best: bool,
 }
 

@@ -28,6 +28,14 @@ pub const YUNET: Remote<'static> = Remote {
 /// A face is sampled from the original picture once, at `image_size`: bilinear, averaged where it shrinks, with the
 /// picture's edge repeated beyond it. No image is lost in silence: the report counts for each class and split how many
 /// faces were found, and shows pictures before and after.
+///
+/// ```toml
+/// [data.faces]
+/// detector = { yunet = {} }
+/// align    = "landmarks"
+/// margin   = 0.1                         # a tenth of the side more of hair and background
+/// missing  = "drop"
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faces {
@@ -48,6 +56,11 @@ pub struct Faces {
 }
 
 /// What finds faces.
+///
+/// ```toml
+/// [data.faces]
+/// detector = { yunet = { score = 0.7 } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Detector {
@@ -61,6 +74,11 @@ pub enum Detector {
 
 /// The `yunet` detector (Wu et al. 2023, <https://doi.org/10.1007/s11633-023-1423-y>), in the version of March 2023 that
 /// OpenCV publishes.
+///
+/// ```toml
+/// [data.faces]
+/// detector = { yunet = { score = 0.7, sizes = [224, 640] } }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Yunet {
@@ -68,20 +86,28 @@ pub struct Yunet {
     pub score: f64,
     /// Of two faces that overlap by more than this (intersection over union), the one with the lower score is dropped.
     pub overlap: f64,
-    /// The sizes at which each picture is looked at: 32 to 4096 pixels of its longer side, to which it is enlarged or shrunk. Small
-    /// sizes find faces that fill the picture, large ones those that are small in it; what several find is one face. Empty:
-    /// 224; beside it 640 for pictures of more than 320 pixels, and 1600 for those of more than 1280.
+    /// The sizes at which each picture is looked at: the picture is enlarged or shrunk until its longer side has so many
+    /// pixels, 32 to 4096. Small sizes find faces that fill the picture, large ones those that are small in it; a face that is
+    /// found at several sizes counts once. Empty: 224, for pictures of more than 320 pixels also 640, and for those of more
+    /// than 1280 also 1600.
     #[schemars(extend("x-unit" = "pixels"))]
     pub sizes: Vec<usize>,
-    /// How many times the landmarks of a face are looked for at most, 1 to 8. The network sees turned faces too upright: a
-    /// face that is turned by more than 8 degrees, or had fewer than 150 pixels at the first of the sizes, is looked at again
-    /// as it was turned upright by what was found, until it stays upright. Of a crowd these are the 50 surest faces.
+    /// How many times the landmarks of a face are looked for at most, 1 to 8. YuNet's landmarks are less turned than the
+    /// face. So a face that is turned by more than 8 degrees, or had fewer than 150 pixels at the first of the sizes, is
+    /// turned upright by the landmarks that were found and looked at again, until it stays upright. If a picture has many
+    /// faces, this is done for the 50 with the highest scores.
     #[schemars(extend("x-unit" = "looks"))]
     pub looks: usize,
 }
 
 /// The `haar` detector (Viola & Jones 2001, <https://doi.org/10.1109/CVPR.2001.990517>): OpenCV's
 /// `haarcascade_frontalface_default`, and for the eyes its three eye cascades.
+///
+/// ```toml
+/// [data.faces]
+/// detector = { haar = { min_neighbors = 3 } }
+/// align    = "eyes"
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Haar {
@@ -127,6 +153,15 @@ pub enum Align {
 
 /// Where the parts of an aligned face come to lie: shares of the side, from the left and from the top. Left and right are
 /// those of the picture.
+///
+/// ```toml
+/// [data.faces.template]                  # smaller faces, higher in the picture
+/// left_eye    = [0.35, 0.38]
+/// right_eye   = [0.65, 0.38]
+/// nose        = [0.50, 0.54]
+/// left_mouth  = [0.38, 0.68]
+/// right_mouth = [0.62, 0.68]
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("x-unit" = "share of the side"))]
@@ -150,8 +185,9 @@ pub enum Missing {
     /// They are used whole, as without `faces`.
     #[default]
     Keep,
-    /// They are left out of their split, which is drawn as if they were there; the report counts them. Faces are found less
-    /// often in some classes than in others, so this shifts their shares.
+    /// They are left out. The splits are drawn before, so that the other images stay in their splits; the report counts
+    /// what was left out. Faces are found less often in some classes than in others, so this changes how frequent the
+    /// classes are.
     Drop,
 }
 

@@ -23,24 +23,41 @@ use crate::error::{Problem, Result};
 /// Pictures held in memory at a time.
 const CHUNK: usize = 256;
 
-/// The `manifest` source: a table with a row for each picture.
+/// The `manifest` source: a table with a row for each picture, which names a file or holds the picture itself.
+///
+/// ```toml
+/// [data]
+/// split = { train = "train", valid = 0.15, test = "test" }
+///
+/// [data.source.manifest]
+/// table   = "data/faces.csv"             # path,label,split
+/// images  = "data/pictures"
+/// classes = ["angry", "happy", "sad"]
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manifest {
-    /// The table: a CSV (or TSV) file or a Parquet file, or a folder of Parquet files, as model hubs have them. In a folder
-    /// a file's name is the split of its rows, without its number: `train` for `train-00000-of-00002.parquet`.
+    /// The table: a CSV (or TSV) file, a Parquet file, or a folder of Parquet files as model hubs publish them. In a folder
+    /// the name of a file without its number is the split of its rows: `train` for `train-00000-of-00002.parquet`.
     /// The path is relative to the folder you run `ferrite` in.
     pub table: PathBuf,
     /// The folder that the paths in the table are relative to. Left out: the folder that the table lies in.
     pub images: Option<PathBuf>,
     /// The names of the classes in label order: the first one is label 0. The labels in the table are these names, or their
-    /// numbers. A Parquet file that says how its numbers are called is believed.
+    /// numbers. If a Parquet file of a model hub itself says which name each number has, that is used to read its labels.
     pub classes: Vec<String>,
     /// What the columns are called.
     pub columns: Columns,
 }
 
 /// The names of a table's columns.
+///
+/// ```toml
+/// [data.source.manifest]
+/// table   = "data/faces.csv"             # file,emotion,person
+/// classes = ["angry", "happy", "sad"]
+/// columns = { path = "file", label = "emotion", group = "person" }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Columns {

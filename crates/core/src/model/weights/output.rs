@@ -57,8 +57,10 @@ fn header<V: View>(tensors: &BTreeMap<String, V>, facts: BTreeMap<String, String
         header.insert(name.clone(), place);
         from = to;
     }
-    // Objects of serde_json are sorted by their keys.
-    let mut bytes = Json::Object(header).to_string().into_bytes();
+    // The bytes shall not depend on the order in which they are put together here.
+    let mut header = Json::Object(header);
+    header.sort_all_objects();
+    let mut bytes = header.to_string().into_bytes();
     bytes.resize(bytes.len().next_multiple_of(ALIGNED), b' ');
     bytes
 }

@@ -4,17 +4,15 @@ use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::config::schema::Schema;
 use crate::data::augment::Augment;
-use crate::digits::hex;
 use crate::event::split::SplitName;
 use crate::model::backbone::Backbone;
 use crate::model::{Pool, PrecisionSetting};
 use crate::plan::steps::differences::differences;
 use crate::plan::steps::rows::Rows;
-use crate::plan::steps::{Key, Kind, Settings, json};
+use crate::plan::steps::{Key, Kind, Settings, digest, json};
 
 /// The output of a frozen prefix for each image of a split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +74,7 @@ impl View {
         static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of::<View>);
         let drawn = Augment { cached_views: 0, ..self.augment.clone() };
         let settings = differences(&SCHEMA, &json(&Self { augment: drawn, ..self.clone() }));
-        hex(&Sha256::digest(serde_json::json!([VERSION, settings]).to_string()))[..16].to_owned()
+        digest(serde_json::json!([VERSION, settings]))[..16].to_owned()
     }
 }
 

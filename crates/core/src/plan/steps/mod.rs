@@ -126,7 +126,26 @@ fn json(settings: &(impl Serialize + ?Sized)) -> Json {
 
 /// The sha256 of everything that decides a result, as text.
 fn key(kind: Kind, version: u32, settings: &Json, inputs: &[&str]) -> Key {
-    // serde_json keeps the keys of objects sorted, so equal settings are equal text.
-    let text = serde_json::json!([kind.name(), version, settings, inputs]).to_string();
-    hex(&Sha256::digest(text))
+    digest(serde_json::json!([kind.name(), version, settings, inputs]))
+}
+
+/// The sha256 of `said`, in which the order of fields makes no difference.
+fn digest(mut said: Json) -> Key {
+    said.sort_all_objects();
+    hex(&Sha256::digest(said.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_fields_changes_no_key() {
+        let one = json!({ "a": 1, "b": [{ "c": 2, "d": 3 }] });
+        let other = json!({ "b": [{ "d": 3, "c": 2 }], "a": 1 });
+        assert_ne!(one.to_string(), other.to_string());
+        assert_eq!(digest(one), digest(other));
+    }
 }
