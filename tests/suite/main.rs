@@ -15,6 +15,8 @@ mod mutations;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod readers;
 #[cfg(test)]
 mod schema_keys;
