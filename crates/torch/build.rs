@@ -43,9 +43,10 @@ const SEPARATOR: &str = "\u{1f}";
 
 /// Compiles what is written against LibTorch in C++ (src/native), and says whether it checks itself ([`sanitize`]).
 fn compile(root: &Path, has_cuda: bool) -> bool {
-    const SOURCES: [&str; 12] = [
+    const SOURCES: [&str; 13] = [
         "activation.cpp",
         "convolution.cpp",
+        "depthwise.cpp",
         "gpu.cpp",
         "hardware.cpp",
         "norm.cpp",

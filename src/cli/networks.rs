@@ -96,10 +96,9 @@ fn trains(trial: &Trial, stage: &Stage, network: &Network, detail: Detail) -> Tr
     let all: usize = layers.iter().map(|it| it.parameters).sum();
     let backbone = all - network.head_parameters;
     let first = layers.first().map(|it| it.name.as_str()).unwrap_or_default();
-    let keras = if trained.keras_parameters == backbone {
-        String::new()
-    } else {
-        format!(" (Keras counts {})", thousands(trained.keras_parameters))
+    let keras = match trained.keras_parameters {
+        Some(keras) if keras != backbone => format!(" (Keras counts {})", thousands(keras)),
+        _ => String::new(),
     };
     let short = format!(
         ": trains {} parameters in {} layers from {first} on, {} in the backbone{keras}",

@@ -122,6 +122,11 @@ fn text(backbone: Backbone, data: Data) -> String {
     };
     let (name, size) = (backbone.name(), minimum.max(96));
     let [late, middle] = blocks(backbone);
+    let counted = if backbone.description().network.keras.is_empty() {
+        ""
+    } else {
+        ", { last = 6 } as Keras counts"
+    };
     let unit = |key: &str| Facts::all().of(key).unit.clone().unwrap_or_default();
     let [rotation, shift, pixels] =
         ["augment.rotation", "augment.shift", "data.image_size"].map(unit);
@@ -164,7 +169,7 @@ optimizer  = {{ adam = {{ lr = 1e-3 }} }}
 
 [[stages]]
 name           = "fine-tune"
-trainable      = "{middle}"          # from here on; or "{late}", "all", {{ last = 6 }} as Keras counts
+trainable      = "{middle}"          # from here on; or "{late}", "all"{counted}
 epochs         = 30
 batch_size     = 64
 optimizer      = {{ adam = {{ lr = 1e-4 }} }}

@@ -826,7 +826,7 @@ fn a_set_that_cannot_be_right_is_told() {
         &file,
         &["model.backbone.depth=3"],
         expect![[r#"
-        `--set model.backbone.depth=3`: unknown choice `depth`; there are `vgg16`, `vgg16_bn`, `vgg19`, `resnet50`, `mobilenet_v2`, `xception`
+        `--set model.backbone.depth=3`: unknown choice `depth`; there are `vgg16`, `vgg16_bn`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `mobilenet_v2`, `efficientnet_b0`, `convnext_tiny`, `xception`
           help: the keys are listed in docs/config.md
     "#]],
     );

@@ -43,8 +43,12 @@ BACKBONES = {
     "vgg16": Backbone(48, "block5", ["features.24", "features.26", "features.28", "classifier"]),
     "vgg16_bn": Backbone(48, "block5", ["features.34", "features.37", "features.40", "features.35", "features.38", "features.41", "classifier"]),
     "vgg19": Backbone(48, "block5", ["features.28", "features.30", "features.32", "features.34", "classifier"]),
+    "resnet18": Backbone(48, "layer4", ["layer4", "fc"]),
+    "resnet34": Backbone(48, "layer4", ["layer4", "fc"]),
     "resnet50": Backbone(48, "layer4", ["layer4", "fc"]),
     "mobilenet_v2": Backbone(96, "features.17", ["features.17", "features.18", "classifier"]),
+    "efficientnet_b0": Backbone(96, "features.7", ["features.7", "features.8", "classifier"]),
+    "convnext_tiny": Backbone(96, "features.7", ["features.7", "classifier"]),
     "xception": Backbone(71, "block13", ["block12", "conv3", "bn3", "conv4", "bn4", "fc"]),
 }
 STUDY = ["vgg16", "resnet50", "mobilenet_v2", "xception"]

@@ -25,8 +25,12 @@ SIZES = {
     "vgg16": Sizes((32, 48, 96), 48),
     "vgg16_bn": Sizes((32, 48, 96), 48),
     "vgg19": Sizes((32, 48, 96), 48),
+    "resnet18": Sizes((32, 48, 96), 64),
+    "resnet34": Sizes((32, 48, 96), 64),
     "resnet50": Sizes((32, 48, 96), 64),
     "mobilenet_v2": Sizes((32, 71, 128), 64),
+    "efficientnet_b0": Sizes((32, 71, 96), 64),
+    "convnext_tiny": Sizes((32, 71, 128), 64),
     "xception": Sizes((71, 96, 128), 71),
 }
 TRAINED = 16

@@ -14,7 +14,7 @@ from images import faces, scaled
 from networks import Trained, natural, network_task, save_weights, stage, steady, train
 from torch import Tensor, nn
 
-BACKBONES = ["vgg16", "resnet50", "mobilenet_v2", "xception"]
+BACKBONES = ["vgg16", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "xception"]
 # Rounding differs from one to the other; it must not be of another size.
 AS_FAR = 1.5
 

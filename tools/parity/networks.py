@@ -19,8 +19,20 @@ from torch import Tensor, nn
 NO_GRADIENT = 1e-5
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 # Ferrite's names of the backbones, and how Keras calls them.
-KERAS_NAMES = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "mobilenet_v2": "MobileNetV2", "xception": "Xception"}
-BACKBONES = ["vgg16", "vgg16_bn", "vgg19", "resnet50", "mobilenet_v2", "xception"]
+KERAS_NAMES = {
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    "resnet50": "ResNet50",
+    "mobilenet_v2": "MobileNetV2",
+    "efficientnet_b0": "EfficientNetB0",
+    "convnext_tiny": "ConvNeXtTiny",
+    "xception": "Xception",
+}
+BACKBONES = ["vgg16", "vgg16_bn", "vgg19", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "xception"]
+# The last batch norm of a block in each ResNet.
+LAST_NORMS = {"resnet18": "bn2", "resnet34": "bn2", "resnet50": "bn3"}
+# Networks whose activations have no kinks.
+SMOOTH = ["efficientnet_b0", "convnext_tiny"]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -29,12 +41,14 @@ BACKBONES = ["vgg16", "vgg16_bn", "vgg19", "resnet50", "mobilenet_v2", "xception
 
 def plain(backbone: str, classes: int = CLASSES) -> nn.Module:
     """The network with one linear layer as its head, as torchvision and timm build it."""
-    if backbone == "mobilenet_v2":
-        return torchvision.models.mobilenet_v2(num_classes=classes, dropout=0.0)
+    if backbone in ("mobilenet_v2", "efficientnet_b0"):
+        return getattr(torchvision.models, backbone)(num_classes=classes, dropout=0.0)
+    if backbone == "convnext_tiny":
+        return torchvision.models.convnext_tiny(num_classes=classes)
     if backbone == "xception":
         return timm.create_model("legacy_xception", num_classes=classes)
-    if backbone == "resnet50":
-        return torchvision.models.resnet50(num_classes=classes)
+    if backbone in LAST_NORMS:
+        return getattr(torchvision.models, backbone)(num_classes=classes)
     # Built with torchvision's large classifier on 7x7 positions, which both sides replace.
     with torch.device("meta"):
         model = getattr(torchvision.models, backbone)(init_weights=False)
@@ -47,7 +61,7 @@ def plain(backbone: str, classes: int = CLASSES) -> nn.Module:
 
 
 def classifier_of(model: nn.Module) -> nn.Linear:
-    return model.fc if hasattr(model, "fc") else model.classifier[1]
+    return model.fc if hasattr(model, "fc") else model.classifier[-1]
 
 
 @functools.cache
@@ -55,20 +69,34 @@ def natural(backbone: str) -> nn.Module:
     """A network with weights, scales, shifts and statistics that are all different."""
     torch.manual_seed(0)
     model = plain(backbone)
-    if backbone.startswith("vgg"):
-        for conv in convolutions_of(model):
+    for conv in convolutions_of(model):
+        if backbone.startswith("vgg"):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        if conv.bias is not None:
             nn.init.normal_(conv.bias, std=0.1)
     nn.init.normal_(classifier_of(model).weight, std=0.02)
     nn.init.normal_(classifier_of(model).bias)
+    if backbone == "convnext_tiny":
+        give_blocks_weight(model)
     for name, norm in model.named_modules():
-        if isinstance(norm, NORMS):
+        if isinstance(norm, (*NORMS, nn.LayerNorm)):
             # The last norm of a ResNet's block is weak, as after training: with strong ones PyTorch's logits
             # in 32 bits are 1e-4 from those in 64 bits.
-            nn.init.uniform_(norm.weight, *((0.2, 0.6) if name.endswith("bn3") and backbone == "resnet50" else (0.5, 1.5)))
+            weak = backbone in LAST_NORMS and name.endswith(LAST_NORMS[backbone])
+            nn.init.uniform_(norm.weight, *((0.2, 0.6) if weak else (0.5, 1.5)))
             nn.init.normal_(norm.bias, std=0.2)
     take_statistics(model, scaled(sample()))
     return with_small_logits(model.eval())
+
+
+def give_blocks_weight(model: nn.Module) -> None:
+    """Makes the blocks of a new ConvNeXt count, whose every output is scaled by a millionth."""
+    for layer in model.features.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.reset_parameters()
+    for name, scale in model.named_parameters():
+        if name.endswith("layer_scale"):
+            nn.init.uniform_(scale, 0.2, 0.6)
 
 
 @functools.cache
@@ -81,8 +109,10 @@ def steady(backbone: str) -> nn.Module:
     themselves are scaled and shifted, so that their channels lie where a batch norm would put them. ResNet50 and
     MobileNetV2 then agree with themselves in 64 bits to 1e-4. The others still have max poolings, in which a few
     pairs of values are equal but for rounding: 64 bits move 2e-3 to 1e-2 of a gradient, so that only the same
-    rounding gives the same. Ferrite rounds as PyTorch does, being on the same library.
+    rounding gives the same. Ferrite rounds as PyTorch does, being on the same library. Smooth activations need none of it.
     """
+    if backbone in SMOOTH:
+        return natural(backbone)
     model = copy.deepcopy(natural(backbone))
     random = torch.Generator().manual_seed(9)
     norms = norms_of(model)
@@ -237,6 +267,9 @@ def train(
 ) -> Trained:
     """PyTorch's loop over `inputs` in their order; modes and requires_grad are the caller's.
 
+    Both sides draw from LibTorch's generator, seeded in each step with its number: what PyTorch leaves out of a network at
+    random, Ferrite leaves out.
+
     In 32 bits, images lie channels last in memory as in Ferrite, since the layout decides how sums are rounded.
     """
     if inputs.dim() == 4 and inputs.dtype == torch.float32:
@@ -249,6 +282,7 @@ def train(
     gradients: Tensors = {}
     for _ in range(epochs):
         for x, y in zip(inputs.split(batch), targets.split(batch)):
+            torch.manual_seed(len(losses))
             value = loss(model(x), y)
             optimizer.zero_grad()
             value.backward()

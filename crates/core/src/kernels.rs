@@ -30,6 +30,8 @@ pub enum Algorithm {
     MatrixUnit = 2,
     /// Windows of 3x3 are transformed for fewer products, which the matrix unit makes (Winograd).
     Winograd = 3,
+    /// The products of a few channels at a time are summed up in registers, where each channel sees itself alone.
+    Depthwise = 4,
 }
 
 impl Algorithm {
@@ -40,6 +42,7 @@ impl Algorithm {
             Self::WindowProduct => "window product",
             Self::MatrixUnit => "matrix unit",
             Self::Winograd => "Winograd",
+            Self::Depthwise => "depthwise",
         }
     }
 }
@@ -125,11 +128,27 @@ pub fn choose(direction: Direction, convolution: &Convolution, processor: &Proce
         Direction::WeightGradient if matrix_unit && sums_few_positions(convolution) => {
             Algorithm::MatrixUnit
         }
+        Direction::WeightGradient if is_wide_depthwise(convolution, processor.vectors) => {
+            Algorithm::Depthwise
+        }
         Direction::WeightGradient if multiplies_windows(convolution, processor.vectors) => {
             Algorithm::WindowProduct
         }
         _ => Algorithm::LibTorch,
     }
+}
+
+/// Whether `convolution` is a depthwise one of a window whose weight gradient oneDNN has no good kernel for.
+fn is_wide_depthwise(convolution: &Convolution, vectors: Vectors) -> bool {
+    /// Of windows of 3x3 oneDNN's is better.
+    const NARROWEST: usize = 5;
+    let Convolution { input, output, groups, kernel, padding, .. } = *convolution;
+    groups > 1
+        && groups == input
+        && groups == output
+        && kernel >= NARROWEST
+        && padding < kernel
+        && vectors != Vectors::Baseline
 }
 
 /// Whether the matrix unit can compute `convolution`.
@@ -260,6 +279,7 @@ mod tests {
             Algorithm::WindowProduct => 'P',
             Algorithm::MatrixUnit => 'M',
             Algorithm::Winograd => 'W',
+            Algorithm::Depthwise => 'D',
         };
         [it.forward, it.input_gradient, it.weight_gradient].map(letter).iter().collect()
     }
@@ -294,6 +314,10 @@ mod tests {
         // MobileNetV2: depthwise windows.
         check(on(12, [96, 96], [3, 1, 1, 96]), "--- --- --- --- ---", "--- --- --- --- ---");
         check(on(3, [960, 960], [3, 1, 1, 960]), "--- --- --- --- ---", "--- --- --- --- ---");
+        // EfficientNet-B0 and ConvNeXt-Tiny: depthwise windows of 5x5, with and without a step, and of 7x7.
+        check(on(12, [40, 40], [5, 1, 2, 40]), "--- --D --D --D --D", "--- --D --D --D --D");
+        check(on(12, [144, 144], [5, 2, 2, 144]), "--- --D --D --D --D", "--- --D --D --D --D");
+        check(on(24, [96, 96], [7, 1, 3, 96]), "--- --D --D --D --D", "--- --D --D --D --D");
         // A hidden layer of a head is a convolution of one position.
         check(on(1, [512, 1024], [1, 1, 0, 1]), "--- --P --P --P --P", "--- --- --P --P MMM");
     }
@@ -332,6 +356,11 @@ mod tests {
         rounded(on(13, [128, 128], [3, 1, 3, 1]), "---");
         rounded(on(6, [128, 128], [3, 1, 0, 1]), "WWM");
         rounded(on(5, [128, 128], [3, 1, 0, 1]), "MMM");
+        // Depthwise windows: their size, groups of several channels, padding.
+        exact(on(12, [40, 40], [4, 1, 2, 40]), "---");
+        exact(on(12, [40, 40], [5, 1, 2, 20]), "---");
+        exact(on(12, [40, 80], [5, 1, 2, 40]), "---");
+        exact(on(12, [40, 40], [5, 1, 5, 40]), "---");
         // A window that does not fit.
         rounded(on(2, [64, 64], [5, 1, 0, 1]), "MMM");
     }

@@ -73,7 +73,10 @@ impl Piece {
 }
 
 fn convolutions(kernel: usize, channels: usize) -> impl Fn(&mut Builder) -> Vec<Layer> {
-    let shape = ConvShape { kernel, stride: 1, padding: kernel / 2, groups: 1 };
+    convolutions_of(ConvShape { kernel, stride: 1, padding: kernel / 2, groups: 1 }, channels)
+}
+
+fn convolutions_of(shape: ConvShape, channels: usize) -> impl Fn(&mut Builder) -> Vec<Layer> {
     // The gradient of the second one's input is asked for.
     move |builder| ["0", "1"].map(|it| builder.conv(it, [channels; 2], shape)).into()
 }
@@ -89,6 +92,25 @@ fn convolution(criterion: &mut Criterion) {
         let operations = 5 * 2 * BATCH * side * side * kernel * kernel * channels * channels;
         group.throughput(Throughput::Elements(operations as u64));
         let mut piece = Piece::new(convolutions(kernel, channels), channels, side);
+        piece.train();
+        for precision in precisions() {
+            let name = format!("{kernel}x{kernel} of {channels} on {side}x{side}, {precision:?}");
+            group.bench_function(name, |it| it.iter(|| piece.step(precision)));
+        }
+    }
+}
+
+/// The same of depthwise ones, on the image sizes of ConvNeXt-Tiny and EfficientNet-B0 at 96 pixels.
+fn depthwise(criterion: &mut Criterion) {
+    ferrite_torch::start(1, Device::Cpu);
+    let mut group = criterion.benchmark_group("depthwise convolution");
+    for (kernel, channels, side) in
+        [(7, 96, 24), (7, 384, 6), (7, 768, 3), (5, 240, 12), (5, 672, 6)]
+    {
+        let operations = 5 * 2 * BATCH * side * side * kernel * kernel * channels;
+        group.throughput(Throughput::Elements(operations as u64));
+        let shape = ConvShape { kernel, stride: 1, padding: kernel / 2, groups: channels };
+        let mut piece = Piece::new(convolutions_of(shape, channels), channels, side);
         piece.train();
         for precision in precisions() {
             let name = format!("{kernel}x{kernel} of {channels} on {side}x{side}, {precision:?}");
@@ -261,5 +283,5 @@ fn plan(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(pieces, convolution, norm, optimizer, augmentation, csv, weights, plan);
+criterion_group!(pieces, convolution, depthwise, norm, optimizer, augmentation, csv, weights, plan);
 criterion_main!(pieces);

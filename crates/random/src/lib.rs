@@ -19,7 +19,7 @@ pub enum Use {
     Augment = 4,
     /// Initial weights.
     Init = 5,
-    /// Dropout masks and noise layers, drawn on the device.
+    /// Dropout masks, residuals that are left out, and noise layers, drawn on the device.
     Layers = 6,
     /// Telling the stages of a trial apart.
     Stage = 7,

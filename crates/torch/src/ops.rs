@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
-use ferrite_core::model::layer::{Activation, ConvShape, ConvSlots, Norm, PoolShape};
+use ferrite_core::model::layer::{Activation, ConvShape, ConvSlots, LayerNorm, Norm, PoolShape};
 use ferrite_core::model::spec::Slot;
 use ferrite_core::precision::Precision;
 use tch::Kind;
@@ -102,7 +102,7 @@ pub fn conv2d(
 /// Weight and bias of a convolution with what is folded into it, in a type.
 fn kernels(parameters: &Parameters, slots: ConvSlots, fused: Fused, kind: Kind) -> Kernels {
     let plain = || Kernels {
-        weight: parameters.of_kind(slots.weight, kind),
+        weight: windows(&parameters.of_kind(slots.weight, kind)),
         bias: slots.bias.map(|it| parameters.of_kind(it, kind)),
     };
     let trains =
@@ -117,6 +117,13 @@ fn kernels(parameters: &Parameters, slots: ConvSlots, fused: Fused, kind: Kind) 
         }
         None => plain(),
     }
+}
+
+/// A weight as the kernels of a convolution, which a linear layer's is of windows of one position.
+///
+/// - input: `[out, in / groups, h, w]` or `[out, in]`
+fn windows(weight: &tch::Tensor) -> tch::Tensor {
+    if weight.dim() == 2 { weight.unsqueeze(-1).unsqueeze(-1) } else { weight.shallow_clone() }
 }
 
 /// Weight and bias of a convolution and the batch norm behind it.
@@ -185,6 +192,29 @@ pub fn norm_and_activate(x: Tensor<4>, pass: NormPass<'_>, after: AfterNorm) -> 
     activate(sum, activation)
 }
 
+/// Layer norm over the channels of each position.
+///
+/// - input and output: `[batch, channels, h, w]`
+pub fn layer_norm(x: Tensor<4>, parameters: &Parameters, norm: LayerNorm) -> Tensor<4> {
+    map(x, |x| {
+        let [weight, bias] = [norm.weight, norm.bias].map(|it| match parameters.device() {
+            // Which takes scales and shifts of 32 bits in every case.
+            Device::Cpu => parameters.view(it).shallow_clone(),
+            Device::Cuda(_) => parameters.of_kind(it, x.kind()),
+        });
+        let positions = x.permute([0, 2, 3, 1]);
+        let normed = positions.layer_norm([x.size()[1]], Some(weight), Some(bias), norm.eps, true);
+        normed.permute([0, 3, 1, 2])
+    })
+}
+
+/// Every channel times its factor.
+///
+/// - input and output: `[batch, channels, h, w]`
+pub fn scale(x: Tensor<4>, parameters: &Parameters, factors: Slot) -> Tensor<4> {
+    map(x, |x| x * parameters.of_kind(factors, x.kind()))
+}
+
 fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::None => x,
@@ -231,6 +261,49 @@ pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// `max(x, 0)`, in place where nobody else holds `x`.
 pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     map_in_place(x, |mut x| x.relu_(), tch::Tensor::relu)
+}
+
+/// `x · sigmoid(x)`, in place where nobody else holds `x` and no gradient is recorded, which would need `x`.
+pub fn silu(x: Tensor<4>) -> Tensor<4> {
+    let in_place = |mut x: tch::Tensor| if x.requires_grad() { x.silu() } else { x.silu_() };
+    map_in_place(x, in_place, tch::Tensor::silu)
+}
+
+/// `x · Φ(x)`, in place as [`silu`].
+pub fn gelu(x: Tensor<4>) -> Tensor<4> {
+    const EXACT: &str = "none";
+    let in_place =
+        |mut x: tch::Tensor| if x.requires_grad() { x.gelu(EXACT) } else { x.gelu_(EXACT) };
+    map_in_place(x, in_place, |x| x.gelu(EXACT))
+}
+
+/// The mean of each channel, in the type of the input.
+///
+/// - input: `[batch, channels, h, w]`
+/// - output: `[batch, channels, 1, 1]`
+pub fn channel_means(x: Tensor<4>) -> Tensor<4> {
+    map(x, |x| x.mean_dim([2, 3].as_slice(), true, x.kind()))
+}
+
+/// Each channel times the sigmoid of its number in `factors`.
+///
+/// - x and output: `[batch, channels, h, w]`
+/// - factors: `[batch, channels, 1, 1]`
+pub fn excite(x: Tensor<4>, factors: Tensor<4>) -> Tensor<4> {
+    let factors = open(factors).sigmoid();
+    map(x, |x| x * &factors)
+}
+
+/// 0 in place of each image with probability `p`; the others are divided by `1 - p`. Drawn from LibTorch's generator, as
+/// torchvision draws.
+///
+/// - input and output: `[batch, channels, h, w]`
+pub fn stochastic_depth(x: Tensor<4>, p: f64) -> Tensor<4> {
+    let kept = 1.0 - p;
+    map(x, |x| {
+        let mut images = tch::Tensor::empty([x.size()[0], 1, 1, 1], (x.kind(), x.device()));
+        x * (images.bernoulli_float_(kept) / kept)
+    })
 }
 
 /// `x + y`, never in place: LibTorch may have kept either for the backward pass.

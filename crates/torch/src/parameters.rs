@@ -285,6 +285,7 @@ fn draw(spec: &Spec, mut random: Random) -> Vec<f32> {
             let std = (2.0 / fan as f64).sqrt();
             fill(Box::new(move |it| std * it.normal()))
         }
+        Init::Normal { std } => fill(Box::new(move |it| std * it.normal())),
         Init::Uniform { fan_in } => {
             let bound = 1.0 / (fan_in as f64).sqrt();
             fill(Box::new(move |it| it.between(-bound, bound)))

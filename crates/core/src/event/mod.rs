@@ -190,7 +190,8 @@ pub struct StageStart {
     pub trainable: Vec<Layer>,
     /// Layers that do not.
     pub frozen: Vec<Layer>,
-    /// Parameters of the backbone that Keras's network of the same name would train; none in older logs.
+    /// Parameters of the backbone that Keras's network of the same name would train; none where Keras has no such network,
+    /// and in older logs.
     #[serde(default)]
     pub keras_parameters: Option<usize>,
     /// The first layer behind the frozen prefix that runs without a graph; none if there is no prefix.

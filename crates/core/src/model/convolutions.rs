@@ -91,7 +91,20 @@ impl Walk<'_> {
                     let own = [norm.slots.weight, norm.slots.bias];
                     self.records |= own.into_iter().any(|it| self.trains(it));
                 }
-                Layer::Relu | Layer::Relu6 => {}
+                Layer::LayerNorm(norm) => {
+                    self.records |= self.trains(norm.weight) || self.trains(norm.bias);
+                }
+                Layer::Scale(factors) => self.records |= self.trains(*factors),
+                Layer::Relu
+                | Layer::Relu6
+                | Layer::Silu
+                | Layer::Gelu
+                | Layer::StochasticDepth(_) => {}
+                Layer::Excite(layers) => {
+                    let side = std::mem::replace(&mut self.side, 1);
+                    self.through(layers);
+                    self.side = side;
+                }
                 Layer::MaxPool(_) => self.side = layer.side(self.side),
                 Layer::Residual { body, shortcut } => {
                     let before = (self.side, self.records);

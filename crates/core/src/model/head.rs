@@ -6,7 +6,7 @@
 
 use crate::model::backbone::Classifier;
 use crate::model::layer::Builder;
-use crate::model::layer::Norm;
+use crate::model::layer::{LayerNorm, Norm};
 use crate::model::spec::{Init, Slot};
 use crate::model::{Head as Settings, Pool};
 
@@ -15,6 +15,8 @@ use crate::model::{Head as Settings, Pool};
 pub struct Head {
     /// How feature maps become one vector.
     pub pool: Pool,
+    /// The backbone's layer norm behind the pooling, if it has one.
+    pub norm: Option<LayerNorm>,
     /// Probability of dropping a value behind each hidden layer, or before the classifier if there is none.
     pub dropout: f64,
     /// Its hidden layers.
@@ -54,12 +56,14 @@ impl Head {
             Pool::Avg => channels,
             Pool::Flatten => channels * positions,
         };
-        let root = match names {
-            Classifier::Sequence => "classifier",
-            Classifier::Fc => "fc",
-        };
         // Dropout counts in the sequence whether it drops anything or not.
-        let mut position = usize::from(settings.layers.is_empty());
+        let behind_dropout = usize::from(settings.layers.is_empty());
+        let (root, norm, mut position) = match names {
+            Classifier::Sequence => ("classifier", None, behind_dropout),
+            // torchvision's sequence has no dropout behind its norm and its flattening.
+            Classifier::BehindNorm(norm) => ("classifier", Some(norm), 2),
+            Classifier::Fc => ("fc", None, behind_dropout),
+        };
         let mut hidden = Vec::new();
         for &output in &settings.layers {
             let name = |ahead: usize| format!("{root}.{}", position + ahead);
@@ -69,13 +73,13 @@ impl Head {
             hidden.push(Hidden { linear, norm });
             width = output;
         }
-        let name = if names == Classifier::Fc && hidden.is_empty() {
+        let name = if matches!(names, Classifier::Fc) && hidden.is_empty() {
             root.to_owned()
         } else {
             format!("{root}.{position}")
         };
         let classifier = Linear::build(builder, &name, [width, classes]);
-        Self { pool: settings.pool, dropout: settings.dropout, hidden, classifier }
+        Self { pool: settings.pool, norm, dropout: settings.dropout, hidden, classifier }
     }
 
     /// The weights of the hidden layers, in forward order.

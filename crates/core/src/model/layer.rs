@@ -13,12 +13,28 @@ pub enum Layer {
     Conv(ConvSlots, ConvShape),
     /// Batch norm.
     Norm(Norm),
+    /// Layer norm.
+    LayerNorm(LayerNorm),
+    /// Every channel times a factor that learns, `[channels, 1, 1]` (layer scale, Touvron et al. 2021,
+    /// <https://arxiv.org/abs/2103.17239>).
+    Scale(Slot),
     /// `max(x, 0)`.
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
+    /// `x · sigmoid(x)`, which is also called swish.
+    Silu,
+    /// `x · Φ(x)`, with the normal distribution itself and no approximation of it.
+    Gelu,
     /// The largest value of each window.
     MaxPool(PoolShape),
+    /// Every channel times a factor between 0 and 1 for each image: the sigmoid of what these layers make of the channels'
+    /// means (squeeze-and-excitation, Hu et al. 2017, <https://arxiv.org/abs/1709.01507>).
+    Excite(Vec<Layer>),
+    /// In training, 0 in place of the input for each image with this probability, and the other images divided by what is
+    /// left of 1 (stochastic depth, Huang et al. 2016, <https://arxiv.org/abs/1603.09382>). It stands at the end of a
+    /// residual's body, which is then left out for the image. In a frozen prefix it does nothing.
+    StochasticDepth(f64),
     /// Two ways for the same input, added up.
     Residual {
         /// What is learned.
@@ -37,6 +53,17 @@ pub struct Norm {
     pub eps: f64,
     /// Weight of the batch in the running statistics, as PyTorch counts it (Keras: one minus this).
     pub momentum: f64,
+}
+
+/// A layer norm over the channels of each position, with its constant. It has no running statistics.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerNorm {
+    /// Scale of each channel.
+    pub weight: Slot,
+    /// Shift of each channel.
+    pub bias: Slot,
+    /// Added to the variance.
+    pub eps: f64,
 }
 
 /// A two-dimensional convolution's geometry.
@@ -66,7 +93,8 @@ pub struct PoolShape {
 /// A convolution's parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvSlots {
-    /// Kernels, `[out, in / groups, h, w]`.
+    /// Kernels, `[out, in / groups, h, w]`; `[out, in]` where weight files have a linear layer in place of a window of one
+    /// position.
     pub weight: Slot,
     /// Shift of each output channel.
     pub bias: Option<Slot>,
@@ -116,7 +144,15 @@ impl Layer {
         match self {
             Self::Conv(_, it) => windows(it.kernel, it.stride, it.padding),
             Self::MaxPool(it) => windows(it.kernel, it.stride, it.padding),
-            Self::Norm(_) | Self::Relu | Self::Relu6 => side,
+            Self::Norm(_)
+            | Self::LayerNorm(_)
+            | Self::Scale(_)
+            | Self::Relu
+            | Self::Relu6
+            | Self::Silu
+            | Self::Gelu
+            | Self::Excite(_)
+            | Self::StochasticDepth(_) => side,
             Self::Residual { body, .. } => body.iter().fold(side, |side, it| it.side(side)),
         }
     }
@@ -131,7 +167,15 @@ impl Layer {
             Self::Norm(Norm { slots, .. }) => {
                 [slots.weight, slots.bias, slots.mean, slots.variance].into_iter().for_each(see);
             }
-            Self::Relu | Self::Relu6 | Self::MaxPool(_) => {}
+            Self::LayerNorm(norm) => [norm.weight, norm.bias].into_iter().for_each(see),
+            Self::Scale(factors) => see(*factors),
+            Self::Relu
+            | Self::Relu6
+            | Self::Silu
+            | Self::Gelu
+            | Self::MaxPool(_)
+            | Self::StochasticDepth(_) => {}
+            Self::Excite(layers) => layers.iter().for_each(|it| it.each_slot(see)),
             Self::Residual { body, shortcut } => {
                 for it in body.iter().chain(shortcut) {
                     it.each_slot(see);
@@ -172,16 +216,46 @@ impl Builder {
     /// A square convolution with a bias for each output channel, which begins at 0.
     pub fn conv_with_bias(&mut self, name: &str, channels: [usize; 2], shape: ConvShape) -> Layer {
         let weight = self.kernels(name, channels, shape);
-        let bias = self.weight(format!("{name}.bias"), &channels[1..], Init::Constant(0.0));
-        Layer::Conv(ConvSlots { weight, bias: Some(bias) }, shape)
+        Layer::Conv(ConvSlots { weight, bias: Some(self.bias(name, channels[1])) }, shape)
+    }
+
+    /// The same with kernels that begin in another way.
+    pub fn conv_from(
+        &mut self,
+        name: &str,
+        channels: [usize; 2],
+        shape: ConvShape,
+        init: Init,
+    ) -> Layer {
+        let weight = self.weight(format!("{name}.weight"), &dims(channels, shape), init);
+        Layer::Conv(ConvSlots { weight, bias: Some(self.bias(name, channels[1])) }, shape)
+    }
+
+    /// A linear layer over the channels of each position, with a bias: a convolution whose window is one position.
+    pub fn linear(&mut self, name: &str, [input, output]: [usize; 2], init: Init) -> Layer {
+        let weight = self.weight(format!("{name}.weight"), &[output, input], init);
+        let point = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
+        Layer::Conv(ConvSlots { weight, bias: Some(self.bias(name, output)) }, point)
     }
 
     /// Kernels that begin like torchvision's: Kaiming normal over the outputs.
-    fn kernels(&mut self, name: &str, [input, output]: [usize; 2], shape: ConvShape) -> Slot {
-        let ConvShape { kernel, groups, .. } = shape;
-        let dims = [output, input / groups, kernel, kernel];
-        let fan = kernel * kernel * output / groups;
-        self.weight(format!("{name}.weight"), &dims, Init::KaimingNormal { fan })
+    fn kernels(&mut self, name: &str, channels: [usize; 2], shape: ConvShape) -> Slot {
+        let fan = shape.kernel * shape.kernel * channels[1] / shape.groups;
+        let init = Init::KaimingNormal { fan };
+        self.weight(format!("{name}.weight"), &dims(channels, shape), init)
+    }
+
+    fn bias(&mut self, name: &str, size: usize) -> Slot {
+        self.weight(format!("{name}.bias"), &[size], Init::Constant(0.0))
+    }
+
+    /// A layer norm with ConvNeXt's constant, over `size` channels.
+    pub fn layer_norm(&mut self, name: &str, size: usize) -> LayerNorm {
+        LayerNorm {
+            weight: self.weight(format!("{name}.weight"), &[size], Init::Constant(1.0)),
+            bias: self.bias(name, size),
+            eps: 1e-6,
+        }
     }
 
     /// A batch norm with PyTorch's constants, over `size` channels.
@@ -195,4 +269,9 @@ impl Builder {
         };
         Norm { slots, eps: 1e-5, momentum: 0.1 }
     }
+}
+
+/// The shape of a convolution's kernels.
+fn dims([input, output]: [usize; 2], ConvShape { kernel, groups, .. }: ConvShape) -> [usize; 4] {
+    [output, input / groups, kernel, kernel]
 }

@@ -60,7 +60,7 @@ pub struct Model {
 pub enum PrecisionSetting {
     /// bfloat16 where it is faster, 32-bit floats elsewhere. It is faster on GPUs that have it, on processors with
     /// Intel's AMX and on AMD's from Zen 4 on; on processors without AMX the head stays in 32 bits, and on every processor the
-    /// layers of MobileNetV2 that train. Intel's AVX512-BF16 without AMX (Cooper Lake, or a virtual machine that
+    /// layers of MobileNetV2 and EfficientNet-B0 that train. Intel's AVX512-BF16 without AMX (Cooper Lake, or a virtual machine that
     /// hides AMX) is slower than 32 bits and not used. Finished work stays finished on a machine that would choose
     /// otherwise.
     #[default]

@@ -31,6 +31,11 @@ pub enum Init {
         /// Inputs or outputs that share in a value.
         fan: usize,
     },
+    /// Normal with mean 0.
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
     /// Uniform within `±1 / sqrt(fan_in)`, PyTorch's default for linear layers.
     Uniform {
         /// Inputs of the layer.

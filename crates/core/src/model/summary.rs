@@ -122,17 +122,22 @@ mod tests {
     ) {
         let model = Model { backbone, head, ..Model::default() };
         let network = summarize(&model, size, 7);
-        let keras = resolve(&model, &trainable).unwrap().keras_parameters;
+        let keras = resolve(&model, &trainable).unwrap().keras_parameters.unwrap();
         assert_eq!([network.total(), keras + network.head_parameters], [all, trained]);
     }
 
     #[test]
     fn multiplications_are_the_published_ones() {
-        // torchvision's tables, in 10^9: VGG16 15.47, ResNet50 4.09, MobileNetV2 0.30; Xception 8.4 at 299 pixels.
+        // torchvision's tables, in 10^9: VGG16 15.47, ResNet18 1.81, ResNet34 3.66, ResNet50 4.09, MobileNetV2 0.30,
+        // EfficientNet-B0 0.39, ConvNeXt-Tiny 4.46; Xception 8.4 at 299 pixels.
         for (backbone, size, published) in [
             (Backbone::Vgg16, 224, 15.35),
+            (Backbone::ResNet18, 224, 1.81),
+            (Backbone::ResNet34, 224, 3.66),
             (Backbone::ResNet50, 224, 4.09),
             (Backbone::MobileNetV2, 224, 0.30),
+            (Backbone::EfficientNetB0, 224, 0.386),
+            (Backbone::ConvNeXtTiny, 224, 4.456),
             (Backbone::Xception, 299, 8.36),
         ] {
             let model = Model { backbone, ..Model::default() };

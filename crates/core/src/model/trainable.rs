@@ -30,8 +30,9 @@ pub struct Trained {
     pub slots: Vec<Slot>,
     /// Blocks that lie wholly before everything that trains.
     pub frozen_blocks: usize,
-    /// How many parameters Keras's network would train: biases in front of batch norms are counted.
-    pub keras_parameters: usize,
+    /// How many parameters Keras's network would train: biases in front of batch norms are counted. None where Keras has no
+    /// such network.
+    pub keras_parameters: Option<usize>,
 }
 
 /// Which tensors of the backbone train when a stage says `trainable`.
@@ -48,7 +49,8 @@ pub fn resolve(model: &Model, trainable: &Trainable) -> Result<Trained, Problem>
         } else {
             blocks_before(backbone, slots.first().copied())
         },
-        keras_parameters: keras_parameters(backbone, builder, &slots),
+        keras_parameters: (!backbone.keras.is_empty())
+            .then(|| keras_parameters(backbone, builder, &slots)),
         slots,
     })
 }
@@ -62,6 +64,13 @@ fn slots(
     let name = match trainable {
         Trainable::Last(0) => {
             let message = "must be at least 1; write `\"head\"` to train no layer of the backbone";
+            return Err(Problem::new("trainable.last", message));
+        }
+        Trainable::Last(_) if count == 0 => {
+            let last = backbone.blocks.last().map_or("", |it| it.name.as_str());
+            let message = format!(
+                "Keras has no such network whose layers could be counted; name a block or layer, such as `{last}`"
+            );
             return Err(Problem::new("trainable.last", message));
         }
         Trainable::Last(last) => {
@@ -273,7 +282,7 @@ mod tests {
     #[track_caller]
     fn check(backbone: Backbone, trainable: impl Into<Trainable>, [here, keras]: [usize; 2]) {
         let (parameters, trained) = trained(backbone, &trainable.into());
-        assert_eq!([parameters, trained.keras_parameters], [here, keras]);
+        assert_eq!((parameters, trained.keras_parameters), (here, Some(keras)));
     }
 
     #[test]
@@ -284,6 +293,10 @@ mod tests {
         check(Backbone::Vgg19, last(6), [9_439_232, 9_439_232]);
         check(Backbone::MobileNetV2, last(6), [720_000, 720_000]);
         check(Backbone::MobileNetV2, last(10), [732_480, 732_480]);
+        check(Backbone::EfficientNetB0, last(3), [412_160, 412_160]);
+        check(Backbone::EfficientNetB0, last(5), [781_440, 781_440]);
+        check(Backbone::ConvNeXtTiny, last(2), [1536, 1536]);
+        check(Backbone::ConvNeXtTiny, last(4), [2_362_368, 2_362_368]);
         check(Backbone::Xception, last(6), [4_748_800, 4_748_800]);
         check(Backbone::Xception, last(10), [5_496_320, 5_496_320]);
         // Keras's ResNet50 has biases in front of its batch norms.
@@ -304,8 +317,25 @@ mod tests {
         check(Backbone::ResNet50, "layer4", [14_964_736, 14_976_000]);
         check(Backbone::ResNet50, "conv5", [14_964_736, 14_976_000]);
         check(Backbone::ResNet50, "conv4", [22_063_104, 22_084_608]);
+        check(Backbone::EfficientNetB0, "block7a", [1_129_392, 1_129_392]);
+        check(Backbone::EfficientNetB0, "features.7", [1_129_392, 1_129_392]);
+        check(Backbone::EfficientNetB0, "features.7.0.block.3", [781_440, 781_440]);
+        let stage = 3 * (38_400 + 1536 + 2_362_368 + 2_360_064 + 768) + 1536;
+        check(Backbone::ConvNeXtTiny, "convnext_tiny_stage_3", [stage; 2]);
+        check(Backbone::ConvNeXtTiny, "features.7", [stage; 2]);
+        check(Backbone::ConvNeXtTiny, "features.7.2.block.5", [2_362_368, 2_362_368]);
+        check(Backbone::ConvNeXtTiny, "classifier.0", [1536, 1536]);
         check(Backbone::Xception, "block14", [4_748_800, 4_748_800]);
         check(Backbone::Xception, "block13", [6_788_384, 6_788_384]);
+    }
+
+    #[test]
+    fn a_network_that_keras_does_not_have_is_frozen_by_the_names_of_weight_files() {
+        let (parameters, layer4) = trained(Backbone::ResNet18, &"layer4".into());
+        assert_eq!((parameters, layer4.frozen_blocks), (8_393_728, 7));
+        assert_eq!(layer4.keras_parameters, None);
+        let (parameters, layer) = trained(Backbone::ResNet34, &"layer4.2.conv2".into());
+        assert_eq!((parameters, layer.frozen_blocks), (512 * 512 * 9 + 1024, 16));
     }
 
     #[test]
@@ -314,8 +344,12 @@ mod tests {
             (Backbone::Vgg16, 14_714_688),
             (Backbone::Vgg16Bn, 14_723_136),
             (Backbone::Vgg19, 20_024_384),
+            (Backbone::ResNet18, 11_176_512),
+            (Backbone::ResNet34, 21_284_672),
             (Backbone::ResNet50, 23_508_032),
             (Backbone::MobileNetV2, 2_223_872),
+            (Backbone::EfficientNetB0, 4_007_548),
+            (Backbone::ConvNeXtTiny, 27_820_128),
             (Backbone::Xception, 20_806_952),
         ] {
             assert_eq!(trained(backbone, &"all".into()).0, parameters);
@@ -330,8 +364,12 @@ mod tests {
         for (backbone, layers) in [
             (Backbone::Vgg16, 19),
             (Backbone::Vgg19, 22),
+            (Backbone::ResNet18, 0),
+            (Backbone::ResNet34, 0),
             (Backbone::ResNet50, 175),
             (Backbone::MobileNetV2, 154),
+            (Backbone::EfficientNetB0, 237),
+            (Backbone::ConvNeXtTiny, 133),
             (Backbone::Xception, 132),
         ] {
             assert_eq!(backbone.build(&mut Builder::default()).keras.len(), layers);
@@ -353,6 +391,11 @@ mod tests {
             Backbone::Vgg16,
             Trainable::Last(20),
             "must be at most 19, the layers of this backbone in Keras",
+        );
+        check(
+            Backbone::ResNet18,
+            Trainable::Last(6),
+            "Keras has no such network whose layers could be counted; name a block or layer, such as `layer4.1`",
         );
         check(
             Backbone::Vgg16,

@@ -48,7 +48,8 @@ pub struct Stage {
     /// Which part of the network is trained. The head always is. `"head"`: the whole backbone is frozen. `"all"`: nothing
     /// is frozen. The name of a block or layer of the backbone: that one and all behind it are trained; it is called as in
     /// weight files (`"features.16"`, `"layer4"`) or as in Keras (`"block5"`, `"block4_conv3"`, `"conv5_block1"`).
-    /// `{ last = 6 }`: the last layers of the backbone as Keras counts them, activations and poolings included.
+    /// `{ last = 6 }`: the last layers of the backbone as Keras counts them, activations and poolings included; Keras
+    /// has no ResNet18 and no ResNet34.
     /// `ferrite plan --layers` lists the layers that are trained.
     #[schemars(extend("x-technique" = "freezing", "x-off" = "head", "x-follows-backbone-unless" = ["head", "all"]))]
     pub trainable: Trainable,

@@ -24,6 +24,7 @@ pub(crate) fn list(backbone: Backbone, last: usize) -> Result<Output> {
     let mut output = Output::default();
     output.text("names", &names.join("\n"));
     output.numbers("parameters", &counts.collect::<Vec<_>>());
-    output.numbers("last", &[trained.keras_parameters as f64]);
+    let of_keras = trained.keras_parameters.ok_or("Keras has no such network")?;
+    output.numbers("last", &[of_keras as f64]);
     Ok(output)
 }

@@ -193,6 +193,8 @@ fn train(
     for epoch in 1..=stage.epochs {
         for batch in positions.chunks(stage.batch_size) {
             let lr = stage.lr([losses.len(), steps], &before);
+            // So is PyTorch's in `tools/parity`.
+            ferrite_torch::seed_layers(losses.len() as u64);
             let loss = objective.loss(&rows.train(network, batch), &targets.at(batch));
             let value = to_scalar(loss.clone());
             let mut gradient = network.parameters.gradient(loss);

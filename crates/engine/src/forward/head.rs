@@ -9,11 +9,20 @@ use ferrite_torch::precision::cast;
 
 use crate::forward::layer::{Pass, normalize_vectors};
 
-/// Feature maps as one vector.
+/// Feature maps as one vector, behind the backbone's last layer norm if it has one.
 ///
 /// - input: `[batch, channels, h, w]`
 /// - output: `[batch, features]` of 32-bit floats
-pub(super) fn pool(head: &Head, x: Tensor<4>) -> Tensor<2> {
+pub(super) fn pool(head: &Head, x: Tensor<4>, pass: Pass<'_>) -> Tensor<2> {
+    let x = match (head.norm, head.pool) {
+        (Some(norm), Pool::Avg) => {
+            ops::layer_norm(ops::channel_means(cast(x, Precision::F32)), pass.parameters, norm)
+        }
+        (Some(norm), Pool::Flatten) => {
+            ops::layer_norm(cast(x, Precision::F32), pass.parameters, norm)
+        }
+        (None, _) => x,
+    };
     match head.pool {
         Pool::Avg => ops::average_pool(x),
         Pool::Flatten => cast(x.flatten(1, 3), Precision::F32),

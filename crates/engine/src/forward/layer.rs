@@ -33,6 +33,12 @@ impl Pass<'_> {
         NormPass { parameters: self.parameters, norm: *norm, mode: self.mode(norm) }
     }
 
+    /// Whether residuals are left out at random. A frozen prefix, which records nothing, computes as in inference, so that
+    /// what it gives can be kept.
+    fn leaves_out(&self) -> bool {
+        self.training && self.records
+    }
+
     /// Whether `norm` can be a part of the convolution before it.
     fn folds(&self, norm: &Norm) -> bool {
         !self.records && self.mode(norm) == NormMode::Running
@@ -63,9 +69,21 @@ pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor
                 let (activation, others) = activation(behind);
                 (normalize_maps(norm, x, AfterNorm { other: None, activation }, pass), others)
             }
+            Layer::LayerNorm(norm) => (ops::layer_norm(x, pass.parameters, *norm), behind),
+            Layer::Scale(factors) => (ops::scale(x, pass.parameters, *factors), behind),
             Layer::Relu => (ops::relu(x), behind),
             Layer::Relu6 => (ops::relu6(x), behind),
+            Layer::Silu => (ops::silu(x), behind),
+            Layer::Gelu => (ops::gelu(x), behind),
             Layer::MaxPool(shape) => (ops::max_pool(x, *shape), behind),
+            Layer::Excite(layers) => {
+                let factors = forward_all(layers, ops::channel_means(x.clone()), pass);
+                (ops::excite(x, factors), behind)
+            }
+            Layer::StochasticDepth(p) if pass.leaves_out() => {
+                (ops::stochastic_depth(x, *p), behind)
+            }
+            Layer::StochasticDepth(_) => (x, behind),
             // While the shortcut still holds the input, a ReLU at the body's begin does not work in place on
             // what the shortcut's convolution is going to keep.
             Layer::Residual { body, shortcut } => match body.split_last() {

@@ -202,7 +202,7 @@ impl Network {
         self.parameters.have_changed();
         let pass = self.pass(true, true);
         let x = self.run_blocks(x, self.frozen_blocks()..self.blocks(), pass);
-        let x = head::pool(&self.head, x);
+        let x = head::pool(&self.head, x, pass);
         let x = if noise.features > 0.0 { ops::add_noise(x, noise.features) } else { x };
         head::classify(&self.head, x, pass, self.precisions.head)
     }
@@ -212,7 +212,7 @@ impl Network {
         let pass = self.pass(false, false);
         // Features that are at hand have it behind them.
         let x = if done == 0 { self.normalize_input(x, pass) } else { x };
-        head::pool(&self.head, self.run_blocks(x, done..self.blocks(), pass))
+        head::pool(&self.head, self.run_blocks(x, done..self.blocks(), pass), pass)
     }
 
     /// Class scores in inference mode, from the output of the first `done` blocks.

@@ -94,7 +94,7 @@ fn start(step: &Stage, bench: &mut Bench<'_>, caller: &mut Caller<'_>) -> Result
         steps_per_epoch: steps_per_epoch(bench.dataset.train.len(), stage.batch_size),
         trainable,
         frozen,
-        keras_parameters: Some(trained.keras_parameters),
+        keras_parameters: trained.keras_parameters,
         prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
         prefix_cached: views > 0,
         prefix_views: views,

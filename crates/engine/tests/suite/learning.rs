@@ -74,8 +74,9 @@ fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
         let size = backbone.build(&mut Builder::default()).least_image_size.max(48);
         let mut network = network(backbone, Pool::Avg, size);
         network.train(&resolve(&model_of(backbone), &"all".into()).unwrap());
-        let logits = network.train_on_pixels(waves(4, size), NoiseStd::default());
-        let labels = Labels::new(&[0, 1, 1, 0], Device::Cpu);
+        // So many that no residual is left out for all of them.
+        let logits = network.train_on_pixels(waves(8, size), NoiseStd::default());
+        let labels = Labels::new(&[0, 1, 1, 0, 1, 0, 0, 1], Device::Cpu);
         let gradient = network.parameters.gradient(cross_entropy(&logits, &labels));
         for (slot, spec) in network.parameters.specs().filter(|(_, it)| it.learns) {
             let values = network.parameters.gradient_of(&gradient, slot);
@@ -85,6 +86,24 @@ fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
             assert!(fine && flows, "no gradient reaches `{}` of {backbone:?}", spec.name);
         }
     }
+}
+
+#[test]
+fn residuals_are_left_out_in_training_alone_and_never_in_a_frozen_prefix() {
+    let backbone = Backbone::EfficientNetB0;
+    let mut network = network(backbone, Pool::Avg, 32);
+    let train = |network: &mut Network, trainable: &str| {
+        network.train(&resolve(&model_of(backbone), &trainable.into()).unwrap());
+        let pass = || to_floats(network.train_on_pixels(waves(32, 32), NoiseStd::default()));
+        [pass(), pass()]
+    };
+    for (trainable, random) in [("head", false), ("features.7", false), ("features.6", true)] {
+        let [a, b] = train(&mut network, trainable);
+        assert_eq!(a != b, random, "{trainable}");
+        network.rest();
+    }
+    let infer = || to_floats(network.infer(waves(4, 32), 0));
+    assert_eq!(infer(), infer());
 }
 
 /// The class scores of a network with the same numbers that has computed nothing yet.

@@ -164,13 +164,15 @@ fn learnt(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
     files.map(read).collect()
 }
 
-#[test]
-fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predictions() {
-    let undisturbed = Place::with(&[("e", TECHNIQUES)]);
+/// Checks that a sweep of `experiment` that is killed twice learns what an undisturbed one learns, of which there are so many
+/// files.
+#[track_caller]
+fn check_killed_twice(experiment: &str, files: usize) {
+    let undisturbed = Place::with(&[("e", experiment)]);
     undisturbed.sweep_well();
     let expected = learnt(&undisturbed);
-    assert_eq!(expected.len(), 6, "the final ones and those of two metrics");
-    let place = Place::with(&[("e", TECHNIQUES)]);
+    assert_eq!(expected.len(), files);
+    let place = Place::with(&[("e", experiment)]);
     kill_at(&place, ended("tail", 1));
     kill_at(&place, ended("tail", 3));
     place.sweep_well();
@@ -178,6 +180,31 @@ fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predict
         same(name.display(), found, expected);
     }
     assert_eq!(learnt(&place).len(), expected.len());
+}
+
+#[test]
+fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predictions() {
+    // The final ones and those of two metrics.
+    check_killed_twice(TECHNIQUES, 6);
+}
+
+#[test]
+fn killed_while_residuals_are_left_out_the_next_sweep_gives_the_same_weights_and_predictions() {
+    let experiment = r#"
+        [data]
+        source = { synthetic = { faces = 60 } }
+        image_size = 32
+
+        [model]
+        backbone = "efficientnet_b0"
+
+        [[stages]]
+        name = "tail"
+        trainable = "features.6"
+        epochs = 4
+        batch_size = 8
+    "#;
+    check_killed_twice(experiment, 2);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 // the windows of the input.
 
 #include "activation.h"
+#include "depthwise.h"
 #include "tiled.h"
 #include "winograd.h"
 
@@ -215,6 +216,8 @@ at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x, cons
       return tiled::weight_gradient(gradient, x, weight.size(2), settings.geometry);
     case Algorithm::kWindowProduct:
       return window_product(gradient, x.contiguous(kLast), weight.size(2), settings.geometry);
+    case Algorithm::kDepthwise:
+      return depthwise::weight_gradient(gradient, x, weight.size(2), settings.geometry);
     default:
       return {};
   }

@@ -51,7 +51,7 @@ struct Bounds {
 
 // How a convolution is computed, and by which algorithm each of its three passes. kernels.rs has the same types, says
 // what they mean, and chooses.
-enum class Algorithm : uint8_t { kLibTorch, kWindowProduct, kMatrixUnit, kWinograd };
+enum class Algorithm : uint8_t { kLibTorch, kWindowProduct, kMatrixUnit, kWinograd, kDepthwise };
 
 struct Algorithms {
   Algorithm forward, input_gradient, weight_gradient;

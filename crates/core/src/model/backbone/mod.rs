@@ -2,9 +2,11 @@
 //!
 //! A backbone is one file that builds its blocks, and one line in `backbones!`.
 
+mod convnext;
+mod efficientnet;
 mod mobilenet_v2;
 pub mod published;
-mod resnet50;
+mod resnet;
 mod vgg;
 mod xception;
 
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::backbone::published::Published;
 use crate::model::keras::KerasLayer;
-use crate::model::layer::{Builder, Layer};
+use crate::model::layer::{Builder, Layer, LayerNorm};
 use crate::precision::{Precision, Precisions};
 
 /// Names every backbone once: its variant, what a user writes, what builds it, and its published weights.
@@ -70,12 +72,24 @@ backbones! {
     Vgg16Bn = "vgg16_bn" => vgg::build_16_with_norms, vgg::PUBLISHED_16_WITH_NORMS;
     /// VGG19 as in torchvision: 20.0 million parameters, 512 features, no batch norm.
     Vgg19 = "vgg19" => vgg::build_19, vgg::PUBLISHED_19;
+    /// ResNet18 as in torchvision: 11.2 million parameters, 512 features.
+    ResNet18 = "resnet18" => resnet::build_18, resnet::PUBLISHED_18;
+    /// ResNet34 as in torchvision: 21.3 million parameters, 512 features.
+    ResNet34 = "resnet34" => resnet::build_34, resnet::PUBLISHED_34;
     /// ResNet50 as in torchvision (v1.5: the 3x3 convolution has the stride): 23.5 million parameters,
     /// 2048 features.
-    ResNet50 = "resnet50" => resnet50::build, resnet50::PUBLISHED;
+    ResNet50 = "resnet50" => resnet::build_50, resnet::PUBLISHED_50;
     /// MobileNetV2 as in torchvision: 2.2 million parameters, 1280 features.
     #[default]
     MobileNetV2 = "mobilenet_v2" => mobilenet_v2::build, mobilenet_v2::PUBLISHED;
+    /// EfficientNet-B0 as in torchvision: 4.0 million parameters, 1280 features. In training, its residuals that lie behind the
+    /// frozen prefix are left out at random (stochastic depth, up to 0.175), as in torchvision and Keras.
+    EfficientNetB0 = "efficientnet_b0" => efficientnet::build_b0, efficientnet::PUBLISHED_B0;
+    /// ConvNeXt-Tiny as in torchvision: 27.8 million parameters, 768 features. The layer norm behind the pooling
+    /// (torchvision's `classifier.0`) belongs to the backbone; with `pool = "flatten"` it is taken at each position, as in
+    /// Keras. In training, its residuals that lie behind the frozen prefix are left out at random (stochastic depth, up to
+    /// 0.1), as in torchvision; in Keras none are.
+    ConvNeXtTiny = "convnext_tiny" => convnext::build_tiny, convnext::PUBLISHED_TINY;
     /// Xception as timm's `legacy_xception`, whose weights are Keras's: 20.8 million parameters, 2048
     /// features.
     Xception = "xception" => xception::build, xception::PUBLISHED;
@@ -85,8 +99,8 @@ impl Backbone {
     /// What it is fastest in on a processor that is faster in bfloat16 (docs/benchmarks.md).
     pub fn best_with_bfloat16(self) -> Precisions {
         match self {
-            // The gradients of its depthwise convolutions are slower with them.
-            Self::MobileNetV2 => {
+            // The gradients of their depthwise convolutions of 3x3 are slower with them.
+            Self::MobileNetV2 | Self::EfficientNetB0 => {
                 Precisions { trained: Precision::F32, ..Precisions::all(Precision::Bf16) }
             }
             _ => Precisions::all(Precision::Bf16),
@@ -114,7 +128,8 @@ pub struct Described {
     pub least_image_size: usize,
     /// What the classifier's tensors are called in weight files.
     pub classifier: Classifier,
-    /// The layers of Keras's network of the same name, without its classifier, in their order there.
+    /// The layers of Keras's network of the same name, without its classifier, in their order there; empty where Keras has
+    /// no such network.
     pub keras: Vec<KerasLayer>,
 }
 
@@ -128,10 +143,13 @@ pub struct Block {
 }
 
 /// How torchvision and timm call the classifier of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Classifier {
     /// `classifier`, always a sequence of layers.
     Sequence,
+    /// The same, which begins with a layer norm over the channels of the pooled features and their flattening. The norm
+    /// belongs to the backbone, with which it was trained.
+    BehindNorm(LayerNorm),
     /// `fc`, one linear layer; a sequence only where a head has more than one.
     Fc,
 }

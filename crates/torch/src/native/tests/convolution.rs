@@ -253,6 +253,49 @@ fn convolutions_and_their_gradients_are_libtorchs() {
     check_convolution(4, [32, 32], 12, [3, 1, 1, 32]);
 }
 
+/// The weight gradient of a depthwise convolution by sums of its channels.
+const DEPTHWISE: Algorithms =
+    Algorithms { weight_gradient: Algorithm::Depthwise, ..Algorithms::LIBTORCH };
+
+#[test]
+fn weight_gradients_of_depthwise_convolutions_are_libtorchs() {
+    // Channels that fill no block, or several; images that are smaller than the window; steps; no padding, and much.
+    for (images, channels, [height, width], [kernel, stride, padding]) in [
+        (3, 96, [12, 12], [7, 1, 3]),
+        (16, 40, [3, 2], [7, 1, 3]),
+        (2, 33, [1, 1], [7, 1, 3]),
+        (2, 7, [9, 11], [5, 1, 0]),
+        (2, 64, [6, 5], [5, 1, 4]),
+        (5, 144, [12, 7], [5, 2, 2]),
+        (2, 32, [9, 9], [3, 1, 1]),
+    ] {
+        let shape = window([kernel, stride, padding, channels as usize]);
+        let x = values([images, channels, height, width], true);
+        let (weight, bias) = (weights([channels; 2], shape), vector(channels, true));
+        let tensors = ConvolutionTensors { x: &x, weight: &weight, bias: Some(&bias) };
+        let ours = convolution_by(DEPTHWISE, tensors, shape, NONE);
+        let theirs = plain_convolution(tensors, shape);
+        same("output", &ours, &theirs);
+        let shares = ours.randn_like();
+        let ours = gradients(&ours, &shares, &[&x, &weight, &bias]);
+        let theirs = gradients(&theirs, &shares, &[&x, &weight, &bias]);
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            same(&format!("a gradient of {height}x{width}, {kernel}x{kernel}"), ours, theirs);
+        }
+    }
+}
+
+#[test]
+fn weight_gradients_of_depthwise_convolutions_of_bfloat16_are_right_but_for_rounding() {
+    let ours = |tensors: ConvolutionTensors<'_>, shape, bounds| {
+        convolution_by(DEPTHWISE, tensors, shape, bounds)
+    };
+    for (images, numbers) in [([3, 96, 12, 12], [7, 1, 3, 96]), ([9, 40, 3, 3], [5, 1, 2, 40])] {
+        let (output, shape, limit) = (images[1], window(numbers), of_bfloat16());
+        check_rounded_by(ours, Rounded { images, output, shape, limit });
+    }
+}
+
 #[test]
 fn a_convolution_with_its_activation_is_both_one_after_the_other() {
     let transformed = of_bfloat16().max(TRANSFORMED);
