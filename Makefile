@@ -21,7 +21,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch detector build test test-older test-opencv test-light sanitize format-cpp check parity devices bench reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build test test-older test-opencv test-light sanitize format-cpp check parity devices bench pictures reliability audit fuzz editors docs clean help
 
 sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -89,6 +89,9 @@ bench: build detector ## Measure Ferrite beside PyTorch: make bench [ARGS='--onl
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --release --example bench
 	@PYTHONUNBUFFERED=1 .venv/bin/python tools/bench $(ARGS)
+
+pictures: build user-detector ## Make the README's pictures anew from the default suite; wants Chromium
+	@$(PYTHON) tools/pictures.py $(ARGS)
 
 reliability: build ## Kill sweeps, fill disks, damage files, many times: make reliability [ARGS='--only kills --rounds 50']
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/reliability.py $(ARGS)

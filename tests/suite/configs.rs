@@ -79,6 +79,30 @@ fn every_experiment_of_the_project_can_be_planned() {
     }
 }
 
+/// The default suite is a study: each experiment extends the one that it is compared with, says so, and is repeated.
+#[test]
+fn every_experiment_of_the_default_suite_names_what_it_is_compared_with() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let files = folder.read_dir().unwrap().map(|it| it.unwrap().path());
+    let mut compared = 0;
+    for path in files.filter(|it| it.extension().is_some_and(|it| it == "toml")) {
+        let table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        // The source task has no rival, and the others all start from its one network.
+        let Some(extends) = table.get("extends").and_then(toml::Value::as_str) else { continue };
+        let experiment = &read(std::slice::from_ref(&path), &[]).unwrap()[0].experiment;
+        assert_eq!(experiment.seeds, [0, 1, 2], "{}", path.display());
+        let about = &experiment.about;
+        match extends.strip_suffix(".toml").filter(|it| !it.starts_with("base/")) {
+            Some(rival) => {
+                assert!(about.starts_with(&format!("Against {rival}")), "{}", path.display());
+                compared += 1;
+            }
+            None => assert!(about.contains("baseline"), "{}", path.display()),
+        }
+    }
+    assert!(compared >= 6, "{compared}");
+}
+
 #[test]
 fn the_manual_is_fresh_and_else_make_docs_rewrites_it() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
