@@ -21,10 +21,13 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch detector build test test-older test-opencv test-light sanitize format-cpp check parity devices bench pictures reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build install test test-older test-opencv test-light sanitize format-cpp check parity devices bench pictures reliability audit fuzz editors docs clean help
 
 sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
+	@echo "The program is target/release/ferrite; \`make install\` puts it on your PATH. Try next:" >&2
+	@echo "  target/release/ferrite status" >&2
+	@echo "  target/release/ferrite new mine --folder PICTURES    # a folder with a folder of pictures for each class" >&2
 
 libtorch: needs-python3 ## Fetch LibTorch into .libtorch: make libtorch [DEVICE=cuda] [KEEP_WHEELS=1]
 	@$(PYTHON) tools/libtorch.py $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP_WHEELS),--keep-wheels)
@@ -37,8 +40,28 @@ user-detector: needs-python3
 detector: needs-python3 ## Fetch the face detector's network, for the tests, into .detector
 	@$(PYTHON) tools/detector.py
 
+# The first build takes minutes: cargo says how far it is.
 build: libtorch fresh-bindings ## Build the optimised programs, target/release/ferrite and ferrite-engine
-	@$(CARGO) build --quiet --release --bins $(WITH)
+	@[ -x target/release/ferrite-engine ] || echo "building ferrite: some ten minutes the first time on two cores" >&2
+	@$(CARGO) build --release --bins $(WITH)
+
+# Where `make install` puts the programs (bin) and LibTorch (lib/ferrite): beside cargo's own, whose bin is on the PATH.
+PREFIX = $(or $(CARGO_HOME),$(HOME)/.cargo)
+
+install: build ## Put the programs and their LibTorch where every folder finds them: make install [PREFIX=~/.local]
+	@mkdir -p "$(PREFIX)/bin" "$(PREFIX)/lib/ferrite"
+	@install target/release/ferrite target/release/ferrite-engine "$(PREFIX)/bin"
+	@if [ -e "$(LIBTORCH_LIB)/libtorch_cuda.so" ]; then \
+	    rm -rf "$(PREFIX)/lib/ferrite"; \
+	    echo "LibTorch for CUDA stays in $(LIBTORCH_LIB), where the installed programs find it: keep that folder" >&2; \
+	else \
+	    cp -Lf "$(LIBTORCH_LIB)"/*.so* "$(PREFIX)/lib/ferrite/"; \
+	fi
+	@"$(PREFIX)/bin/ferrite" --version
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "add $(PREFIX)/bin to your PATH" >&2;; esac
+
+# The folder of LibTorch's libraries that the programs were linked with.
+LIBTORCH_LIB = $(or $(LIBTORCH),$(CURDIR)/.libtorch)/lib
 
 test: libtorch detector fresh-bindings ## Run the tests
 	@$(CARGO) test

@@ -23,7 +23,8 @@ fn main() {
     let has_cuda = lib.join("libtorch_cuda.so").exists();
     let sanitized = compile(&root, has_cuda);
     let folder = lib.display();
-    let mut link = vec![format!("-Wl,-rpath,{folder}")];
+    // Where `make install` puts LibTorch, seen from the programs; else where it lay when they were built.
+    let mut link = vec![format!("-Wl,-rpath,$ORIGIN/../lib/ferrite:{folder}")];
     if has_cuda {
         link.push(format!("-L{folder}"));
         link.extend(["-Wl,--no-as-needed", "-ltorch_cuda", "-lc10_cuda"].map(String::from));

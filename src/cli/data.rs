@@ -1,4 +1,4 @@
-//! `ferrite data audit`: what is wrong with images, before anything is trained on them.
+//! `ferrite data`: what is wrong with images, before anything is trained on them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use ferrite_core::config::read::read;
 use ferrite_core::data::decode::decode;
+use ferrite_core::data::fingerprint::identify;
+use ferrite_core::data::folder::arrangement::arrangement;
 use ferrite_core::data::inspect::{Groups, Inspected, Unnamed, inspect};
 use ferrite_core::data::part::Part;
 use ferrite_core::data::source::Source;
@@ -14,7 +16,6 @@ use ferrite_core::data::{Data, OnError};
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::audit::{Audit, Shared};
 use ferrite_core::files::write_whole;
-use ferrite_core::plan::Lookup;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::steps::dataset::Dataset;
 use ferrite_core::store::lock::Caller;
@@ -22,10 +23,11 @@ use ferrite_core::store::{Store, Wanted, clear};
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::interrupt::interrupted;
 use ferrite_core::terminal::notes::Notes;
-use ferrite_core::terminal::{print, print_json};
+use ferrite_core::terminal::{documented, print, print_json};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::select::Disk;
+use crate::cli::draw::{DrawArguments, draw_command};
+use crate::cli::select::experiment_at;
 use crate::report::audit::{Examples, Picture, page};
 
 /// Groups and images of a kind that the page shows.
@@ -39,6 +41,8 @@ const MOST_NAMED: usize = 20;
 pub(super) enum DataCommand {
     /// Count classes, duplicates, leaks between splits, labels at odds and constant images
     Audit(AuditArguments),
+    /// Draw faces as picture files in class folders, to try things out
+    Draw(DrawArguments),
 }
 
 #[derive(Debug, Args)]
@@ -51,9 +55,9 @@ pub(super) struct AuditArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["experiment", "folder"])]
     pub(super) csv: Option<PathBuf>,
     /// A folder with a folder for each class instead
-    #[arg(long, value_name = "FOLDER", conflicts_with = "experiment", requires = "classes")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "experiment")]
     pub(super) folder: Option<PathBuf>,
-    /// The class folders, in label order
+    /// The class folders, in label order [default: those that are there, by their names]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub(super) classes: Vec<String>,
     /// The folders of splits above the class folders, two or three
@@ -73,7 +77,13 @@ pub(super) struct AuditArguments {
 }
 
 pub(super) fn data_command(command: &DataCommand) -> Result<()> {
-    let DataCommand::Audit(arguments) = command;
+    match command {
+        DataCommand::Audit(arguments) => audit_command(arguments),
+        DataCommand::Draw(arguments) => draw_command(arguments),
+    }
+}
+
+fn audit_command(arguments: &AuditArguments) -> Result<()> {
     let (data, unnamed) = settings(arguments)?;
     let folder = decoded(&data, &Store::open(&arguments.place.runs)?)?;
     let inspected = inspect(&data, &folder, unnamed)?;
@@ -96,8 +106,9 @@ fn settings(arguments: &AuditArguments) -> Result<(Data, Unnamed)> {
         return Ok((of(Source::Fer2013 { csv: csv.clone() }), Unnamed::Whole));
     }
     if let Some(path) = &arguments.folder {
-        let source = Source::Folder { path: path.clone(), classes: arguments.classes.clone() };
-        let data = Data { split: named(&arguments.splits)?, ..of(source) };
+        let (classes, splits) = folders(arguments, path)?;
+        let source = Source::Folder { path: path.clone(), classes };
+        let data = Data { split: named(&splits)?, ..of(source) };
         let problem = data.check().into_iter().next();
         return problem.map_or(Ok((data, Unnamed::Whole)), |it| {
             Err(Error::Usage {
@@ -107,8 +118,19 @@ fn settings(arguments: &AuditArguments) -> Result<(Data, Unnamed)> {
         });
     }
     let path = arguments.experiment.clone().unwrap_or_default();
-    let written = read(&[path], &arguments.set)?.swap_remove(0);
+    let written = read(&[experiment_at(&path)?], &arguments.set)?.swap_remove(0);
     Ok((written.experiment.data, Unnamed::Drawn))
+}
+
+/// The class folders in `folder`, and the folders of splits above them: those that are named, or else those that are there.
+fn folders(arguments: &AuditArguments, folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let AuditArguments { classes, splits, .. } = arguments;
+    if !classes.is_empty() {
+        return Ok((classes.clone(), splits.clone()));
+    }
+    let found = arrangement(folder)?;
+    let there = found.splits.into_iter().flatten().collect();
+    Ok((found.classes, if splits.is_empty() { there } else { splits.clone() }))
 }
 
 /// The folders of splits as settings; the default, fractions, for none.
@@ -129,7 +151,8 @@ fn named(splits: &[String]) -> Result<Split> {
 /// The folder of the decoded images: the one that a sweep would use.
 fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
     let step = Dataset { data: data.clone() };
-    let key = step.key_of(&Disk { store }.images(data)?);
+    // Images that cannot be split can be looked at all the same.
+    let key = step.key_of(&identify(data, &store.fingerprints())?.fingerprint);
     // Without a terminal it shows nothing.
     let bar = ProgressBar::new(0).with_message(data.source.place().display().to_string());
     bar.set_style(ProgressStyle::with_template("  {bar:24.cyan/238} {msg}").expect("it is fixed"));
@@ -155,7 +178,7 @@ fn decoded(data: &Data, store: &Store) -> Result<PathBuf> {
 
 fn json(source: &str, inspected: &Inspected, audit: &Audit) -> String {
     let Inspected { classes, unlabelled, skipped, beside, groups, .. } = inspected;
-    let all = serde_json::json!({
+    documented(serde_json::json!({
         "source": source,
         "classes": classes,
         "audit": audit,
@@ -163,8 +186,7 @@ fn json(source: &str, inspected: &Inspected, audit: &Audit) -> String {
         "skipped": skipped,
         "beside": beside,
         "groups": groups,
-    });
-    format!("{all:#}\n")
+    }))
 }
 
 /// Tables for a terminal.

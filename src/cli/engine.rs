@@ -26,7 +26,9 @@ pub(super) fn engine() -> Result<PathBuf> {
     }
     Err(Error::Usage {
         message: format!("`{}` is missing, which trains and predicts", engine.display()),
-        help: "`make build` builds both, and so does `cargo build`; keep them in one folder".into(),
+        help: "`make install` puts both on the PATH, and so does `cargo install --path crates/engine`; keep them in one \
+               folder"
+            .into(),
     })
 }
 

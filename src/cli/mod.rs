@@ -1,6 +1,8 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
+mod completions;
 mod data;
+mod draw;
 mod engine;
 mod fitting;
 mod layers;
@@ -8,26 +10,33 @@ mod networks;
 mod new;
 mod plan;
 mod run;
+mod scores;
 mod select;
 mod show;
+mod status;
 mod sweep;
+mod table;
 mod weights;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use ferrite_core::config::docs::manual;
 use ferrite_core::config::editors;
 use ferrite_core::fault::{self, Work, caught};
-use ferrite_core::terminal::arguments::{Place, PredictArguments};
+use ferrite_core::terminal::arguments::PredictArguments;
 use ferrite_core::terminal::{asked, ended, print, print_json};
 
+use crate::cli::completions::{
+    CompletionsArguments, ManArguments, completions_command, man_command,
+};
 use crate::cli::data::{DataCommand, data_command};
 use crate::cli::engine::become_engine;
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::run::{RunArguments, run_command};
-use crate::cli::show::{report_command, status_command};
+use crate::cli::show::{ShowArguments, show_command};
+use crate::cli::status::{ReportArguments, StatusArguments, report_command, status_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 
@@ -54,9 +63,11 @@ enum Command {
     /// Print what the model of a finished run says about pictures
     Predict(PredictArguments),
     /// Write the report of all runs
-    Report(Place),
-    /// Print how far every run is
-    Status(Place),
+    Report(ReportArguments),
+    /// Print how far every run is, and its scores
+    Status(StatusArguments),
+    /// Print everything about a run, or about the runs of an experiment
+    Show(ShowArguments),
     /// Published weights and weight files: list, fetch, import, inspect
     #[command(subcommand)]
     Weights(WeightsCommand),
@@ -69,6 +80,10 @@ enum Command {
         #[arg(long)]
         schema: bool,
     },
+    /// Print what completes commands in a shell
+    Completions(CompletionsArguments),
+    /// Write manual pages
+    Man(ManArguments),
 }
 
 /// Runs the command line and says how it ended.
@@ -79,12 +94,15 @@ pub fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep_command(&arguments, false),
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
-        Command::Report(place) => report_command(&place),
-        Command::Status(place) => status_command(&place),
+        Command::Report(arguments) => report_command(&arguments),
+        Command::Status(arguments) => status_command(&arguments),
+        Command::Show(arguments) => show_command(&arguments),
         Command::Weights(command) => weights_command(&command),
         Command::Data(command) => data_command(&command),
         Command::Docs { schema: false } => print(&manual()),
         Command::Docs { schema: true } => print_json(&editors::schema()),
+        Command::Completions(arguments) => completions_command(&mut Cli::command(), &arguments),
+        Command::Man(arguments) => man_command(&Cli::command(), &arguments),
         Command::Run(arguments) => run_command(&arguments),
         Command::Predict(_) => become_engine(),
     }))

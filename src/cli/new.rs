@@ -1,12 +1,15 @@
 //! `ferrite new`: a commented experiment file to begin with, and beside it the schema that editors read.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ferrite_core::config::editors;
 use ferrite_core::config::facts::Facts;
 use ferrite_core::config::names::refusal;
+use ferrite_core::config::read::read;
+use ferrite_core::data::fingerprint::identify;
+use ferrite_core::data::folder::arrangement::{Arrangement, arrangement};
 use ferrite_core::error::{Error, Result};
 use ferrite_core::files::write_whole;
 use ferrite_core::model::Model;
@@ -14,8 +17,7 @@ use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::trainable::resolve;
 use ferrite_core::terminal::print;
 
-/// The folder that new experiments are written to.
-const EXPERIMENTS: &str = "experiments";
+use crate::cli::select::EXPERIMENTS;
 
 #[derive(Debug, Args)]
 pub(super) struct NewArguments {
@@ -24,20 +26,19 @@ pub(super) struct NewArguments {
     /// The pretrained network: `vgg16`, `resnet50`, …
     #[arg(long, default_value = "mobilenet_v2", value_parser = backbone)]
     backbone: Backbone,
-    /// Where the images come from
-    #[arg(long, value_enum, default_value_t = Data::Fer2013)]
-    data: Data,
+    /// A folder with a folder for each class in it, or with such folders below `train`, `valid` and `test`
+    #[arg(long, value_name = "FOLDER", conflicts_with = "csv")]
+    folder: Option<PathBuf>,
+    /// A table of FER2013
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
 }
 
-/// The kinds of images that a file can begin with.
-#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
-enum Data {
-    /// `data/fer2013.csv`
-    #[value(name = "fer2013")]
-    Fer2013,
-    /// A folder for each class
-    Folder,
-    /// Drawn faces, to try things out
+/// The images that a file begins with, which are there.
+enum Images {
+    Fer2013(PathBuf),
+    Folder(PathBuf, Arrangement),
+    /// Drawn faces, which need no data.
     Synthetic,
 }
 
@@ -50,7 +51,7 @@ fn backbone(name: &str) -> Result<Backbone, String> {
 }
 
 pub(super) fn new_command(arguments: &NewArguments) -> Result<()> {
-    let NewArguments { name, backbone, data } = arguments;
+    let NewArguments { name, backbone, .. } = arguments;
     let fine = |it: char| it.is_ascii_alphanumeric() || "-_/".contains(it);
     if !name.chars().all(fine) || refusal(name).is_some() {
         return Err(Error::Usage {
@@ -59,12 +60,49 @@ pub(super) fn new_command(arguments: &NewArguments) -> Result<()> {
         });
     }
     let path = Path::new(EXPERIMENTS).join(format!("{name}.toml"));
+    let images = images(arguments)?;
     // A path counts from the file that names it.
     let way_up = "../".repeat(name.matches('/').count());
     let schema = format!("#:schema {way_up}{}\n", editors::FILE);
-    write_new(&path, &(schema + &text(*backbone, *data)))?;
+    write_new(&path, &(schema + &text(*backbone, &images)))?;
+    if let Err(error) = runs(&path) {
+        // What it would train on is there and does not do; a file that stops every sweep is worse than none.
+        let _ = std::fs::remove_file(&path);
+        return Err(error);
+    }
     write_schema()?;
+    let next = format!("next: ferrite plan {name}, then ferrite sweep {name}");
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{next}");
     print(&format!("{}\n", path.display()))
+}
+
+/// The images that are asked for: of nobody's choice the table of FER2013, if it lies where README.md puts it, or else
+/// drawn faces.
+fn images(arguments: &NewArguments) -> Result<Images> {
+    const USUAL: &str = "data/fer2013.csv";
+    if let Some(folder) = &arguments.folder {
+        return Ok(Images::Folder(folder.clone(), arrangement(folder)?));
+    }
+    let csv =
+        arguments.csv.clone().or_else(|| Some(PathBuf::from(USUAL)).filter(|it| it.is_file()));
+    let Some(csv) = csv else { return Ok(Images::Synthetic) };
+    if csv.is_file() {
+        return Ok(Images::Fer2013(csv));
+    }
+    Err(Error::Usage {
+        message: format!("there is no table `{}`", csv.display()),
+        help: "name the file, or leave `--csv` out to begin with drawn faces; README.md says where FER2013 comes from".into(),
+    })
+}
+
+/// Whether the experiment in the file at `path` could run: its settings are right and its images can be split.
+fn runs(path: &Path) -> Result<()> {
+    for written in read(&[path.to_owned()], &[])? {
+        let data = &written.experiment.data;
+        identify(data, Path::new(""))?.check(data)?;
+    }
+    Ok(())
 }
 
 fn write_new(path: &Path, text: &str) -> Result<()> {
@@ -103,23 +141,51 @@ fn blocks(backbone: Backbone) -> [String; 2] {
     [last, middle]
 }
 
-fn text(backbone: Backbone, data: Data) -> String {
+/// The lines that say which images there are and how they are split.
+fn source(images: &Images) -> String {
+    let quoted = |it: &str| toml::Value::String(it.to_owned()).to_string();
+    let path = |it: &Path| quoted(&it.to_string_lossy());
+    let fractions = "split      = { train = 0.7, valid = 0.15, test = 0.15 }\n";
+    match images {
+        Images::Fer2013(csv) => format!(
+            "source     = {{ fer2013 = {{ csv = {} }} }}\n\
+             split      = {{ train = \"Training\", valid = \"PublicTest\", test = \"PrivateTest\" }}\n\
+             # leakage  = \"drop-from-train\"      # leave out training images that have a twin in valid or test\n",
+            path(csv)
+        ),
+        Images::Folder(folder, Arrangement { splits, classes }) => {
+            let classes: Vec<String> = classes.iter().map(|it| quoted(it)).collect();
+            let split = match splits {
+                [None, _, _] => fractions.to_owned(),
+                [Some(train), valid, test] => {
+                    let valid = valid.as_deref().map_or_else(|| "0.15".to_owned(), quoted);
+                    let test = test.as_deref().map(|it| format!(", test = {}", quoted(it)));
+                    let train = quoted(train);
+                    format!(
+                        "split      = {{ train = {train}, valid = {valid}{} }}\n",
+                        test.unwrap_or_default()
+                    )
+                }
+            };
+            format!(
+                "# The order of the classes is that of the labels.\n\
+                 source     = {{ folder = {{ path = {}, classes = [{}] }} }}\n{split}",
+                path(folder),
+                classes.join(", ")
+            )
+        }
+        Images::Synthetic => {
+            format!(
+                "# Faces that are drawn, to try things out: `--folder` and `--csv` begin with images of yours.\n\
+                     source     = {{ synthetic = {{ faces = 3000 }} }}\n{fractions}"
+            )
+        }
+    }
+}
+
+fn text(backbone: Backbone, images: &Images) -> String {
     let minimum = backbone.description().network.least_image_size;
-    let source = match data {
-        Data::Fer2013 => {
-            "source     = { fer2013 = { csv = \"data/fer2013.csv\" } }\n\
-             split      = { train = \"Training\", valid = \"PublicTest\", test = \"PrivateTest\" }\n\
-             # leakage  = \"drop-from-train\"      # leave out training images that have a twin in valid or test\n"
-        }
-        Data::Folder => {
-            "source     = { folder = { path = \"data/faces\", classes = [\"angry\", \"happy\"] } }   # in label order\n\
-             split      = { train = 0.7, valid = 0.15, test = 0.15 }\n"
-        }
-        Data::Synthetic => {
-            "source     = { synthetic = { faces = 3000 } }\n\
-             split      = { train = 0.7, valid = 0.15, test = 0.15 }\n"
-        }
-    };
+    let source = source(images);
     let (name, size) = (backbone.name(), minimum.max(96));
     let [late, middle] = blocks(backbone);
     let counted = if backbone.description().network.keras.is_empty() {
@@ -131,7 +197,7 @@ fn text(backbone: Backbone, data: Data) -> String {
     let [rotation, shift, pixels] =
         ["augment.rotation", "augment.shift", "data.image_size"].map(unit);
     format!(
-        r#"# Every setting is described in docs/config.md; `ferrite plan` says what this file means.
+        r#"# `ferrite docs` describes every setting; `ferrite plan` says what this file means.
 about = "{name}: first a new head, then everything from {middle} on"
 seeds = [0, 1, 2]
 

@@ -8,6 +8,7 @@ use crate::cli::fitting::Fitting;
 use crate::cli::networks::{Networks, Trains, lines_of};
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::sweep::{TrialState, state_of};
+use ferrite_core::digits::counted;
 use ferrite_core::error::{Result, printable};
 use ferrite_core::event::Network;
 use ferrite_core::plan;
@@ -15,7 +16,8 @@ use ferrite_core::plan::graph::Graph;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::{Step, Trial};
 use ferrite_core::store::Store;
-use ferrite_core::terminal::print;
+use ferrite_core::terminal::{documented, print, print_json};
+use serde_json::json;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {
@@ -24,6 +26,9 @@ pub(super) struct PlanArguments {
     /// List every layer that trains, and how this processor computes each convolution
     #[arg(long)]
     layers: bool,
+    /// Print one JSON object (docs/json.md)
+    #[arg(long, conflicts_with = "layers")]
+    json: bool,
 }
 
 /// How much of a plan is shown.
@@ -36,6 +41,9 @@ pub(super) enum Detail {
 }
 
 pub(super) fn plan_command(arguments: &PlanArguments) -> Result<()> {
+    if arguments.json {
+        return print_plan(&arguments.selection);
+    }
     let detail = if arguments.layers { Detail::Layers } else { Detail::Steps };
     show_plan(&arguments.selection, detail)
 }
@@ -73,15 +81,43 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
         }
     }
     text.push_str(&summary(&graph, &there));
-    print(&format!("{text}{} trials, {todo} to do\n", trials.len()))?;
+    print(&format!("{text}{}, {todo} to do\n", counted(trials.len(), "trial")))?;
     fitting.end()
+}
+
+/// Prints the plan for programs.
+fn print_plan(selection: &Selection) -> Result<()> {
+    let store = Store { root: selection.place.runs.clone() };
+    let trials = plan::trials(&experiments(selection)?, &Disk { store: &store })?;
+    let graph = Graph::new(trials.iter().map(|it| it.steps.as_slice()));
+    let told = trials.iter().zip(&graph.chains).map(|(trial, chain)| {
+        let step = |(step, node): (&Step, &usize)| {
+            json!({
+                "kind": step.kind.name(),
+                "of": step.of,
+                "key": step.key,
+                "there": store.has(step.kind.name(), &step.key),
+                "shared_by": graph.nodes[*node].trials.len(),
+            })
+        };
+        json!({
+            "trial": trial.name(),
+            "experiment": trial.experiment,
+            "seed": trial.seed,
+            "state": words(&state_of(&store, trial)),
+            "needs": trial.needs,
+            "key": trial.key,
+            "steps": trial.steps.iter().zip(chain).map(step).collect::<Vec<_>>(),
+        })
+    });
+    print_json(&documented(json!({ "trials": told.collect::<Vec<_>>() })))
 }
 
 fn words(state: &TrialState) -> &'static str {
     match state {
         TrialState::Finished => "finished",
-        TrialState::Failed(_) => "failed earlier",
-        TrialState::Interrupted => "to go on with",
+        TrialState::Failed(_) | TrialState::Lacking(_) => "failed",
+        TrialState::Interrupted => "interrupted",
         TrialState::New => "to do",
     }
 }
@@ -94,7 +130,7 @@ fn summary(graph: &Graph, there: &[bool]) -> String {
         0 => String::new(),
         saved => format!(", where trials one by one would do {}", steps + saved),
     };
-    format!("{steps} steps, {left} of them not there yet{shared}\n")
+    format!("{}, {left} of them not there yet{shared}\n", counted(steps, "step"))
 }
 
 /// What is there of a step, and who needs it.
@@ -113,7 +149,7 @@ fn step_lines(trial: &Trial, step: &Step, place: Place, networks: &mut Networks)
     let there = if place.there { "  there" } else { "" };
     let shared = match place.users {
         0 | 1 => String::new(),
-        users => format!("  shared by {users} trials"),
+        users => format!("  shared by {}", counted(users, "trial")),
     };
     let line = format!("  {kind:9} {key}  {}{short}{there}{shared}", step.of);
     format!("{}\n{long}", line.trim_end())

@@ -6,7 +6,7 @@ use clap::Args;
 use ferrite_core::config::names::on_disk;
 use ferrite_core::config::read::{Written, read};
 use ferrite_core::data::Data;
-use ferrite_core::data::fingerprint::fingerprint;
+use ferrite_core::data::fingerprint::identify;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::weights::Taken;
 use ferrite_core::fetch::digest;
@@ -18,10 +18,13 @@ use ferrite_core::store::Store;
 use ferrite_core::store::read::finished_key;
 use ferrite_core::terminal::arguments::Place;
 
+/// Where experiments lie.
+pub(super) const EXPERIMENTS: &str = "experiments";
+
 #[derive(Debug, Args)]
 pub(super) struct Selection {
-    /// Experiment files, or folders of them
-    #[arg(default_value = "experiments")]
+    /// Experiments: files, folders of files, or names of files below `experiments`
+    #[arg(default_value = EXPERIMENTS)]
     pub(super) experiments: Vec<PathBuf>,
     /// Change a setting of every named experiment, e.g. `--set data.limit=2000`; what they start from stays
     /// as it is written
@@ -38,7 +41,9 @@ pub(super) struct Disk<'a> {
 
 impl Lookup for Disk<'_> {
     fn images(&self, data: &Data) -> Result<String> {
-        fingerprint(data, &self.store.fingerprints())
+        let images = identify(data, &self.store.fingerprints())?;
+        images.check(data)?;
+        Ok(images.fingerprint)
     }
 
     fn file(&self, path: &Path) -> Result<String> {
@@ -81,12 +86,7 @@ impl Lookup for Disk<'_> {
 fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if !on_disk(path).exists() {
-            return Err(Error::Usage {
-                message: format!("there is no experiment `{}`", path.display()),
-                help: "name `.toml` files, or folders of them; the default is `experiments`".into(),
-            });
-        }
+        let path = &experiment_at(path)?;
         if !path.is_dir() {
             files.push(path.clone());
             continue;
@@ -101,6 +101,20 @@ fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         files.append(&mut found);
     }
     Ok(files)
+}
+
+/// The file or folder that `asked` means: a path, or the name of one below `experiments`, as runs are called after it.
+pub(super) fn experiment_at(asked: &Path) -> Result<PathBuf> {
+    let below = Path::new(EXPERIMENTS).join(asked);
+    let mut file = below.clone().into_os_string();
+    file.push(".toml");
+    let places = [asked.to_owned(), PathBuf::from(file), below];
+    places.into_iter().find(|it| on_disk(it).exists()).ok_or_else(|| Error::Usage {
+        message: format!("there is no experiment `{}`", asked.display()),
+        help: "name `.toml` files, folders of them, or files below `experiments` by their names; the default is all in \
+               `experiments`"
+            .into(),
+    })
 }
 
 /// The `.toml` files in `folder`, sorted, without what programs leave beside the files of others: Emacs's locks,

@@ -1,75 +1,205 @@
-//! `ferrite report` and `status`.
+//! `ferrite show`: what there is to say of a run, or of the runs of an experiment.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
-use ferrite_core::store::Store;
-use ferrite_core::store::folder::files;
-use ferrite_core::store::leftovers::clear_old;
-use ferrite_core::store::lock::holder;
+use ferrite_core::event::acts::Stop;
+use ferrite_core::metrics::scores::{ClassScores, Confusion};
+use ferrite_core::store::find::runs_of;
 use ferrite_core::store::read::all;
-use ferrite_core::store::record::{Record, State};
+use ferrite_core::store::record::{Record, Stage, State};
 use ferrite_core::terminal::arguments::Place;
-use ferrite_core::terminal::notes::waits_for;
-use ferrite_core::terminal::print;
+use ferrite_core::terminal::{documented, print, print_json};
+use ferrite_core::warning::Watch;
+use serde_json::{Value, json};
 
-use crate::report;
+use crate::cli::scores::Board;
+use crate::cli::status::{damaged_json, existing, run_json, runs_table, state};
+use crate::cli::table::{Column, Table, sparkline};
+use crate::format;
+use crate::study::Study;
+use crate::study::comparison::Comparisons;
 
-pub(super) fn write_report(store: &Store) -> Result<PathBuf> {
-    let runs = all(store);
-    report::write(&runs.records, &runs.damaged, &store.root)
+/// How many characters a curve has.
+const CURVE: usize = 24;
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    /// A run, like `fruit/seed-0`, or an experiment, like `fruit`
+    run: PathBuf,
+    /// Print one JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
-pub(super) fn report_command(place: &Place) -> Result<()> {
-    let store = existing(place)?;
-    clear_old(&store.root);
-    let index = write_report(&store)?;
-    print(&format!("{}\n", index.display()))
-}
-
-pub(super) fn status_command(place: &Place) -> Result<()> {
-    let runs = all(&existing(place)?);
-    let mut text = String::new();
-    for record in &runs.records {
-        let epochs: usize = record.facts.stages.iter().map(|it| it.epochs.len()).sum();
-        let (experiment, trial) = (&record.experiment, &record.trial);
-        let (seconds, state) = (record.seconds, state(record));
-        let _ = writeln!(text, "{experiment}/{trial}  {epochs} epochs  {seconds:.0} s  {state}");
+pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
+    let store = existing(&arguments.place)?;
+    let folders = runs_of(&store, &arguments.run)?;
+    let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
+    let asked: BTreeSet<PathBuf> = folders.iter().map(|it| whole(it)).collect();
+    let runs = all(&store);
+    let shown: Vec<&Record> =
+        runs.records.iter().filter(|it| asked.contains(&whole(&it.folder))).collect();
+    if shown.is_empty() {
+        // A run that is there and cannot be read is damaged, and says so itself.
+        let first = runs.damaged.into_iter().next();
+        return Err(first.unwrap_or_else(|| Error::Usage {
+            message: format!("`{}` has no run that can be read", arguments.run.display()),
+            help: "`ferrite status` lists them".into(),
+        }));
     }
-    for error in &runs.damaged {
-        let _ = writeln!(text, "{error}");
+    let study = Study::of(&runs.records, &runs.damaged, &store.root);
+    let names: BTreeSet<String> = shown.iter().map(|it| it.name()).collect();
+    let comparisons = Comparisons::of(&study);
+    let board = Board::new(&study, &comparisons, Some(&names));
+    if arguments.json {
+        return print_json(&documented(json!({
+            "runs": shown.iter().map(|it| detailed_json(it)).collect::<Vec<_>>(),
+            "configurations": board.to_json(),
+            "damaged": damaged_json(&runs),
+        })));
+    }
+    let mut text = String::new();
+    if let [only] = shown[..] {
+        text.push_str(&one(only));
+    } else {
+        if let Some(about) = shown.first().map(|it| it.about()).filter(|it| !it.is_empty()) {
+            let _ = writeln!(text, "{about}\n");
+        }
+        text.push_str(&runs_table(&shown.iter().map(|it| (*it).clone()).collect::<Vec<_>>()));
+    }
+    if board.has_scores() {
+        let _ = write!(text, "\n{}", board.to_text());
     }
     print(&text)
 }
 
-/// The folder of runs, which must be there.
-fn existing(place: &Place) -> Result<Store> {
-    let root = place.runs.clone();
-    if root.is_dir() {
-        return Ok(Store { root });
+/// Everything about one run that a terminal has room for.
+fn one(record: &Record) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}  {}", record.name(), state(record));
+    if !record.about().is_empty() {
+        let _ = writeln!(text, "{}", record.about());
     }
-    Err(Error::Usage {
-        message: format!("there is no folder of runs `{}`", root.display()),
-        help: "name it with `--runs`, or make one with `ferrite sweep`".into(),
-    })
+    if let State::Failed(failure) = &record.state
+        && !failure.help.is_empty()
+    {
+        let _ = writeln!(text, "{}", failure.help);
+    }
+    if let Some(start) = &record.facts.start {
+        let threads = counted(start.threads, "thread");
+        let seconds = format::duration(record.seconds);
+        let _ = writeln!(text, "{seconds} on {}, {threads}, {}", start.device, start.precision);
+    }
+    text.push_str(&stages(&record.facts.stages));
+    if let Some(it) = &record.facts.evaluation {
+        let (accuracy, loss) = (format::percent(it.scores.accuracy), format::score(it.scores.loss));
+        let images = counted(it.images, "image");
+        let _ = writeln!(text, "\n{}: {accuracy} % of {images}, loss {loss}", it.split);
+    }
+    text.push_str(&classes(record));
+    for it in warnings(record) {
+        let _ = writeln!(text, "\nwarning: {it}");
+    }
+    let _ = writeln!(text, "\n{}", record.folder.display());
+    text
 }
 
-/// How far a run is, and whom it waits for.
-fn state(record: &Record) -> String {
-    match &record.state {
-        State::Running => {
-            let process = holder(&record.folder.join(files::LOCK));
-            let said = process.map_or_else(String::new, |it| format!(", process {it}"));
-            // It may hold by now what it waited for, and have nothing new to tell yet.
-            let waits = record.facts.waiting.as_ref();
-            let waits =
-                waits.filter(|it| process.is_none() || holder(Path::new(&it.path)) != process);
-            let waits = waits.map_or_else(String::new, |it| format!(", {}", waits_for(it)));
-            format!("running{said}{waits}")
-        }
-        State::Finished => "finished".to_owned(),
-        State::Failed(failure) => format!("failed: {}", failure.message),
-        State::Interrupted => "interrupted".to_owned(),
+/// A line for each stage.
+fn stages(stages: &[Stage]) -> String {
+    let mut table = Table::new(vec![
+        Column::words("stage", 0).always(),
+        Column::numbers("epochs", 4),
+        Column::numbers("kept", 3),
+        Column::numbers("valid loss", 5),
+        Column::numbers("valid %", 6),
+        Column::words("valid loss by epoch", 2),
+        Column::words("ended", 1),
+    ]);
+    for it in stages {
+        let kept = it.kept().or_else(|| it.epochs.last());
+        let losses: Vec<f64> = it.epochs.iter().map(|it| it.valid.loss).collect();
+        let ended = it.end.as_ref().map(|it| match &it.why {
+            Stop::Completed => "all epochs".to_owned(),
+            Stop::Early { monitor, patience, .. } => format!("{monitor} no better for {patience}"),
+        });
+        table.row(vec![
+            it.start.stage.clone(),
+            format!("{}/{}", it.epochs.len(), it.start.epochs),
+            it.kept().map_or_else(String::new, |it| it.epoch.to_string()),
+            kept.map_or_else(String::new, |it| format::score(it.valid.loss)),
+            kept.map_or_else(String::new, |it| format::percent(it.valid.accuracy)),
+            sparkline(&losses, CURVE),
+            ended.unwrap_or_default(),
+        ]);
     }
+    if stages.is_empty() { String::new() } else { format!("\n{}", table.to_text()) }
+}
+
+/// How well each class is told from the others, on the images that the run was tested on.
+fn classes(record: &Record) -> String {
+    let Some(confusion) = confusion(record) else { return String::new() };
+    let mut table = Table::new(vec![
+        Column::words("class", 0).always(),
+        Column::numbers("precision", 2),
+        Column::numbers("recall", 4),
+        Column::numbers("F1", 3),
+        Column::numbers("images", 1),
+    ]);
+    for (name, it) in class_names(record).zip(confusion.classes()) {
+        let percent =
+            |it: Option<f64>| it.map_or_else(|| format::NOTHING.to_owned(), format::percent);
+        let ClassScores { precision, recall, f1, support, .. } = it;
+        table.row(vec![
+            name,
+            percent(precision),
+            percent(recall),
+            percent(f1),
+            support.to_string(),
+        ]);
+    }
+    format!("\n{}", table.to_text())
+}
+
+fn confusion(record: &Record) -> Option<Confusion> {
+    let n = record.facts.dataset.as_ref().map_or(0, |it| it.classes.len());
+    (!record.predictions.is_empty()).then(|| Confusion::count(n, &record.predictions))
+}
+
+/// Names of the classes, and numbers where there are no more names.
+fn class_names(record: &Record) -> impl Iterator<Item = String> {
+    let known = record.facts.dataset.as_ref().map_or(&[][..], |it| &it.classes);
+    known.iter().cloned().chain((known.len()..).map(|it| format!("class {it}")))
+}
+
+/// What should make the reader of a run doubt.
+fn warnings(record: &Record) -> Vec<String> {
+    let told = record.facts.warnings(&mut Watch::default());
+    told.into_iter().map(|it| it.message).collect()
+}
+
+fn detailed_json(record: &Record) -> Value {
+    let mut run = run_json(record);
+    let classes = confusion(record).map(|confusion| {
+        let class = |(name, it): (String, ClassScores)| {
+            json!({
+                "class": name,
+                "precision": it.precision,
+                "recall": it.recall,
+                "f1": it.f1,
+                "images": it.support,
+            })
+        };
+        class_names(record).zip(confusion.classes()).map(class).collect::<Vec<_>>()
+    });
+    run["classes"] = json!(classes);
+    run["confusion"] = json!(confusion(record).map(|it| it.counts));
+    run["warnings"] = json!(warnings(record));
+    run
 }

@@ -1,41 +1,53 @@
 //! `ferrite sweep` and `retry`.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
+use ferrite_core::config::read::Written;
+use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::machine;
 use ferrite_core::plan;
 use ferrite_core::plan::Trial;
 use ferrite_core::plan::cost::Costs;
 use ferrite_core::store::Store;
+use ferrite_core::store::description::Description;
 use ferrite_core::store::leftovers::clear_old;
+use ferrite_core::store::read::all;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
-use ferrite_core::terminal::print;
+use ferrite_core::terminal::{documented, print, print_json};
+use serde_json::json;
 
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
 use crate::cli::plan::{Detail, show_plan};
+use crate::cli::scores::Board;
 use crate::cli::select::{Disk, Selection, experiments};
-use crate::cli::show::write_report;
 use crate::cli::weights::prepare;
+use crate::format;
 use crate::progress::Display;
+use crate::report;
+use crate::study::Study;
+use crate::study::comparison::Comparisons;
 use crate::sweep;
 use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
 use crate::sweep::schedule::{Known, Limits, Schedule};
-use crate::sweep::{Agenda, SweepEvent};
+use crate::sweep::{Agenda, Summary, SweepEvent, TrialState};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct SweepArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
     /// Trials at once; the processor's threads are divided among them [default: on a processor one for each
     /// core while its memory lasts, on a GPU up to 4]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, short, value_parser = count)]
     pub(super) jobs: Option<u16>,
     /// CPU threads of each trial [default: all cores, divided by the jobs]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = count)]
     pub(super) threads: Option<u16>,
     /// Where to train: `auto`, `cpu`, `cuda`, `cuda:N`
     #[arg(long, default_value = "auto")]
@@ -46,9 +58,18 @@ pub(super) struct SweepArguments {
     /// Print what would be done and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Say nothing but the report's path
+    /// Print the results as one JSON object (docs/json.md)
     #[arg(long)]
+    pub(super) json: bool,
+    /// Say nothing but the report's path
+    #[arg(long, short)]
     pub(super) quiet: bool,
+}
+
+/// A number of trials or threads.
+fn count(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|it| *it > 0);
+    number.ok_or_else(|| format!("it must be a whole number from 1 to {}", u16::MAX))
 }
 
 pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
@@ -61,7 +82,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let trials = plan::trials(&written, &Disk { store: &store })?;
     let mut display = Display::new(arguments.quiet);
     listen_for_interrupts();
-    let agenda = Agenda::of(&store, &trials);
+    let mut agenda = Agenda::of(&store, &trials);
     let unfinished = agenda.unfinished(retry);
     let mut fitting = Fitting::new(&store, &trials);
     for trial in &unfinished {
@@ -74,13 +95,20 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         if unfinished.is_empty() { asked.clone() } else { engine::device(&engine, asked)? };
     let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
     let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
-    prepare(unfinished.into_iter(), arguments.quiet)?;
+    for (name, failure) in prepare(&unfinished, arguments.quiet)? {
+        display.say(&format!("{name}  skipped: {}\n      {}", failure.message, failure.help));
+        let position = trials.iter().position(|it| it.name() == name);
+        if let Some(state) = position.and_then(|it| agenda.states.get_mut(it)) {
+            *state = TrialState::Lacking(failure);
+        }
+    }
+    describe(&store, &written, &display);
     let limits = Limits { jobs, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();
     let say = &mut |it: SweepEvent<'_>| {
-        if let SweepEvent::Planned(todo @ 1..) = it {
-            let (of, why) = (trials.len(), no_gpu(&arguments.device, &device));
-            display.say(&format!("{todo} of {of} trials to do, {jobs} at once on {device}{why}"));
+        if let SweepEvent::Planned { todo: todo @ 1.., .. } = it {
+            let (of, why) = (counted(trials.len(), "trial"), no_gpu(&arguments.device, &device));
+            display.say(&format!("{todo} of {of} to do, {jobs} at once on {device}{why}"));
         }
         display.show(it);
     };
@@ -90,23 +118,85 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let schedule = Schedule::new(&agenda, limits, Known { is_made: &is_made, costs }, say);
     let settings = Settings { engine, threads, device: device.clone() };
     let mut launcher = Local::new(&store, &trials, settings);
-    let summary = sweep::sweep(schedule, &mut launcher, &interrupted)?;
-    let report = write_report(&store);
-    let (done, found) = (summary.done.len(), summary.found.len());
-    let seconds = started.elapsed().as_secs_f64();
-    display
-        .say(&format!("{done} trials carried out in {seconds:.1} s, {found} were finished before"));
-    if let Ok(index) = &report {
-        print(&format!("{}\n", index.display()))?;
-    }
-    if summary.failed.is_empty() {
+    let summary = sweep::sweep(schedule, &mut launcher, &interrupted);
+    display.finish();
+    let summary = summary?;
+    display.say(&outcome(&summary, started.elapsed().as_secs_f64()));
+    let runs = all(&store);
+    let study = Study::of(&runs.records, &runs.damaged, &store.root);
+    let report = report::write(&study, &store.root);
+    let names: BTreeSet<String> = trials.iter().map(Trial::name).collect();
+    tell_results(arguments, &summary, &study, &names, report.as_deref().ok())?;
+    if summary.failed.is_empty() && summary.died.is_empty() {
         return report.map(|_| ());
     }
     if let Err(error) = report {
         display.say(&format!("the report is not whole: {error}"));
     }
-    let (failed, names) = (summary.failed.len(), summary.failed.join(", "));
-    Err(Error::TrialsFailed { failed, total: trials.len(), names })
+    let Summary { failed, died: interrupted, .. } = summary;
+    Err(Error::TrialsFailed { failed, interrupted, total: trials.len() })
+}
+
+/// Writes what is said of each experiment beside its runs. Where that cannot be done the trials say why, which are to lie
+/// there as well.
+fn describe(store: &Store, written: &[Written], display: &Display) {
+    for it in written {
+        let (about, extends) = (it.experiment.about.clone(), it.extends.clone());
+        let said = Description { about, extends }.write(&store.root.join(&it.name));
+        if let Err(error) = said {
+            display.say(&format!("the report cannot say what `{}` is about: {error}", it.name));
+        }
+    }
+}
+
+/// What became of the trials, in a line.
+fn outcome(summary: &Summary, seconds: f64) -> String {
+    let before = |n: usize| {
+        if n == 1 { "1 was finished before".into() } else { format!("{n} were finished before") }
+    };
+    let lacks = summary.failed.len() + summary.died.len();
+    match (summary.done.len(), summary.found.len()) {
+        (0, found) if lacks == 0 => format!("nothing to do: {}", before(found)),
+        (0, 0) => "no trial was finished".into(),
+        (0, found) => format!("no trial was finished, {}", before(found)),
+        (done, 0) => {
+            format!("{} finished in {}", counted(done, "trial"), format::duration(seconds))
+        }
+        (done, found) => {
+            let (done, took) = (counted(done, "trial"), format::duration(seconds));
+            format!("{done} finished in {took}, {}", before(found))
+        }
+    }
+}
+
+/// Prints the scores of the trials called `names`, and where the report is.
+fn tell_results(
+    arguments: &SweepArguments,
+    summary: &Summary,
+    study: &Study<'_>,
+    names: &BTreeSet<String>,
+    report: Option<&Path>,
+) -> Result<()> {
+    if arguments.json {
+        let comparisons = Comparisons::of(study);
+        let results = json!({
+            "done": summary.done,
+            "finished_before": summary.found,
+            "failed": summary.failed,
+            "interrupted": summary.died,
+            "report": report,
+            "configurations": Board::new(study, &comparisons, Some(names)).to_json(),
+        });
+        return print_json(&documented(results));
+    }
+    if !arguments.quiet {
+        let comparisons = Comparisons::of(study);
+        let board = Board::new(study, &comparisons, Some(names));
+        if board.has_scores() {
+            print(&format!("\n{}\n", board.to_text()))?;
+        }
+    }
+    report.map_or(Ok(()), |it| print(&format!("{}\n", it.display())))
 }
 
 /// Why no GPU is used, where one would be.

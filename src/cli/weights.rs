@@ -1,12 +1,13 @@
 //! `ferrite weights`: what is published and what lies here, downloads, imports, and a look into a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use ferrite_core::data::faces::YUNET;
 use ferrite_core::error::{Error, Result};
+use ferrite_core::event::failure::Failure;
 use ferrite_core::fetch::Cache;
 use ferrite_core::files::write_whole_by;
 use ferrite_core::model::Input;
@@ -19,11 +20,11 @@ use ferrite_core::model::weights::{convert, facts, input_of, tensors_of};
 use ferrite_core::plan::Trial;
 use ferrite_core::remote::Remote;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
-use ferrite_core::terminal::{print, print_json};
+use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
 use crate::cli::fitting::told;
-use crate::progress::Download;
+use crate::progress::download::Download;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {
@@ -102,23 +103,47 @@ pub(super) fn weights_command(command: &WeightsCommand) -> Result<()> {
     }
 }
 
-/// Downloads what `trials` begin with and what is not there yet.
+/// Downloads what `trials` begin with and what is not there yet. Returns the names of those that begin with what cannot be
+/// had, and why not.
 ///
 /// # Errors
-/// The first that cannot be had: what to do about it is the same for every trial.
-pub(super) fn prepare<'a>(trials: impl Iterator<Item = &'a Trial>, quiet: bool) -> Result<()> {
-    let mut known: Vec<Remote<'_>> = Vec::new();
+/// [`Error::Interrupted`]; or what cannot be had, if each of `trials` lacks something or starts from one that does: then
+/// nothing is left to be done without it.
+pub(super) fn prepare(trials: &[&Trial], quiet: bool) -> Result<BTreeMap<String, Failure>> {
+    let mut known: Vec<(Remote<'_>, Option<Failure>)> = Vec::new();
+    let mut lacking = BTreeMap::new();
+    let mut first = None;
     for trial in trials {
         let weights = trial.settings.model.published().map(|it| it.remote);
         let detector = trial.settings.data.faces.as_ref().and_then(|it| it.detector.model());
         for remote in weights.into_iter().chain(detector) {
-            if !known.contains(&remote) {
-                known.push(remote);
-                fetch_one(&Cache::of_user()?, remote, quiet)?;
+            let position = known.iter().position(|it| it.0 == remote);
+            let position = position.unwrap_or_else(|| {
+                let fetched = Cache::of_user().and_then(|it| fetch_one(&it, remote, quiet));
+                known.push((remote, fetched.as_ref().err().map(Failure::from)));
+                first = first.take().or(fetched.err());
+                known.len() - 1
+            });
+            if let Some(failure) = &known[position].1 {
+                lacking.insert(trial.name(), failure.clone());
             }
         }
+        if interrupted() {
+            return Err(Error::Interrupted);
+        }
     }
-    Ok(())
+    // Those that others start from stand before them.
+    let mut blocked = BTreeSet::new();
+    for trial in trials {
+        let needs = trial.needs.as_ref().is_some_and(|it| blocked.contains(it));
+        if needs || lacking.contains_key(&trial.name()) {
+            blocked.insert(trial.name());
+        }
+    }
+    match first {
+        Some(error) if blocked.len() == trials.len() => Err(error),
+        _ => Ok(lacking),
+    }
 }
 
 fn fetch_one(cache: &Cache, remote: Remote<'_>, quiet: bool) -> Result<PathBuf> {
@@ -147,7 +172,7 @@ fn list(arguments: &ListArguments) -> Result<()> {
                 "url": it.remote.url, "sha256": it.remote.sha256, "state": state, "path": path,
             })
         });
-        return print_json(&format!("{:#}\n", rows.collect::<serde_json::Value>()));
+        return print_json(&documented(json!({ "weights": rows.collect::<Vec<_>>() })));
     }
     let mut text = String::new();
     for (it, state, path) in rows {
@@ -229,7 +254,7 @@ fn inspect(arguments: &InspectArguments) -> Result<()> {
     let backbone = arguments.backbone.as_deref().map(named).transpose()?;
     let account = backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it))));
     if arguments.json {
-        return print_json(&format!("{:#}\n", inspection(&file, account.as_ref())));
+        return print_json(&documented(inspection(&file, account.as_ref())));
     }
     let mut text = String::new();
     for it in file.tensors() {

@@ -1,13 +1,14 @@
 //! Duplicates and leaks: a card for each data set, scores without leaks, and the page of an audit.
 
-use ferrite_core::digits::thousands;
+use ferrite_core::digits::{counted, thousands};
 use ferrite_core::event::Dataset;
 use ferrite_core::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
 use maud::{Markup, PreEscaped, html};
 
-use crate::report::format::{self, counted};
+use crate::format;
 use crate::report::page::{Page, Section, lead, share_cell, swatch};
-use crate::report::study::{Run, Study};
+use crate::report::plot::Style;
+use crate::study::{Run, Study};
 
 /// One image of an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,7 +225,7 @@ pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
                 tbody { @for (it, Leaked { images, known, inherited }) in rows {
                     @let difference = it.stat(|run| Some(clean(run)? - run.test_accuracy()?));
                     tr {
-                        th scope="row" { div .label { (swatch(it.style)) span { (it.label) } } }
+                        th scope="row" { div .label { (swatch(Style(it.position))) span { (it.label) } } }
                         td .num { (thousands(images)) } td .num { (thousands(known)) }
                         td .num { (thousands(inherited)) }
                         (share_cell(it.stat(Run::test_accuracy), "", None))

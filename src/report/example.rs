@@ -1,7 +1,9 @@
 //! Made-up runs of a believable study, for tests of the report.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::{Stop, TechniqueEvidence};
 use ferrite_core::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
 use ferrite_core::event::failure::Failure;
@@ -11,7 +13,11 @@ use ferrite_core::event::{
     StageEnd, StageStart, Start,
 };
 use ferrite_core::metrics::Prediction;
+use ferrite_core::store::description::Description;
 use ferrite_core::store::record::{Facts, Record, Stage, State};
+
+use crate::report::write;
+use crate::study::Study;
 
 const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const TEST: [usize; 7] = [491, 55, 528, 879, 594, 416, 626];
@@ -78,6 +84,16 @@ pub(crate) fn many(runs: &Path, n: usize) -> Vec<Record> {
     (0..n).map(run).collect()
 }
 
+/// Writes the report of `records` and of what is `damaged` into `runs`.
+pub(super) fn write_all(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathBuf> {
+    write(&Study::of(records, damaged, runs), runs)
+}
+
+/// The page of a run, as it was written.
+pub(super) fn page(record: &Record) -> String {
+    fs::read_to_string(record.folder.join("index.html")).unwrap()
+}
+
 /// One finished run.
 pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
     let trial =
@@ -115,6 +131,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
             split: "test".into(),
             images,
             scores,
+            predicted: Vec::new(),
             viewed: None,
             leak_free,
         }),
@@ -124,6 +141,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
     Record {
         experiment: shape.experiment.into(),
         trial,
+        description: Description::default(),
         folder,
         settings: settings(shape, seed).parse().expect("the settings are TOML"),
         state: State::Finished,

@@ -9,15 +9,16 @@ use ferrite_core::store::record::Record;
 use ferrite_core::warning;
 use maud::{Markup, PreEscaped, html};
 
+use crate::format;
 use crate::report::figures::{Figure, figure};
-use crate::report::format::{self, counted};
 use crate::report::page;
 use crate::report::page::prose;
 use crate::report::plot::axis::Format;
 use crate::report::plot::bars::{Bars, Group};
 use crate::report::plot::{Chart, Style};
-use crate::report::study::Study;
 use crate::report::trial::Files;
+use crate::study::Study;
+use ferrite_core::digits::counted;
 
 /// The sheets that a step leaves, with what they show.
 pub(super) const SHEETS: [(&str, &str); 4] = [
@@ -215,8 +216,9 @@ mod tests {
 
     use super::*;
     use crate::report::example::many;
-    use crate::report::tests::{in_study, page};
-    use crate::report::write;
+    use crate::report::example::page;
+    use crate::report::example::write_all;
+    use crate::report::tests::in_study;
 
     #[test]
     fn faces_are_counted_and_shown_and_the_study_s_page_says_where_few_were_found() {
@@ -240,7 +242,7 @@ mod tests {
             records[1].facts.faces = Some(faces(vec![class(80, 0, 0), class(20, 0, 1)]));
             fs::create_dir_all(records[0].folder.join("plots")).unwrap();
             fs::write(records[0].folder.join("plots/faces-turned.png"), b"turned").unwrap();
-            write(&records, &[], runs).unwrap();
+            write_all(&records, &[], runs).unwrap();
             let found = page(&records[0]);
             let sheet = "data:image/png;base64,dHVybmVk";
             for it in

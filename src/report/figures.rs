@@ -1,11 +1,12 @@
 //! The charts of the study and of a trial.
 
+use ferrite_core::digits::counted;
 use ferrite_core::event::{Epoch, Scores};
 use ferrite_core::metrics::scores::{ClassScores, Confusion};
 use ferrite_core::store::record::Record;
 
+use crate::format;
 use crate::report::curves::{curve, marks};
-use crate::report::format;
 use crate::report::plot::axis::{Format, Scale};
 use crate::report::plot::bars::{Bars, Group};
 use crate::report::plot::lines::{Line, LineChart, Mark};
@@ -13,7 +14,7 @@ use crate::report::plot::matrix::ConfusionMatrix;
 use crate::report::plot::scatter::{Point, Scatter};
 use crate::report::plot::strip::{Strip, StripRow};
 use crate::report::plot::{Chart, Style};
-use crate::report::study::{Configuration, Run, Study, majority};
+use crate::study::{Configuration, Run, Study, majority};
 
 /// How many configurations the figures show: the palette, solid and dashed.
 pub(super) const MOST_LINES: usize = 12;
@@ -41,7 +42,7 @@ pub(super) fn accuracy(study: &Study<'_>) -> Option<Figure> {
         let sd = stat.sd.map_or_else(String::new, |sd| format!(" ± {}", format::percent(sd)));
         Some(StripRow {
             label: it.label.clone(),
-            style: it.style,
+            style: Style(it.position),
             values: it.finished().filter_map(Run::test_accuracy).collect(),
             mean: stat.mean,
             sd: stat.sd,
@@ -72,7 +73,13 @@ pub(super) fn cost(study: &Study<'_>) -> Option<Figure> {
         let (accuracy, time) =
             (it.stat(Run::test_accuracy)?, it.stat(|it| Some(it.record.seconds))?);
         let label = it.label.clone();
-        Some(Point { label, style: it.style, x: time.mean, y: accuracy.mean, sd: accuracy.sd })
+        Some(Point {
+            label,
+            style: Style(it.position),
+            x: time.mean,
+            y: accuracy.mean,
+            sd: accuracy.sd,
+        })
     };
     let points: Vec<_> = study.ranked().filter_map(point).take(MOST_ROWS).collect();
     let split = study.split().unwrap_or("held-out");
@@ -135,7 +142,7 @@ fn study_lines(study: &Study<'_>, title: &str, format: Format, value: Value) -> 
             tail: curve.tail,
             band: curve.band,
             dots: curve.kept,
-            ..Line::new(it.style)
+            ..Line::new(Style(it.position))
         });
     }
     let marks = stages.unwrap_or_default();
@@ -159,11 +166,11 @@ pub(super) fn confusions(study: &Study<'_>) -> Vec<(Style, Figure)> {
         let seeds = it.finished().filter(|it| it.confusion.is_some()).count();
         let caption = format!(
             "Of 100 images of the row's class, how many were taken for each column's; {} over {}.",
-            format::counted(confusion.total() as usize, "image"),
-            format::counted(seeds, "seed"),
+            counted(confusion.total() as usize, "image"),
+            counted(seeds, "seed"),
         );
         let chart = matrix_of(&it.label, classes, &confusion, vec![]);
-        Some((it.style, figure("", Chart::Matrix(chart), caption)))
+        Some((Style(it.position), figure("", Chart::Matrix(chart), caption)))
     };
     study.ranked().filter_map(matrix).take(MOST_MATRICES).collect()
 }
@@ -190,7 +197,7 @@ pub(super) fn class_f1(study: &Study<'_>) -> Option<Figure> {
     let groups = names.into_iter().enumerate();
     let chart = Bars {
         title: "F1 by class".into(),
-        series: best.iter().map(|(it, _)| (it.label.clone(), it.style)).collect(),
+        series: best.iter().map(|(it, _)| (it.label.clone(), Style(it.position))).collect(),
         groups: groups.map(|(at, label)| Group { label, values: f1(at) }).collect(),
         format: Format::Percent,
     };

@@ -46,6 +46,7 @@ pub(super) fn fingerprint(record: &Record, study: &str) -> String {
     let Record {
         experiment,
         trial,
+        description,
         folder,
         settings,
         state,
@@ -55,7 +56,7 @@ pub(super) fn fingerprint(record: &Record, study: &str) -> String {
         predictions,
     } = record;
     let mut digest = Fingerprint::new();
-    digest.add(&(study, experiment, trial, settings, state, began_ms, seconds, facts));
+    digest.add(&(study, experiment, trial, description, settings, state, began_ms, seconds, facts));
     let mut bytes = Vec::with_capacity(predictions.len() * 80);
     for it in predictions {
         bytes.extend((it.truth as u16).to_le_bytes());

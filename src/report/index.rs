@@ -2,24 +2,25 @@
 
 use std::io;
 
+use ferrite_core::digits::counted;
 use ferrite_core::metrics::scores::Stat;
 use ferrite_core::store::record::State;
 use maud::{Markup, html};
 use rayon::prelude::*;
 
+use crate::format;
 use crate::report::audit;
-use crate::report::comparison::{Comparisons, accuracy_interval};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
-use crate::report::format::{self, counted};
 use crate::report::page::{
     Page, Section, class_table, figure, figures as cards, lead, mean_cell, share_cell, sort_value,
-    state_name, swatch, tile,
+    swatch, tile,
 };
 use crate::report::plot::Style;
 use crate::report::sections;
-use crate::report::study::{Configuration, Run, Study};
 use crate::report::verdicts;
 use crate::report::warnings;
+use crate::study::comparison::{Comparisons, accuracy_interval};
+use crate::study::{Configuration, Run, Study};
 
 /// The page of `study` and the figures on it.
 pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<(Page, Drawn)> {
@@ -99,8 +100,7 @@ impl Drawn {
 
 fn header(study: &Study<'_>, comparisons: &Comparisons<'_, '_>, name: &str) -> Markup {
     let n_runs = study.runs().count();
-    let of =
-        |wanted: &str| study.runs().filter(|it| state_name(&it.record.state) == wanted).count();
+    let of = |wanted: &str| study.runs().filter(|it| it.record.state.word() == wanted).count();
     let states = ["finished", "running", "failed", "interrupted"].map(|it| (it, of(it)));
     let seconds: f64 = study.runs().map(|it| it.record.seconds).filter(|it| it.is_finite()).sum();
     html! {
@@ -113,7 +113,7 @@ fn header(study: &Study<'_>, comparisons: &Comparisons<'_, '_>, name: &str) -> M
         }
         @if let Some(it) = warnings::of_study(study) { (it) }
         @if let Some(best) = study.ranked().next() {
-            p .winner { "Best on validation: " (swatch(best.style)) strong { (best.label) } }
+            p .winner { "Best on validation: " (swatch(Style(best.position))) strong { (best.label) } }
             @if let Some(it) = verdicts::lead_of_the_best(comparisons) { (it) }
             (tiles(study, best, seconds))
         }
@@ -206,12 +206,13 @@ fn board_row(it: &Configuration<'_>, split: Option<&str>, bests: [f64; 4]) -> Ma
                 (it.rank.map_or(format::NOTHING.into(), |it| it.to_string()))
             }
             th scope="row" { div .label {
-                (swatch(it.style)) span { (it.label) }
+                (swatch(Style(it.position))) span { (it.label) }
                 @if !it.comparable { span .tag { "other images" } }
                 @if let Some(it) = views(it) {
                     span .tag title="probabilities averaged over views of each image" { (it) }
                 }
-            } }
+            }
+            @if !it.about().is_empty() { div .about { (it.about()) } } }
             td .seeds data-v=(it.runs.len()) { (seeds(it)) }
             @let first = usize::from(split == Some(VALID));
             @for (column, (stat, best)) in stats.into_iter().zip(bests).enumerate().skip(first) {
@@ -244,7 +245,7 @@ fn views(it: &Configuration<'_>) -> Option<String> {
 fn seeds(it: &Configuration<'_>) -> Markup {
     html! {
         div .chips { @for run in &it.runs {
-            @let name = state_name(&run.record.state);
+            @let name = run.record.state.word();
             @let seed = if run.seed.is_empty() { "run" } else { run.seed.as_str() };
             a class={ "chip " (name) } href=(run.link())
                 title={ "seed " (seed) ", " (name) ": " (run.record.trial) } {
@@ -299,7 +300,7 @@ fn classes(study: &Study<'_>, drawn: &Drawn) -> io::Result<Option<Markup>> {
             (figure(f1)?)
             div .tables { @for (at, (it, confusion)) in tables.enumerate() {
                 details open[at == 0] {
-                    summary { (swatch(it.style)) (it.label) }
+                    summary { (swatch(Style(it.position))) (it.label) }
                     (class_table(&it.classes(confusion.counts.len()), &confusion))
                 }
             } }

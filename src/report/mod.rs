@@ -8,9 +8,7 @@
 //! same from the same: no clock, no random number, no network.
 
 pub mod audit;
-mod comparison;
 mod curves;
-mod diff;
 mod evidence;
 #[cfg(test)]
 mod example;
@@ -18,13 +16,10 @@ mod example;
 mod faces;
 mod figures;
 mod files;
-mod format;
 mod index;
 mod page;
-mod pairs;
 pub mod plot;
 mod sections;
-mod study;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -36,35 +31,33 @@ use std::path::{Path, PathBuf};
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::store::artifact::of_bytes;
-use ferrite_core::store::record::Record;
 use rayon::prelude::*;
 
 use crate::report::files::{Fingerprint, PAGE, is_fresh, remember, write_file};
 use crate::report::page::Page;
 use crate::report::plot::{Chart, png};
-use crate::report::study::{Run, Study};
+use crate::study::{Run, Study};
 
-/// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each of `records`, and
-/// gives back the study's page, which names the `damaged` folders too. What is up to date is left
+/// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each run of `study`, and
+/// gives back the study's page, which names damaged folders too. What is up to date is left
 /// alone; a page that cannot be written does not keep the others from being written.
 ///
 /// # Errors
 /// [`Error::File`] for the first file that cannot be written.
-pub fn write(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathBuf> {
-    let study = Study::of(records, damaged, runs);
+pub(crate) fn write(study: &Study<'_>, runs: &Path) -> Result<PathBuf> {
     let name = study_name(runs);
     let all: Vec<_> = study.runs().collect();
     let trials: Vec<_> = all.into_par_iter().map(|it| write_trial(it, &name)).collect();
     let mut whole = Fingerprint::new();
     whole.add(&name);
-    for error in damaged {
+    for error in study.damaged {
         whole.add(&error.to_string());
     }
     for (run, (_, inputs)) in study.runs().zip(&trials) {
         whole.add(&run.place);
         whole.add(inputs);
     }
-    let written = write_index(&study, runs, &name, whole.finish());
+    let written = write_index(study, runs, &name, whole.finish());
     trials.into_iter().try_for_each(|it| it.0)?;
     written
 }

@@ -7,8 +7,8 @@ use ferrite_core::metrics::scores::{ClassScores, Confusion, Stat};
 use ferrite_core::store::record::State;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::format;
 use crate::report::figures::Figure;
-use crate::report::format;
 use crate::report::plot::{Style, svg};
 
 pub(super) const STYLE_SHEET: &str = include_str!("style.css");
@@ -173,18 +173,8 @@ pub(super) fn sort_value(value: f64) -> String {
 
 /// A run's state as a coloured word.
 pub(super) fn state(state: &State) -> Markup {
-    let name = state_name(state);
+    let name = state.word();
     html! { span class={ "state " (name) } { (name) } }
-}
-
-/// A run's state in one word, which is its CSS class too.
-pub(super) fn state_name(state: &State) -> &'static str {
-    match state {
-        State::Running => "running",
-        State::Finished => "finished",
-        State::Failed(_) => "failed",
-        State::Interrupted => "interrupted",
-    }
 }
 
 /// Precision, recall and F1 of every class.

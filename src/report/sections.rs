@@ -12,15 +12,15 @@ use ferrite_core::store::record::State;
 use maud::{Markup, html};
 use miette::Diagnostic;
 
+use crate::format;
 use crate::report::audit;
-use crate::report::diff::{self, plain};
 use crate::report::faces;
 use crate::report::figures::{Figure, class_shares};
-use crate::report::format::{self, counted};
-use crate::report::page::{
-    breakable, figures as cards, lead, prose, sort_value, state, state_name, swatch,
-};
-use crate::report::study::{Run, Study};
+use crate::report::page::{breakable, figures as cards, lead, prose, sort_value, state, swatch};
+use crate::report::plot::Style;
+use crate::study::diff::{self, plain};
+use crate::study::{Run, Study};
+use ferrite_core::digits::counted;
 
 /// How many configurations the table of differences has room for.
 const MOST_COLUMNS: usize = 24;
@@ -43,7 +43,7 @@ pub(super) fn differences(study: &Study<'_>) -> Option<Markup> {
                 thead { tr {
                     th { "Setting" }
                     @for it in shown {
-                        th { div .label { (swatch(it.style)) span { (breakable(&it.label)) } } }
+                        th { div .label { (swatch(Style(it.position))) span { (breakable(&it.label)) } } }
                     }
                 } }
                 tbody { @for row in &rows { tr {
@@ -196,7 +196,7 @@ fn failure(run: &Run<'_>) -> Markup {
             }
         },
         other => html! {
-            article class=(state_name(other)) {
+            article class=(other.word()) {
                 h3 { (state(other)) (name) }
                 p { "Stopped after " (counted(run.epochs(), "epoch")) "; the next sweep goes on from there." }
             }
@@ -227,7 +227,7 @@ pub(super) fn runs(study: &Study<'_>) -> Option<Markup> {
                 } }
                 tbody { @for (configuration, it) in all { tr {
                     th scope="row" { div .label {
-                        (swatch(configuration.style))
+                        (swatch(Style(configuration.position)))
                         a href=(it.link()) { (it.record.experiment) " / " (it.record.trial) }
                     } }
                     td { (state(&it.record.state)) }

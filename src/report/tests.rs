@@ -8,10 +8,10 @@ use ferrite_core::event::acts::{Clipped, Kept, Mixed, Norm, TechniqueEvidence};
 use ferrite_core::event::{Evaluation, Scores};
 use ferrite_core::store::record::{Record, State};
 
-use super::comparison::{Comparisons, Verdict};
-use super::example::{many, records};
-use super::study::Study;
-use super::{study_name, write};
+use super::example::{many, page, records, write_all};
+use super::study_name;
+use crate::study::Study;
+use crate::study::comparison::{Comparisons, Verdict};
 
 /// Five runs of four configurations, one of them failed.
 fn some(runs: &Path) -> Vec<Record> {
@@ -22,11 +22,7 @@ fn some(runs: &Path) -> Vec<Record> {
 
 /// Writes the report of `records` into `runs` and gives back the study's page.
 fn index(records: &[Record], runs: &Path) -> String {
-    fs::read_to_string(write(records, &[], runs).unwrap()).unwrap()
-}
-
-pub(super) fn page(record: &Record) -> String {
-    fs::read_to_string(record.folder.join("index.html")).unwrap()
+    fs::read_to_string(write_all(records, &[], runs).unwrap()).unwrap()
 }
 
 pub(super) fn in_study<T>(test: impl FnOnce(&Path) -> T) -> T {
@@ -104,7 +100,7 @@ fn seeds_are_one_configuration_and_what_differs_names_it() {
             best.runs.iter().map(|it| it.seed.as_str()).collect::<Vec<_>>(),
             ["0", "1", "2"]
         );
-        let stat = best.stat(super::study::Run::test_accuracy).unwrap();
+        let stat = best.stat(crate::study::Run::test_accuracy).unwrap();
         assert!(stat.n == 3 && stat.sd.unwrap() > 0.0);
         let rows = super::sections::differences(&study).unwrap().into_string();
         assert!(rows.contains("image_<wbr>size") && !rows.contains("dropout"), "{rows}");
@@ -146,11 +142,11 @@ fn the_same_records_give_the_same_bytes_and_are_not_written_twice() {
         let mut records = some(runs);
         let when =
             |it: &Record| fs::metadata(it.folder.join("index.html")).unwrap().modified().unwrap();
-        write(&records, &[], runs).unwrap();
+        write_all(&records, &[], runs).unwrap();
         let before: Vec<_> = records.iter().map(when).collect();
         records[0].seconds += 1.0;
         fs::remove_file(records[1].folder.join("plots/loss.png")).unwrap();
-        write(&records, &[], runs).unwrap();
+        write_all(&records, &[], runs).unwrap();
         let changed = (0..records.len()).filter(|it| when(&records[*it]) != before[*it]);
         assert_eq!(changed.collect::<Vec<_>>(), [0, 1]);
         assert!(records[1].folder.join("plots/loss.png").exists());
@@ -161,7 +157,7 @@ fn the_same_records_give_the_same_bytes_and_are_not_written_twice() {
 fn a_page_or_an_image_that_was_damaged_is_written_again_and_the_others_are_not() {
     in_study(|runs| {
         let records = some(runs);
-        write(&records, &[], runs).unwrap();
+        write_all(&records, &[], runs).unwrap();
         let [page, image] = ["index.html", "plots/loss.png"].map(|it| records[1].folder.join(it));
         let other = records[2].folder.join("index.html");
         let [whole, drawn] = [&page, &image].map(|it| fs::read(it).unwrap());
@@ -171,7 +167,7 @@ fn a_page_or_an_image_that_was_damaged_is_written_again_and_the_others_are_not()
             *flipped.last_mut().unwrap() ^= 1;
             for damaged in [&flipped, &bytes[..bytes.len() / 2].to_vec()] {
                 fs::write(path, damaged).unwrap();
-                write(&records, &[], runs).unwrap();
+                write_all(&records, &[], runs).unwrap();
                 assert!(fs::read(path).unwrap() == *bytes, "{} stays damaged", path.display());
             }
         }
@@ -187,7 +183,7 @@ fn evidence_of_a_run_is_on_its_page() {
         fs::write(records[0].folder.join("plots/augmented-fine-tune.png"), b"sheet").unwrap();
         fs::write(records[0].folder.join("environment.json"), r#"{"git":{"commit":"c0ffee"}}"#)
             .unwrap();
-        write(&records, &[], runs).unwrap();
+        write_all(&records, &[], runs).unwrap();
         let page = page(&records[0]);
         for evidence in [
             "data:image/png;base64,c2hlZXQ=",
@@ -222,10 +218,11 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
         }
         let kept = Kept { monitor: "valid_accuracy".into(), epoch: 3, value: 0.5 };
         stage.end.as_mut().unwrap().checkpoints = vec![kept];
-        let (weights, split) = ("valid_accuracy".into(), "test".into());
         let scores = Scores { loss: 1.25, accuracy: 0.4321 };
+        let tested = record.facts.evaluation.clone().unwrap();
+        let weights = "valid_accuracy".into();
         record.facts.others =
-            vec![Evaluation { weights, split, images: 70, scores, viewed: None, leak_free: None }];
+            vec![Evaluation { weights, images: 70, scores, leak_free: None, ..tested }];
         record.settings = format!(
             "[model.head]\ndropout = 0.5\n[[stages]]\nname = \"{}\"\nmixup = 0.25\ncutmix = 0.0\n\
              sampling = \"balanced\"\nclip = {{ norm = 1.0 }}\n\
@@ -235,7 +232,7 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
         )
         .parse()
         .unwrap();
-        write(&records, &[], runs).unwrap();
+        write_all(&records, &[], runs).unwrap();
         let page = page(&records[0]);
         let row =
             |name: &str| page.split(&format!("<dt>{name}</dt>")).nth(1)?.split("</dd>").next();
@@ -261,7 +258,7 @@ fn a_folder_that_cannot_be_written_is_named_and_hides_no_other_page() {
         let records = many(runs, 4);
         fs::create_dir_all(records[0].folder.parent().unwrap()).unwrap();
         fs::write(&records[0].folder, "not a folder").unwrap();
-        let error = write(&records, &[], runs).unwrap_err().to_string();
+        let error = write_all(&records, &[], runs).unwrap_err().to_string();
         assert!(error.contains(&records[0].trial), "{error}");
         assert!(runs.join("index.html").exists() && records[3].folder.join("index.html").exists());
     });
@@ -272,7 +269,7 @@ fn a_damaged_folder_is_named_on_the_page() {
     in_study(|runs| {
         let (path, help) = (runs.join("a/<b>/events.jsonl"), "delete the folder".to_owned());
         let damaged = [Error::Damaged { path, message: "line 3 is cut off".into(), help }];
-        let page = fs::read_to_string(write(&[], &damaged, runs).unwrap()).unwrap();
+        let page = fs::read_to_string(write_all(&[], &damaged, runs).unwrap()).unwrap();
         for part in ["/a/&lt;b&gt;/events.jsonl", "line 3 is cut off", "delete the folder"] {
             assert!(page.contains(part), "{part}");
         }

@@ -11,15 +11,16 @@ use ferrite_core::store::record::{Record, State};
 use ferrite_core::warning;
 use maud::{Markup, html};
 
+use crate::format;
 use crate::report::audit;
 use crate::report::evidence::evidence;
 use crate::report::faces;
 use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
-use crate::report::format::{self, counted};
 use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
 use crate::report::sections::data_card;
-use crate::report::study::{Run, majority};
 use crate::report::warnings;
+use crate::study::{Run, majority};
+use ferrite_core::digits::counted;
 
 /// What lies in a run's folder beside its record.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -100,7 +101,7 @@ fn epochs(record: &Record) -> Markup {
             @for scores in [it.train, it.valid] {
                 td .num { (format::score(scores.loss)) } td .num { (format::percent(scores.accuracy)) }
             }
-            td .num { (it.lr) } td .num { (format::duration(it.seconds)) }
+            td .num { (format::rate(it.lr)) } td .num { (format::duration(it.seconds)) }
         } }
     };
     html! {
@@ -136,6 +137,7 @@ fn header(run: &Run<'_>) -> Markup {
     html! {
         p .crumb { (record.experiment) }
         h1 id="top" { (record.trial) }
+        @if !record.about().is_empty() { p .about { (record.about()) } }
         p .states {
             (state(&record.state)) " "
             @if !run.seed.is_empty() { "seed " (run.seed) ", " }

@@ -4,14 +4,16 @@ use std::io;
 
 use maud::{Markup, html};
 
-use crate::report::comparison::{Comparison, Comparisons, MOST_EFFECTS, Verdict};
+use crate::format;
 use crate::report::figures::{Figure, figure};
-use crate::report::format::{self, counted};
 use crate::report::page::{breakable, figure as card, lead, swatch};
-use crate::report::pairs::Change;
 use crate::report::plot::Chart;
+use crate::report::plot::Style;
 use crate::report::plot::forest::{Forest, ForestRow, Mark};
-use crate::report::study::Configuration;
+use crate::study::Configuration;
+use crate::study::comparison::{Comparison, Comparisons, Verdict};
+use crate::study::pairs::Change;
+use ferrite_core::digits::counted;
 
 /// Changed settings that are named before the rest is folded away.
 const MOST_CHANGES: usize = 3;
@@ -30,7 +32,8 @@ pub(super) fn section(
     Ok(Some(html! {
         (explanation(all))
         @if let Some(it) = forest { div .wide-figure { (it) } }
-        @if !all.effects.is_empty() { (effects(all)) }
+        @if let Some(it) = extending(all) { (it) }
+        @if let Some(it) = effects(all) { (it) }
         @if !all.pairs.is_empty() { (matrix(all)) }
     }))
 }
@@ -41,7 +44,7 @@ fn explanation(all: &Comparisons<'_, '_>) -> Markup {
         p .lead {
             "Two configurations are compared on the same images under the same seeds. "
             (verdict(Verdict::Real)) " means: the 95 % interval of the difference leaves out zero and p, \
-            adjusted by Holm's method for all rows of its table, is below 0.05, with seeds and images both \
+            adjusted by Holm's method for all comparisons of its kind (those in the figure, or those of the best with one another), is below 0.05, with seeds and images both \
             taken as drawn by chance. " (verdict(Verdict::NotShown)) " does not mean equal: it may be \
             chance, and more seeds may tell."
         }
@@ -128,24 +131,49 @@ fn said(it: &Comparison<'_, '_>) -> String {
     format!("{} [{low}, {high}]", format::points(it.difference.mean))
 }
 
-fn effects(all: &Comparisons<'_, '_>) -> Markup {
-    html! {
-        h3 .table-title { "One technique at a time" }
-        p .lead {
-            "Every pair of configurations that differ in one technique, the plainer one first. Accuracies and \
-            differences are in percent and percentage points, over the seeds that both have."
-            @if all.left_out > 0 {
-                " The " (MOST_EFFECTS) " pairs that rank highest on validation; "
-                (counted(all.left_out, "more pair")) " are left out."
+/// Each experiment beside the one that its file extends: the comparisons that its author had in mind.
+fn extending(all: &Comparisons<'_, '_>) -> Option<Markup> {
+    let rows: Vec<_> = all.effects.iter().filter(|it| it.extends).collect();
+    (!rows.is_empty()).then(|| {
+        html! {
+            h3 .table-title { "Each experiment beside the one that it extends" }
+            p .lead {
+                "The first configuration is that of the experiment which the second one's file " code { "extends" }
+                ". Accuracies and differences are in percent and percentage points, over the seeds that both have."
             }
+            (effect_table(&rows))
         }
+    })
+}
+
+/// All other pairs that differ in one technique.
+fn effects(all: &Comparisons<'_, '_>) -> Option<Markup> {
+    let rows: Vec<_> = all.effects.iter().filter(|it| !it.extends).collect();
+    (!rows.is_empty()).then(|| {
+        html! {
+            h3 .table-title { "One technique at a time" }
+            p .lead {
+                "Pairs of configurations that differ in one technique, the plainer one first. Accuracies and \
+                differences are in percent and percentage points, over the seeds that both have."
+                @if all.left_out > 0 {
+                    " The pairs that rank highest on validation are shown; "
+                    (counted(all.left_out, "more pair")) " are left out."
+                }
+            }
+            (effect_table(&rows))
+        }
+    })
+}
+
+fn effect_table(rows: &[&Comparison<'_, '_>]) -> Markup {
+    html! {
         div .scroll { table .sortable .effects {
             thead { tr {
                 th { "Technique" } th { "Configurations" } th { "What differs" }
                 th .num { "First" } th .num { "Second" } th .num { "Difference" }
                 th .num { "p (Holm)" } th title="with the p value of McNemar's exact test" { "By seed, McNemar" } th { "Verdict" }
             } }
-            tbody { @for it in &all.effects { (effect_row(it)) } }
+            tbody { @for it in rows { (effect_row(it)) } }
         } }
     }
 }
@@ -166,7 +194,7 @@ fn effect_row(it: &Comparison<'_, '_>) -> Markup {
 }
 
 fn name(it: &Configuration<'_>) -> Markup {
-    html! { div .label { (swatch(it.style)) span { (breakable(&it.label)) } } }
+    html! { div .label { (swatch(Style(it.position))) span { (breakable(&it.label)) } } }
 }
 
 fn changes(all: &[Change<'_>]) -> Markup {
@@ -214,13 +242,12 @@ fn by_seed(it: &Comparison<'_, '_>) -> Markup {
 
 /// The verdict as a coloured word with its sign.
 pub(super) fn verdict(it: Verdict) -> Markup {
-    let (class, sign) = match it {
-        Verdict::Real => ("real", "■"),
-        Verdict::OneSeed => ("one-seed", "◆"),
-        Verdict::NotShown => ("not-shown", "○"),
-        Verdict::Same => ("not-shown", "="),
+    let class = match it {
+        Verdict::Real => "real",
+        Verdict::OneSeed => "one-seed",
+        Verdict::NotShown | Verdict::Same => "not-shown",
     };
-    html! { span class={ "verdict " (class) } { (sign) " " (it.words()) } }
+    html! { span class={ "verdict " (class) } { (it.sign()) " " (it.words()) } }
 }
 
 /// The lead of the best configuration over the next one, in a sentence.

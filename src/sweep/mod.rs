@@ -8,6 +8,8 @@ pub mod schedule;
 #[cfg(test)]
 mod simulation;
 
+use std::collections::BTreeMap;
+
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind;
 use ferrite_core::event::failure::Failure;
@@ -27,6 +29,8 @@ pub enum TrialState {
     Finished,
     /// Nothing unless asked: it failed earlier.
     Failed(Failure),
+    /// Nothing: something that it needs cannot be had now.
+    Lacking(Failure),
     /// To go on with it.
     Interrupted,
     /// To do it.
@@ -70,7 +74,7 @@ impl<'a> Agenda<'a> {
     pub fn unfinished(&self, retry: bool) -> Vec<&'a Trial> {
         let all = self.trials.iter().zip(&self.states);
         let unfinished = |it: &TrialState| match it {
-            TrialState::Finished => false,
+            TrialState::Finished | TrialState::Lacking(_) => false,
             TrialState::Failed(_) => retry,
             TrialState::Interrupted | TrialState::New => true,
         };
@@ -82,7 +86,12 @@ impl<'a> Agenda<'a> {
 #[derive(Debug)]
 pub enum SweepEvent<'a> {
     /// So many trials are to be carried out.
-    Planned(usize),
+    Planned {
+        /// How many.
+        todo: usize,
+        /// What their steps that are not there yet cost, in any unit, by the steps' keys.
+        costs: BTreeMap<&'a str, f64>,
+    },
     /// A worker began with this trial.
     Started(&'a Trial),
     /// Something happened in this trial.
@@ -91,6 +100,8 @@ pub enum SweepEvent<'a> {
     Recalled(&'a Trial),
     /// The worker of this trial ended.
     Ended(&'a Trial, &'a Outcome),
+    /// Every worker was asked to stop at the end of its epoch.
+    Stopping,
 }
 
 /// How a trial's worker ended.
@@ -98,8 +109,10 @@ pub enum SweepEvent<'a> {
 pub enum Outcome {
     /// The trial is finished.
     Finished,
-    /// It failed, or its worker died.
+    /// It failed.
     Failed(Failure),
+    /// Its worker died, or that of the trial that it starts from: the next sweep goes on with it.
+    Died(Failure),
     /// It was stopped and can go on later.
     Interrupted,
 }
@@ -113,6 +126,8 @@ pub struct Summary {
     pub done: Vec<String>,
     /// Names of trials that failed, now or earlier, or that need one that did.
     pub failed: Vec<String>,
+    /// Names of trials whose worker died, or that need one whose worker did.
+    pub died: Vec<String>,
 }
 
 /// Carries out `schedule` with the workers of `launcher`. `interrupted` says whether the user wants to stop.
@@ -128,6 +143,7 @@ pub fn sweep(
     let (summary, stopped) = schedule.run(launcher, interrupted);
     // A worker that was stopped by itself leaves trials undone, too. After a failure that stopped the
     // others, the failure is what there is to tell.
-    let stopped = stopped && (interrupted() || summary.failed.is_empty());
+    let failed = !(summary.failed.is_empty() && summary.died.is_empty());
+    let stopped = stopped && (interrupted() || !failed);
     if stopped { Err(Error::Interrupted) } else { Ok(summary) }
 }

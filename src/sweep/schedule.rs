@@ -4,7 +4,7 @@
 //! process costs more than its small steps; but what it makes on the way belongs to all trials that need it, and a trial
 //! waits, without a worker, for a node that another one is making. **Invariant:** at no time two workers make one node.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ferrite_core::event::Kind;
@@ -42,7 +42,7 @@ pub struct Known<'a> {
 enum Place {
     /// It is finished.
     Finished,
-    /// It failed, or what it starts from did.
+    /// It failed or its worker died, or so did what it starts from.
     Failed,
     /// It waits for a worker.
     Waiting,
@@ -85,6 +85,7 @@ impl<'a> Schedule<'a> {
         let place = |it: &TrialState| match it {
             TrialState::Finished => Place::Finished,
             TrialState::Failed(_) if !limits.retry => Place::Failed,
+            TrialState::Lacking(_) => Place::Failed,
             TrialState::Failed(_) | TrialState::Interrupted | TrialState::New => Place::Waiting,
         };
         let places: Vec<Place> = agenda.states.iter().map(place).collect();
@@ -138,6 +139,14 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// What is left to compute, by the keys of the steps.
+    fn costs_left(&self) -> BTreeMap<&'a str, f64> {
+        let trials = self.trials.iter().zip(&self.graph.chains);
+        let steps = trials.flat_map(|(trial, chain)| trial.steps.iter().zip(chain));
+        let left = steps.filter(|(_, node)| !self.made[**node]);
+        left.map(|(step, node)| (step.key.as_str(), self.costs[*node])).collect()
+    }
+
     fn begin(&mut self) {
         for (trial, place) in self.trials.iter().zip(&self.places) {
             match place {
@@ -147,7 +156,8 @@ impl<'a> Schedule<'a> {
             }
         }
         let todo = self.count(Place::Waiting);
-        (self.say)(SweepEvent::Planned(todo));
+        let costs = self.costs_left();
+        (self.say)(SweepEvent::Planned { todo, costs });
         for at in 0..self.trials.len() {
             if self.places[at] == Place::Failed {
                 self.give_up_those_behind(at);
@@ -186,6 +196,7 @@ impl<'a> Schedule<'a> {
         for (trial, _) in self.places.iter().enumerate().filter(|it| running(it.1)) {
             launcher.stop(trial);
         }
+        (self.say)(SweepEvent::Stopping);
     }
 
     /// Starts as many as may run at once. One that cannot be started fails, and the others go on.
@@ -264,7 +275,7 @@ impl<'a> Schedule<'a> {
         self.makers.iter_mut().filter(|it| **it == Some(at)).for_each(|it| *it = None);
         self.places[at] = match outcome {
             Outcome::Finished => Place::Finished,
-            Outcome::Failed(_) => Place::Failed,
+            Outcome::Failed(_) | Outcome::Died(_) => Place::Failed,
             Outcome::Interrupted => Place::Waiting,
         };
         match outcome {
@@ -276,9 +287,10 @@ impl<'a> Schedule<'a> {
             // Somebody else stopped it, and means the sweep.
             Outcome::Interrupted => self.stopping = true,
             Outcome::Failed(_) => self.summary.failed.push(trial.name()),
+            Outcome::Died(_) => self.summary.died.push(trial.name()),
         }
         (self.say)(SweepEvent::Ended(trial, outcome));
-        if matches!(outcome, Outcome::Failed(_)) {
+        if matches!(outcome, Outcome::Failed(_) | Outcome::Died(_)) {
             if self.limits.fail_fast && !self.stopping {
                 self.stop(launcher);
             }
@@ -293,14 +305,26 @@ impl<'a> Schedule<'a> {
             .filter(|it| waits(it) && self.needs[*it] == Some(failed))
             .collect();
         for orphan in orphans {
+            let source = self.trials[failed].name();
+            let died = self.summary.died.contains(&source);
+            let (what, help) = if died {
+                ("was interrupted", "the next sweep goes on with both")
+            } else {
+                ("failed", "mend that run first, then sweep again")
+            };
             let failure = Failure {
-                message: format!("`{}`, which it starts from, failed", self.trials[failed].name()),
-                help: "mend that run first, then sweep again".into(),
+                message: format!("`{source}`, which it starts from, {what}"),
+                help: help.into(),
                 exit_code: 1,
             };
             self.places[orphan] = Place::Failed;
-            self.summary.failed.push(self.trials[orphan].name());
-            (self.say)(SweepEvent::Ended(&self.trials[orphan], &Outcome::Failed(failure)));
+            let (names, outcome) = if died {
+                (&mut self.summary.died, Outcome::Died(failure))
+            } else {
+                (&mut self.summary.failed, Outcome::Failed(failure))
+            };
+            names.push(self.trials[orphan].name());
+            (self.say)(SweepEvent::Ended(&self.trials[orphan], &outcome));
             self.give_up_those_behind(orphan);
         }
     }

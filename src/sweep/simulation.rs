@@ -36,6 +36,8 @@ enum Fate {
     NotStarted,
     /// It fails before the step at this position.
     Fails(usize),
+    /// Its process dies before the step at this position.
+    Dies(usize),
     /// It says nothing for a long time, there, and then goes on.
     Silence(usize),
     /// It tells what makes no sense, there.
@@ -79,8 +81,14 @@ impl World<'_> {
         }
         self.faults_left -= 1;
         let at = self.draw(self.trials[trial].steps.len() as u64) as usize;
-        [Fate::NotStarted, Fate::Fails(at), Fate::Silence(at), Fate::Nonsense(at)]
-            [self.draw(4) as usize]
+        let fates = [
+            Fate::NotStarted,
+            Fate::Fails(at),
+            Fate::Dies(at),
+            Fate::Silence(at),
+            Fate::Nonsense(at),
+        ];
+        fates[self.draw(5) as usize]
     }
 
     /// The other sweep's steps that are over by now are made.
@@ -109,10 +117,14 @@ impl World<'_> {
             return Some(Message::Ended(trial, Outcome::Interrupted));
         }
         match worker.fate {
-            Fate::Fails(at) if at == worker.position => {
+            Fate::Fails(at) | Fate::Dies(at) if at == worker.position => {
                 let failure =
                     Failure { message: "it fails".into(), help: String::new(), exit_code: 70 };
-                return Some(Message::Ended(trial, Outcome::Failed(failure)));
+                let outcome = match worker.fate {
+                    Fate::Dies(_) => Outcome::Died(failure),
+                    _ => Outcome::Failed(failure),
+                };
+                return Some(Message::Ended(trial, outcome));
             }
             Fate::Silence(at) if at == worker.position => {
                 worker.fate = Fate::None;
@@ -287,16 +299,17 @@ fn simulate(seed: u64, faults: usize) {
     let schedule = Schedule::new(&agenda, limits, Known { is_made: &|_| false, costs }, say);
     let (summary, stopped) = schedule.run(&mut world, &|| false);
     assert!(!stopped && world.workers.is_empty());
-    assert_eq!(summary.done.len() + summary.failed.len(), trials.len(), "some are left");
+    let ended_somehow = summary.done.len() + summary.failed.len() + summary.died.len();
+    assert_eq!(ended_somehow, trials.len(), "some are left");
     assert_eq!(summary.done.len(), world.finished.len(), "what is finished is told");
-    let failed = |name: &String| summary.failed.contains(name);
+    let failed = |name: &String| summary.failed.contains(name) || summary.died.contains(name);
     if faults == 0 {
-        assert_eq!(summary.failed, Vec::<String>::new());
+        assert_eq!((&summary.failed, &summary.died), (&Vec::new(), &Vec::new()));
     }
     for trial in &trials {
         // Whoever fails for another's sake starts from one that failed.
         let message = match &ended.borrow()[&trial.name()] {
-            Outcome::Failed(it) => it.message.clone(),
+            Outcome::Failed(it) | Outcome::Died(it) => it.message.clone(),
             _ => String::new(),
         };
         let for_another = message.contains("which it starts from");

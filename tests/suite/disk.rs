@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ferrite_core::data::Data;
-use ferrite_core::data::fingerprint::fingerprint;
+use ferrite_core::data::fingerprint::identify;
 use ferrite_core::data::source::Source;
 use ferrite_core::error::Result;
 use ferrite_core::model::WeightFile;
@@ -15,7 +15,7 @@ pub(crate) struct NamesAsContent;
 impl Lookup for NamesAsContent {
     fn images(&self, data: &Data) -> Result<String> {
         match &data.source {
-            Source::Synthetic(_) => fingerprint(data, Path::new("no-cache")),
+            Source::Synthetic(_) => identify(data, Path::new("no-cache")).map(|it| it.fingerprint),
             other => Ok(format!("the images of {}", name(&other.place()))),
         }
     }

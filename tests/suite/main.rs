@@ -7,6 +7,8 @@ mod configs;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod first_steps;
+#[cfg(test)]
 mod golden_keys;
 #[cfg(test)]
 mod keys;

@@ -84,7 +84,7 @@ fn what_editors_and_other_systems_leave_behind_is_no_experiment() {
     let place = Place::with(&[("a", SMALL)]);
     place.write("experiments/._a.toml", b"\0\x05\x16\x07");
     symlink("user@host.1234", place.path("experiments/.#a.toml")).unwrap();
-    check(&place, &[], 0, &["1 trials, 1 to do"]);
+    check(&place, &[], 0, &["1 trial, 1 to do"]);
 }
 
 #[test]
@@ -154,10 +154,10 @@ fn two_files_of_one_name_are_told_and_one_file_by_two_paths_is_one() {
     place.write("two/a.toml", SMALL);
     check(&place, &["one", "two"], 2, &["two/a.toml:1:1", "`one/a.toml`"]);
     let full = place.path("one/a.toml").display().to_string();
-    check(&place, &["one/a.toml", "one", "two/../one/a.toml", &full], 0, &["1 trials"]);
+    check(&place, &["one/a.toml", "one", "two/../one/a.toml", &full], 0, &["1 trial"]);
     symlink("a.toml", place.path("one/b.toml")).unwrap();
     std::fs::hard_link(place.path("one/a.toml"), place.path("one/c.toml")).unwrap();
-    check(&place, &["one"], 0, &["a/seed-0-", "1 trials"]);
+    check(&place, &["one"], 0, &["a/seed-0-", "1 trial"]);
     place.write("one/d.toml", starting_from("c"));
     check(&place, &["one"], 0, &["a/seed-0-", "d/seed-0-", "2 trials"]);
 }
@@ -175,9 +175,9 @@ fn names_are_compared_in_one_normal_form() {
     let place = Place::with(&[("glu\u{308}ck", SMALL)]);
     place.write("experiments/a.toml", starting_from("gl\u{fc}ck"));
     check(&place, &["experiments/a.toml"], 0, &["glu\u{308}ck/seed-0-", "2 trials"]);
-    check(&place, &["experiments/gl\u{fc}ck.toml"], 0, &["1 trials"]);
+    check(&place, &["experiments/gl\u{fc}ck.toml"], 0, &["1 trial"]);
     place.write("experiments/a.toml", "extends = \"gl\u{fc}ck.toml\"");
-    check(&place, &["experiments/a.toml"], 0, &["1 trials"]);
+    check(&place, &["experiments/a.toml"], 0, &["1 trial"]);
 }
 
 #[test]

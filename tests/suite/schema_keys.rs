@@ -11,7 +11,7 @@ use ferrite_core::config::Experiment;
 use ferrite_core::config::read::{Point, Written};
 use ferrite_core::config::schema::Schema;
 use ferrite_core::data::Data;
-use ferrite_core::data::fingerprint::fingerprint;
+use ferrite_core::data::fingerprint::identify;
 use ferrite_core::data::source::Source;
 use ferrite_core::error::Result;
 use ferrite_core::model::WeightFile;
@@ -48,7 +48,7 @@ impl Lookup for SameContent {
             _ => unreachable!("sources are tables"),
         };
         Ok(match &data.source {
-            Source::Synthetic(_) => fingerprint(data, Path::new("no-cache"))?,
+            Source::Synthetic(_) => identify(data, Path::new("no-cache"))?.fingerprint,
             // What the fingerprint of files is made of beside their content is held by its own tests.
             other => {
                 let mut source = json!(other);
@@ -78,14 +78,16 @@ fn trial(settings: &Json) -> Trial {
     let seed = experiment.seeds[0];
     let point = Point { varies: Vec::new(), seed, settings: Arc::new(experiment.clone()) };
     let (name, path) = ("e".to_owned(), "e.toml".into());
-    let written = Written { name, path, experiment, points: vec![point] };
+    let extends = Vec::new();
+    let written = Written { name, path, extends, experiment, points: vec![point] };
     // What it may start from are others, under the names that stand for every string.
     let sources = STRINGS.map(|name| {
         let mut settings = Experiment::default();
         settings.stages[0].name = name.replace('.', "-");
         let point = Point { varies: Vec::new(), seed: 0, settings: Arc::new(settings.clone()) };
         let (name, path) = (name.to_owned(), format!("{name}.toml").into());
-        Written { name, path, experiment: settings, points: vec![point] }
+        let extends = Vec::new();
+        Written { name, path, extends, experiment: settings, points: vec![point] }
     });
     let all = [sources.as_slice(), &[written]].concat();
     trials(&all, &SameContent).unwrap().pop().unwrap()

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Layer 0 of ferrite-core: what can go wrong, what can happen, files, names of hardware.
     ("device", &[]),
     ("digits", &[]),
-    ("error", &[]),
+    ("error", &["digits"]),
     ("event", &["error"]),
     ("fault", &["error"]),
     ("files", &["error"]),
@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &[]),
     ("precision", &["processor"]),
     ("kernels", &["precision", "processor"]),
-    ("warning", &["event"]),
+    ("warning", &["digits", "event"]),
     ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
     ("data", &["digits", "error", "event", "files", "mapped", "remote"]),
@@ -33,13 +33,27 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["error", "data", "model", "settings"]),
     // Layer 3: what is to be done; folders and files of others. They do not know each other.
     ("plan", &["digits", "error", "event", "data", "model", "settings", "config"]),
-    ("store", &["error", "event", "files", "metrics"]),
+    ("store", &["error", "event", "files", "metrics", "warning"]),
     ("fetch", &["digits", "error", "files", "mapped", "remote", "store"]),
     // Layer 4, of `ferrite`: many trials; pages. They do not know each other.
     ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
-    // The report reads from the schema what settings mean: technique, unit, what is off.
-    ("report", &["digits", "error", "event", "files", "metrics", "warning", "config", "store"]),
-    ("progress", &["error", "event", "warning", "terminal", "plan", "fetch", "sweep"]),
+    ("format", &["metrics"]),
+    // A study reads from the schema what settings mean: technique, unit, what is off.
+    ("study", &["error", "event", "metrics", "config", "store", "format"]),
+    (
+        "report",
+        &[
+            "digits", "error", "event", "files", "metrics", "warning", "config", "store", "format",
+            "study",
+        ],
+    ),
+    (
+        "progress",
+        &[
+            "digits", "error", "event", "warning", "terminal", "plan", "store", "fetch", "sweep",
+            "format",
+        ],
+    ),
     // The program that does everything else.
     (
         "cli",
@@ -64,8 +78,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fetch",
             "remote",
             "sweep",
+            "format",
+            "study",
             "report",
             "progress",
+            "metrics",
+            "warning",
         ],
     ),
     // The crate ferrite-detect, whose modules are one here: faces in pictures.

@@ -24,6 +24,12 @@ pub fn thousands(count: usize) -> String {
     out
 }
 
+/// A count of things, in the singular or the plural: `1 run`, `2 runs`.
+pub fn counted(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(n))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +42,6 @@ mod tests {
         {
             assert_eq!(thousands(count), expected);
         }
+        assert_eq!([0, 1, 2000].map(|it| counted(it, "run")), ["0 runs", "1 run", "2,000 runs"]);
     }
 }

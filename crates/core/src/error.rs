@@ -1,6 +1,6 @@
 //! What can go wrong, as far as a user can do something about it, and the exit code of each.
 //!
-//! Knows no other module. **Invariant:** every message names the file, row or setting it speaks of, and holds nothing
+//! Knows no other module but `digits`. **Invariant:** every message names the file, row or setting it speaks of, and holds nothing
 //! that a terminal would carry out: names come from others' files.
 
 use std::borrow::Cow;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use thiserror::Error;
+
+use crate::digits::counted;
 
 /// A setting that cannot be right, named by its dotted key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +61,8 @@ pub struct FileProblems {
 impl fmt::Display for FileProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len() + self.left_out;
-        let plural = if count == 1 { "" } else { "s" };
-        write!(f, "{count} problem{plural} in `{}`", printable(self.source.name()))?;
+        let count = counted(count, "problem");
+        write!(f, "{count} in `{}`", printable(self.source.name()))?;
         match self.left_out {
             0 => Ok(()),
             _ => write!(f, ", of which the first {} are shown", self.problems.len()),
@@ -193,16 +195,16 @@ pub enum Error {
         help: String,
     },
 
-    /// Trials of a sweep that failed; the others are finished.
-    #[error("{failed} of {total} trials failed: {}", printable(names))]
-    #[diagnostic(help("each run's folder says why; `ferrite retry` runs the failed ones again"))]
+    /// Trials of a sweep that failed, or whose process died; the others are finished.
+    #[error("{}", trials_left(failed, interrupted, *total))]
+    #[diagnostic(help("{}", help_for_trials(failed, interrupted)))]
     TrialsFailed {
-        /// How many failed.
-        failed: usize,
+        /// Names of those that failed.
+        failed: Vec<String>,
+        /// Names of those that were interrupted, because their process died, or that of the trial they start from.
+        interrupted: Vec<String>,
         /// How many were to be carried out.
         total: usize,
-        /// Their names, comma-separated.
-        names: String,
     },
 
     /// Stopped by Ctrl-C or a termination signal.
@@ -259,7 +261,7 @@ impl Error {
         path: impl AsRef<Path>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::File { action, path, source: without_controls(source) }
+        move |source| Self::File { action, path, source: without_controls(innermost(source)) }
     }
 }
 
@@ -289,8 +291,37 @@ pub fn is_unprintable(it: char) -> bool {
     it.is_control() || matches!(it, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+fn trials_left(failed: &[String], interrupted: &[String], total: usize) -> String {
+    let of = |names: &[String], verb: &str| {
+        let names_of = printable(&names.join(", ")).into_owned();
+        (!names.is_empty())
+            .then(|| format!("{} of {} {verb}: {names_of}", names.len(), counted(total, "trial")))
+    };
+    let were = if interrupted.len() == 1 { "was interrupted" } else { "were interrupted" };
+    let told = [of(failed, "failed"), of(interrupted, were)];
+    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn help_for_trials(failed: &[String], interrupted: &[String]) -> &'static str {
+    match (failed, interrupted) {
+        (_, []) => "`ferrite status` says why; `ferrite retry` carries out the failed ones again",
+        ([], _) => "the next `ferrite sweep` goes on with what was interrupted",
+        _ => {
+            "`ferrite status` says why; `ferrite retry` carries out the failed ones again and goes on with what was \
+             interrupted, `ferrite sweep` only the latter"
+        }
+    }
+}
+
 fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
+}
+
+/// What the operating system said, without what wraps it: `fs-err` names the path, which the message names already.
+fn innermost(error: std::io::Error) -> std::io::Error {
+    let inner = error.get_ref().and_then(|it| it.source());
+    let inner = inner.and_then(|it| it.downcast_ref::<std::io::Error>());
+    inner.and_then(std::io::Error::raw_os_error).map_or(error, std::io::Error::from_raw_os_error)
 }
 
 /// `error` in printable words: its text may hold a path, and is shown as it is where causes are listed.
@@ -362,6 +393,21 @@ mod tests {
     }
 
     #[test]
+    fn trials_are_counted_in_the_singular_and_in_the_plural() {
+        let names = |n: usize| (0..n).map(|it| format!("t{it}")).collect::<Vec<_>>();
+        let told = |failed, interrupted, total| {
+            let (failed, interrupted) = (names(failed), names(interrupted));
+            Error::TrialsFailed { failed, interrupted, total }.to_string()
+        };
+        assert_eq!(told(1, 0, 1), "1 of 1 trial failed: t0");
+        assert_eq!(told(0, 2, 3), "2 of 3 trials were interrupted: t0, t1");
+        assert_eq!(
+            told(2, 1, 5),
+            "2 of 5 trials failed: t0, t1; 1 of 5 trials was interrupted: t0"
+        );
+    }
+
+    #[test]
     fn a_text_keeps_its_lines() {
         assert_eq!(printable_lines("a\n\u{1b}b\r\n"), "a\n\\u{1b}b\\u{d}\n");
         assert!(matches!(printable_lines("a\nb\n"), Cow::Borrowed(_)));
@@ -371,7 +417,7 @@ mod tests {
     fn no_error_sends_control_characters_to_the_terminal() {
         let bad = "a\u{1b}[2J\u{9b}b".to_owned();
         let path = PathBuf::from(&bad);
-        let (message, help, names) = (bad.clone(), bad.clone(), bad.clone());
+        let (message, help, failed) = (bad.clone(), bad.clone(), vec![bad.clone()]);
         let text = || bad.clone();
         let errors = [
             Error::Usage { message, help },
@@ -382,7 +428,7 @@ mod tests {
             Error::Damaged { path, message: text(), help: text() },
             Error::Diverged { stage: text(), epoch: 1, step: 1, loss: f64::NAN },
             Error::Torch { message: text(), help: text() },
-            Error::TrialsFailed { failed: 1, total: 1, names },
+            Error::TrialsFailed { failed, interrupted: vec![bad.clone()], total: 2 },
         ];
         for error in errors {
             let told = error.help().map(|it| it.to_string()).unwrap_or_default();

@@ -5,7 +5,7 @@ use ferrite_core::event::{Evaluation, FINAL, Scores};
 use ferrite_core::store::record::Record;
 use maud::{Markup, html};
 
-use crate::report::format;
+use crate::format;
 
 /// A card of the final weights and those kept under other metrics; none where only the final ones were kept.
 pub(super) fn kept_weights(record: &Record) -> Option<Markup> {

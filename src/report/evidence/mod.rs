@@ -13,10 +13,11 @@ use ferrite_core::store::record::{Record, Stage};
 use ferrite_core::warning;
 use maud::{Markup, PreEscaped, html};
 
+use crate::format;
 use crate::report::evidence::kept::kept_weights;
-use crate::report::format::{self, counted};
 use crate::report::page::prose;
 use crate::report::trial::Files;
+use ferrite_core::digits::counted;
 
 pub(super) fn evidence(record: &Record, files: &Files) -> Option<Markup> {
     let facts = &record.facts;

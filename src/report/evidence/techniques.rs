@@ -11,9 +11,10 @@ use ferrite_core::warning;
 use maud::{Markup, html};
 use toml::Table;
 
-use crate::report::diff::flatten;
-use crate::report::format;
+use crate::format;
 use crate::report::page::prose;
+use crate::study::diff::flatten;
+use ferrite_core::digits::counted;
 
 /// What a technique did in a stage; none where nothing was measured, as in runs of older versions.
 type Deed = fn(&Record, &Stage) -> Option<Markup>;
@@ -127,7 +128,7 @@ fn schedule(stage: &Stage) -> Option<Markup> {
     let falls = stage.epochs.windows(2).filter(|it| it[1].lr < it[0].lr).count();
     Some(html! {
         "the rate was " (rates[0]) " at the end of the first epoch and " (rates[1])
-        " at the end of the last; it fell in " (format::counted(falls, "epoch"))
+        " at the end of the last; it fell in " (counted(falls, "epoch"))
     })
 }
 
@@ -175,7 +176,7 @@ fn class_weights(record: &Record, stage: &Stage) -> Option<Markup> {
     let weightless: usize = found(stage, |it| it.weightless).iter().sum();
     Some(html! {
         "shares of the loss: " (by_class(record, shares))
-        @if weightless > 0 { "; " (format::counted(weightless, "step")) " learned nothing" }
+        @if weightless > 0 { "; " (counted(weightless, "step")) " learned nothing" }
     })
 }
 

@@ -257,10 +257,12 @@ impl Worker {
         match status {
             Ok(it) if it.success() => Outcome::Finished,
             Ok(it) if was_stopped(it) => Outcome::Interrupted,
-            Ok(it) => Outcome::Failed(match (self.failure, last().map(|it| it.state)) {
-                (Some(failure), _) | (None, Some(State::Failed(failure))) => failure,
-                _ => died(it, &complaints),
-            }),
+            Ok(it) => match (self.failure, last().map(|it| it.state)) {
+                (Some(failure), _) | (None, Some(State::Failed(failure))) => {
+                    Outcome::Failed(failure)
+                }
+                _ => Outcome::Died(died(it, &complaints)),
+            },
             Err(error) => {
                 let error = Error::file("cannot wait for", "ferrite-engine")(error);
                 Outcome::Failed(Failure::from(&error))
@@ -293,10 +295,10 @@ fn died(status: ExitStatus, complaints: &str) -> Failure {
     let last: Vec<&str> = complaints.lines().rev().take(3).collect();
     let last = last.into_iter().rev().collect::<Vec<_>>().join(" ");
     let help = if status.signal().is_some() {
-        "sweep again: it goes on from its last checkpoint. If it was killed for memory, lower \
+        "the next sweep goes on from its last checkpoint. If it was killed for memory, lower \
          `--jobs` or `batch_size`"
     } else {
-        "sweep again: it goes on from its last checkpoint"
+        "the next sweep goes on from its last checkpoint"
     };
     Failure {
         message: format!("its process died ({status}) {last}").trim().to_owned(),

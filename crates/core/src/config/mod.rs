@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
 
+mod aliases;
 pub mod docs;
 pub mod editors;
 pub mod facts;
@@ -164,7 +165,9 @@ impl Experiment {
         let backbone = self.model.backbone;
         let least = backbone.description().network.least_image_size;
         let message = format!("must be at least {least} for `{}`", backbone.name());
-        Problem::unless(self.data.image_size >= least, "data.image_size", &message)
+        // What is too small for any network is told once.
+        let told = self.data.check().iter().any(|it| it.key == "image_size");
+        Problem::unless(told || self.data.image_size >= least, "data.image_size", &message)
     }
 }
 

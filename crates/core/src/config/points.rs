@@ -105,21 +105,28 @@ impl Reader {
         mut table: Table,
         (choices, known): (&[Choice], &mut KnownChoices),
     ) -> Option<Experiment> {
+        let mut broken = false;
         for choice in choices {
-            let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
             let item = (choice.key.clone(), choice.index);
+            let is_known = known.contains(&item);
+            // What is wrong with one list is not told of the others, which are looked at as if it were not there.
+            let before = (!is_known).then(|| table.clone());
+            let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
             let problem = match set {
                 Err(message) => Some(Problem::of_key(choice.list(), message)),
-                Ok(()) if known.contains(&item) => None,
+                Ok(()) if is_known => None,
                 Ok(()) => self.schema.problems(&table).first().map(|it| choice.blamed(it)),
             };
-            if problem.is_some() {
-                self.tell(text, problem);
-                return None;
+            match (problem, before) {
+                (None, _) => drop(known.insert(item)),
+                (Some(problem), before) => {
+                    self.tell(text, [problem]);
+                    table = before.unwrap_or(table);
+                    broken = true;
+                }
             }
-            known.insert(item);
         }
-        self.deserialize(text, &table, choices)
+        if broken { None } else { self.deserialize(text, &table, choices) }
     }
 }
 

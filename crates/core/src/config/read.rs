@@ -15,7 +15,7 @@ use crate::config::path::{by_position, merge, set};
 use crate::config::places::{Places, places};
 use crate::config::problems::Problems;
 use crate::config::schema::Schema;
-use crate::config::text::{NoText, text_of};
+use crate::config::text::{NoText, in_other_words, text_of};
 use crate::error::{Error, Problem, Result};
 use crate::model::Weights;
 
@@ -29,6 +29,8 @@ pub struct Written {
     pub name: String,
     /// The file.
     pub path: PathBuf,
+    /// Names of the files that it extends, as those of experiments, the nearest first.
+    pub extends: Vec<String>,
     /// What it says, parents and `--set` included.
     pub experiment: Experiment,
     /// Its points: every combination of the grid and the seeds.
@@ -88,6 +90,8 @@ pub(super) struct Text {
     pub(super) file: usize,
     /// Whether something is wrong with it already.
     broken: bool,
+    /// Names of the files in front of it, the nearest first.
+    parents: Vec<String>,
     pub(super) table: Table,
     pub(super) places: Places,
 }
@@ -209,7 +213,7 @@ impl Reader {
             }
         }
         let (name, path) = (located.name.clone(), located.path.clone());
-        let written = Written { name, path, experiment, points };
+        let written = Written { name, path, extends: text.parents, experiment, points };
         Ok((self.problems.count() == before).then_some(Draft { written, sources }))
     }
 
@@ -305,7 +309,9 @@ impl Reader {
             self.tell(&text, [Problem::new("extends", message)]);
             return Ok(Text { broken: true, ..text });
         }
+        let name = locate(&parent).map_err(Error::file("cannot read", &parent))?.name;
         let mut all = self.file(&parent, children)?;
+        all.parents.insert(0, name);
         for (key, place) in std::mem::take(&mut text.places) {
             // A list replaces the parent's, so the places of the old items are gone with it.
             if !matches!(lookup(&text.table, &key), Some(Value::Table(_))) {
@@ -328,7 +334,7 @@ impl Reader {
     fn change(&self, text: &mut Text, key: &str, value: &Value) -> Result<()> {
         let usage = |message: String| Error::Usage {
             message: format!("`--set {key}={value}`: {message}"),
-            help: "the keys are listed in docs/config.md".into(),
+            help: "`ferrite docs` lists every key and what it may be".into(),
         };
         let before = self.schema.problems(&text.table);
         set(&mut text.table, key, value.clone(), &self.schema).map_err(usage)?;
@@ -351,21 +357,6 @@ impl Found {
         Ok(Self { identity, located })
     }
 }
-
-/// What the TOML reader says, where its own words are about its inside.
-fn in_other_words(message: &str) -> &str {
-    match message {
-        "integer number overflowed" | "u64 value was too large" => LONG_INTEGER,
-        it if it.starts_with("invalid type: integer") => LONG_INTEGER,
-        "floating-point number overflowed" => "is beyond the largest number that a computer has",
-        "recursion limit" => DEEP,
-        it if it.starts_with("cannot recurse further") => DEEP,
-        other => other,
-    }
-}
-
-const LONG_INTEGER: &str = "must be a whole number of at most 63 bits: TOML has no larger ones";
-const DEEP: &str = "is nested deeper than any setting is";
 
 /// Takes out the places of what is in the table or list at `key`.
 fn forget_below(places: &mut Places, key: &str) {

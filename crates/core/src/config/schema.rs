@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use crate::config::Experiment;
+use crate::config::aliases;
 use crate::config::path::{joined, quoted};
 use crate::error::Problem;
 
@@ -201,7 +202,14 @@ impl Schema {
             | (Shape::Integer { .. }, Value::Integer(_))
             | (Shape::Truth, Value::Boolean(_))
             | (Shape::Anything, _) => return,
-            (shape, value) => format!("must be {}, not {}", shape.name(), name_of(value)),
+            (shape, value) => {
+                format!(
+                    "must be {}, not {}{}",
+                    shape.name(),
+                    name_of(value),
+                    instead(&shape, key, value)
+                )
+            }
         };
         problems.push(Problem::new(key, expected));
     }
@@ -308,6 +316,17 @@ fn name_of(value: &Value) -> &'static str {
     }
 }
 
+/// How a value is written where one stands in place of a list of such.
+fn instead(shape: &Shape<'_>, key: &str, value: &Value) -> String {
+    match (shape, value) {
+        (Shape::List { .. }, Value::Table(_)) => format!(": write `[[{key}]]`, once for each"),
+        (Shape::List { .. }, Value::Integer(_) | Value::Float(_) | Value::String(_)) => {
+            format!(": write `[{value}]`")
+        }
+        _ => String::new(),
+    }
+}
+
 fn list<S: AsRef<str>>(names: impl Iterator<Item = S>) -> String {
     names.map(|it| it.as_ref().to_owned()).collect::<Vec<_>>().join("`, `")
 }
@@ -318,16 +337,23 @@ pub fn unknown<S: AsRef<str>>(
     name: &str,
     known: impl Iterator<Item = S> + Clone,
 ) -> String {
-    /// Names at least this alike are taken for a typing mistake.
-    const ALIKE: f64 = 0.7;
-    let alike = |it: &String| strsim::normalized_damerau_levenshtein(it, name);
-    let nearest = known
-        .clone()
-        .map(|it| it.as_ref().to_owned())
-        .max_by(|a, b| alike(a).total_cmp(&alike(b)))
-        .filter(|it| alike(it) >= ALIKE || it.starts_with(name) || name.starts_with(it.as_str()));
+    let names: Vec<String> = known.clone().map(|it| it.as_ref().to_owned()).collect();
+    let meant = aliases::meant(name, names.iter().map(String::as_str));
+    let nearest = meant.map(str::to_owned).or_else(|| nearest(name, &names));
     match nearest {
         Some(nearest) => format!("unknown {what} `{name}`; did you mean `{nearest}`?"),
         None => format!("unknown {what} `{name}`; there are `{}`", list(known)),
     }
+}
+
+/// The one of `known` that is written most like `name`, if it may be the same with a typing mistake.
+fn nearest(name: &str, known: &[String]) -> Option<String> {
+    /// Names at least this alike are taken for a typing mistake.
+    const ALIKE: f64 = 0.7;
+    let alike = |it: &String| strsim::normalized_damerau_levenshtein(it, name);
+    known
+        .iter()
+        .cloned()
+        .max_by(|a, b| alike(a).total_cmp(&alike(b)))
+        .filter(|it| alike(it) >= ALIKE || it.starts_with(name) || name.starts_with(it.as_str()))
 }

@@ -52,3 +52,18 @@ pub(super) fn text_of(path: &Path) -> Result<String, NoText> {
 fn unfit(what: &str) -> Result<String, NoText> {
     Err(NoText::Unfit(what.to_owned()))
 }
+
+/// What the TOML reader says, where its own words are about its inside.
+pub(super) fn in_other_words(message: &str) -> &str {
+    match message {
+        "integer number overflowed" | "u64 value was too large" => LONG_INTEGER,
+        it if it.starts_with("invalid type: integer") => LONG_INTEGER,
+        "floating-point number overflowed" => "is beyond the largest number that a computer has",
+        "recursion limit" => DEEP,
+        it if it.starts_with("cannot recurse further") => DEEP,
+        other => other,
+    }
+}
+
+const LONG_INTEGER: &str = "must be a whole number of at most 63 bits: TOML has no larger ones";
+const DEEP: &str = "is nested deeper than any setting is";

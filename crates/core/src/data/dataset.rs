@@ -16,6 +16,7 @@ use crate::data::labelled::{Labelled, Wanted};
 use crate::data::layout::Layout;
 use crate::data::prepared::{self, Prepared};
 use crate::data::{Data, Leakage, rows};
+use crate::digits::counted;
 use crate::error::{Error, Result};
 use crate::event::Signal;
 use crate::event::audit::Audit;
@@ -295,14 +296,14 @@ fn refuse_empty(data: &Data, dataset: &Dataset) -> Result<()> {
         let help = "look at what was skipped with `data.on_error = \"error\"`";
         return Err(refused(data, "no image in it can be used".into(), help));
     }
+    let every: Vec<u32> = (0..dataset.labels.len() as u32).collect();
     for ((key, _), rows) in data.split.parts().zip([&dataset.train, &dataset.valid, &dataset.test])
     {
         if rows.is_empty() {
             if let Some(error) = faceless_part(data, dataset, key) {
                 return Err(error);
             }
-            let message = format!("no image is left for `data.split.{key}`");
-            return Err(refused(data, message, "give it a larger fraction, or add images"));
+            return Err(empty_part(data, key, &dataset.counts(&every)));
         }
     }
     let counts = dataset.counts(&dataset.train);
@@ -310,8 +311,33 @@ fn refuse_empty(data: &Data, dataset: &Dataset) -> Result<()> {
     if let Some(error) = faceless_class(data, dataset, class) {
         return Err(error);
     }
-    let message = format!("no training image shows the class `{}`", dataset.classes[class]);
-    Err(refused(data, message, "give `data.split.train` a larger fraction, or add images of it"))
+    Err(empty_class(data, &dataset.classes[class]))
+}
+
+/// The error about a part of the split that no image is left for. `counts` are the images of each class in all of the
+/// source: one that has none may be the reason.
+pub(super) fn empty_part(data: &Data, key: &str, counts: &[usize]) -> Error {
+    let classes = data.classes();
+    let absent = classes.iter().zip(counts).filter(|it| *it.1 == 0);
+    let absent: Vec<String> = absent.map(|(name, _)| format!("`{name}`")).collect();
+    let all: usize = counts.iter().sum();
+    let why = match absent.len() {
+        0 => format!(" of the {}", counted(all, "image")),
+        1 => format!(" of the {}; the class {} has none at all", counted(all, "image"), absent[0]),
+        _ => format!(
+            " of the {}; the classes {} have none at all",
+            counted(all, "image"),
+            absent.join(", ")
+        ),
+    };
+    let message = format!("no image is left for `data.split.{key}`{why}");
+    refused(data, message, "give it a larger fraction, or add images")
+}
+
+/// The error about a class that no training image shows.
+pub(super) fn empty_class(data: &Data, class: &str) -> Error {
+    let message = format!("no training image shows the class `{class}`");
+    refused(data, message, "give `data.split.train` a larger fraction, or add images of it")
 }
 
 /// The error about the source as a whole.
@@ -453,9 +479,9 @@ mod tests {
         check(
             "split = { train = 0.5, valid = 1e-5 }",
             expect![[r#"
-            cannot use `synthetic faces`: no image is left for `data.split.valid`
-            give it a larger fraction, or add images
-        "#]],
+                cannot use `synthetic faces`: no image is left for `data.split.valid` of the 400 images
+                give it a larger fraction, or add images
+            "#]],
         );
         check(
             "split = { train = 0.01, valid = 0.5 }",

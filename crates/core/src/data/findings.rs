@@ -15,13 +15,18 @@ use crate::data::layout::Layout;
 use crate::error::Result;
 use crate::files::write_derived;
 
-/// Version of `audit.json`.
-const FORMAT: u32 = 1;
+/// Version of `audit.json`. Version 2 calls no image nearly constant in which something small stands out.
+const FORMAT: u32 = 2;
 
 const FILE: &str = "audit.json";
 
-/// Below this standard deviation in gray levels an image is nearly constant.
+/// Below this standard deviation in gray levels an image may be nearly constant.
 pub const NEARLY_CONSTANT: f64 = 8.0;
+
+/// An image is nearly constant only if, in each channel, all but this share of its darkest and of its brightest pixels lie
+/// within so many gray levels: something small that stands out from a plain ground is no constant image.
+const OUTSIDE: f64 = 0.005;
+const WITHIN: usize = 32;
 
 /// Decoded images, one after another.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +77,7 @@ pub struct Findings {
     pub equal: Vec<Vec<u32>>,
     /// Rows with one gray level, or one colour.
     pub constant: Vec<u32>,
-    /// Rows with a standard deviation below [`NEARLY_CONSTANT`], the constant ones left out.
+    /// Rows with a standard deviation below [`NEARLY_CONSTANT`] in which nothing stands out, the constant ones left out.
     pub nearly_constant: Vec<u32>,
 }
 
@@ -85,7 +90,7 @@ impl Findings {
             .with_min_len(64)
             .map(|row| (hash(pixels.image(row)), pixels.deviation(row)))
             .collect();
-        let rows_with = |wanted: fn(f64) -> bool| {
+        let rows_with = |wanted: fn(f64) -> bool| -> Vec<u32> {
             let rows = seen.iter().enumerate().filter(|(_, it)| wanted(it.1));
             rows.map(|(row, _)| row as u32).collect()
         };
@@ -94,7 +99,10 @@ impl Findings {
             count: pixels.count(),
             equal: equal(pixels, &seen),
             constant: rows_with(|it| it == 0.0),
-            nearly_constant: rows_with(|it| it > 0.0 && it < NEARLY_CONSTANT),
+            nearly_constant: rows_with(|it| it > 0.0 && it < NEARLY_CONSTANT)
+                .into_iter()
+                .filter(|row| is_flat(pixels.image(*row), pixels.shape(*row)[2]))
+                .collect(),
         }
     }
 
@@ -170,6 +178,18 @@ fn deviation(image: &[u8], channels: usize) -> f64 {
     ((0..channels).map(variance).sum::<f64>() / channels.max(1) as f64).sqrt()
 }
 
+/// Whether nothing stands out in an image, neither in brightness nor in colour: see [`WITHIN`].
+fn is_flat(image: &[u8], channels: usize) -> bool {
+    (0..channels).all(|channel| {
+        let mut values: Vec<u8> = image.iter().skip(channel).step_by(channels).copied().collect();
+        values.sort_unstable();
+        let outside = (values.len() as f64 * OUTSIDE) as usize;
+        let middle = &values[outside..values.len() - outside];
+        let ends = middle.first().zip(middle.last());
+        ends.is_none_or(|(low, high)| usize::from(high - low) < WITHIN)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +217,22 @@ mod tests {
             (&[6][..], &[7][..])
         );
         assert_eq!(found.originals(), [0, 1, 2, 3, 0, 5, 6, 7, 8, 0, 10, 2]);
+    }
+
+    #[test]
+    fn something_small_that_stands_out_is_no_constant_image() {
+        // A yellow thing of 20 pixels on a plain light ground: it is as bright as the ground, and of another colour.
+        let mut thing = [200, 190, 200].repeat(48 * 48);
+        for pixel in 0..20 {
+            thing[3 * (1000 + pixel)..][..3].copy_from_slice(&[210, 195, 150]);
+        }
+        let noise: Vec<u8> = (0..48 * 48 * 3_u32).map(|it| 100 + (it * 7919 % 13) as u8).collect();
+        let bytes = [thing, noise].concat();
+        let layout = Layout::uniform(2, [48, 48, 3]);
+        let found = Findings::of(Pixels::new(&bytes, &layout));
+        let deviations = [0, 1].map(|row| Pixels::new(&bytes, &layout).deviation(row));
+        assert!(deviations.iter().all(|it| *it < NEARLY_CONSTANT), "{deviations:?}");
+        assert_eq!(found.nearly_constant, [1]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::data::folder::counts::Counts;
 use crate::data::folder::list::{List, list};
 use crate::data::manifest::table::Tables;
 use crate::data::source::Source;
@@ -38,15 +39,35 @@ const BLOCK: usize = 8 << 20;
 /// A file that changed this recently may change again within the same tick of its clock.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// A number for what [`crate::data::decode::decode`] would write: sha256 in hex. Equal numbers mean
-/// equal decoded folders. `cache` is a JSON file that remembers content hashes; it may be missing
+/// Images as they lie on disk, before they are decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identified {
+    /// A number for what [`crate::data::decode::decode`] would write: sha256 in hex. Equal numbers mean equal decoded
+    /// folders.
+    pub fingerprint: String,
+    /// How many pictures there are of each class, where that can be told without decoding them.
+    counts: Option<Counts>,
+}
+
+impl Identified {
+    /// Refuses data that cannot be split as they say, as far as that can be told by now.
+    ///
+    /// # Errors
+    /// [`Error::Data`], as opening the decoded images would.
+    pub fn check(&self, data: &Data) -> Result<()> {
+        self.counts.as_ref().map_or(Ok(()), |it| it.check(data))
+    }
+}
+
+/// What identifies the images of `data`, whatever their split. `cache` is a JSON file that remembers content hashes; it may be missing
 /// or deleted. No folder is made for it: where there is none yet, nothing is remembered.
 ///
 /// # Errors
 /// [`Error::Data`] if the source is missing or a folder does not have the classes it should.
-pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
+pub fn identify(data: &Data, cache: &Path) -> Result<Identified> {
     let on_error = data.on_error;
-    Ok(match &data.source {
+    let mut counts = None;
+    let fingerprint = match &data.source {
         Source::Synthetic(synthetic) => hash_of(&((DRAWN, on_error), "synthetic", synthetic)),
         Source::Fer2013 { csv } => {
             let files = [(String::new(), csv.clone())];
@@ -57,6 +78,7 @@ pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
             let mut splits = data.split.names();
             splits.sort_unstable();
             let List { files, broken, .. } = list(path, classes, &splits)?;
+            counts = Some(Counts::of(&files, classes.len()));
             let files: Vec<_> = files.into_iter().map(|it| (it.id, it.path)).collect();
             let broken: Vec<_> = broken.into_iter().map(|it| (it.name, it.message)).collect();
             let key = format!("{}/{}", name_of(path), splits.join("+"));
@@ -76,7 +98,8 @@ pub fn fingerprint(data: &Data, cache: &Path) -> Result<String> {
             let what = (&manifest.classes, &manifest.columns, data.image_size, content);
             hash_of(&((PICTURES, on_error), "manifest", what))
         }
-    })
+    };
+    Ok(Identified { fingerprint, counts })
 }
 
 /// What is remembered about the files of one source.
@@ -160,7 +183,7 @@ mod tests {
     const FOLDER: &str = r#"source = { folder = { path = "@/faces", classes = ["a", "b"] } }"#;
 
     fn at(trial: &Trial, settings: &str) -> String {
-        fingerprint(&trial.data(settings), &trial.path("cache/hashes.json")).unwrap()
+        identify(&trial.data(settings), &trial.path("cache/hashes.json")).unwrap().fingerprint
     }
 
     /// Sets the time of change of a file to `seconds` ago.
@@ -243,7 +266,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named_with_its_setting() {
         let trial = Trial::new();
-        let error = fingerprint(&trial.data(TABLE), &trial.path("cache")).unwrap_err();
+        let error = identify(&trial.data(TABLE), &trial.path("cache")).unwrap_err();
         expect_test::expect![[r#"
             cannot use `fer.csv`: it does not exist
             check `data.source.fer2013.csv`; the path is relative to the folder you run `ferrite` in

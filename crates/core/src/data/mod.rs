@@ -18,7 +18,7 @@ pub mod fer2013;
 mod ferplus;
 pub mod findings;
 pub mod fingerprint;
-mod folder;
+pub mod folder;
 pub mod inspect;
 mod labelled;
 pub mod labels;

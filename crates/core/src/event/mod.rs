@@ -258,6 +258,9 @@ pub struct Evaluation {
     pub images: usize,
     /// Loss and accuracy.
     pub scores: Scores,
+    /// How many images were taken for each class, in label order; empty in older logs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predicted: Vec<usize>,
     /// The score on images without an exact twin among the training images, its own and those of its first
     /// weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -392,9 +395,10 @@ mod tests {
     fn an_event_is_one_flat_json_object_and_comes_back_equal() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
         let (weights, split) = (FINAL.to_owned(), "test".to_owned());
-        let (viewed, leak_free) = (None, None);
-        let kind =
-            Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed, leak_free });
+        let (viewed, leak_free, predicted) = (None, None, Vec::new());
+        let evaluation =
+            Evaluation { weights, split, images: 4, scores, predicted, viewed, leak_free };
+        let kind = Kind::Evaluated(evaluation);
         let event = Event { at_ms: 7, kind };
         let line = serde_json::to_string(&event).unwrap();
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
@@ -406,9 +410,10 @@ mod tests {
     fn weights_kept_under_a_metric_say_so() {
         let scores = Scores { loss: 1.5, accuracy: 0.25 };
         let [weights, split] = ["valid_accuracy", "test"].map(str::to_owned);
-        let (viewed, leak_free) = (None, None);
-        let kind =
-            Kind::Evaluated(Evaluation { weights, split, images: 4, scores, viewed, leak_free });
+        let (viewed, leak_free, predicted) = (None, None, Vec::new());
+        let evaluation =
+            Evaluation { weights, split, images: 4, scores, predicted, viewed, leak_free };
+        let kind = Kind::Evaluated(evaluation);
         let line = serde_json::to_string(&kind).unwrap();
         assert!(line.contains(r#""weights":"valid_accuracy""#), "{line}");
         assert_eq!(serde_json::from_str::<Kind>(&line).unwrap(), kind);

@@ -163,6 +163,7 @@ mod tests {
                 split: "test".into(),
                 images: 1,
                 scores,
+                predicted: Vec::new(),
                 leak_free,
                 viewed: None,
             }),

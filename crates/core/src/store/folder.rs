@@ -20,6 +20,8 @@ pub mod files {
 
     /// Held by the process that writes the folder.
     pub const LOCK: &str = ".lock";
+    /// What is said of an experiment, in its folder.
+    pub const EXPERIMENT: &str = "experiment.toml";
     /// Resolved settings.
     pub const TRIAL: &str = "trial.toml";
     /// What a worker is to do. Two sweeps may hand the same to a worker each, so nobody takes it away.

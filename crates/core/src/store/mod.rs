@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! runs/
+//!   <experiment>/experiment.toml   what is said of it
 //!   <experiment>/<trial>/     trial.toml, events.jsonl, environment.json, predictions.csv,
 //!                             model.safetensors, plots/, index.html
 //!   .store/<step>/<key>/      the result of a step; complete when the folder has this name
@@ -13,6 +14,8 @@
 //! lock that the operating system gives back when the process ends, however it ends.
 
 pub mod artifact;
+pub mod description;
+pub mod find;
 pub mod folder;
 pub mod health;
 pub mod leftovers;

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a damaged folder is named and never hides the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -14,6 +14,7 @@ use crate::event::{Event, Kind};
 use crate::metrics::Prediction;
 use crate::store::Store;
 use crate::store::artifact::damaged;
+use crate::store::description::Description;
 use crate::store::folder::files;
 use crate::store::health::damages;
 use crate::store::lock::is_locked;
@@ -62,10 +63,27 @@ pub fn all(store: &Store) -> Runs {
             Err(error) => runs.damaged.push(error),
         }
     }
+    describe(store, &mut runs);
     runs
 }
 
-/// The run in `folder`. One that has no log yet has just been made, or was stopped before it could begin.
+/// Reads what is said of each experiment, once.
+fn describe(store: &Store, runs: &mut Runs) {
+    let mut known = BTreeMap::<String, Description>::new();
+    for record in &mut runs.records {
+        let description = known.entry(record.experiment.clone()).or_insert_with(|| {
+            let read = Description::read(&store.root.join(&record.experiment));
+            read.unwrap_or_else(|error| {
+                runs.damaged.push(error);
+                Description::default()
+            })
+        });
+        record.description = description.clone();
+    }
+}
+
+/// The run in `folder`, without what is said of its experiment. One that has no log yet has just been made, or was
+/// stopped before it could begin.
 ///
 /// # Errors
 /// [`Error::Damaged`] or [`Error::File`], naming the file that cannot be read or is not what was written.
@@ -76,7 +94,7 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
     let events = events_so_far(folder)?;
     let mut facts = Facts::default();
     for event in &events {
-        facts.fold(event);
+        facts.fold(&event.kind);
     }
     let state = if is_locked(&folder.join(files::LOCK)) { State::Running } else { state(&events) };
     if state == State::Finished
@@ -89,10 +107,22 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
         State::Finished => predictions(&folder.join(files::PREDICTIONS))?,
         _ => Vec::new(),
     };
+    facts.count_predictions(&predictions);
     let began_ms = events.first().map_or_else(|| made_ms(folder), |it| it.at_ms);
     let seconds = busy_seconds(&events);
-    let folder = folder.to_owned();
-    Ok(Record { experiment, trial, folder, settings, state, began_ms, seconds, facts, predictions })
+    let (folder, description) = (folder.to_owned(), Description::default());
+    Ok(Record {
+        experiment,
+        trial,
+        description,
+        folder,
+        settings,
+        state,
+        began_ms,
+        seconds,
+        facts,
+        predictions,
+    })
 }
 
 /// The settings in the `trial.toml` at `path`.

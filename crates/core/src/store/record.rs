@@ -10,10 +10,12 @@ use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::weights::Weights;
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Kind, Network, Noise, StageEnd,
-    StageStart, Start,
+    Augmentation, Dataset, Epoch, Evaluation, FINAL, Kind, Network, Noise, StageEnd, StageStart,
+    Start,
 };
 use crate::metrics::Prediction;
+use crate::store::description::Description;
+use crate::warning::{Fact, Warning, Watch};
 
 /// Everything known of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Record {
     pub experiment: String,
     /// Trial id: what varies, readable, and 8 hex digits of the key.
     pub trial: String,
+    /// What is said of its experiment.
+    pub description: Description,
     /// The run's folder.
     pub folder: PathBuf,
     /// `trial.toml`: the resolved settings.
@@ -36,6 +40,23 @@ pub struct Record {
     pub facts: Facts,
     /// `predictions.csv`; empty until the run is finished.
     pub predictions: Vec<Prediction>,
+}
+
+impl Record {
+    /// What it is called: `<experiment>/<trial>`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.experiment, self.trial)
+    }
+
+    /// One sentence: what its experiment shows; empty if nobody says.
+    pub fn about(&self) -> &str {
+        // Older versions left it in the settings alone.
+        let written = || self.settings.get("about")?.as_str();
+        match self.description.about.as_str() {
+            "" => written().unwrap_or_default(),
+            about => about,
+        }
+    }
 }
 
 /// How far a run came.
@@ -91,11 +112,54 @@ pub struct Stage {
     pub end: Option<StageEnd>,
 }
 
+impl State {
+    /// The state in a word, which every command, page and program is told.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed(_) => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl Facts {
+    /// What should make the reader of a run doubt, as far as `watch` was not told of it before, in the order in which it
+    /// happened.
+    pub fn warnings(&self, watch: &mut Watch) -> Vec<Warning> {
+        let before = self.start.iter().map(Fact::Start);
+        let before = before.chain(self.dataset.iter().map(Fact::Dataset));
+        let before = before.chain(self.weights.iter().map(Fact::Weights));
+        let before = before.chain(self.faces.iter().map(Fact::Faces));
+        let before = before.chain(self.noise.iter().map(Fact::Noise));
+        let stages = self.stages.iter().flat_map(|it| {
+            let augmentation = it.augmentation.iter().map(Fact::Augmentation);
+            let epochs = it.epochs.iter().map(Fact::Epoch);
+            augmentation.chain(epochs).chain(it.end.iter().map(Fact::StageEnd))
+        });
+        let all = before.chain(stages).chain(self.evaluation.iter().map(Fact::Evaluation));
+        all.flat_map(|it| watch.see(it)).collect()
+    }
+
+    /// Counts what images were taken for, where the log of an older version does not say it.
+    pub(super) fn count_predictions(&mut self, predictions: &[Prediction]) {
+        let classes = self.dataset.as_ref().map_or(0, |it| it.classes.len());
+        let Some(evaluation) = self.evaluation.as_mut() else { return };
+        if evaluation.predicted.is_empty() && !predictions.is_empty() {
+            evaluation.predicted = vec![0; classes];
+            for it in predictions {
+                if let Some(count) = evaluation.predicted.get_mut(it.predicted) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+
     /// Takes note of one more event.
-    pub fn fold(&mut self, event: &Event) {
+    pub fn fold(&mut self, kind: &Kind) {
         self.waiting = None;
-        match event.kind.clone() {
+        match kind.clone() {
             Kind::Waiting(it) => self.waiting = Some(it),
             Kind::RunStarted(start) => self.start = Some(start),
             Kind::DatasetReady(dataset) => self.dataset = Some(dataset),
@@ -142,6 +206,12 @@ impl Facts {
             | Kind::RunFailed(_)
             | Kind::RunInterrupted => {}
         }
+    }
+
+    /// The last epoch whose weights were kept; while a stage runs, its last epoch.
+    pub fn kept_epoch(&self) -> Option<&Epoch> {
+        let stage = self.stages.iter().rfind(|it| !it.epochs.is_empty())?;
+        stage.kept().or_else(|| stage.epochs.last())
     }
 
     fn fold_stage_start(&mut self, start: StageStart) {

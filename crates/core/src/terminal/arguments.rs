@@ -16,7 +16,7 @@ pub struct Place {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct PredictArguments {
-    /// A finished run: its folder, or its name below the runs (an experiment's, if it has one run)
+    /// A finished run: `fruit/seed-0`, its folder, or its experiment if that has one run
     pub run: PathBuf,
     /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, or patterns like `'photos/*.jpg'`
     #[arg(required_unless_present = "list")]

@@ -35,10 +35,24 @@ pub fn ended(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();
-            // A closed stderr leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
+            // A message holds its cause already. That another handler was set is no reason to say nothing.
+            let _ = miette::set_hook(Box::new(|_| {
+                Box::new(miette::MietteHandlerOpts::new().without_cause_chain().build())
+            }));
+            for report in reports(error) {
+                // A closed stderr leaves nobody to tell.
+                let _ = writeln!(std::io::stderr(), "{report:?}");
+            }
             ExitCode::from(code)
         }
+    }
+}
+
+/// What is told of `error`: of experiment files each by itself.
+fn reports(error: Error) -> Vec<miette::Report> {
+    match error {
+        Error::Config { files } => files.into_iter().map(miette::Report::new).collect(),
+        error => vec![miette::Report::new(error)],
     }
 }
 
@@ -69,6 +83,20 @@ pub fn print_json(text: &str) -> Result<()> {
         it => it.to_string(),
     };
     write_out(&text.chars().map(escaped).collect::<String>())
+}
+
+/// Version of what commands print under `--json` (docs/json.md). Fields may come without a new version; one that
+/// goes, or means something else, brings one.
+pub const JSON_VERSION: u32 = 1;
+
+/// The object `told` as text, with the version of its form and a line end behind.
+pub fn documented(told: serde_json::Value) -> String {
+    let mut whole = serde_json::Map::new();
+    whole.insert("version".into(), JSON_VERSION.into());
+    if let serde_json::Value::Object(told) = told {
+        whole.extend(told);
+    }
+    format!("{}\n", serde_json::Value::Object(whole))
 }
 
 /// Writes to stdout. A reader that went away, as `head` does, is no failure.

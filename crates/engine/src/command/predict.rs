@@ -11,11 +11,11 @@ use ferrite_core::files::write_whole;
 use ferrite_core::machine;
 use ferrite_core::remote::Remote;
 use ferrite_core::store::Store;
-use ferrite_core::store::folder::files;
+use ferrite_core::store::find::run_of;
 use ferrite_core::terminal::arguments::PredictArguments;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
 use ferrite_core::terminal::notes::counting;
-use ferrite_core::terminal::{print, print_data, print_json};
+use ferrite_core::terminal::{documented, print, print_data, print_json};
 use ferrite_torch::device_named;
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ use crate::predict::{Answer, Asked, Guess, Model, Wanted};
 
 pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     let store = Store { root: arguments.place.runs.clone() };
-    let folder = run_folder(&store, &arguments.run)?;
+    let folder = run_of(&store, &arguments.run)?;
     let mut paths = arguments.pictures.clone();
     if let Some(list) = &arguments.list {
         paths.extend(photo::named_in(list)?);
@@ -167,33 +167,6 @@ fn annotate(classes: &[String], answer: &Answer, path: &Path) -> Result<()> {
     write_whole(path, &sheet.to_png())
 }
 
-/// The folder that `run` means.
-fn run_folder(store: &Store, run: &Path) -> Result<PathBuf> {
-    let is_run = |it: &Path| it.join(files::TRIAL).is_file();
-    let below = store.root.join(run);
-    for folder in [run, &below] {
-        if is_run(folder) {
-            return Ok(folder.to_owned());
-        }
-        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-        let runs: Vec<PathBuf> = entries.map(|it| it.path()).filter(|it| is_run(it)).collect();
-        match &runs[..] {
-            [] => {}
-            [only] => return Ok(only.clone()),
-            [first, ..] => {
-                return Err(Error::Usage {
-                    message: format!("`{}` has {} runs", folder.display(), runs.len()),
-                    help: format!("name one of them, e.g. `{}`", first.display()),
-                });
-            }
-        }
-    }
-    Err(Error::Usage {
-        message: format!("there is no run `{}`", run.display()),
-        help: "name a folder below the runs; `ferrite status` lists them".into(),
-    })
-}
-
 /// Characters of a face's place, most often.
 const PLACE: usize = 28;
 
@@ -260,7 +233,7 @@ fn json(model: &Model, answers: &[Answer]) -> String {
             faces => serde_json::json!({ "faces": faces.iter().map(said).collect::<Vec<_>>() }),
         };
         object["path"] = answer.path.to_string_lossy().into();
-        format!("{object}\n")
+        documented(object)
     };
     answers.iter().map(line).collect()
 }

@@ -104,6 +104,7 @@ fn test(
         split: bench.tested().to_string(),
         images: split.rows.len(),
         scores: judged.scores,
+        predicted: taken_for(dataset.classes.len(), &predictions),
         leak_free: Some(leak_free(dataset, split.rows, &predictions, origin)),
         viewed: judged.viewed,
     }))?;
@@ -148,6 +149,13 @@ impl Bench<'_> {
         .chain(origin.with_training(dataset).facts())
         .collect()
     }
+}
+
+/// How many of `predictions` are each of the classes.
+fn taken_for(classes: usize, predictions: &[Prediction]) -> Vec<usize> {
+    (0..classes)
+        .map(|class| predictions.iter().filter(|it| it.predicted == class).count())
+        .collect()
 }
 
 /// The accuracy on `rows` that no training image has an exact twin of and that the first weights have not seen.

@@ -137,7 +137,7 @@ fn a_loss_that_is_no_number_fails_its_trial_with_10_and_the_others_finish() {
     check_failure(&place, "b", 10, "training diverged in stage `head`, epoch 1");
     // It is not tried again, but neither is it forgotten.
     place.sweep().ends_with(1).says("2 of 3 trials failed");
-    place.ferrite(&["plan"]).ends_with(0).says("failed earlier").says("3 trials, 0 to do");
+    place.ferrite(&["plan"]).ends_with(0).says("failed").says("3 trials, 0 to do");
 }
 
 #[test]
@@ -161,7 +161,9 @@ fn planning_changes_nothing() {
 fn results_go_to_stdout_and_everything_else_to_stderr() {
     let place = Place::with(&[("a", SMALL)]);
     let told = place.sweep_well();
-    assert_eq!(told.out, "runs/index.html\n");
+    // The report's path is the last line, behind the table of scores.
+    assert_eq!(told.out.lines().last(), Some("runs/index.html"));
+    assert!(told.out.contains("valid %") && !told.err.contains("valid %  "), "{told:#?}");
     let quiet = place.ferrite(&["sweep", "--threads", "1", "--quiet"]);
     assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("runs/index.html\n", ""));
 }

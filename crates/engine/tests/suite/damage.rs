@@ -102,12 +102,12 @@ fn every_file_of_a_finished_run_is_made_again_when_it_is_damaged() {
         }
         place.ferrite(&["status"]).ends_with(0).says("is damaged: it");
         let told = place.sweep_well();
-        told.says("1 trials carried out");
+        told.says("1 trial finished in");
         for it in &files {
             check_named(&told, it, &why);
         }
         check_whole(&place, &expected, &why);
-        place.sweep_well().says("0 trials carried out");
+        place.sweep_well().says("nothing to do");
     }
     // What was damaged is kept beside what was made again; what was lost cannot be.
     let names = |it: &str| {
@@ -134,9 +134,9 @@ fn a_flipped_bit_of_a_log_is_named_and_the_run_is_finished_again() {
         std::fs::write(&log, bytes).unwrap();
         let why = String::from_utf8_lossy(to).into_owned();
         check_named(place.ferrite(&["status"]).ends_with(0), &log, &why);
-        check_named(place.sweep_well().says("1 trials carried out"), &log, &why);
+        check_named(place.sweep_well().says("1 trial finished in"), &log, &why);
         check_whole(&place, &expected, &why);
-        place.sweep_well().says("0 trials carried out");
+        place.sweep_well().says("nothing to do");
     }
 }
 
@@ -226,7 +226,7 @@ fn what_older_versions_finished_stays_finished_and_is_checked_as_far_as_it_can_b
     let expected = learnt(&folder);
     make_old(&place);
     let told = place.sweep_well();
-    told.says("0 trials carried out in").says("1 were finished before");
+    told.says("nothing to do: 1 was finished before");
     let table = folder.join("predictions.csv");
     let whole = std::fs::read_to_string(&table).unwrap();
     let lines: Vec<&str> = whole.split_inclusive('\n').collect();
@@ -236,13 +236,13 @@ fn what_older_versions_finished_stays_finished_and_is_checked_as_far_as_it_can_b
         let predictions = count.saturating_sub(1);
         let damaged = format!("it has {predictions} predictions of {} images", lines.len() - 1);
         place.ferrite(&["status"]).ends_with(0).says(&damaged);
-        place.sweep_well().says("1 trials carried out");
+        place.sweep_well().says("1 trial finished in");
         check_whole(&place, &expected, &damaged);
     }
     make_old(&place);
     std::fs::write(folder.join("trial.toml"), "").unwrap();
     place.ferrite(&["status"]).ends_with(0).says("trial.toml` is damaged: it holds no settings");
-    place.sweep_well().says("1 trials carried out");
+    place.sweep_well().says("1 trial finished in");
     // What the steps say of themselves is looked at as well.
     for (kind, name, how) in [
         ("stage", "history.json", Damage::Half),
@@ -293,12 +293,12 @@ fn weights_with_a_flipped_bit_are_set_aside_by_whoever_reads_them_and_made_again
     damage(&model, Damage::Flip);
     predict(&place).ends_with(5).says("model.safetensors` is damaged: its bytes are not those");
     assert!(folder.join("model.damaged.safetensors").exists() && !model.exists());
-    place.sweep_well().says("1 trials carried out");
+    place.sweep_well().says("1 trial finished in");
     assert_eq!(predict(&place).ends_with(0).out, said.out);
     damage(&model, Damage::Flip);
     place.write("experiments/next.toml", next);
     place.sweep().ends_with(1).says("model.safetensors` is damaged: its bytes are not those");
-    place.ferrite(&["retry", "--threads", "1"]).ends_with(0).says("2 trials carried out");
+    place.ferrite(&["retry", "--threads", "1"]).ends_with(0).says("2 trials finished in");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_run_that_lost_its_settings_or_its_log_is_seen_and_restored() {
         std::fs::remove_file(folder.join(lost)).unwrap();
         place.ferrite(&["status"]).ends_with(0).says(said);
         place.ferrite(&["report"]).ends_with(0);
-        place.sweep_well().says("1 trials carried out");
+        place.sweep_well().says("1 trial finished in");
         assert_eq!(place.run("e").state, State::Finished);
         assert_eq!(std::fs::read(folder.join("predictions.csv")).unwrap(), before);
     }
@@ -351,7 +351,7 @@ fn a_run_that_was_finished_with_other_settings_is_not_taken_for_its_own() {
     std::fs::write(&trial, settings.replace("epochs = 2", "epochs = 1")).unwrap();
     place.ferrite(&["run", &trial.to_string_lossy()]).ends_with(0);
     assert!(std::fs::read(folder.join("predictions.csv")).unwrap() != before);
-    place.sweep_well().says("1 trials carried out");
+    place.sweep_well().says("1 trial finished in");
     assert!(std::fs::read(folder.join("predictions.csv")).unwrap() == before, "other predictions");
 }
 
@@ -362,7 +362,7 @@ fn a_trial_whose_folder_cannot_be_made_fails_alone() {
     let told = place.ferrite(&["sweep", "--threads", "1", "--jobs", "1"]);
     told.ends_with(1).says("cannot create `runs/b/").says("1 of 3 trials failed: b/");
     assert_eq!([place.run("a").state, place.run("c").state], [State::Finished, State::Finished]);
-    assert_eq!(told.out, "runs/index.html\n", "the report is written");
+    assert_eq!(told.out.lines().last(), Some("runs/index.html"), "the report is written");
 }
 
 #[test]
@@ -389,10 +389,10 @@ fn a_report_that_cannot_be_written_does_not_hide_what_was_carried_out() {
     let place = Place::with(&[("e", SMALL)]);
     std::fs::create_dir_all(place.path("runs/index.html/in-the-way")).unwrap();
     let told = place.sweep();
-    told.ends_with(5).says("1 trials carried out").says("runs/index.html`");
+    told.ends_with(5).says("1 trial finished in").says("runs/index.html`");
     assert_eq!(place.run("e").state, State::Finished);
     std::fs::remove_dir_all(place.path("runs/index.html")).unwrap();
-    place.sweep_well().says("0 trials carried out");
+    place.sweep_well().says("nothing to do");
 }
 
 #[test]
@@ -443,7 +443,9 @@ fn a_run_that_was_only_just_made_is_not_called_unreadable() {
     std::fs::remove_dir_all(&folder).unwrap();
     place.write("runs/e/new/trial.toml", settings);
     let told = place.ferrite(&["status"]);
-    assert_eq!(told.ends_with(0).out, "e/new  0 epochs  0 s  interrupted\n");
+    let expected =
+        "run    epochs   time  state\ne/new       0  0.0 s  interrupted\n1 run: 1 interrupted\n";
+    assert_eq!(told.ends_with(0).out, expected);
     place.ferrite(&["report"]).ends_with(0);
 }
 

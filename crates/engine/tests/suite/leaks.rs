@@ -101,7 +101,9 @@ fn test_images_that_first_weights_were_trained_on_are_no_evidence_over_two_gener
     assert_eq!(leak_free(&honest), JUDGING);
     assert_eq!(seen(&honest), seen_images(&[("valid", 0, JUDGING), ("test", 0, JUDGING)]));
     let warned = |name: &str| {
-        told.err.lines().any(|it| it.starts_with(&format!("{name}/")) && it.contains("warning"))
+        told.err
+            .lines()
+            .any(|it| it.starts_with(&format!("{name}/")) && it.contains("were trained on"))
     };
     assert!(warned("next") && warned("last") && !warned("honest") && !warned("pre"), "{told:#?}");
 

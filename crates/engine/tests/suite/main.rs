@@ -28,6 +28,8 @@ mod resume;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
+mod scores;
+#[cfg(test)]
 mod sharing;
 #[cfg(test)]
 mod small;
@@ -35,6 +37,8 @@ mod small;
 mod study;
 #[cfg(test)]
 mod techniques;
+#[cfg(test)]
+mod tutorial;
 #[cfg(test)]
 mod views;
 #[cfg(test)]

@@ -141,14 +141,15 @@ fn noise_too_weak_to_matter_is_warned_of_on_the_terminal_and_on_the_pages() {
         ("strong", &format!("{strong}{SMALL}")),
     ]);
     let told = place.sweep_well();
-    let warned: Vec<&str> = told.err.lines().filter(|it| it.contains("warning:")).collect();
+    let warned: Vec<&str> =
+        told.err.lines().filter(|it| it.contains("warning: the noise")).collect();
     assert!(warned.len() == 1 && warned[0].starts_with("weak/"), "{warned:?}");
     assert!(warned[0].contains("expect no effect"), "{warned:?}");
     let study = std::fs::read_to_string(place.path("runs/index.html")).unwrap();
     assert_eq!(study.matches("expect no effect").count(), 1);
     for record in place.runs() {
         let page = std::fs::read_to_string(record.folder.join("index.html")).unwrap();
-        let warns = page.contains("class=\"warning warnings\"");
+        let warns = page.contains("expect no effect");
         assert_eq!(warns, record.experiment == "weak", "{}", record.experiment);
     }
 }

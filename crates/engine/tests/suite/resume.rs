@@ -218,7 +218,7 @@ fn killed_again_and_again_the_last_sweep_gives_the_same_predictions() {
 }
 
 #[test]
-fn a_worker_that_is_killed_fails_its_trial_and_the_next_sweep_goes_on_with_it() {
+fn a_worker_that_is_killed_interrupts_its_trial_and_the_next_sweep_goes_on_with_it() {
     let place = Place::with(&[("e", LONG)]);
     let sweep = place.start(&["sweep", "--threads", "1"]);
     place.wait_until(ended("tail", 2));
@@ -226,7 +226,15 @@ fn a_worker_that_is_killed_fails_its_trial_and_the_next_sweep_goes_on_with_it() 
     assert!(
         std::process::Command::new("kill").args(["-KILL", &worker]).status().unwrap().success()
     );
-    sweep.end().ends_with(1).says("its process died");
+    let told = sweep.end();
+    told.ends_with(1).says("e/seed-0").says("interrupted: its process died");
+    told.says("1 of 1 trial was interrupted").says("the next `ferrite sweep` goes on");
+    // Every command has the same word for it.
+    assert!(!told.words().contains("failed") && !told.words().contains("retry"), "{told:#?}");
+    for command in ["status", "plan", "show e"] {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        place.ferrite(&arguments).ends_with(0).says("interrupted");
+    }
     place.sweep_well();
     same("predictions", &predictions(&place), undisturbed());
 }
@@ -241,7 +249,7 @@ fn a_worker_that_is_stopped_by_itself_stops_the_sweep_with_130() {
         std::process::Command::new("kill").args(["-TERM", &worker]).status().unwrap().success()
     );
     sweep.end().ends_with(130).says("interrupted");
-    place.sweep_well().says("2 trials carried out");
+    place.sweep_well().says("2 trials finished in");
     same("predictions", &predictions(&place), undisturbed());
 }
 
@@ -266,7 +274,7 @@ fn ctrl_c_ends_with_130_and_the_next_sweep_gives_the_same_predictions() {
     let log = &logs(&place.path("runs"))[0];
     assert_eq!(events(log).last().unwrap().kind, Kind::RunInterrupted);
     place.ferrite(&["status"]).ends_with(0).says("interrupted");
-    place.ferrite(&["plan"]).ends_with(0).says("to go on with").says("1 trials, 1 to do");
+    place.ferrite(&["plan"]).ends_with(0).says("interrupted").says("1 trial, 1 to do");
     place.sweep_well();
     same("predictions", &predictions(&place), undisturbed());
 }
@@ -285,7 +293,7 @@ fn a_sweep_with_nothing_to_do_touches_nothing() {
     let place = Place::with(&[("e", SMALL)]);
     place.sweep_well();
     let before: Vec<_> = kept(&place).collect();
-    place.sweep_well().says("0 trials carried out");
+    place.sweep_well().says("nothing to do");
     assert!(kept(&place).eq(before), "a file was written");
 }
 
@@ -296,7 +304,7 @@ fn a_deleted_run_is_restored_and_the_others_are_not_touched() {
     let before: Vec<_> = kept(&place).collect();
     let deleted = place.runs().remove(0).folder;
     std::fs::remove_dir_all(&deleted).unwrap();
-    place.sweep_well().says("1 trials carried out").says("1 were finished before");
+    place.sweep_well().says("1 trial finished in").says("1 was finished before");
     let after: Vec<_> = kept(&place).collect();
     assert_eq!(after.len(), before.len());
     for ((path, (old, then)), (other, (new, now))) in before.iter().zip(&after) {
@@ -340,10 +348,10 @@ fn a_log_that_was_cut_off_is_mended() {
     let text = std::fs::read(log).unwrap();
     std::fs::write(log, &text[..text.len() - 10]).unwrap();
     place.ferrite(&["status"]).ends_with(0).says("interrupted");
-    place.sweep_well().says("1 trials carried out");
+    place.sweep_well().says("1 trial finished in");
     assert_eq!(place.run("e").state, State::Finished);
     same("predictions", &predictions(&place), &before);
-    place.sweep_well().says("0 trials carried out");
+    place.sweep_well().says("nothing to do");
 }
 
 #[test]
@@ -355,10 +363,10 @@ fn a_log_that_holds_rubbish_is_set_aside_and_the_run_is_finished_again() {
     let text = std::fs::read_to_string(&log).unwrap();
     std::fs::write(&log, text.replacen("\"event\"", "\0\0\0", 3)).unwrap();
     place.ferrite(&["status"]).ends_with(0).says("events.jsonl` is damaged: line 1").says("other/");
-    place.sweep_well().says("1 trials carried out");
+    place.sweep_well().says("1 trial finished in");
     assert_eq!(place.run("e").state, State::Finished);
     same("predictions", &predictions(&place), &before);
-    place.sweep_well().says("0 trials carried out");
+    place.sweep_well().says("nothing to do");
 }
 
 #[test]
@@ -396,9 +404,9 @@ fn settings_of_a_run_that_hold_rubbish_are_named_and_hide_no_other_run_and_are_r
     place.ferrite(&["status"]).ends_with(0).says("trial.toml` is damaged").says("other/seed-0");
     place.ferrite(&["report"]).ends_with(0);
     place.ferrite(&["run", &trial.to_string_lossy()]).ends_with(2).says("trial.toml:1:");
-    place.sweep_well().says("trial.toml` is damaged").says("1 trials carried out");
+    place.sweep_well().says("trial.toml` is damaged").says("1 trial finished in");
     assert!(std::fs::read(&trial).unwrap() == settings, "other settings");
-    place.sweep_well().says("0 trials carried out");
+    place.sweep_well().says("nothing to do");
 }
 
 /// A stage whose best epochs have equal accuracies that no short decimal number is.

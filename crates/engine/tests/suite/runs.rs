@@ -9,8 +9,8 @@ fn the_page_in_the_folder_of_runs_is_no_run_and_stays_as_it_is() {
     let place = Place::with(&[("e", SMALL)]);
     place.write("runs/README.md", &page);
     let before = place.files("runs");
-    assert_eq!(place.ferrite(&["status"]).ends_with(0).out, "");
-    place.ferrite(&["plan"]).ends_with(0).says("1 trials, 1 to do");
+    assert_eq!(place.ferrite(&["status"]).ends_with(0).out, "0 runs\n");
+    place.ferrite(&["plan"]).ends_with(0).says("1 trial, 1 to do");
     assert_eq!(place.files("runs"), before);
     place.ferrite(&["report"]).ends_with(0);
     place.sweep_well();
@@ -28,7 +28,7 @@ fn a_run_is_found_in_another_normal_form() {
     let trial = place.run("glu\u{308}ck").trial;
     let run = format!("{SMALL}\n[model.weights]\nrun = \"gl\u{fc}ck/{trial}\"\n");
     place.write("experiments/a.toml", run);
-    place.ferrite(&["plan", "experiments/a.toml"]).ends_with(0).says("a/seed-0-").says("1 trials");
+    place.ferrite(&["plan", "experiments/a.toml"]).ends_with(0).says("a/seed-0-").says("1 trial");
     place.sweep_well();
     let text = std::fs::read_to_string(place.run("a").folder.join("trial.toml")).unwrap();
     assert!(text.contains(&format!("glu\u{308}ck/{trial}")), "{text}");

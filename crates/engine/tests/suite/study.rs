@@ -90,8 +90,9 @@ fn what_new_writes_is_an_experiment_for_every_backbone() {
     let place = place();
     for (index, backbone) in Backbone::ALL.iter().enumerate() {
         let name = format!("mine/trial-{index}");
-        let data = ["fer2013", "synthetic"][index % 2];
-        let told = place.ferrite(&["new", &name, "--backbone", backbone.name(), "--data", data]);
+        let data = [&["--csv", "data/fer2013.csv"][..], &[]][index % 2];
+        let arguments = [&["new", &name, "--backbone", backbone.name()], data].concat();
+        let told = place.ferrite(&arguments);
         told.ends_with(0).says(&format!("experiments/{name}.toml"));
         plan(&place, &format!("experiments/{name}.toml")).says("3 trials").says(backbone.name());
     }

@@ -59,7 +59,7 @@ fn a_sweep_that_waits_for_a_run_says_for_whom_and_ends_when_it_is_asked_to() {
         check_ends_at_once(run, signal);
         assert!(logs(&place.path("runs")).is_empty(), "it wrote into a folder of another");
         drop(held);
-        place.sweep_well().says("1 trials carried out");
+        place.sweep_well().says("1 trial finished in");
     }
 }
 
@@ -89,7 +89,7 @@ fn a_sweep_that_waits_for_a_step_says_so_and_goes_on_or_ends() {
     let sweep = place.start(&["sweep", "--threads", "1"]);
     hear(&sweep, &waits);
     drop(held);
-    sweep.end().ends_with(0).says("1 trials carried out");
+    sweep.end().ends_with(0).says("1 trial finished in");
     assert_eq!(place.run("e").state, State::Finished);
 }
 

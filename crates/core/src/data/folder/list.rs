@@ -152,7 +152,7 @@ fn unwalked(error: &walkdir::Error) -> String {
 }
 
 /// The names of the folders in `path`, sorted; those that systems leave behind are left out.
-fn folders(path: &Path) -> Result<Vec<String>> {
+pub(in crate::data) fn folders(path: &Path) -> Result<Vec<String>> {
     let cannot = |it| broken::unreadable(path, KEY, it);
     let mut names = Vec::new();
     for entry in path.read_dir().map_err(cannot)? {

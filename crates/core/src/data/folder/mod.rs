@@ -1,5 +1,7 @@
 //! Picture files in a folder for each class.
 
+pub mod arrangement;
+pub(super) mod counts;
 pub(super) mod list;
 
 use std::path::Path;

@@ -191,17 +191,17 @@ fn folders_and_classes_must_agree() {
     trial.refuses(
         DRAWN,
         expect![[r#"
-        cannot use `faces`: no image is left for `data.split.valid`
-        give it a larger fraction, or add images
-    "#]],
+            cannot use `faces`: no image is left for `data.split.valid` of the 2 images
+            give it a larger fraction, or add images
+        "#]],
     );
     std::fs::remove_dir_all(trial.path("faces/glad")).unwrap();
     trial.refuses(
         DRAWN,
         expect![[r#"
-        cannot use `faces`: no image is left for `data.split.valid`
-        give it a larger fraction, or add images
-    "#]],
+            cannot use `faces`: no image is left for `data.split.valid` of the 1 image; the class `glad` has none at all
+            give it a larger fraction, or add images
+        "#]],
     );
     std::fs::remove_file(trial.path("faces/sad/1.png")).unwrap();
     trial.refuses(

@@ -13,56 +13,58 @@ use ferrite_core::metrics::statistics::paired::Discordant;
 use ferrite_core::metrics::statistics::{Gain, LEVEL, holm, wilson};
 use rayon::prelude::*;
 
-use crate::report::pairs::{Change, Effect, Pairs};
-use crate::report::study::{Configuration, Run, Study};
+use crate::study::pairs::{Change, Effect, Pairs};
+use crate::study::{Configuration, Run, Study};
 
 /// How many single techniques are compared at most.
-pub(super) const MOST_EFFECTS: usize = 32;
+pub(crate) const MOST_EFFECTS: usize = 32;
 /// How many of the best configurations are compared each with each.
-pub(super) const MOST_BEST: usize = 6;
+pub(crate) const MOST_BEST: usize = 6;
 
 /// All comparisons of a study.
-pub(super) struct Comparisons<'s, 'a> {
-    /// One technique at a time.
-    pub(super) effects: Vec<Comparison<'s, 'a>>,
+pub(crate) struct Comparisons<'s, 'a> {
+    /// Each configuration with the one that its experiment extends; behind these one technique at a time.
+    pub(crate) effects: Vec<Comparison<'s, 'a>>,
     /// How many more there would have been.
-    pub(super) left_out: usize,
+    pub(crate) left_out: usize,
     /// The best configurations, the best first.
-    pub(super) best: Vec<&'s Configuration<'a>>,
+    pub(crate) best: Vec<&'s Configuration<'a>>,
     /// Each of them with each that ranks below it.
-    pub(super) pairs: Vec<Comparison<'s, 'a>>,
+    pub(crate) pairs: Vec<Comparison<'s, 'a>>,
 }
 
 /// Two configurations on the same seeds and images.
-pub(super) struct Comparison<'s, 'a> {
-    /// The one technique that they differ in; empty if it does not matter.
-    pub(super) technique: String,
-    pub(super) from: &'s Configuration<'a>,
-    pub(super) to: &'s Configuration<'a>,
-    pub(super) changes: Vec<Change<'s>>,
+pub(crate) struct Comparison<'s, 'a> {
+    /// Whether the experiment of `to` extends that of `from`.
+    pub(crate) extends: bool,
+    /// The technique, or techniques, that they differ in; empty if it does not matter.
+    pub(crate) technique: String,
+    pub(crate) from: &'s Configuration<'a>,
+    pub(crate) to: &'s Configuration<'a>,
+    pub(crate) changes: Vec<Change<'s>>,
     /// Every seed that both have.
-    pub(super) seeds: Vec<SeedGain>,
-    pub(super) images: usize,
+    pub(crate) seeds: Vec<SeedGain>,
+    pub(crate) images: usize,
     /// Accuracies over these seeds and images.
-    pub(super) accuracies: [f64; 2],
+    pub(crate) accuracies: [f64; 2],
     /// Accuracy of `to` less that of `from`.
-    pub(super) difference: Estimate,
+    pub(crate) difference: Estimate,
     /// P value, adjusted for all comparisons of its table.
-    pub(super) p: f64,
-    pub(super) verdict: Verdict,
+    pub(crate) p: f64,
+    pub(crate) verdict: Verdict,
 }
 
 /// The difference under one seed.
-pub(super) struct SeedGain {
-    pub(super) seed: String,
-    pub(super) difference: f64,
+pub(crate) struct SeedGain {
+    pub(crate) seed: String,
+    pub(crate) difference: f64,
     /// P value of McNemar's exact test.
-    pub(super) mcnemar: f64,
+    pub(crate) mcnemar: f64,
 }
 
 /// What a comparison shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Another training and other images would most likely show it too.
     Real,
     /// The two networks differ; with one seed nobody knows whether their settings are the reason.
@@ -77,8 +79,18 @@ pub(super) enum Verdict {
 const ALPHA: f64 = 1.0 - LEVEL;
 
 impl Verdict {
+    /// A sign that tells verdicts apart without colour.
+    pub(crate) fn sign(self) -> char {
+        match self {
+            Self::Real => '■',
+            Self::OneSeed => '◆',
+            Self::NotShown => '○',
+            Self::Same => '=',
+        }
+    }
+
     /// As the page says it.
-    pub(super) fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Real => "real",
             Self::OneSeed => "one seed",
@@ -89,21 +101,30 @@ impl Verdict {
 }
 
 impl<'s, 'a> Comparisons<'s, 'a> {
-    pub(super) fn of(study: &'s Study<'a>) -> Self {
+    pub(crate) fn of(study: &'s Study<'a>) -> Self {
         // The best first, so that what is left out is at the end of the board.
         let all: Vec<_> = study.ranked().filter(|it| it.finished().next().is_some()).collect();
         let pairs = Pairs::of(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
         let mut found = pairs.effects();
         found.sort_by_key(|it| (it.from.min(it.to), it.from.max(it.to)));
-        let compare = |it: &Effect| {
-            let compared = compare(all[it.from], all[it.to])?;
-            let technique = it.technique.clone();
-            Some(Comparison { technique, changes: pairs.changes(it.from, it.to), ..compared })
+        let extending = extending(&all, &pairs, &found);
+        let told = |it: &Effect| {
+            extending
+                .iter()
+                .any(|other| [[it.from, it.to], [it.to, it.from]].contains(&[other.from, other.to]))
         };
-        let possible = found.iter().filter(|it| !common(all[it.from], all[it.to]).is_empty());
+        found.retain(|it| !told(it));
+        let compare = |(it, extends): &(&Effect, bool)| {
+            let compared = compare(all[it.from], all[it.to])?;
+            let (technique, extends) = (it.technique.clone(), *extends);
+            let changes = pairs.changes(it.from, it.to);
+            Some(Comparison { extends, technique, changes, ..compared })
+        };
+        let every = extending.iter().map(|it| (it, true)).chain(found.iter().map(|it| (it, false)));
+        let possible = every.filter(|(it, _)| !common(all[it.from], all[it.to]).is_empty());
         let possible: Vec<_> = possible.collect();
         let shown = &possible[..possible.len().min(MOST_EFFECTS)];
-        let effects = judged(shown.par_iter().filter_map(|it| compare(it)).collect());
+        let effects = judged(shown.par_iter().filter_map(compare).collect());
         let left_out = possible.len() - shown.len();
         let best: Vec<_> = all.into_iter().take(MOST_BEST).collect();
         let pairs: Vec<_> = (0..best.len())
@@ -113,8 +134,16 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         Self { effects, left_out, best, pairs }
     }
 
+    /// How `configuration` does beside the one that its experiment extends.
+    pub(crate) fn with_extended(
+        &self,
+        configuration: &Configuration<'_>,
+    ) -> Option<&Comparison<'s, 'a>> {
+        self.effects.iter().find(|it| it.extends && it.to.position == configuration.position)
+    }
+
     /// The comparison of two of the best, as the first less the second.
-    pub(super) fn pair(
+    pub(crate) fn pair(
         &self,
         first: &Configuration<'_>,
         second: &Configuration<'_>,
@@ -122,6 +151,33 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         let is = |it: &&Comparison<'_, '_>| it.to.rank == first.rank && it.from.rank == second.rank;
         self.pairs.iter().find(is)
     }
+}
+
+/// Each configuration with the one that its experiment extends. Of several of these, as of a grid, it is the one that
+/// fewest settings differ from.
+fn extending(
+    all: &[&Configuration<'_>],
+    pairs: &Pairs<'_>,
+    of_one_technique: &[Effect],
+) -> Vec<Effect> {
+    let extended = |to: usize| {
+        let of = |name: &String| {
+            let it = all.iter().enumerate().filter(|(_, it)| it.experiment() == name);
+            let it = it.map(|(from, _)| (pairs.changes(from, to).len(), from));
+            it.filter(|(changes, _)| *changes > 0).min()
+        };
+        all[to].extends().iter().find_map(of).map(|(_, from)| from)
+    };
+    let effect = |to: usize| {
+        let from = extended(to)?;
+        let known = of_one_technique.iter().find(|it| (it.from, it.to) == (from, to));
+        let known = known.map(|it| it.technique.clone());
+        let technique = known.unwrap_or_else(|| {
+            pairs.techniques(from, to).into_iter().collect::<Vec<_>>().join(", ")
+        });
+        Some(Effect { technique, from, to })
+    };
+    (0..all.len()).filter_map(effect).collect()
 }
 
 /// The better less the worse.
@@ -134,12 +190,12 @@ fn compare_best<'s, 'a>(
 
 impl Comparison<'_, '_> {
     /// Mean and deviation of the seeds' differences.
-    pub(super) fn over_seeds(&self) -> Option<Stat> {
+    pub(crate) fn over_seeds(&self) -> Option<Stat> {
         Stat::of(&self.seeds.iter().map(|it| it.difference).collect::<Vec<_>>())
     }
 
     /// The split that it was judged on.
-    pub(super) fn split(&self) -> Option<&str> {
+    pub(crate) fn split(&self) -> Option<&str> {
         self.to.runs.iter().find_map(Run::split)
     }
 
@@ -158,7 +214,7 @@ impl Comparison<'_, '_> {
 
 /// The interval of a configuration's accuracy: over seeds and images, or of one network over images
 /// (Wilson's). None without predictions.
-pub(super) fn accuracy_interval(it: &Configuration<'_>) -> Option<[f64; 2]> {
+pub(crate) fn accuracy_interval(it: &Configuration<'_>) -> Option<[f64; 2]> {
     let tables: Vec<_> = it.finished().map(|it| it.record.predictions.as_slice()).collect();
     let right = right_on_common_images(&tables)?;
     if let [only] = right.as_slice() {
@@ -224,6 +280,7 @@ fn compare<'s, 'a>(
         all.filter(|it| **it).count() as f64 / n as f64
     };
     Some(Comparison {
+        extends: false,
         technique: String::new(),
         from,
         to,

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use ferrite_core::config::facts::Facts;
 
 /// Settings by dotted key, each value as TOML.
-pub(super) type Flat = BTreeMap<String, String>;
+pub(crate) type Flat = BTreeMap<String, String>;
 
 /// One key that differs, with its value in every configuration; none where it is not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) key: String,
-    pub(super) values: Vec<Option<String>>,
+pub(crate) struct Row {
+    pub(crate) key: String,
+    pub(crate) values: Vec<Option<String>>,
 }
 
 /// `settings` by dotted key, without seed and names. Items of a list that have a `name` go by it.
-pub(super) fn flatten(settings: &toml::Table) -> Flat {
+pub(crate) fn flatten(settings: &toml::Table) -> Flat {
     let mut flat = Flat::new();
     let is_name = |key: &str| Facts::all().of(key).is_name();
     for (key, value) in settings.iter().filter(|(key, _)| !is_name(key)) {
@@ -39,7 +39,7 @@ fn without_seed(run: &str) -> &str {
 }
 
 /// The keys whose values are not all the same.
-pub(super) fn differences(all: &[&Flat]) -> Vec<Row> {
+pub(crate) fn differences(all: &[&Flat]) -> Vec<Row> {
     let keys: BTreeSet<&String> = all.iter().flat_map(|it| it.keys()).collect();
     let row = |key: &String| Row {
         key: key.clone(),
@@ -50,7 +50,7 @@ pub(super) fn differences(all: &[&Flat]) -> Vec<Row> {
 }
 
 /// The shortest ends of dotted `keys` that tell them apart: `lr`, or `head.lr` and `fine-tune.lr`.
-pub(super) fn short_names(keys: &[String]) -> Vec<String> {
+pub(crate) fn short_names(keys: &[String]) -> Vec<String> {
     let end = |key: &str, n: usize| {
         let parts: Vec<_> = key.split('.').collect();
         parts[parts.len().saturating_sub(n)..].join(".")
@@ -63,7 +63,7 @@ pub(super) fn short_names(keys: &[String]) -> Vec<String> {
 }
 
 /// A TOML value without the quotes of a plain string.
-pub(super) fn plain(value: &str) -> &str {
+pub(crate) fn plain(value: &str) -> &str {
     let inner = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
     inner.filter(|it| !it.contains(['"', '\\'])).unwrap_or(value)
 }

@@ -3,19 +3,18 @@
 use std::path::{Component, Path};
 
 use chrono::DateTime;
-use ferrite_core::digits::thousands;
 use ferrite_core::metrics::scores::Stat;
 
 /// What stands where nothing is known.
-pub(super) const NOTHING: &str = "–";
+pub(crate) const NOTHING: &str = "–";
 
 /// `share` in percent with one digit, without the sign.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1}", share * 100.0) } else { "NaN".into() }
 }
 
 /// Percent with one digit, or three significant ones below 1 %.
-pub(super) fn small_percent(share: f64) -> String {
+pub(crate) fn small_percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent != 0.0 && percent.abs() < 1.0 {
         format!("{percent:.2} %")
@@ -25,18 +24,18 @@ pub(super) fn small_percent(share: f64) -> String {
 }
 
 /// The ends of an interval of shares in percent.
-pub(super) fn interval([low, high]: [f64; 2]) -> String {
+pub(crate) fn interval([low, high]: [f64; 2]) -> String {
     format!("{} to {}", percent(low), percent(high))
 }
 
 /// A difference of shares in percentage points with one digit and its sign.
-pub(super) fn points(difference: f64) -> String {
+pub(crate) fn points(difference: f64) -> String {
     let text = format!("{:+.1}", difference * 100.0);
     if text == "-0.0" || text == "+0.0" { "0.0".into() } else { text.replace('-', "−") }
 }
 
 /// A p value as precise as it matters.
-pub(super) fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     match p {
         _ if p.is_nan() => NOTHING.into(),
         ..0.001 => "< 0.001".into(),
@@ -46,17 +45,17 @@ pub(super) fn p_value(p: f64) -> String {
 }
 
 /// Mean of a share in percent and, with more than one seed, its standard deviation.
-pub(super) fn percent_stat(stat: &Stat) -> (String, Option<String>) {
+pub(crate) fn percent_stat(stat: &Stat) -> (String, Option<String>) {
     (percent(stat.mean), stat.sd.map(percent))
 }
 
 /// A score with three decimals.
-pub(super) fn score(value: f64) -> String {
+pub(crate) fn score(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { "NaN".into() }
 }
 
 /// A count rounded to three digits: `14.7 M`.
-pub(super) fn short_count(n: usize) -> String {
+pub(crate) fn short_count(n: usize) -> String {
     match n {
         0..1_000 => n.to_string(),
         1_000..1_000_000 => format!("{:.1} K", n as f64 / 1e3),
@@ -65,14 +64,13 @@ pub(super) fn short_count(n: usize) -> String {
     }
 }
 
-/// `1 run`, `2 runs`.
-pub(super) fn counted(n: usize, noun: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", thousands(n))
+/// A learning rate with two digits: `4.8e-4`.
+pub(crate) fn rate(value: f64) -> String {
+    format!("{value:.1e}").replace(".0e", "e")
 }
 
 /// A time in the two units that matter.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NOTHING.into();
     }
@@ -89,13 +87,13 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// A moment in UTC to the minute; empty if it is none.
-pub(super) fn moment(at_ms: u64) -> String {
+pub(crate) fn moment(at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
     at.map_or_else(String::new, |it| it.format("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// `path` as a relative link: slashes between percent-encoded names.
-pub(super) fn link(path: &Path) -> String {
+pub(crate) fn link(path: &Path) -> String {
     let names = path.components().filter_map(|it| match it {
         Component::Normal(name) => Some(encode(&name.to_string_lossy())),
         Component::ParentDir => Some("..".into()),
@@ -111,7 +109,7 @@ fn encode(name: &str) -> String {
 }
 
 /// `bytes` in base 64 with padding (RFC 4648), for data URIs.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -132,6 +130,7 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!(short_count(14_714_688), "14.71 M");
+        assert_eq!([0.000_482_244, 1e-3, 0.0].map(rate), ["4.8e-4", "1e-3", "0e0"]);
         assert_eq!(duration(59.0), "59.0 s");
         assert_eq!(duration(125.0), "2 min 05 s");
         assert_eq!(duration(7260.0), "2 h 01 min");

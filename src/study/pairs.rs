@@ -7,16 +7,16 @@
 //! **Invariant:** it knows settings and no result, so that no result decides what is compared.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 
 use ferrite_core::config::facts::{Facts, Setting, Technique};
 use rayon::prelude::*;
 
-use crate::report::diff::{Flat, plain};
+use crate::study::diff::{Flat, plain};
 
 /// The settings of several configurations, set out for comparing each with each.
-pub(super) struct Pairs<'a> {
+pub(crate) struct Pairs<'a> {
     keys: Vec<Key<'a>>,
     rows: Vec<Row<'a>>,
     /// The techniques and groups of techniques that the keys belong to.
@@ -25,19 +25,19 @@ pub(super) struct Pairs<'a> {
 
 /// A setting that departs, with its value on either side; none where it is not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change<'a> {
-    pub(super) key: &'a str,
-    pub(super) from: Option<&'a str>,
-    pub(super) to: Option<&'a str>,
+pub(crate) struct Change<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) from: Option<&'a str>,
+    pub(crate) to: Option<&'a str>,
 }
 
 /// Two configurations, by their place, that differ in one technique only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Effect {
-    pub(super) technique: String,
+pub(crate) struct Effect {
+    pub(crate) technique: String,
     /// The plainer one.
-    pub(super) from: usize,
-    pub(super) to: usize,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
 }
 
 /// A setting that some configuration has.
@@ -84,7 +84,7 @@ const STAGES: &str = "stages";
 const OF_STAGES: Belongs = Belongs { group: None, technique: Some(0) };
 
 impl<'a> Pairs<'a> {
-    pub(super) fn of(all: &[&'a Flat]) -> Self {
+    pub(crate) fn of(all: &[&'a Flat]) -> Self {
         let stages = Technique { place: STAGES.into(), name: STAGES.into() };
         let mut it = Self { keys: Vec::new(), rows: Vec::new(), techniques: vec![stages] };
         let mut numbers = BTreeMap::new();
@@ -145,7 +145,7 @@ impl<'a> Pairs<'a> {
 
     /// Pairs that differ in one technique only: each configuration with the plainest of those that it
     /// differs from so.
-    pub(super) fn effects(&self) -> Vec<Effect> {
+    pub(crate) fn effects(&self) -> Vec<Effect> {
         let ranks = self.plainness();
         let places: Vec<usize> = (0..self.rows.len()).collect();
         let of_one = |to: &usize| {
@@ -198,8 +198,18 @@ impl<'a> Pairs<'a> {
         found
     }
 
+    /// The techniques that `from` and `to` differ in, by name: a setting that belongs to none goes by its key.
+    pub(crate) fn techniques(&self, from: usize, to: usize) -> BTreeSet<String> {
+        let name = |key: usize| {
+            let key = &self.keys[key];
+            let belongs = key.belongs.group.or(key.belongs.technique);
+            belongs.map_or_else(|| key.name.to_owned(), |it| self.techniques[it].name.clone())
+        };
+        departing(&self.rows[from], &self.rows[to]).map(|it| name(it.0)).collect()
+    }
+
     /// Every setting that `to` has otherwise than `from`.
-    pub(super) fn changes(&self, from: usize, to: usize) -> Vec<Change<'a>> {
+    pub(crate) fn changes(&self, from: usize, to: usize) -> Vec<Change<'a>> {
         let all = departing(&self.rows[from], &self.rows[to]);
         let change = |(key, from, to): (usize, Option<&'a str>, Option<&'a str>)| Change {
             key: self.keys[key].name,
@@ -289,7 +299,7 @@ fn merged<'s, 'a: 's>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::diff::flatten;
+    use crate::study::diff::flatten;
 
     const PLAIN: &str = "
         [augment]

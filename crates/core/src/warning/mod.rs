@@ -5,13 +5,17 @@
 //!
 //! **Invariant:** sentences without layout; what stands between backticks is a setting.
 
+mod scores;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::digits::counted;
 use crate::event::acts::Clipped;
 use crate::event::disk::SetAside;
 use crate::event::faces::{ClassFaces, Faces};
 use crate::event::weights::Weights;
-use crate::event::{Augmentation, Epoch, Kind, Noise, StageEnd, Start};
+use crate::event::{Augmentation, Dataset, Epoch, Evaluation, FINAL, Kind, Noise, StageEnd, Start};
+use crate::warning::scores::{Images, divergence, evaluation};
 
 /// Noise below this share of what it is added to has no effect to speak of.
 const LEAST_NOISE: f64 = 0.01;
@@ -43,6 +47,8 @@ pub struct Warning {
 pub enum Fact<'a> {
     /// How it began.
     Start(&'a Start),
+    /// Its images.
+    Dataset(&'a Dataset),
     /// Its first weights.
     Weights(&'a Weights),
     /// The faces in its images.
@@ -57,6 +63,8 @@ pub enum Fact<'a> {
     Epoch(&'a Epoch),
     /// The end of a stage.
     StageEnd(&'a StageEnd),
+    /// The test of its final weights.
+    Evaluation(&'a Evaluation),
 }
 
 impl<'a> Fact<'a> {
@@ -64,6 +72,7 @@ impl<'a> Fact<'a> {
     pub fn of(kind: &'a Kind) -> Option<Self> {
         Some(match kind {
             Kind::RunStarted(it) => Self::Start(it),
+            Kind::DatasetReady(it) => Self::Dataset(it),
             Kind::WeightsLoaded(it) => Self::Weights(it),
             Kind::FacesReady(it) => Self::Faces(it),
             Kind::NoiseMeasured(it) => Self::Noise(it),
@@ -71,6 +80,7 @@ impl<'a> Fact<'a> {
             Kind::SetAside(it) => Self::Damage(it),
             Kind::EpochEnded(it) => Self::Epoch(it),
             Kind::StageEnded(it) => Self::StageEnd(it),
+            Kind::Evaluated(it) if it.weights == FINAL => Self::Evaluation(it),
             _ => return None,
         })
     }
@@ -84,6 +94,12 @@ pub struct Watch {
     told: BTreeSet<String>,
     /// What clipping did in the epochs of a stage.
     clipped: BTreeMap<String, Vec<Clipped>>,
+    /// The epochs of a stage.
+    epochs: BTreeMap<String, Vec<Epoch>>,
+    /// Names of the classes, and how many images of each there are in each split.
+    images: Option<Images>,
+    /// Validation accuracy of the weights that the last stage kept.
+    kept: Option<f64>,
 }
 
 impl Watch {
@@ -99,15 +115,33 @@ impl Watch {
             Fact::Epoch(it) => {
                 let clipped = self.clipped.entry(it.stage.clone()).or_default();
                 clipped.extend(it.acts.clipped);
+                self.epochs.entry(it.stage.clone()).or_default().push(it.clone());
                 class_weights(it).into_iter().collect()
             }
-            Fact::StageEnd(StageEnd { stage, .. }) => {
-                let clipped = self.clipped.remove(stage).unwrap_or_default();
-                clipping(stage, &clipped).into_iter().collect()
+            Fact::Dataset(it) => {
+                let (classes, counts) = (it.classes.clone(), it.counts.clone());
+                self.images = Some(Images { classes, counts });
+                Vec::new()
             }
+            Fact::StageEnd(end) => self.stage_end(end),
+            Fact::Evaluation(it) => match &self.images {
+                Some(images) => evaluation(it, images, self.kept),
+                None => Vec::new(),
+            },
         };
         warnings.retain(|it| self.told.insert(it.about.clone()));
         warnings
+    }
+
+    fn stage_end(&mut self, end: &StageEnd) -> Vec<Warning> {
+        let stage = &end.stage;
+        let clipped = self.clipped.remove(stage).unwrap_or_default();
+        let epochs = self.epochs.remove(stage).unwrap_or_default();
+        let kept = epochs.iter().rfind(|it| it.epoch == end.kept_epoch);
+        self.kept = kept.map(|it| it.valid.accuracy).or(self.kept);
+        let classes = self.images.as_ref().map_or(0, |it| it.classes.len());
+        let diverged = kept.and_then(|kept| divergence(kept, epochs.last()?, classes));
+        clipping(stage, &clipped).into_iter().chain(diverged).collect()
     }
 }
 
@@ -264,9 +298,9 @@ pub fn clipping(stage: &str, epochs: &[Clipped]) -> Option<Warning> {
 pub fn class_weights(it: &Epoch) -> Option<Warning> {
     let steps = it.acts.weightless.filter(|it| *it > 0)?;
     let (stage, epoch) = (&it.stage, it.epoch);
-    let plural = if steps == 1 { "" } else { "s" };
+    let steps = counted(steps, "step");
     let message = format!(
-        "in epoch {epoch} of stage `{stage}` {steps} step{plural} learned nothing, because `loss.class_weights` gives 0 to \
+        "in epoch {epoch} of stage `{stage}` {steps} learned nothing, because `loss.class_weights` gives 0 to \
          the classes of all images of the batch: raise `batch_size`, give these classes a weight, or leave their \
          images out"
     );

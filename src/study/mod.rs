@@ -1,9 +1,14 @@
-//! The runs of a report, gathered by configuration and ranked.
+//! A study: runs gathered by configuration and ranked, and which differences between them are real. The report and the
+//! terminal tell the same of it.
 //!
 //! A configuration is an experiment with all its settings but the seed. Configurations are ranked by
 //! the mean validation accuracy of the epochs that were kept: the test split chooses nothing.
 //!
 //! **Invariant:** pure; a run that failed or whose score is not a number never ranks.
+
+pub(crate) mod comparison;
+pub(crate) mod diff;
+pub(crate) mod pairs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,51 +22,50 @@ use ferrite_core::metrics::scores::{Confusion, Stat, roc_auc};
 use ferrite_core::store::record::{Record, State};
 use rayon::prelude::*;
 
-use crate::report::diff::{Flat, differences, flatten, plain, short_names};
-use crate::report::format;
-use crate::report::plot::Style;
+use crate::format;
+use crate::study::diff::{Flat, differences, flatten, plain, short_names};
 
-/// All runs of a report.
-pub(super) struct Study<'a> {
+/// All runs of a folder.
+pub(crate) struct Study<'a> {
     /// The best first; those without a score last.
-    pub(super) configurations: Vec<Configuration<'a>>,
+    pub(crate) configurations: Vec<Configuration<'a>>,
     /// Folders that could not be read, and why.
-    pub(super) damaged: &'a [Error],
+    pub(crate) damaged: &'a [Error],
 }
 
 /// An experiment with all its settings but the seed.
-pub(super) struct Configuration<'a> {
+pub(crate) struct Configuration<'a> {
     /// The experiment's name and what sets this one apart within it.
-    pub(super) label: String,
+    pub(crate) label: String,
     /// Its place on the board, counted from 1; none without a score.
-    pub(super) rank: Option<usize>,
+    pub(crate) rank: Option<usize>,
     /// Whether it is judged on the same images as most others; only those are ranked.
-    pub(super) comparable: bool,
-    /// Its colour in every figure.
-    pub(super) style: Style,
+    pub(crate) comparable: bool,
+    /// Its position among all, counted from 0, by which figures choose its colour.
+    pub(crate) position: usize,
     /// Its settings but the seed.
-    pub(super) settings: Flat,
+    pub(crate) settings: Flat,
     /// One run a seed.
-    pub(super) runs: Vec<Run<'a>>,
+    pub(crate) runs: Vec<Run<'a>>,
 }
 
 /// A run and what its page and the board say of it.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// What its folder says.
-    pub(super) record: &'a Record,
+    pub(crate) record: &'a Record,
     /// Its folder, seen from the folder of all runs.
-    pub(super) place: std::path::PathBuf,
+    pub(crate) place: std::path::PathBuf,
     /// Its seed.
-    pub(super) seed: String,
+    pub(crate) seed: String,
     /// Counted from its predictions.
-    pub(super) confusion: Option<Confusion>,
+    pub(crate) confusion: Option<Confusion>,
     /// Asked for by pages that are written anew only, since it takes sorting.
     roc_auc: OnceLock<Option<f64>>,
 }
 
 impl<'a> Study<'a> {
     /// Gathers and ranks `records`, whose folders lie below `runs`.
-    pub(super) fn of(records: &'a [Record], damaged: &'a [Error], runs: &Path) -> Self {
+    pub(crate) fn of(records: &'a [Record], damaged: &'a [Error], runs: &Path) -> Self {
         let all: Vec<_> = records.par_iter().map(|it| Run::of(it, runs)).collect();
         let flat: Vec<_> = records.par_iter().map(|it| flatten(&it.settings)).collect();
         let mut groups = BTreeMap::<(&str, Flat), Vec<Run<'a>>>::new();
@@ -71,8 +75,7 @@ impl<'a> Study<'a> {
         let labels = labels(&groups.keys().map(|(name, flat)| (*name, flat)).collect::<Vec<_>>());
         let configuration = |(((_, settings), mut runs), label): ((_, Vec<Run<'a>>), _)| {
             runs.sort_by(|a, b| (a.seed.len(), &a.seed).cmp(&(b.seed.len(), &b.seed)));
-            let style = Style(0);
-            Configuration { label, rank: None, comparable: true, style, settings, runs }
+            Configuration { label, rank: None, comparable: true, position: 0, settings, runs }
         };
         let mut configurations: Vec<_> =
             groups.into_iter().zip(labels).map(configuration).collect();
@@ -82,22 +85,22 @@ impl<'a> Study<'a> {
     }
 
     /// All runs, the best configuration's first.
-    pub(super) fn runs(&self) -> impl Iterator<Item = &Run<'a>> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &Run<'a>> {
         self.configurations.iter().flat_map(|it| &it.runs)
     }
 
     /// The configurations that figures compare: judged on the same images, and not failed for good.
-    pub(super) fn compared(&self) -> impl Iterator<Item = &Configuration<'a>> {
+    pub(crate) fn compared(&self) -> impl Iterator<Item = &Configuration<'a>> {
         self.configurations.iter().filter(|it| it.comparable && !it.is_hopeless())
     }
 
     /// The configurations with a score, the best first.
-    pub(super) fn ranked(&self) -> impl Iterator<Item = &Configuration<'a>> {
+    pub(crate) fn ranked(&self) -> impl Iterator<Item = &Configuration<'a>> {
         self.configurations.iter().filter(|it| it.rank.is_some())
     }
 
     /// The split that all finished runs were tested on; none if it is not the same for all.
-    pub(super) fn split(&self) -> Option<&str> {
+    pub(crate) fn split(&self) -> Option<&str> {
         let comparable = self.configurations.iter().filter(|it| it.comparable);
         let mut splits = comparable.flat_map(|it| &it.runs).filter_map(Run::split);
         let first = splits.next()?;
@@ -107,40 +110,50 @@ impl<'a> Study<'a> {
 
 impl<'a> Configuration<'a> {
     /// Name of its experiment.
-    pub(super) fn experiment(&self) -> &'a str {
+    pub(crate) fn experiment(&self) -> &'a str {
         self.runs.first().map_or("", |it| it.record.experiment.as_str())
     }
 
+    /// What is said of its experiment; empty if nobody says.
+    pub(crate) fn about(&self) -> &'a str {
+        self.runs.first().map_or("", |it| it.record.about())
+    }
+
+    /// Names of the files that its experiment extends, the nearest first.
+    pub(crate) fn extends(&self) -> &'a [String] {
+        self.runs.first().map_or(&[], |it| &it.record.description.extends)
+    }
+
     /// `score` over the seeds that are finished.
-    pub(super) fn stat(&self, score: impl Fn(&Run<'a>) -> Option<f64>) -> Option<Stat> {
+    pub(crate) fn stat(&self, score: impl Fn(&Run<'a>) -> Option<f64>) -> Option<Stat> {
         Stat::of(&self.finished().filter_map(score).collect::<Vec<_>>())
     }
 
     /// The runs that are finished.
-    pub(super) fn finished(&self) -> impl Iterator<Item = &Run<'a>> {
+    pub(crate) fn finished(&self) -> impl Iterator<Item = &Run<'a>> {
         self.runs.iter().filter(|it| it.record.state == State::Finished)
     }
 
     /// The runs whose curves speak for it: the finished ones, or all if there is none.
-    pub(super) fn drawn(&self) -> Vec<&'a Record> {
+    pub(crate) fn drawn(&self) -> Vec<&'a Record> {
         let finished: Vec<_> = self.finished().map(|it| it.record).collect();
         if finished.is_empty() { self.runs.iter().map(|it| it.record).collect() } else { finished }
     }
 
     /// Whether none of its runs can still come to a score.
-    pub(super) fn is_hopeless(&self) -> bool {
+    pub(crate) fn is_hopeless(&self) -> bool {
         self.rank.is_none()
             && self.runs.iter().all(|it| matches!(it.record.state, State::Failed(_)))
     }
 
     /// The sum of its runs' confusion matrices.
-    pub(super) fn confusion(&self) -> Option<Confusion> {
+    pub(crate) fn confusion(&self) -> Option<Confusion> {
         let all = self.finished().filter_map(|it| it.confusion.clone());
         all.reduce(|sum, it| sum.plus(&it)).filter(|it| it.total() > 0)
     }
 
     /// Names of its classes, as many as `n` at least.
-    pub(super) fn classes(&self, n: usize) -> Vec<String> {
+    pub(crate) fn classes(&self, n: usize) -> Vec<String> {
         let run = self.runs.iter().find(|it| it.record.facts.dataset.is_some());
         run.map_or_else(|| class_names(&[], n), |it| it.classes(n))
     }
@@ -158,53 +171,52 @@ impl<'a> Run<'a> {
     }
 
     /// Link to its page from the page of the study.
-    pub(super) fn link(&self) -> String {
+    pub(crate) fn link(&self) -> String {
         format::link(&self.place.join("index.html"))
     }
 
     /// The last epoch whose weights were kept; while a stage runs, its last epoch.
-    pub(super) fn epoch(&self) -> Option<&'a Epoch> {
-        let stage = self.record.facts.stages.iter().rfind(|it| !it.epochs.is_empty())?;
-        stage.kept().or_else(|| stage.epochs.last())
+    pub(crate) fn epoch(&self) -> Option<&'a Epoch> {
+        self.record.facts.kept_epoch()
     }
 
-    pub(super) fn valid_accuracy(&self) -> Option<f64> {
+    pub(crate) fn valid_accuracy(&self) -> Option<f64> {
         self.epoch().map(|it| it.valid.accuracy)
     }
 
-    pub(super) fn split(&self) -> Option<&'a str> {
+    pub(crate) fn split(&self) -> Option<&'a str> {
         self.record.facts.evaluation.as_ref().map(|it| it.split.as_str())
     }
 
-    pub(super) fn test_accuracy(&self) -> Option<f64> {
+    pub(crate) fn test_accuracy(&self) -> Option<f64> {
         let said = || self.record.facts.evaluation.as_ref().map(|it| it.scores.accuracy);
         self.confusion.as_ref().and_then(Confusion::accuracy).or_else(said)
     }
 
-    pub(super) fn macro_f1(&self) -> Option<f64> {
+    pub(crate) fn macro_f1(&self) -> Option<f64> {
         self.confusion.as_ref().and_then(Confusion::macro_f1)
     }
 
     /// The views that its test averaged over; none if it looked at the images as they are.
-    pub(super) fn viewed(&self) -> Option<&'a Viewed> {
+    pub(crate) fn viewed(&self) -> Option<&'a Viewed> {
         self.record.facts.evaluation.as_ref()?.viewed.as_ref()
     }
 
     /// Computes it, for asking later.
-    pub(super) fn prepare_roc_auc(&self) {
+    pub(crate) fn prepare_roc_auc(&self) {
         let _known = self.roc_auc();
     }
 
-    pub(super) fn roc_auc(&self) -> Option<f64> {
+    pub(crate) fn roc_auc(&self) -> Option<f64> {
         *self.roc_auc.get_or_init(|| roc_auc(&self.record.predictions))
     }
 
-    pub(super) fn test_loss(&self) -> Option<f64> {
+    pub(crate) fn test_loss(&self) -> Option<f64> {
         self.record.facts.evaluation.as_ref().map(|it| it.scores.loss)
     }
 
     /// Parameters that its last stage trains, and all of them.
-    pub(super) fn parameters(&self) -> Option<(usize, usize)> {
+    pub(crate) fn parameters(&self) -> Option<(usize, usize)> {
         let start = &self.record.facts.stages.last()?.start;
         let sum =
             |it: &[ferrite_core::event::Layer]| it.iter().map(|it| it.parameters).sum::<usize>();
@@ -212,19 +224,19 @@ impl<'a> Run<'a> {
     }
 
     /// Epochs over all its stages.
-    pub(super) fn epochs(&self) -> usize {
+    pub(crate) fn epochs(&self) -> usize {
         self.record.facts.stages.iter().map(|it| it.epochs.len()).sum()
     }
 
     /// Names of its classes, as many as `n` at least.
-    pub(super) fn classes(&self, n: usize) -> Vec<String> {
+    pub(crate) fn classes(&self, n: usize) -> Vec<String> {
         let classes = self.record.facts.dataset.as_ref().map(|it| it.classes.as_slice());
         class_names(classes.unwrap_or_default(), n)
     }
 }
 
 /// Share of the largest class among the images that `record` was tested on: what guessing earns.
-pub(super) fn majority(record: &Record) -> Option<f64> {
+pub(crate) fn majority(record: &Record) -> Option<f64> {
     let split = &record.facts.evaluation.as_ref()?.split;
     let counts = record.facts.dataset.as_ref()?.counts.get(split)?;
     let all: usize = counts.iter().sum();
@@ -289,7 +301,7 @@ fn rank(configurations: &mut [Configuration<'_>]) {
     });
     for (at, it) in configurations.iter_mut().enumerate() {
         it.rank = score(it).map(|_| at + 1);
-        it.style = Style(at);
+        it.position = at;
     }
 }
 

@@ -1,0 +1,137 @@
+//! Scores in the terminal: the table that a sweep ends with, and the same for programs.
+
+use std::collections::BTreeSet;
+
+use ferrite_core::metrics::scores::Stat;
+use serde_json::{Value, json};
+
+use crate::cli::table::{Column, Table};
+use crate::format;
+use crate::study::comparison::{Comparison, Comparisons, Verdict, accuracy_interval};
+use crate::study::{Configuration, Run, Study};
+
+/// A study and what its comparisons say.
+pub(super) struct Board<'s, 'a> {
+    shown: Vec<&'s Configuration<'a>>,
+    comparisons: &'s Comparisons<'s, 'a>,
+}
+
+impl<'s, 'a> Board<'s, 'a> {
+    /// The board of the configurations that have one of the runs called `names`; of all if there are none.
+    pub(super) fn new(
+        study: &'s Study<'a>,
+        comparisons: &'s Comparisons<'s, 'a>,
+        names: Option<&BTreeSet<String>>,
+    ) -> Self {
+        let is_asked = |it: &&Configuration<'_>| {
+            names.is_none_or(|names| it.runs.iter().any(|run| names.contains(&run.record.name())))
+        };
+        Self { shown: study.configurations.iter().filter(is_asked).collect(), comparisons }
+    }
+
+    /// Whether it has a score to show.
+    pub(super) fn has_scores(&self) -> bool {
+        self.shown.iter().any(|it| it.finished().next().is_some())
+    }
+
+    /// The board for people.
+    pub(super) fn to_text(&self) -> String {
+        let mut table = Table::new(vec![
+            Column::numbers("#", 6),
+            Column::words("experiment", 0).always(),
+            Column::numbers("seeds", 2),
+            Column::numbers("valid %", 7),
+            Column::numbers("test %", 0).always(),
+            Column::words("95 % interval", 1),
+            Column::words("beside", 5),
+            Column::numbers("points", 3),
+            Column::words("verdict", 4),
+        ]);
+        for it in &self.shown {
+            table.row(self.row(it));
+        }
+        let mut text = table.to_text();
+        text.push_str("accuracy in percent: mean ± standard deviation over seeds");
+        if self.shown.iter().any(|it| self.comparisons.with_extended(it).is_some()) {
+            text.push_str("; points: the difference from what it extends");
+        }
+        text.push('\n');
+        text
+    }
+
+    fn row(&self, it: &Configuration<'_>) -> Vec<String> {
+        let finished = it.finished().count();
+        let seeds = match it.runs.len() {
+            all if all == finished => all.to_string(),
+            all => format!("{finished}/{all}"),
+        };
+        let (valid, test) = (it.stat(Run::valid_accuracy), it.stat(Run::test_accuracy));
+        let tested = it.runs.iter().find_map(Run::split);
+        let test = if tested == Some("valid") { None } else { test };
+        let beside = self.comparisons.with_extended(it);
+        let interval = accuracy_interval(it).filter(|_| test.is_some()).map(format::interval);
+        vec![
+            it.rank.map_or_else(String::new, |it| it.to_string()),
+            it.label.clone(),
+            seeds,
+            valid.map_or_else(String::new, percent),
+            test.map_or_else(String::new, percent),
+            interval.unwrap_or_default(),
+            beside.map_or_else(String::new, |it| it.from.label.clone()),
+            beside.map_or_else(String::new, |it| format::points(it.difference.mean)),
+            beside.map_or_else(String::new, |it| verdict(it.verdict)),
+        ]
+    }
+
+    /// The board for programs: accuracies as shares of 1, differences as well.
+    pub(super) fn to_json(&self) -> Value {
+        self.shown.iter().map(|it| self.configuration(it)).collect()
+    }
+
+    fn configuration(&self, it: &Configuration<'_>) -> Value {
+        json!({
+            "rank": it.rank,
+            "experiment": it.experiment(),
+            "label": it.label,
+            "about": it.about(),
+            "comparable": it.comparable,
+            "runs": it.runs.iter().map(|it| it.record.name()).collect::<Vec<_>>(),
+            "finished": it.finished().count(),
+            "split": it.runs.iter().find_map(Run::split),
+            "valid_accuracy": stat(it.stat(Run::valid_accuracy)),
+            "accuracy": stat(it.stat(Run::test_accuracy)),
+            "accuracy_interval": accuracy_interval(it),
+            "macro_f1": stat(it.stat(Run::macro_f1)),
+            "loss": stat(it.stat(Run::test_loss)),
+            "seconds": stat(it.stat(|it| Some(it.record.seconds))),
+            "beside": self.comparisons.with_extended(it).map(comparison),
+        })
+    }
+}
+
+fn comparison(it: &Comparison<'_, '_>) -> Value {
+    json!({
+        "experiment": it.from.experiment(),
+        "label": it.from.label,
+        "technique": it.technique,
+        "difference": it.difference.mean,
+        "interval": it.difference.interval,
+        "p": it.p,
+        "seeds": it.seeds.len(),
+        "images": it.images,
+        "verdict": it.verdict.words(),
+    })
+}
+
+fn stat(it: Option<Stat>) -> Value {
+    it.map_or(Value::Null, |it| json!({ "mean": it.mean, "sd": it.sd, "n": it.n }))
+}
+
+fn percent(stat: Stat) -> String {
+    let (mean, sd) = format::percent_stat(&stat);
+    sd.map_or_else(|| mean.clone(), |sd| format!("{mean} ± {sd}"))
+}
+
+fn verdict(it: Verdict) -> String {
+    format!("{} {}", it.sign(), it.words())
+}

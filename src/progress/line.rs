@@ -1,0 +1,77 @@
+//! The line beside a bar: as much of it as the terminal has room for.
+
+use console::{measure_text_width, truncate_str};
+use ferrite_core::store::record::Facts;
+
+use crate::format;
+
+/// The scores of a run that is finished: validation accuracy of the weights that were kept, and what its test says.
+pub(super) fn scores(facts: &Facts) -> String {
+    let valid = facts.kept_epoch().map(|it| ("valid", it.valid.accuracy));
+    let test = facts.evaluation.as_ref().filter(|it| it.split != "valid");
+    let test = test.map(|it| (it.split.as_str(), it.scores.accuracy));
+    let said =
+        |(split, accuracy): (&str, f64)| format!("  {split} {} %", format::percent(accuracy));
+    valid.into_iter().chain(test).map(said).collect()
+}
+
+/// A run's name without the digits of its key, which its siblings in one sweep do not need to be told apart.
+pub(super) fn short(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((rest, key)) if key.len() == 8 && key.bytes().all(|it| it.is_ascii_hexdigit()) => rest,
+        _ => name,
+    }
+}
+
+/// `name` and `parts` in `width` columns. Where they do not fit, the last parts are left out; where the first part alone is too
+/// much, the name is cut, but for its first letters.
+pub(super) fn fitted(name: &str, parts: &[String], width: usize) -> String {
+    const LEAST: usize = 8;
+    let mut shown = parts.len();
+    let line = |shown: usize, name: &str| {
+        let parts = parts[..shown].iter().map(String::as_str);
+        std::iter::once(name).chain(parts).collect::<Vec<_>>().join("  ")
+    };
+    while shown > 1 && measure_text_width(&line(shown, name)) > width {
+        shown -= 1;
+    }
+    let over = measure_text_width(&line(shown, name)).saturating_sub(width);
+    let room = measure_text_width(name).saturating_sub(over).max(LEAST);
+    truncate_str(&line(shown, &truncate_str(name, room, "…")), width, "…").into_owned()
+}
+
+/// How long something takes that takes so many seconds more; none where that is next to nothing.
+pub(super) fn time_left(seconds: f64) -> Option<String> {
+    if !seconds.is_finite() || seconds < 0.5 {
+        return None;
+    }
+    let said = if seconds < 59.5 { format!("{seconds:.0} s") } else { format::duration(seconds) };
+    Some(format!("{said} left"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_into_the_terminal_and_its_last_parts_are_left_out_first() {
+        let name = "grid/stages.head.optimizer.adam.lr-0.001_seed-0";
+        let parts = ["head 12/30", "valid 58.2 %", "1 min 20 s left"].map(str::to_owned);
+        for (width, shown) in [(20, 1), (40, 1), (66, 1), (75, 2), (92, 3), (200, 3)] {
+            let line = fitted(name, &parts, width);
+            assert!(measure_text_width(&line) <= width, "{line}");
+            let there = parts.iter().filter(|it| line.contains(it.as_str())).count();
+            assert_eq!((there, line.starts_with("grid/")), (shown, true), "{line}");
+        }
+        assert_eq!(fitted("a", &["b".to_owned()], 80), "a  b");
+        let told = [0.2, 1.4, 59.0, 80.0, f64::NAN].map(time_left);
+        let told: Vec<_> = told.iter().flatten().map(String::as_str).collect();
+        assert_eq!(told, ["1 s left", "59 s left", "1 min 20 s left"]);
+    }
+
+    #[test]
+    fn a_name_in_a_bar_goes_without_its_key() {
+        assert_eq!(short("frozen/seed-0-29311b3e"), "frozen/seed-0");
+        assert_eq!(short("mine/seed-0"), "mine/seed-0");
+    }
+}
