@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KEYS = "tests/golden/keys.txt"
 
 # Width and height of the window, in pixels, that the report is shown in.
-WINDOW = (1050, 885)
+WINDOW = (1050, 1560)
 # Longest time that Chromium may take, in seconds.
 TIMEOUT_S = 120
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]

@@ -130,7 +130,7 @@ class Browser(Folder):
     def test_a_page_is_asked_for_by_its_address_with_a_profile_of_its_own(self):
         line = pictures.command_line("c", Path("/a b/index.html"), Path("/p.png"), Path("/profile"))
         self.assertEqual((line[0], line[-1]), ("c", "file:///a%20b/index.html"))
-        for it in ("--headless", "--user-data-dir=/profile", "--screenshot=/p.png", "--window-size=1050,885"):
+        for it in ("--headless", "--user-data-dir=/profile", "--screenshot=/p.png", "--window-size=1050,1560"):
             self.assertIn(it, line)
 
     def test_a_picture_of_the_size_of_the_window_is_taken(self):

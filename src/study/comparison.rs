@@ -102,8 +102,11 @@ impl Verdict {
 
 impl<'s, 'a> Comparisons<'s, 'a> {
     pub(crate) fn of(study: &'s Study<'a>) -> Self {
-        // The best first, so that what is left out is at the end of the board.
-        let all: Vec<_> = study.ranked().filter(|it| it.finished().next().is_some()).collect();
+        // The best first, so that what is left out is at the end of the board; behind these what is judged on other images,
+        // which is compared with its own kind.
+        let others = study.configurations.iter().filter(|it| it.rank.is_none());
+        let all = study.ranked().chain(others).filter(|it| it.finished().next().is_some());
+        let all: Vec<_> = all.collect();
         let pairs = Pairs::of(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
         let mut found = pairs.effects();
         found.sort_by_key(|it| (it.from.min(it.to), it.from.max(it.to)));
@@ -126,7 +129,7 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         let shown = &possible[..possible.len().min(MOST_EFFECTS)];
         let effects = judged(shown.par_iter().filter_map(compare).collect());
         let left_out = possible.len() - shown.len();
-        let best: Vec<_> = all.into_iter().take(MOST_BEST).collect();
+        let best: Vec<_> = all.into_iter().filter(|it| it.rank.is_some()).take(MOST_BEST).collect();
         let pairs: Vec<_> = (0..best.len())
             .flat_map(|from| (from + 1..best.len()).map(move |to| (from, to)))
             .collect();
@@ -241,6 +244,10 @@ fn common<'r, 'a>(
     to: &'r Configuration<'a>,
 ) -> Vec<(&'r Run<'a>, &'r Run<'a>)> {
     let judged = |it: &&Run<'_>| !it.record.predictions.is_empty();
+    // Pictures of two sources may have the same names.
+    if from.judged_on != to.judged_on {
+        return Vec::new();
+    }
     let mut pairs: Vec<(&Run<'_>, &Run<'_>)> = Vec::new();
     for first in from.finished().filter(judged) {
         let fits = |it: &&Run<'_>| it.seed == first.seed && it.split() == first.split();

@@ -45,6 +45,8 @@ pub(crate) struct Configuration<'a> {
     pub(crate) position: usize,
     /// Its settings but the seed.
     pub(crate) settings: Flat,
+    /// Those of them that decide which images judge it.
+    pub(crate) judged_on: Flat,
     /// One run a seed.
     pub(crate) runs: Vec<Run<'a>>,
 }
@@ -75,7 +77,16 @@ impl<'a> Study<'a> {
         let labels = labels(&groups.keys().map(|(name, flat)| (*name, flat)).collect::<Vec<_>>());
         let configuration = |(((_, settings), mut runs), label): ((_, Vec<Run<'a>>), _)| {
             runs.sort_by(|a, b| (a.seed.len(), &a.seed).cmp(&(b.seed.len(), &b.seed)));
-            Configuration { label, rank: None, comparable: true, position: 0, settings, runs }
+            let judged_on = judged_on(&settings);
+            Configuration {
+                label,
+                rank: None,
+                comparable: true,
+                position: 0,
+                settings,
+                judged_on,
+                runs,
+            }
         };
         let mut configurations: Vec<_> =
             groups.into_iter().zip(labels).map(configuration).collect();
@@ -256,33 +267,34 @@ fn seed(settings: &toml::Table) -> String {
     settings.get("seeds").map_or_else(String::new, one)
 }
 
-/// Marks the configurations that are judged on the same images as most others: same source, split,
-/// limit and labels. A limit cuts validation images by the same factor as training images, so with one
-/// even what decides only about these must be the same. Scores on other images, as of a source task, say nothing against these.
-fn mark_comparable(configurations: &mut [Configuration<'_>]) {
-    let judged_on = |it: &Configuration<'_>| -> Flat {
-        let limited = it.settings.contains_key("data.limit");
-        let decides = |key: &str, value: &str| {
-            let setting = Facts::all().of(key);
-            let judges = match setting.judges {
-                Some(Judges::Always) => true,
-                Some(Judges::WithLimit) => limited,
-                None => false,
-            };
-            // Older runs do not name what was then the only choice.
-            judges && !setting.is_off(value)
+/// The settings that decide which images judge a configuration: source, split, limit and labels. A limit cuts validation
+/// images by the same factor as training images, so with one even what decides only about these counts.
+fn judged_on(settings: &Flat) -> Flat {
+    let limited = settings.contains_key("data.limit");
+    let decides = |key: &str, value: &str| {
+        let setting = Facts::all().of(key);
+        let judges = match setting.judges {
+            Some(Judges::Always) => true,
+            Some(Judges::WithLimit) => limited,
+            None => false,
         };
-        let settings = it.settings.iter().filter(|(key, value)| decides(key, value));
-        settings.map(|(key, value)| (key.clone(), value.clone())).collect()
+        // Older runs do not name what was then the only choice.
+        judges && !setting.is_off(value)
     };
-    let all: Vec<Flat> = configurations.iter().map(judged_on).collect();
+    let settings = settings.iter().filter(|(key, value)| decides(key, value));
+    settings.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Marks the configurations that are judged on the same images as most others. Scores on other images, as of a source task,
+/// say nothing against these.
+fn mark_comparable(configurations: &mut [Configuration<'_>]) {
     let mut counts = BTreeMap::<&Flat, usize>::new();
-    for it in &all {
-        *counts.entry(it).or_default() += 1;
+    for it in configurations.iter() {
+        *counts.entry(&it.judged_on).or_default() += 1;
     }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(it, _)| it);
-    for (configuration, it) in configurations.iter_mut().zip(&all) {
-        configuration.comparable = Some(it) == most;
+    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(it, _)| it.clone());
+    for it in configurations {
+        it.comparable = most.as_ref() == Some(&it.judged_on);
     }
 }
 

@@ -48,7 +48,7 @@ fn a_grid_over_the_second_stage_trains_the_first_once_a_seed_in_one_sweep_or_two
     );
     let together = ["sweep", "--threads", "1", "--jobs", "2"];
     let one = Place::with(&[("e", &grid)]);
-    one.ferrite(&together).ends_with(0).says("12 trials carried out");
+    one.ferrite(&together).ends_with(0).says("12 trials finished in");
     let two = Place::with(&[("e", &grid)]);
     let sweeps = [two.start(&together), two.start(&together)];
     for sweep in sweeps {
