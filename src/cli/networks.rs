@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::cli::layers::kernels;
 use crate::cli::plan::Detail;
-use ferrite_core::digits::thousands;
+use ferrite_core::digits::{counted, thousands};
 use ferrite_core::event::Network;
 use ferrite_core::model::summary::{summarize, trained_layers};
 use ferrite_core::model::trainable::resolve;
@@ -101,9 +101,9 @@ fn trains(trial: &Trial, stage: &Stage, network: &Network, detail: Detail) -> Tr
         _ => String::new(),
     };
     let short = format!(
-        ": trains {} parameters in {} layers from {first} on, {} in the backbone{keras}",
-        thousands(all),
-        layers.len(),
+        ": trains {} in {} from {first} on, {} in the backbone{keras}",
+        counted(all, "parameter"),
+        counted(layers.len(), "layer"),
         thousands(backbone),
     );
     let line = |name: &str, count: usize| format!("      {:>12}  {name}\n", thousands(count));

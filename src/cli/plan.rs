@@ -16,6 +16,8 @@ use ferrite_core::plan::graph::Graph;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::{Step, Trial};
 use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
+use ferrite_core::store::lock::is_locked;
 use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
@@ -62,7 +64,7 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
     for (position, trial) in trials.iter().enumerate() {
         let state = state_of(&store, trial);
         todo += usize::from(matches!(state, TrialState::Interrupted | TrialState::New));
-        let _ = writeln!(text, "{}  {}", printable(&trial.name()), words(&state));
+        let _ = writeln!(text, "{}  {}", printable(&trial.name()), words(&store, trial, &state));
         let network = networks.of(trial);
         // The seeds of an experiment have the same network; it is said once.
         if shown.as_ref() != Some(&network) {
@@ -86,7 +88,7 @@ pub(super) fn show_plan(selection: &Selection, detail: Detail) -> Result<()> {
 }
 
 /// Prints the plan for programs.
-fn print_plan(selection: &Selection) -> Result<()> {
+pub(super) fn print_plan(selection: &Selection) -> Result<()> {
     let store = Store { root: selection.place.runs.clone() };
     let trials = plan::trials(&experiments(selection)?, &Disk { store: &store })?;
     let graph = Graph::new(trials.iter().map(|it| it.steps.as_slice()));
@@ -104,7 +106,7 @@ fn print_plan(selection: &Selection) -> Result<()> {
             "trial": trial.name(),
             "experiment": trial.experiment,
             "seed": trial.seed,
-            "state": words(&state_of(&store, trial)),
+            "state": words(&store, trial, &state_of(&store, trial)),
             "needs": trial.needs,
             "key": trial.key,
             "steps": trial.steps.iter().zip(chain).map(step).collect::<Vec<_>>(),
@@ -113,8 +115,13 @@ fn print_plan(selection: &Selection) -> Result<()> {
     print_json(&documented(json!({ "trials": told.collect::<Vec<_>>() })))
 }
 
-fn words(state: &TrialState) -> &'static str {
+fn words(store: &Store, trial: &Trial, state: &TrialState) -> &'static str {
     match state {
+        TrialState::Interrupted | TrialState::New
+            if is_locked(&store.root.join(trial.name()).join(files::LOCK)) =>
+        {
+            "running"
+        }
         TrialState::Finished => "finished",
         TrialState::Failed(_) | TrialState::Lacking(_) => "failed",
         TrialState::Interrupted => "interrupted",

@@ -53,7 +53,7 @@ impl<'s, 'a> Board<'s, 'a> {
         let mut text = table.to_text();
         text.push_str("accuracy in percent: mean ± standard deviation over seeds");
         if self.shown.iter().any(|it| self.comparisons.with_extended(it).is_some()) {
-            text.push_str("; points: the difference from what it extends");
+            text.push_str("\npoints: the difference from what it extends, which stands beside it");
         }
         text.push('\n');
         text

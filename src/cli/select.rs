@@ -82,10 +82,26 @@ impl Lookup for Disk<'_> {
     }
 }
 
-/// The experiment files that `paths` mean: files as they are, folders as the `.toml` files in them.
-fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// The experiment files that `paths` mean: files as they are, folders as the `.toml` files in them. A folder below the `runs`
+/// holds none: what lies there are settings of runs.
+fn experiment_files(paths: &[PathBuf], runs: &Path) -> Result<Vec<PathBuf>> {
+    let whole = |it: &Path| std::fs::canonicalize(it).ok();
     let mut files = Vec::new();
     for path in paths {
+        if let (Some(path), Some(runs)) = (whole(path), whole(runs))
+            && let Ok(below) = path.strip_prefix(&runs)
+        {
+            let name = below.iter().next().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(Error::Usage {
+                message: format!(
+                    "`{}` lies in the folder of runs, where no experiments are",
+                    path.display()
+                ),
+                help: format!(
+                    "name the experiment, e.g. `{name}`, or its file; `ferrite run` takes the trial.toml of a run"
+                ),
+            });
+        }
         let path = &experiment_at(path)?;
         if !path.is_dir() {
             files.push(path.clone());
@@ -105,11 +121,20 @@ fn experiment_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 /// The file or folder that `asked` means: a path, or the name of one below `experiments`, as runs are called after it.
 pub(super) fn experiment_at(asked: &Path) -> Result<PathBuf> {
+    // Without a slash behind it.
+    let asked: &Path = &asked.components().collect::<PathBuf>();
     let below = Path::new(EXPERIMENTS).join(asked);
-    let mut file = below.clone().into_os_string();
-    file.push(".toml");
-    let places = [asked.to_owned(), PathBuf::from(file), below];
-    places.into_iter().find(|it| on_disk(it).exists()).ok_or_else(|| Error::Usage {
+    let file = |it: &Path| {
+        let mut name = it.as_os_str().to_owned();
+        name.push(".toml");
+        PathBuf::from(name)
+    };
+    // A folder of pictures may be called as the experiment that is trained on it.
+    let holds_some = |it: &Path| !it.is_dir() || files_in(it).is_ok_and(|it| !it.is_empty());
+    let places = [asked.to_owned(), file(asked), file(&below), below];
+    let there = || places.iter().filter(|it| on_disk(it).exists());
+    let found = there().find(|it| holds_some(it)).or_else(|| there().next());
+    found.cloned().ok_or_else(|| Error::Usage {
         message: format!("there is no experiment `{}`", asked.display()),
         help: "name `.toml` files, folders of them, or files below `experiments` by their names; the default is all in \
                `experiments`"
@@ -135,5 +160,5 @@ fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 pub(super) fn experiments(selection: &Selection) -> Result<Vec<Written>> {
-    read(&experiment_files(&selection.experiments)?, &selection.set)
+    read(&experiment_files(&selection.experiments, &selection.place.runs)?, &selection.set)
 }

@@ -94,7 +94,7 @@ pub(super) fn runs_table(records: &[Record]) -> String {
             percent(it.facts.kept_epoch().map(|it| it.valid.accuracy)),
             percent(test_accuracy(it)),
             epochs(it).count().to_string(),
-            format::duration(it.seconds.round()),
+            format::duration(it.seconds),
             sparkline(&epochs(it).map(|it| it.valid.loss).collect::<Vec<_>>(), CURVE),
             state(it),
         ]);

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
-use crate::cli::plan::{Detail, show_plan};
+use crate::cli::plan::{Detail, print_plan, show_plan};
 use crate::cli::scores::Board;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::weights::prepare;
@@ -74,6 +74,9 @@ fn count(text: &str) -> Result<u16, String> {
 
 pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
     if arguments.dry_run {
+        if arguments.json {
+            return print_plan(&arguments.selection);
+        }
         return show_plan(&arguments.selection, Detail::Steps);
     }
     let written = experiments(&arguments.selection)?;
@@ -96,7 +99,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
     let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
     for (name, failure) in prepare(&unfinished, arguments.quiet)? {
-        display.say(&format!("{name}  skipped: {}\n      {}", failure.message, failure.help));
+        display.say(&format!("{name}  failed: {}\n      {}", failure.message, failure.help));
         let position = trials.iter().position(|it| it.name() == name);
         if let Some(state) = position.and_then(|it| agenda.states.get_mut(it)) {
             *state = TrialState::Lacking(failure);

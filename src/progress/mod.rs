@@ -356,11 +356,12 @@ impl Shown {
         self.said = Some(Instant::now());
         let left = time_left(epoch.seconds * self.epochs.saturating_sub(epoch.epoch) as f64);
         let left = left.map_or_else(String::new, |it| format!("  {it}"));
+        // Of a stage that another process trains the beginning may not have been heard.
+        let of = if self.epochs == 0 { String::new() } else { format!("/{}", self.epochs) };
         Some(format!(
-            "{} {}/{}  loss {:.3}  valid loss {:.3}  valid accuracy {:.1} %  {:.0} images/s{left}",
+            "{} {}{of}  loss {:.3}  valid loss {:.3}  valid accuracy {:.1} %  {:.0} images/s{left}",
             epoch.stage,
             epoch.epoch,
-            self.epochs,
             epoch.train.loss,
             epoch.valid.loss,
             100.0 * epoch.valid.accuracy,

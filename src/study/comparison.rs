@@ -166,10 +166,11 @@ fn extending(
     let extended = |to: usize| {
         let of = |name: &String| {
             let it = all.iter().enumerate().filter(|(_, it)| it.experiment() == name);
-            let it = it.map(|(from, _)| (pairs.changes(from, to).len(), from));
-            it.filter(|(changes, _)| *changes > 0).min()
+            it.map(|(from, _)| (pairs.changes(from, to).len(), from)).min()
         };
-        all[to].extends().iter().find_map(of).map(|(_, from)| from)
+        let nearest = all[to].extends().iter().find_map(of);
+        // One with the very same settings is no comparison.
+        nearest.filter(|(changes, _)| *changes > 0).map(|(_, from)| from)
     };
     let effect = |to: usize| {
         let from = extended(to)?;

@@ -167,6 +167,27 @@ fn a_plan_is_an_object_for_programs() {
 }
 
 #[test]
+fn a_folder_of_runs_is_no_experiment_and_one_of_pictures_does_not_hide_one() {
+    let place = Place::with(&[("e", SMALL)]);
+    place.write("runs/e/experiment.toml", "about = \"\"");
+    for command in ["plan", "sweep", "retry"] {
+        let told = place.ferrite(&[command, "runs/e"]);
+        told.ends_with(2).says("lies in the folder of runs").says("e.g. `e`");
+    }
+    photos(&place, &["a", "b"], 10);
+    place.ferrite(&["new", "photos", "--folder", "photos"]).ends_with(0);
+    for name in ["photos", "e", "e/", "experiments/e"] {
+        place.ferrite(&["plan", name]).ends_with(0).says("to do");
+    }
+}
+
+#[test]
+fn a_mistake_at_the_very_end_of_a_file_is_told() {
+    let place = Place::with(&[("e", "hello")]);
+    place.ferrite(&["plan"]).ends_with(2).says("e.toml:1:6").says("expected");
+}
+
+#[test]
 fn shells_and_man_know_every_command() {
     let place = Place::with(&[]);
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -304,11 +304,13 @@ fn trials_left(failed: &[String], interrupted: &[String], total: usize) -> Strin
 
 fn help_for_trials(failed: &[String], interrupted: &[String]) -> &'static str {
     match (failed, interrupted) {
-        (_, []) => "`ferrite status` says why; `ferrite retry` carries out the failed ones again",
+        (_, []) => {
+            "each is told above, with the reason; `ferrite retry` carries out the failed ones again"
+        }
         ([], _) => "the next `ferrite sweep` goes on with what was interrupted",
         _ => {
-            "`ferrite status` says why; `ferrite retry` carries out the failed ones again and goes on with what was \
-             interrupted, `ferrite sweep` only the latter"
+            "each is told above, with the reason; `ferrite retry` carries out the failed ones again and goes on with what \
+             was interrupted, `ferrite sweep` only the latter"
         }
     }
 }

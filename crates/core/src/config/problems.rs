@@ -49,7 +49,11 @@ impl Problems {
             return known;
         }
         // Where there is no text, a problem of the whole file points at a space.
-        let text = if text.is_empty() { " ".to_owned() } else { harmless(text) };
+        let mut text = if text.is_empty() { " ".to_owned() } else { harmless(text) };
+        // What is wrong at the very end can be pointed at only where a line ends.
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
         self.files.push(File { name, text });
         self.files.len() - 1
     }

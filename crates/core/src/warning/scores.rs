@@ -10,6 +10,9 @@ use crate::warning::Warning;
 /// Guessing among K classes has a cross-entropy of ln K; a network whose loss is so many times that has diverged.
 const MOST_LOSS: f64 = 2.0;
 
+/// So many times that of guessing, a validation loss tells of divergence whatever the training loss is.
+const BEYOND: f64 = 10.0;
+
 /// A split with fewer images judges by steps of more than two points of accuracy for each image.
 const LEAST_IMAGES: usize = 50;
 
@@ -27,7 +30,12 @@ pub(super) fn divergence(kept: &Epoch, last: &Epoch, classes: usize) -> Option<W
     let guess = (classes as f64).ln();
     let too_high = |loss: f64| classes > 1 && (loss.is_nan() || loss > MOST_LOSS * guess);
     let stage = &kept.stage;
-    let what = if too_high(kept.valid.loss) {
+    // A network that learned its images by heart is wrong and sure of it, which is no divergence.
+    let diverged = too_high(kept.valid.loss)
+        && (kept.train.loss > guess
+            || kept.train.loss.is_nan()
+            || kept.valid.loss > BEYOND * guess);
+    let what = if diverged {
         format!(
             "the weights that stage `{stage}` kept have a validation loss of {:.3}",
             kept.valid.loss
@@ -88,7 +96,7 @@ pub(super) fn evaluation(it: &Evaluation, images: &Images, kept: Option<f64>) ->
         warn(
             "classes never predicted",
             format!(
-                "no image of `{split}` was taken for {}, though there are some of it: look at the confusion matrix; \
+                "no image of `{split}` was predicted as {}, although some are of it: look at the confusion matrix; \
              `loss.class_weights = \"balanced\"` or more images of it may help",
                 silent.join(", ")
             ),
@@ -201,6 +209,7 @@ mod tests {
         says(&warned(&images, &[[1.0, 1.2], [0.8, 1.1]], 0.6, 0.5, [30, 20, 20]), &[]);
         // Overfitting raises the validation loss of later epochs, which is no divergence.
         says(&warned(&images, &[[1.0, 1.2], [0.1, 4.0]], 0.6, 0.5, [30, 20, 20]), &[]);
+        says(&warned(&images, &[[0.8, 2.4]], 0.6, 0.5, [30, 20, 20]), &[]);
     }
 
     #[test]
@@ -221,7 +230,7 @@ mod tests {
     fn a_network_that_says_always_the_same_or_never_a_class_is_warned_of() {
         let images = dataset(&[("valid", [30, 20, 20]), ("test", [30, 20, 20])]);
         let never = warned(&images, &[[1.0, 1.0]], 0.6, 0.5, [40, 30, 0]);
-        says(&never, &["no image of `test` was taken for `sad`"]);
+        says(&never, &["no image of `test` was predicted as `sad`"]);
         let below = warned(&images, &[[1.0, 1.0]], 0.4, 0.5, [30, 20, 20]);
         says(
             &below,

@@ -169,7 +169,7 @@ fn trials_whose_weights_cannot_be_had_are_skipped_and_the_others_carried_out() {
     let heir = format!("{SMALL}\n[model]\nweights = {{ experiment = \"published\" }}\n");
     let place = Place::with(&[("published", &imagenet), ("heir", &heir), ("own", SMALL)]);
     let told = place.sweep();
-    told.ends_with(1).says("published/seed-0").says("skipped: cannot download");
+    told.ends_with(1).says("published/seed-0").says("failed: cannot download");
     told.says("which it starts from, failed").says("2 of 3 trials failed").says("own/seed-0");
     assert_eq!(place.run("own").state, State::Finished);
     // Where nothing else is to be done there is one error, with what to do about it.
@@ -182,11 +182,11 @@ fn a_run_that_learned_nothing_is_warned_of_on_the_terminal_and_on_the_page() {
     let place = Place::with(&[("e", &format!("{SMALL}\n{sgd}\n"))]);
     let told = place.sweep_well();
     told.says("warning: `test` has")
-        .says("was taken for")
+        .says("was predicted as")
         .says("read the interval, not the number");
     let page = std::fs::read_to_string(place.run("e").folder.join("index.html")).unwrap();
     assert!(page.contains("read the interval, not the number"), "{page}");
-    place.ferrite(&["show", "e"]).ends_with(0).says("warning: no image of `test` was taken for");
+    place.ferrite(&["show", "e"]).ends_with(0).says("warning: no image of `test` was predicted as");
 }
 
 #[test]

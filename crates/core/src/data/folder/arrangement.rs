@@ -30,6 +30,15 @@ pub fn arrangement(path: &Path) -> Result<Arrangement> {
     let found = folders(path)?;
     let splits = [&TRAIN[..], &VALID, &TEST]
         .map(|names| found.iter().find(|it| names.contains(&it.to_lowercase().as_str())).cloned());
+    let named = found.len() == splits.iter().flatten().count() && !found.is_empty();
+    if named && splits[0].is_none() && found.iter().all(|it| !holds_pictures(&path.join(it))) {
+        return Err(Error::Data {
+            path: path.to_owned(),
+            place: String::new(),
+            message: format!("it has no folder `train` beside `{}`", found.join("`, `")),
+            help: "name the folder that holds the class folders to train on".into(),
+        });
+    }
     let are_splits = splits[0].is_some()
         && found.len() == splits.iter().flatten().count()
         && found.iter().all(|it| !holds_pictures(&path.join(it)));
@@ -104,6 +113,12 @@ mod tests {
         assert_eq!(named_like_splits.classes, ["bus", "train"]);
         let both_named_so = found(&["train/1.png", "test/2.png"]).unwrap();
         assert_eq!(both_named_so.classes, ["test", "train"], "pictures lie directly in them");
+    }
+
+    #[test]
+    fn folders_to_judge_by_without_one_to_train_on_are_no_classes() {
+        let error = found(&["val/a/1.png", "test/a/2.png"]).unwrap_err().to_string();
+        assert!(error.contains("no folder `train` beside `test`, `val`"), "{error}");
     }
 
     #[test]
