@@ -49,19 +49,19 @@ build: libtorch fresh-bindings ## Build the optimised programs, target/release/f
 PREFIX = $(or $(CARGO_HOME),$(HOME)/.cargo)
 
 install: build ## Put the programs and their LibTorch where every folder finds them: make install [PREFIX=~/.local]
-	@mkdir -p "$(PREFIX)/bin" "$(PREFIX)/lib/ferrite"
+	@mkdir -p "$(PREFIX)/bin" "$(PREFIX)/lib"
 	@install target/release/ferrite target/release/ferrite-engine "$(PREFIX)/bin"
-	@if [ -e "$(LIBTORCH_LIB)/libtorch_cuda.so" ]; then \
-	    rm -rf "$(PREFIX)/lib/ferrite"; \
-	    echo "LibTorch for CUDA stays in $(LIBTORCH_LIB), where the installed programs find it: keep that folder" >&2; \
+	@rm -rf "$(PREFIX)/lib/ferrite"
+	@if [ -e "$(LIBTORCH_FOLDER)/lib/libtorch_cuda.so" ]; then \
+	    echo "LibTorch for CUDA stays in $(LIBTORCH_FOLDER), where the installed programs find it: keep that folder" >&2; \
 	else \
-	    cp -Lf "$(LIBTORCH_LIB)"/*.so* "$(PREFIX)/lib/ferrite/"; \
+	    cp -a "$(LIBTORCH_FOLDER)/." "$(PREFIX)/lib/ferrite"; \
 	fi
 	@"$(PREFIX)/bin/ferrite" --version
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "add $(PREFIX)/bin to your PATH" >&2;; esac
 
-# The folder of LibTorch's libraries that the programs were linked with.
-LIBTORCH_LIB = $(or $(LIBTORCH),$(CURDIR)/.libtorch)/lib
+# The LibTorch that the programs were linked with. Its libraries look for others beside their own folder, so it is copied whole.
+LIBTORCH_FOLDER = $(or $(LIBTORCH),$(CURDIR)/.libtorch)
 
 test: libtorch detector fresh-bindings ## Run the tests
 	@$(CARGO) test

@@ -24,7 +24,7 @@ fn main() {
     let sanitized = compile(&root, has_cuda);
     let folder = lib.display();
     // Where `make install` puts LibTorch, seen from the programs; else where it lay when they were built.
-    let mut link = vec![format!("-Wl,-rpath,$ORIGIN/../lib/ferrite:{folder}")];
+    let mut link = vec![format!("-Wl,-rpath,$ORIGIN/../lib/ferrite/lib:{folder}")];
     if has_cuda {
         link.push(format!("-L{folder}"));
         link.extend(["-Wl,--no-as-needed", "-ltorch_cuda", "-lc10_cuda"].map(String::from));
