@@ -7,26 +7,24 @@ use serde_json::{Value, json};
 
 use crate::cli::table::{Column, Table};
 use crate::format;
-use crate::study::comparison::{Comparison, Comparisons, Verdict, accuracy_interval};
-use crate::study::{Configuration, Run, Study};
+use crate::study::comparison::{Comparison, Verdict, accuracy_interval};
+use crate::study::judged::Judged;
+use crate::study::{Configuration, Run};
 
 /// A study and what its comparisons say.
-pub(super) struct Board<'s, 'a> {
+pub(super) struct Board<'j, 's, 'a> {
     shown: Vec<&'s Configuration<'a>>,
-    comparisons: &'s Comparisons<'s, 'a>,
+    judged: &'j Judged<'s, 'a>,
 }
 
-impl<'s, 'a> Board<'s, 'a> {
+impl<'j, 's, 'a> Board<'j, 's, 'a> {
     /// The board of the configurations that have one of the runs called `names`; of all if there are none.
-    pub(super) fn new(
-        study: &'s Study<'a>,
-        comparisons: &'s Comparisons<'s, 'a>,
-        names: Option<&BTreeSet<String>>,
-    ) -> Self {
+    pub(super) fn new(judged: &'j Judged<'s, 'a>, names: Option<&BTreeSet<String>>) -> Self {
         let is_asked = |it: &&Configuration<'_>| {
             names.is_none_or(|names| it.runs.iter().any(|run| names.contains(&run.record.name())))
         };
-        Self { shown: study.configurations.iter().filter(is_asked).collect(), comparisons }
+        let shown = judged.study.configurations.iter().filter(is_asked).collect();
+        Self { shown, judged }
     }
 
     /// Whether it has a score to show.
@@ -52,7 +50,7 @@ impl<'s, 'a> Board<'s, 'a> {
         }
         let mut text = table.to_text();
         text.push_str("accuracy in percent: mean ± standard deviation over seeds");
-        if self.shown.iter().any(|it| self.comparisons.with_extended(it).is_some()) {
+        if self.shown.iter().any(|it| self.judged.comparisons().with_extended(it).is_some()) {
             text.push_str("\npoints: the difference from what it extends, which stands beside it");
         }
         text.push('\n');
@@ -68,7 +66,7 @@ impl<'s, 'a> Board<'s, 'a> {
         let (valid, test) = (it.stat(Run::valid_accuracy), it.stat(Run::test_accuracy));
         let tested = it.runs.iter().find_map(Run::split);
         let test = if tested == Some("valid") { None } else { test };
-        let beside = self.comparisons.with_extended(it);
+        let beside = self.judged.comparisons().with_extended(it);
         let interval = accuracy_interval(it).filter(|_| test.is_some()).map(format::interval);
         vec![
             it.rank.map_or_else(String::new, |it| it.to_string()),
@@ -104,7 +102,7 @@ impl<'s, 'a> Board<'s, 'a> {
             "macro_f1": stat(it.stat(Run::macro_f1)),
             "loss": stat(it.stat(Run::test_loss)),
             "seconds": stat(it.stat(|it| Some(it.record.seconds))),
-            "beside": self.comparisons.with_extended(it).map(comparison),
+            "beside": self.judged.comparisons().with_extended(it).map(comparison),
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::cli::status::{damaged_json, existing, run_json, runs_table, state};
 use crate::cli::table::{Column, Table, sparkline};
 use crate::format;
 use crate::study::Study;
-use crate::study::comparison::Comparisons;
+use crate::study::judged::Judged;
 
 /// How many characters a curve has.
 const CURVE: usize = 24;
@@ -56,8 +56,8 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
     }
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let names: BTreeSet<String> = shown.iter().map(|it| it.name()).collect();
-    let comparisons = Comparisons::of(&study);
-    let board = Board::new(&study, &comparisons, Some(&names));
+    let judged = Judged::new(&study);
+    let board = Board::new(&judged, Some(&names));
     if arguments.json {
         return print_json(&documented(json!({
             "runs": shown.iter().map(|it| detailed_json(it)).collect::<Vec<_>>(),

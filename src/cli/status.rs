@@ -1,4 +1,4 @@
-//! `ferrite report` and `status`.
+//! `ferrite status`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,6 @@ use ferrite_core::error::{Error, Result, printable};
 use ferrite_core::event::Epoch;
 use ferrite_core::store::Store;
 use ferrite_core::store::folder::files;
-use ferrite_core::store::leftovers::clear_old;
 use ferrite_core::store::lock::holder;
 use ferrite_core::store::read::{Runs, all};
 use ferrite_core::store::record::{Record, State};
@@ -18,24 +17,11 @@ use ferrite_core::terminal::notes::waits_for;
 use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::{Value, json};
 
-use crate::cli::scores::Board;
 use crate::cli::table::{Column, Table, sparkline};
 use crate::format;
-use crate::report;
-use crate::study::Study;
-use crate::study::comparison::Comparisons;
 
 /// How many characters a curve has.
 const CURVE: usize = 16;
-
-#[derive(Debug, Args)]
-pub(super) struct ReportArguments {
-    /// Print the scores of all configurations and the page's path as one JSON object (docs/json.md)
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    place: Place,
-}
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
@@ -44,20 +30,6 @@ pub(super) struct StatusArguments {
     json: bool,
     #[command(flatten)]
     place: Place,
-}
-
-pub(super) fn report_command(arguments: &ReportArguments) -> Result<()> {
-    let store = existing(&arguments.place)?;
-    clear_old(&store.root);
-    let runs = all(&store);
-    let study = Study::of(&runs.records, &runs.damaged, &store.root);
-    let index = report::write(&study, &store.root)?;
-    if !arguments.json {
-        return print(&format!("{}\n", index.display()));
-    }
-    let comparisons = Comparisons::of(&study);
-    let configurations = Board::new(&study, &comparisons, None).to_json();
-    print_json(&documented(json!({ "report": index, "configurations": configurations })))
 }
 
 pub(super) fn status_command(arguments: &StatusArguments) -> Result<()> {

@@ -30,7 +30,7 @@ use crate::format;
 use crate::progress::Display;
 use crate::report;
 use crate::study::Study;
-use crate::study::comparison::Comparisons;
+use crate::study::judged::Judged;
 use crate::sweep;
 use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
@@ -127,9 +127,10 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     display.say(&outcome(&summary, started.elapsed().as_secs_f64()));
     let runs = all(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
-    let report = report::write(&study, &store.root);
+    let judged = Judged::new(&study);
+    let report = report::write(&judged, &store.root);
     let names: BTreeSet<String> = trials.iter().map(Trial::name).collect();
-    tell_results(arguments, &summary, &study, &names, report.as_deref().ok())?;
+    tell_results(arguments, &summary, &judged, &names, report.as_deref().ok())?;
     if summary.failed.is_empty() && summary.died.is_empty() {
         return report.map(|_| ());
     }
@@ -176,25 +177,23 @@ fn outcome(summary: &Summary, seconds: f64) -> String {
 fn tell_results(
     arguments: &SweepArguments,
     summary: &Summary,
-    study: &Study<'_>,
+    judged: &Judged<'_, '_>,
     names: &BTreeSet<String>,
     report: Option<&Path>,
 ) -> Result<()> {
     if arguments.json {
-        let comparisons = Comparisons::of(study);
         let results = json!({
             "done": summary.done,
             "finished_before": summary.found,
             "failed": summary.failed,
             "interrupted": summary.died,
             "report": report,
-            "configurations": Board::new(study, &comparisons, Some(names)).to_json(),
+            "configurations": Board::new(judged, Some(names)).to_json(),
         });
         return print_json(&documented(results));
     }
     if !arguments.quiet {
-        let comparisons = Comparisons::of(study);
-        let board = Board::new(study, &comparisons, Some(names));
+        let board = Board::new(judged, Some(names));
         if board.has_scores() {
             print(&format!("\n{}\n", board.to_text()))?;
         }

@@ -18,6 +18,7 @@ use ferrite_core::store::record::{Facts, Record, Stage, State};
 
 use crate::report::write;
 use crate::study::Study;
+use crate::study::judged::Judged;
 
 const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const TEST: [usize; 7] = [491, 55, 528, 879, 594, 416, 626];
@@ -86,7 +87,7 @@ pub(crate) fn many(runs: &Path, n: usize) -> Vec<Record> {
 
 /// Writes the report of `records` and of what is `damaged` into `runs`.
 pub(super) fn write_all(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathBuf> {
-    write(&Study::of(records, damaged, runs), runs)
+    write(&Judged::new(&Study::of(records, damaged, runs)), runs)
 }
 
 /// The page of a run, as it was written.

@@ -20,14 +20,19 @@ use crate::report::sections;
 use crate::report::verdicts;
 use crate::report::warnings;
 use crate::study::comparison::{Comparisons, accuracy_interval};
+use crate::study::judged::Judged;
 use crate::study::{Configuration, Run, Study};
 
 /// The page of `study` and the figures on it.
-pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<(Page, Drawn)> {
+pub(super) fn page(
+    judged: &Judged<'_, '_>,
+    name: &str,
+    inputs: String,
+) -> io::Result<(Page, Drawn)> {
+    let (study, comparisons) = (judged.study, judged.comparisons());
     // Many at once; the tables ask one by one.
     study.runs().par_bridge().for_each(Run::prepare_roc_auc);
-    let comparisons = Comparisons::of(study);
-    let drawn = Drawn::of(study, &comparisons);
+    let drawn = Drawn::of(study, comparisons);
     let leaderboard = html! {
         (leaderboard(study))
         div .figures { @for it in drawn.accuracy.iter().chain(&drawn.cost) { (figure(it)?) } }
@@ -39,7 +44,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
     add(
         "real",
         "Which differences are real",
-        verdicts::section(&comparisons, drawn.effects.as_ref())?,
+        verdicts::section(comparisons, drawn.effects.as_ref())?,
     );
     add("differences", "What differs", sections::differences(study));
     add("curves", "Learning curves", learning(study, &drawn)?);
@@ -54,7 +59,7 @@ pub(super) fn page(study: &Study<'_>, name: &str, inputs: String) -> io::Result<
         home: None,
         inputs,
         plots: drawn.names(),
-        header: header(study, &comparisons, name),
+        header: header(study, comparisons, name),
         sections: all,
         footer: sections::footer(study),
     };

@@ -36,15 +36,17 @@ use rayon::prelude::*;
 use crate::report::files::{Fingerprint, PAGE, is_fresh, remember, write_file};
 use crate::report::page::Page;
 use crate::report::plot::{Chart, png};
-use crate::study::{Run, Study};
+use crate::study::Run;
+use crate::study::judged::Judged;
 
-/// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each run of `study`, and
+/// Writes `index.html` and `plots/*.png` into `runs` and into the folder of each run of the study, and
 /// gives back the study's page, which names damaged folders too. What is up to date is left
 /// alone; a page that cannot be written does not keep the others from being written.
 ///
 /// # Errors
 /// [`Error::File`] for the first file that cannot be written.
-pub(crate) fn write(study: &Study<'_>, runs: &Path) -> Result<PathBuf> {
+pub(crate) fn write(judged: &Judged<'_, '_>, runs: &Path) -> Result<PathBuf> {
+    let study = judged.study;
     let name = study_name(runs);
     let all: Vec<_> = study.runs().collect();
     let trials: Vec<_> = all.into_par_iter().map(|it| write_trial(it, &name)).collect();
@@ -57,18 +59,23 @@ pub(crate) fn write(study: &Study<'_>, runs: &Path) -> Result<PathBuf> {
         whole.add(&run.place);
         whole.add(inputs);
     }
-    let written = write_index(study, runs, &name, whole.finish());
+    let written = write_index(judged, runs, &name, whole.finish());
     trials.into_iter().try_for_each(|it| it.0)?;
     written
 }
 
-fn write_index(study: &Study<'_>, runs: &Path, name: &str, inputs: String) -> Result<PathBuf> {
+fn write_index(
+    judged: &Judged<'_, '_>,
+    runs: &Path,
+    name: &str,
+    inputs: String,
+) -> Result<PathBuf> {
     let path = runs.join(PAGE);
     if is_fresh(runs, &inputs) {
         return Ok(path);
     }
     let (page, drawn) =
-        index::page(study, name, inputs).map_err(Error::file("cannot draw", &path))?;
+        index::page(judged, name, inputs).map_err(Error::file("cannot draw", &path))?;
     let mut images: Vec<(&str, Vec<Chart>)> =
         drawn.singles().map(|it| (it.name.as_str(), vec![it.chart.clone()])).collect();
     if !drawn.confusions.is_empty() {

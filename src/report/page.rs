@@ -11,8 +11,11 @@ use crate::format;
 use crate::report::figures::Figure;
 use crate::report::plot::{Style, svg};
 
-pub(super) const STYLE_SHEET: &str = include_str!("style.css");
-pub(super) const SCRIPT: &str = include_str!("tables.js");
+/// Styles of all parts; a part with many rules of its own has a file of its own.
+pub(super) const STYLE_SHEET: &str = concat!(include_str!("assets/base.css"));
+/// What pages do beyond being read, a file for each thing; a page without it is whole.
+pub(super) const SCRIPT: &str =
+    concat!(include_str!("assets/view.js"), include_str!("assets/tables.js"));
 
 /// A whole page.
 pub(super) struct Page {

@@ -12,6 +12,7 @@ use super::example::{many, page, records, write_all};
 use super::study_name;
 use crate::study::Study;
 use crate::study::comparison::{Comparisons, Verdict};
+use crate::study::judged::Judged;
 
 /// Five runs of four configurations, one of them failed.
 fn some(runs: &Path) -> Vec<Record> {
@@ -80,7 +81,7 @@ fn what_failed_or_is_not_a_number_never_ranks() {
             record.facts.stages[1].epochs.iter_mut().for_each(|it| it.valid.accuracy = 0.99);
         }
         let study = Study::of(&records, &[], runs);
-        super::index::page(&study, "faces", String::new()).unwrap();
+        super::index::page(&Judged::new(&study), "faces", String::new()).unwrap();
         let board: Vec<_> =
             study.configurations.iter().map(|it| (it.rank, it.label.as_str())).collect();
         assert_eq!(board[0], (Some(1), "vgg16-finetune · lr 0.01"));
@@ -281,7 +282,8 @@ fn forty_configurations_fit() {
     in_study(|runs| {
         let records = many(runs, 40 * 3);
         let study = Study::of(&records, &[], runs);
-        let page = super::index::page(&study, "grid", String::new()).unwrap().0.render();
+        let page =
+            super::index::page(&Judged::new(&study), "grid", String::new()).unwrap().0.render();
         assert!(page.contains("The first 12 of 40 configurations"));
     });
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod comparison;
 pub(crate) mod diff;
+pub(crate) mod judged;
 pub(crate) mod pairs;
 
 use std::collections::BTreeMap;

@@ -35,7 +35,7 @@ use strip::Strip;
 /// Name under which the font is registered; cut from the SVGs, which inherit the page's font.
 const FONT: &str = "ferrite";
 
-/// Colours of series, safe for colour-blind readers (after Okabe and Ito); dark twins are in `style.css`.
+/// Colours of series, safe for colour-blind readers (after Okabe and Ito); dark twins are in `assets/base.css`.
 pub const PALETTE: [RGBColor; 8] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
