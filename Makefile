@@ -21,7 +21,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch detector build install test test-older test-opencv test-light sanitize format-cpp check parity devices bench pictures reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages sanitize format-cpp check parity devices bench pictures reliability audit fuzz editors docs clean help
 
 sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -84,6 +84,14 @@ test-opencv: libtorch detector fresh-bindings ## Run the tests of faces with Ope
 test-light: detector needs-cargo needs-python3 ## Run the tests of the crates that need no LibTorch
 	@$(PYTHON) tools/without_libtorch.py
 
+# Made-up studies, written as folders of runs and turned into pages by Ferrite's own code.
+SAMPLE = $(CURDIR)/target/sample
+
+test-pages: libtorch fresh-bindings needs-node ## Open the report's pages in Chromium: by mouse, keyboard, on a phone, on paper
+	@rm -rf "$(SAMPLE)"
+	@FERRITE_SAMPLE="$(SAMPLE)" $(CARGO) test --quiet --lib report::sample
+	@cd tests/pages && npm ci --silent && FERRITE_SAMPLE="$(SAMPLE)" npm test --silent
+
 sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks its memory and arithmetic
 	@mkdir -p target/sanitize
 	@$(CXX) -std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Icrates/torch/src/native \
@@ -102,7 +110,7 @@ check: libtorch detector fresh-bindings ## Formatting, lints and tests: what a c
 
 parity: libtorch detector fresh-bindings ## Compare Ferrite with PyTorch and Keras: make parity [ARGS='--only NAME']
 	@$(PYTHON) tools/parity_env.py
-	@$(CARGO) build --quiet --example parity $(WITH)
+	@$(CARGO) build --quiet --bins --example parity $(WITH)
 	@CUDA_VISIBLE_DEVICES= FERRITE_FEATURES=$(FEATURES) PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tools/parity $(ARGS)
 
 devices: build ## Compare training on a GPU with training on the processor
@@ -142,7 +150,7 @@ docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentatio
 	@target/debug/ferrite docs --schema > experiments/experiment.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
-	rm -rf target .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
+	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
 	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets
@@ -161,9 +169,12 @@ fresh-bindings: libtorch needs-cargo
 	    mkdir -p target && cp $(STAMP) target/ferrite-libtorch.json; \
 	fi
 
-.PHONY: needs-cargo needs-python3
+.PHONY: needs-cargo needs-python3 needs-node
 needs-cargo:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with \`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\` (see https://rustup.rs)" >&2; exit 1; }
+
+needs-node:
+	@command -v npm >/dev/null || { echo "Node.js is missing: install it with \`sudo apt-get install nodejs npm chromium\` (18 or newer)" >&2; exit 1; }
 
 needs-python3:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: install it with \`sudo apt-get install python3 python3-pip\`" >&2; exit 1; }

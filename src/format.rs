@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 
 use chrono::DateTime;
+use ferrite_core::error::printable;
 use ferrite_core::metrics::scores::Stat;
 
 /// What stands where nothing is known.
@@ -32,6 +33,12 @@ pub(crate) fn interval([low, high]: [f64; 2]) -> String {
 pub(crate) fn points(difference: f64) -> String {
     let text = format!("{:+.1}", difference * 100.0);
     if text == "-0.0" || text == "+0.0" { "0.0".into() } else { text.replace('-', "−") }
+}
+
+/// A difference of scores with three digits and its sign.
+pub(crate) fn signed(difference: f64) -> String {
+    let text = format!("{difference:+.3}");
+    if text == "-0.000" || text == "+0.000" { "0.000".into() } else { text.replace('-', "−") }
 }
 
 /// A p value as precise as it matters.
@@ -92,6 +99,27 @@ pub(crate) fn moment(at_ms: u64) -> String {
     at.map_or_else(String::new, |it| it.format("%Y-%m-%d %H:%M UTC").to_string())
 }
 
+/// A moment in UTC to the millisecond, as ISO 8601 has it; empty if it is none.
+pub(crate) fn iso_moment(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
+    at.map_or_else(String::new, |it| it.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+}
+
+/// `text` in a line of Markdown: shown as it is, whatever it holds.
+pub(crate) fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for it in printable(text).chars() {
+        match it {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '$' => out.extend(['\\', it]),
+            it => out.push(it),
+        }
+    }
+    out
+}
+
 /// `path` as a relative link: slashes between percent-encoded names.
 pub(crate) fn link(path: &Path) -> String {
     let names = path.components().filter_map(|it| match it {
@@ -139,6 +167,7 @@ mod tests {
         assert_eq!([0.0123, -0.02, -0.0001].map(points), ["+1.2", "−2.0", "0.0"]);
         assert_eq!([1e-9, 0.049, 0.5, 1.0].map(p_value), ["< 0.001", "0.049", "0.50", "1.00"]);
         assert_eq!(moment(1_700_000_000_000), "2023-11-14 22:13 UTC");
+        assert_eq!(iso_moment(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `ferrite-engine`, a program that this one starts. The modules lie in layers (ARCHITECTURE.md,
 //! `tests/suite/tidy.rs`): each uses only those above it in this list.
 
+mod export;
 mod format;
 mod study;
 

@@ -28,7 +28,7 @@ STAMP = "ferrite-parity.json"
 ON_TORCH = ["torchvision==0.24.1", "timm==1.0.31"]
 # What PyTorch and the comparisons need besides, and may bring what it likes.
 OTHERS = (
-    "safetensors==0.8.0 keras==3.15.1 opencv-python-headless==4.13.0.92 numpy pillow scikit-learn pyyaml"
+    "safetensors==0.8.0 keras==3.15.1 opencv-python-headless==4.13.0.92 numpy pillow scikit-learn pyyaml duckdb pandas pyarrow"
     " setuptools filelock typing-extensions sympy networkx jinja2 fsspec"
 ).split()
 

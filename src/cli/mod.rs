@@ -2,13 +2,16 @@
 
 mod completions;
 mod data;
+mod diff;
 mod draw;
 mod engine;
 mod fitting;
 mod layers;
 mod networks;
 mod new;
+mod pick;
 mod plan;
+mod refresh;
 mod report;
 mod run;
 mod scores;
@@ -25,13 +28,14 @@ use clap::{CommandFactory, Parser, Subcommand};
 use ferrite_core::config::docs::manual;
 use ferrite_core::config::editors;
 use ferrite_core::fault::{self, Work, caught};
-use ferrite_core::terminal::arguments::PredictArguments;
+use ferrite_core::terminal::arguments::{ExplainArguments, PredictArguments};
 use ferrite_core::terminal::{asked, ended, print, print_json};
 
 use crate::cli::completions::{
     CompletionsArguments, ManArguments, completions_command, man_command,
 };
 use crate::cli::data::{DataCommand, data_command};
+use crate::cli::diff::{DiffArguments, diff_command};
 use crate::cli::engine::become_engine;
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
@@ -64,12 +68,16 @@ enum Command {
     Run(RunArguments),
     /// Print what the model of a finished run says about pictures
     Predict(PredictArguments),
+    /// Show where the network of a finished run looks, by Grad-CAM
+    Explain(ExplainArguments),
     /// Write the report of all runs
     Report(ReportArguments),
     /// Print how far every run is, and its scores
     Status(StatusArguments),
     /// Print everything about a run, or about the runs of an experiment
     Show(ShowArguments),
+    /// Hold two runs or experiments against each other: settings, scores, classes, images
+    Diff(DiffArguments),
     /// Published weights and weight files: list, fetch, import, inspect
     #[command(subcommand)]
     Weights(WeightsCommand),
@@ -99,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report_command(&arguments),
         Command::Status(arguments) => status_command(&arguments),
         Command::Show(arguments) => show_command(&arguments),
+        Command::Diff(arguments) => diff_command(&arguments),
         Command::Weights(command) => weights_command(&command),
         Command::Data(command) => data_command(&command),
         Command::Docs { schema: false } => print(&manual()),
@@ -106,6 +115,6 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions_command(&mut Cli::command(), &arguments),
         Command::Man(arguments) => man_command(&Cli::command(), &arguments),
         Command::Run(arguments) => run_command(&arguments),
-        Command::Predict(_) => become_engine(),
+        Command::Predict(_) | Command::Explain(_) => become_engine(),
     }))
 }

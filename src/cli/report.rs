@@ -1,5 +1,7 @@
 //! `ferrite report`.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use ferrite_core::error::Result;
 use ferrite_core::store::leftovers::clear_old;
@@ -8,17 +10,29 @@ use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
+use crate::cli::pick::{FolderOf, pick};
 use crate::cli::scores::Board;
-use crate::cli::status::existing;
-use crate::report;
+use crate::cli::status::{existing, tell_damaged};
+use crate::export;
+use crate::report::files::belonging;
+use crate::report::{self, Target};
 use crate::study::Study;
 use crate::study::judged::Judged;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// Print the scores of all configurations and the page's path as one JSON object (docs/json.md)
+    /// Only these runs: names of experiments or runs, or patterns like `'fer2013/*'` and `'*/seed-0'`; wants `--out`
+    #[arg(long, value_name = "PATTERN", num_args = 1.., requires = "out")]
+    select: Vec<String>,
+    /// Write pages, figures and data into this folder instead of the folder of runs: to pass on whole
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Print the scores of all configurations and the paths of all files as one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
+    /// Write the figures of every run as PNG and SVG, too, even if there are more than 200 runs
+    #[arg(long)]
+    figures: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -26,13 +40,33 @@ pub(super) struct ReportArguments {
 pub(super) fn report_command(arguments: &ReportArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
     clear_old(&store.root);
-    let runs = all(&store);
-    let study = Study::of(&runs.records, &runs.damaged, &store.root);
-    let judged = Judged::new(&study);
-    let index = report::write(&judged, &store.root)?;
-    if !arguments.json {
-        return print(&format!("{}\n", index.display()));
+    let mut runs = all(&store);
+    if !arguments.select.is_empty() {
+        pick(&mut runs, &store, &arguments.select)?;
     }
-    let configurations = Board::new(&judged, None).to_json();
-    print_json(&documented(json!({ "report": index, "configurations": configurations })))
+    tell_damaged(&runs);
+    let study = Study::of(&runs.records, &runs.damaged, &store.root);
+    let places: Vec<&Path> = study.runs().map(|it| it.place.as_path()).collect();
+    let out = match &arguments.out {
+        Some(out) => {
+            let out = FolderOf { out, runs: &store.root, places: &places }.checked()?;
+            report::begin(out)?;
+            out
+        }
+        None => &store.root,
+    };
+    let judged = Judged::new(&study);
+    let target = Target { runs: &store.root, out, every_figure: arguments.figures, is_live: false };
+    let written = report::write(&judged, target)?;
+    let data = export::write(&judged, &written)?;
+    if !arguments.json {
+        return print(&format!("{}\n", written.page.display()));
+    }
+    let pages = places.iter().map(|it| out.join(it));
+    let files = std::iter::once(out.to_owned()).chain(pages).flat_map(|it| belonging(&it));
+    print_json(&documented(json!({
+        "report": written.page,
+        "files": files.chain(data).collect::<Vec<_>>(),
+        "configurations": Board::new(&judged, None).to_json(),
+    })))
 }

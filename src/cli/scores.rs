@@ -63,16 +63,15 @@ impl<'j, 's, 'a> Board<'j, 's, 'a> {
             all if all == finished => all.to_string(),
             all => format!("{finished}/{all}"),
         };
-        let (valid, test) = (it.stat(Run::valid_accuracy), it.stat(Run::test_accuracy));
-        let tested = it.runs.iter().find_map(Run::split);
-        let test = if tested == Some("valid") { None } else { test };
+        let tested = it.runs.iter().any(|run| run.record.facts.tested().is_some());
+        let test = it.stat(Run::test_accuracy).filter(|_| tested);
         let beside = self.judged.comparisons().with_extended(it);
         let interval = accuracy_interval(it).filter(|_| test.is_some()).map(format::interval);
         vec![
-            it.rank.map_or_else(String::new, |it| it.to_string()),
+            it.place().unwrap_or_default(),
             it.label.clone(),
             seeds,
-            valid.map_or_else(String::new, percent),
+            it.stat(Run::valid_accuracy).map_or_else(String::new, percent),
             test.map_or_else(String::new, percent),
             interval.unwrap_or_default(),
             beside.map_or_else(String::new, |it| it.from.label.clone()),
@@ -121,7 +120,7 @@ fn comparison(it: &Comparison<'_, '_>) -> Value {
     })
 }
 
-fn stat(it: Option<Stat>) -> Value {
+pub(super) fn stat(it: Option<Stat>) -> Value {
     it.map_or(Value::Null, |it| json!({ "mean": it.mean, "sd": it.sd, "n": it.n }))
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::Stop;
-use ferrite_core::metrics::scores::{ClassScores, Confusion};
+use ferrite_core::metrics::scores::ClassScores;
 use ferrite_core::store::find::runs_of;
 use ferrite_core::store::read::all;
 use ferrite_core::store::record::{Record, Stage, State};
@@ -18,12 +18,14 @@ use ferrite_core::warning::Watch;
 use serde_json::{Value, json};
 
 use crate::cli::scores::Board;
-use crate::cli::status::{damaged_json, existing, run_json, runs_table, state};
-use crate::cli::table::{Column, Table, sparkline};
+use crate::cli::status::{damaged_json, existing, run_json, runs_table, state, tell_damaged};
+use crate::cli::table::{Column, Table, sparkline, wrapped};
 use crate::format;
-use crate::study::Study;
 use crate::study::judged::Judged;
+use crate::study::{Run, Study};
 
+/// Columns of a line of text.
+const WIDTH: usize = 80;
 /// How many characters a curve has.
 const CURVE: usize = 24;
 
@@ -44,18 +46,18 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
     let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
     let asked: BTreeSet<PathBuf> = folders.iter().map(|it| whole(it)).collect();
     let runs = all(&store);
-    let shown: Vec<&Record> =
-        runs.records.iter().filter(|it| asked.contains(&whole(&it.folder))).collect();
+    let study = Study::of(&runs.records, &runs.damaged, &store.root);
+    let mut shown: Vec<&Run<'_>> =
+        study.runs().filter(|it| asked.contains(&whole(&it.record.folder))).collect();
+    shown.sort_by_key(|it| it.record.name());
     if shown.is_empty() {
         // A run that is there and cannot be read is damaged, and says so itself.
-        let first = runs.damaged.into_iter().next();
-        return Err(first.unwrap_or_else(|| Error::Usage {
+        return Err(runs.damaged.into_iter().next().unwrap_or_else(|| Error::Usage {
             message: format!("`{}` has no run that can be read", arguments.run.display()),
             help: "`ferrite status` lists them".into(),
         }));
     }
-    let study = Study::of(&runs.records, &runs.damaged, &store.root);
-    let names: BTreeSet<String> = shown.iter().map(|it| it.name()).collect();
+    let names: BTreeSet<String> = shown.iter().map(|it| it.record.name()).collect();
     let judged = Judged::new(&study);
     let board = Board::new(&judged, Some(&names));
     if arguments.json {
@@ -65,14 +67,16 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
             "damaged": damaged_json(&runs),
         })));
     }
+    tell_damaged(&runs);
     let mut text = String::new();
     if let [only] = shown[..] {
         text.push_str(&one(only));
     } else {
-        if let Some(about) = shown.first().map(|it| it.about()).filter(|it| !it.is_empty()) {
-            let _ = writeln!(text, "{about}\n");
+        if let Some(about) = shown.first().map(|it| it.record.about()).filter(|it| !it.is_empty()) {
+            let _ = writeln!(text, "{}", wrapped("", about, WIDTH));
         }
-        text.push_str(&runs_table(&shown.iter().map(|it| (*it).clone()).collect::<Vec<_>>()));
+        text.push_str(&runs_table(&shown.iter().map(|it| it.record).collect::<Vec<_>>()));
+        text.push_str(&warnings_of(&shown));
     }
     if board.has_scores() {
         let _ = write!(text, "\n{}", board.to_text());
@@ -81,11 +85,12 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
 }
 
 /// Everything about one run that a terminal has room for.
-fn one(record: &Record) -> String {
+fn one(run: &Run<'_>) -> String {
+    let record = run.record;
     let mut text = String::new();
     let _ = writeln!(text, "{}  {}", record.name(), state(record));
     if !record.about().is_empty() {
-        let _ = writeln!(text, "{}", record.about());
+        text.push_str(&wrapped("", record.about(), WIDTH));
     }
     if let State::Failed(failure) = &record.state
         && !failure.help.is_empty()
@@ -103,9 +108,9 @@ fn one(record: &Record) -> String {
         let images = counted(it.images, "image");
         let _ = writeln!(text, "\n{}: {accuracy} % of {images}, loss {loss}", it.split);
     }
-    text.push_str(&classes(record));
+    text.push_str(&classes(run));
     for it in warnings(record) {
-        let _ = writeln!(text, "\nwarning: {it}");
+        let _ = write!(text, "\n{}", wrapped("warning: ", &it, WIDTH));
     }
     let _ = writeln!(text, "\n{}", record.folder.display());
     text
@@ -143,8 +148,8 @@ fn stages(stages: &[Stage]) -> String {
 }
 
 /// How well each class is told from the others, on the images that the run was tested on.
-fn classes(record: &Record) -> String {
-    let Some(confusion) = confusion(record) else { return String::new() };
+fn classes(run: &Run<'_>) -> String {
+    let Some(confusion) = &run.confusion else { return String::new() };
     let mut table = Table::new(vec![
         Column::words("class", 0).always(),
         Column::numbers("precision", 2),
@@ -152,7 +157,7 @@ fn classes(record: &Record) -> String {
         Column::numbers("F1", 3),
         Column::numbers("images", 1),
     ]);
-    for (name, it) in class_names(record).zip(confusion.classes()) {
+    for (name, it) in run.classes(confusion.counts.len()).into_iter().zip(confusion.classes()) {
         let percent =
             |it: Option<f64>| it.map_or_else(|| format::NOTHING.to_owned(), format::percent);
         let ClassScores { precision, recall, f1, support, .. } = it;
@@ -167,26 +172,33 @@ fn classes(record: &Record) -> String {
     format!("\n{}", table.to_text())
 }
 
-fn confusion(record: &Record) -> Option<Confusion> {
-    let n = record.facts.dataset.as_ref().map_or(0, |it| it.classes.len());
-    (!record.predictions.is_empty()).then(|| Confusion::count(n, &record.predictions))
-}
-
-/// Names of the classes, and numbers where there are no more names.
-fn class_names(record: &Record) -> impl Iterator<Item = String> {
-    let known = record.facts.dataset.as_ref().map_or(&[][..], |it| &it.classes);
-    known.iter().cloned().chain((known.len()..).map(|it| format!("class {it}")))
-}
-
 /// What should make the reader of a run doubt.
 fn warnings(record: &Record) -> Vec<String> {
     let told = record.facts.warnings(&mut Watch::default());
     told.into_iter().map(|it| it.message).collect()
 }
 
-fn detailed_json(record: &Record) -> Value {
-    let mut run = run_json(record);
-    let classes = confusion(record).map(|confusion| {
+/// The same of several runs: each warning once, with the runs that it is about.
+fn warnings_of(runs: &[&Run<'_>]) -> String {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for run in runs {
+        for message in warnings(run.record) {
+            match all.iter_mut().find(|it| it.0 == message) {
+                Some(known) => known.1.push(&run.record.trial),
+                None => all.push((message, vec![&run.record.trial])),
+            }
+        }
+    }
+    let line = |(message, of): &(String, Vec<&str>)| {
+        let of = if of.len() == runs.len() { "all runs".into() } else { of.join(", ") };
+        format!("\n{}", wrapped("warning: ", &format!("{message} ({of})"), WIDTH))
+    };
+    all.iter().map(line).collect()
+}
+
+fn detailed_json(it: &Run<'_>) -> Value {
+    let mut run = run_json(it.record);
+    let classes = it.confusion.as_ref().map(|confusion| {
         let class = |(name, it): (String, ClassScores)| {
             json!({
                 "class": name,
@@ -196,10 +208,11 @@ fn detailed_json(record: &Record) -> Value {
                 "images": it.support,
             })
         };
-        class_names(record).zip(confusion.classes()).map(class).collect::<Vec<_>>()
+        let names = it.classes(confusion.counts.len()).into_iter();
+        names.zip(confusion.classes()).map(class).collect::<Vec<_>>()
     });
     run["classes"] = json!(classes);
-    run["confusion"] = json!(confusion(record).map(|it| it.counts));
-    run["warnings"] = json!(warnings(record));
+    run["confusion"] = json!(it.confusion.as_ref().map(|it| &it.counts));
+    run["warnings"] = json!(warnings(it.record));
     run
 }

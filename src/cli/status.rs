@@ -1,11 +1,12 @@
 //! `ferrite status`.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ferrite_core::digits::counted;
-use ferrite_core::error::{Error, Result, printable};
+use ferrite_core::error::{Error, Result, printable, printable_lines};
 use ferrite_core::event::Epoch;
 use ferrite_core::store::Store;
 use ferrite_core::store::folder::files;
@@ -40,7 +41,7 @@ pub(super) fn status_command(arguments: &StatusArguments) -> Result<()> {
             "damaged": damaged_json(&runs),
         })));
     }
-    let mut text = runs_table(&runs.records);
+    let mut text = runs_table(&runs.records.iter().collect::<Vec<_>>());
     for error in &runs.damaged {
         let _ = writeln!(text, "{error}");
     }
@@ -49,7 +50,7 @@ pub(super) fn status_command(arguments: &StatusArguments) -> Result<()> {
 }
 
 /// The runs as a table.
-pub(super) fn runs_table(records: &[Record]) -> String {
+pub(super) fn runs_table(records: &[&Record]) -> String {
     let mut table = Table::new(vec![
         Column::words("run", 0).always(),
         Column::numbers("valid %", 5),
@@ -64,7 +65,7 @@ pub(super) fn runs_table(records: &[Record]) -> String {
         table.row(vec![
             it.name(),
             percent(it.facts.kept_epoch().map(|it| it.valid.accuracy)),
-            percent(test_accuracy(it)),
+            percent(it.facts.tested().map(|it| it.scores.accuracy)),
             epochs(it).count().to_string(),
             format::duration(it.seconds),
             sparkline(&epochs(it).map(|it| it.valid.loss).collect::<Vec<_>>(), CURVE),
@@ -126,7 +127,7 @@ pub(super) fn run_json(it: &Record) -> Value {
     })
 }
 
-fn epoch_json(it: &Epoch) -> Value {
+pub(super) fn epoch_json(it: &Epoch) -> Value {
     json!({
         "epoch": it.epoch,
         "learning_rate": it.lr,
@@ -138,6 +139,15 @@ fn epoch_json(it: &Epoch) -> Value {
     })
 }
 
+/// Says on stderr what could not be read.
+pub(super) fn tell_damaged(runs: &Runs) {
+    for error in &runs.damaged {
+        let line = format!("warning: {error}");
+        // Nothing can be done if stderr is closed.
+        drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
+    }
+}
+
 /// What could not be read, for programs.
 pub(super) fn damaged_json(runs: &Runs) -> Value {
     runs.damaged.iter().map(ToString::to_string).collect()
@@ -146,11 +156,6 @@ pub(super) fn damaged_json(runs: &Runs) -> Value {
 /// The epochs of all stages.
 pub(super) fn epochs(it: &Record) -> impl Iterator<Item = &Epoch> {
     it.facts.stages.iter().flat_map(|it| &it.epochs)
-}
-
-/// The accuracy on the split that nothing chose by; none where there is no other than the validation images.
-fn test_accuracy(it: &Record) -> Option<f64> {
-    it.facts.evaluation.as_ref().filter(|it| it.split != "valid").map(|it| it.scores.accuracy)
 }
 
 /// The folder of runs, which must be there.

@@ -8,6 +8,7 @@ use clap::Args;
 use ferrite_core::config::read::Written;
 use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
+use ferrite_core::event::Kind;
 use ferrite_core::machine;
 use ferrite_core::plan;
 use ferrite_core::plan::Trial;
@@ -23,12 +24,14 @@ use serde_json::json;
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
 use crate::cli::plan::{Detail, print_plan, show_plan};
+use crate::cli::refresh::Refresh;
 use crate::cli::scores::Board;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::weights::prepare;
+use crate::export;
 use crate::format;
 use crate::progress::Display;
-use crate::report;
+use crate::report::{self, Target};
 use crate::study::Study;
 use crate::study::judged::Judged;
 use crate::sweep;
@@ -108,12 +111,22 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     describe(&store, &written, &display);
     let limits = Limits { jobs, retry, fail_fast: arguments.fail_fast };
     let started = Instant::now();
+    let mut refresh = Refresh::new(&store.root);
     let say = &mut |it: SweepEvent<'_>| {
         if let SweepEvent::Planned { todo: todo @ 1.., .. } = it {
             let (of, why) = (counted(trials.len(), "trial"), no_gpu(&arguments.device, &device));
             display.say(&format!("{todo} of {of} to do, {jobs} at once on {device}{why}"));
         }
+        let changes_the_report = matches!(
+            it,
+            SweepEvent::Started(_)
+                | SweepEvent::Ended(..)
+                | SweepEvent::Happened(_, Kind::EpochEnded(_))
+        );
         display.show(it);
+        if changes_the_report {
+            refresh.happened();
+        }
     };
     let is_made = |it: Node<'_>| store.step_folder(it.kind, it.key).is_dir();
     let mut costs = Costs::default();
@@ -123,12 +136,14 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let mut launcher = Local::new(&store, &trials, settings);
     let summary = sweep::sweep(schedule, &mut launcher, &interrupted);
     display.finish();
+    let _time = refresh.finish();
     let summary = summary?;
     display.say(&outcome(&summary, started.elapsed().as_secs_f64()));
     let runs = all(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let judged = Judged::new(&study);
-    let report = report::write(&judged, &store.root);
+    let report = report::write(&judged, Target::beside(&store.root))
+        .and_then(|it| export::write(&judged, &it).map(|_| it.page));
     let names: BTreeSet<String> = trials.iter().map(Trial::name).collect();
     tell_results(arguments, &summary, &judged, &names, report.as_deref().ok())?;
     if summary.failed.is_empty() && summary.died.is_empty() {

@@ -59,8 +59,13 @@ impl Table {
 
     /// The table as lines for the standard output: as wide as its terminal at most, and whole where there is none.
     pub(super) fn to_text(&self) -> String {
+        self.to_text_within(usize::MAX)
+    }
+
+    /// The same, no wider than `most` columns.
+    pub(super) fn to_text_within(&self, most: usize) -> String {
         let width = Term::stdout().size_checked().map(|(_, width)| usize::from(width));
-        self.within(width.unwrap_or(usize::MAX))
+        self.within(width.unwrap_or(usize::MAX).min(most))
     }
 
     /// The table as lines of at most `width` columns, if they can be made as short.
@@ -107,6 +112,26 @@ impl Table {
         let cells = self.rows.iter().map(|row| measure_text_width(&row[column]));
         cells.chain([measure_text_width(self.columns[column].title)]).max().unwrap_or_default()
     }
+}
+
+/// `text` behind `begin`, as lines of at most `width` columns that break between words, the others below the first.
+pub(super) fn wrapped(begin: &str, text: &str, width: usize) -> String {
+    let indent = " ".repeat(measure_text_width(begin));
+    let mut lines = vec![begin.to_owned()];
+    let mut is_new = true;
+    for word in text.split_whitespace() {
+        let line = lines.last().map_or(0, |it| measure_text_width(it));
+        if !is_new && line + 1 + measure_text_width(word) > width {
+            lines.push(indent.clone());
+            is_new = true;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if is_new { "" } else { " " });
+            line.push_str(word);
+        }
+        is_new = false;
+    }
+    lines.iter().map(|it| format!("{}\n", it.trim_end())).collect()
 }
 
 /// `values` as a line of bars, the lowest the lowest; of many the last of each few. What is not a number is a space.
@@ -165,6 +190,14 @@ größe                     7.1  some words
         assert!(width <= 40 && text.contains("58.2") && !text.contains("some words"), "{text}");
         let (width, text) = widest(16);
         assert!(width <= 16 && text.contains("frozen/seed-0-2…"), "{text}");
+    }
+
+    #[test]
+    fn text_breaks_between_words_and_stands_below_its_beginning() {
+        let text = wrapped("A  ", "one two  three four", 12);
+        assert_eq!(text, "A  one two\n   three\n   four\n");
+        assert_eq!(wrapped("", "averyverylongword and more", 8), "averyverylongword\nand more\n");
+        assert_eq!(wrapped("note: ", "", 8), "note:\n");
     }
 
     #[test]

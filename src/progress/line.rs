@@ -8,8 +8,7 @@ use crate::format;
 /// The scores of a run that is finished: validation accuracy of the weights that were kept, and what its test says.
 pub(super) fn scores(facts: &Facts) -> String {
     let valid = facts.kept_epoch().map(|it| ("valid", it.valid.accuracy));
-    let test = facts.evaluation.as_ref().filter(|it| it.split != "valid");
-    let test = test.map(|it| (it.split.as_str(), it.scores.accuracy));
+    let test = facts.tested().map(|it| (it.split.as_str(), it.scores.accuracy));
     let said =
         |(split, accuracy): (&str, f64)| format!("  {split} {} %", format::percent(accuracy));
     valid.into_iter().chain(test).map(said).collect()

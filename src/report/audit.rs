@@ -6,7 +6,7 @@ use ferrite_core::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
 use maud::{Markup, PreEscaped, html};
 
 use crate::format;
-use crate::report::page::{Page, Section, lead, share_cell, swatch};
+use crate::report::page::{Page, Section, lead, scroll, share_cell, swatch};
 use crate::report::plot::Style;
 use crate::study::{Run, Study};
 
@@ -64,8 +64,8 @@ pub fn page(source: &str, audit: &Audit, classes: &[String], examples: &[Example
 }
 
 fn class_counts(audit: &Audit, classes: &[String]) -> Markup {
-    html! {
-        div .scroll { table .compact {
+    let table = html! {
+        table .compact {
             thead { tr { th { "Class" } @for it in &audit.splits { th .num { (it.name) } } } }
             tbody { @for (at, class) in classes.iter().enumerate() { tr {
                 th scope="row" { (class) }
@@ -77,24 +77,25 @@ fn class_counts(audit: &Audit, classes: &[String]) -> Markup {
                 th scope="row" { "all" }
                 @for it in &audit.splits { td .num { (thousands(it.images)) } }
             } }
-        } }
-    }
+        }
+    };
+    scroll("Images by class and split", table)
 }
 
 fn whole(audit: &Audit) -> Markup {
     html! {
         div .cards {
-            div .card { h3 { "Equal images" } (split_table(&audit.splits)) (exact(audit)) }
+            div .card { h3 { "Equal images" } (equal(audit)) }
             @if let Some(near) = &audit.near { div .card {
                 h3 { "Nearly equal images" }
                 p .note {
-                    "Other brightness, compression, watermarks, small moves, mirrored; judged by the \
-                    correlation of thumbnails and of all pixels. Equal images are not counted as near."
+                    "The same picture with another brightness or compression, with a watermark, moved a little or \
+                    mirrored, as the correlation of thumbnails and of all pixels tells. Equal images are not counted here."
                 }
                 dl {
                     dt { "Pairs of pictures" }
                     dd { (thousands(near.pairs)) ", " (thousands(near.mirrored)) " of them mirrored" }
-                    (groups(&near.groups))
+                    (groups(&near.groups, "Nearly equal"))
                     @for it in &near.shared { (leak(it, &audit.splits, " nearly")) }
                 }
             } }
@@ -122,12 +123,11 @@ pub(super) fn card(it: &Dataset) -> Option<Markup> {
     Some(html! {
         div .card {
             h3 { "Duplicates and leaks" }
-            (split_table(&audit.splits))
-            (exact(audit))
+            (equal(audit))
             @if it.dropped > 0 || !it.unlabelled.is_empty() { dl {
                 @if it.dropped > 0 {
                     dt { "Taken out" }
-                    dd { (counted(it.dropped, "training image")) " with a twin in another split" }
+                    dd { (counted(it.dropped, "training image")) " that another split has too" }
                 }
                 @for (why, n) in &it.unlabelled {
                     dt { "Without a label" } dd { (counted(*n, "image")) ": " (why) }
@@ -137,40 +137,56 @@ pub(super) fn card(it: &Dataset) -> Option<Markup> {
     })
 }
 
-fn split_table(splits: &[Split]) -> Markup {
+/// What equal and blank images there are; a sentence where there are none.
+fn equal(audit: &Audit) -> Markup {
+    let blank = |it: &Split| it.constant + it.nearly_constant;
+    let clean = audit.exact.groups == 0 && audit.splits.iter().all(|it| blank(it) == 0);
+    let images: usize = audit.splits.iter().map(|it| it.images).sum();
     html! {
-        div .scroll { table .compact {
+        @if clean {
+            p .note { "No two of the " (counted(images, "image")) " are equal, and none is blank." }
+        } @else {
+            (split_table(&audit.splits))
+            dl {
+                (groups(&audit.exact, "Equal"))
+                @for it in &audit.shared { (leak(it, &audit.splits, "")) }
+                @if audit.shared.is_empty() { dt { "In two splits" } dd { "none" } }
+            }
+        }
+    }
+}
+
+fn split_table(splits: &[Split]) -> Markup {
+    let table = html! {
+        table .compact {
             thead { tr {
                 th { "Split" } th .num { "Images" }
-                th .num title="images minus different images" { "Redundant" }
-                th .num { "Constant" } th .num title="standard deviation below 8 of 255" { "Nearly so" }
+                th .num title="images less different images" { "Duplicates" }
+                th .num title="every pixel is the same" { "Blank" }
+                th .num title="standard deviation below 8 of 255 gray levels" { "Nearly blank" }
             } }
             tbody { @for it in splits { tr {
                 th scope="row" { (it.name) } td .num { (thousands(it.images)) }
                 td .num { (thousands(it.redundant)) } td .num { (thousands(it.constant)) }
                 td .num { (thousands(it.nearly_constant)) }
             } } }
-        } }
-    }
-}
-
-fn exact(audit: &Audit) -> Markup {
-    html! { dl {
-        (groups(&audit.exact))
-        @for it in &audit.shared { (leak(it, &audit.splits, "")) }
-        @if audit.shared.is_empty() { dt { "In two splits" } dd { "none" } }
-    } }
-}
-
-fn groups(it: &Duplicates) -> Markup {
-    html! {
-        dt { "Groups" }
-        dd {
-            (thousands(it.groups)) " with " (counted(it.images, "image"))
-            @if it.groups > 0 { ", the largest has " (it.largest) }
         }
-        dt { "Labels at odds" }
-        dd { (counted(it.conflicting_groups, "group")) " with " (counted(it.conflicting_images, "image")) }
+    };
+    scroll("Duplicates and blank images by split", table)
+}
+
+/// A row of the images that are `alike`, and one of their labels if these differ.
+fn groups(it: &Duplicates, alike: &str) -> Markup {
+    html! {
+        dt { (alike) " images" }
+        @if it.groups == 0 { dd { "none" } } @else {
+            dd { (counted(it.images, "image")) " in " (counted(it.groups, "group")) ", the largest of " (it.largest) }
+            dt { "Different labels" }
+            @if it.conflicting_groups == 0 { dd { "in none of these groups" } } @else { dd {
+                "in " (thousands(it.conflicting_groups)) " of these groups, which have "
+                (counted(it.conflicting_images, "image"))
+            } }
+        }
     }
 }
 
@@ -211,14 +227,14 @@ pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             p .lead {
-                "Some images by which the final weights were judged have an exact twin among the training \
-                images, pixel by pixel, or were training images of the weights that the run began with; a \
-                network can know them by heart. Accuracy on all of them and on the others, in percent."
+                "Some of the images that judge the final weights are also training images, pixel by pixel, or were \
+                training images of the weights that the run began with: a network can have memorised them. \
+                The accuracies, in percent, are those on all images and on those that it cannot know."
             }
-            div .scroll { table .sortable {
+            (scroll("Accuracy with and without leaked images", html! { table .sortable #leak-free {
                 thead { tr {
-                    th { "Configuration" } th .num { "Judged by" } th .num { "Leaked" }
-                    th .num title="images that the first weights were trained on" { "By first weights" }
+                    th { "Configuration" } th .num { "Images" } th .num { "Known from training" }
+                    th .num title="of these, training images of the weights that the run began with" { "From first weights" }
                     th .num { "Accuracy, all" } th .num { "Accuracy, leak-free" }
                     th .num { "Difference" }
                 } }
@@ -233,7 +249,7 @@ pub(super) fn leak_free(study: &Study<'_>) -> Option<Markup> {
                         (share_cell(difference, "", None))
                     }
                 } }
-            } }
+            } }))
         }
     })
 }
@@ -245,4 +261,35 @@ struct Leaked {
     known: usize,
     /// Known to its first weights.
     inherited: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_looked_for_and_not_found_takes_a_line() {
+        let split = |name: &str, constant| Split {
+            name: name.into(),
+            images: 30,
+            classes: vec![],
+            redundant: 0,
+            constant,
+            nearly_constant: 0,
+        };
+        let none = Duplicates {
+            groups: 0,
+            images: 0,
+            redundant: 0,
+            largest: 0,
+            conflicting_groups: 0,
+            conflicting_images: 0,
+        };
+        let splits = vec![split("train", 0), split("test", 0)];
+        let mut audit = Audit { splits, exact: none, shared: vec![], near: None };
+        let said = "<p class=\"note\">No two of the 60 images are equal, and none is blank.</p>";
+        assert_eq!(equal(&audit).into_string(), said);
+        audit.splits[0].constant = 1;
+        assert!(equal(&audit).into_string().contains("<dt>Equal images</dt><dd>none</dd>"));
+    }
 }

@@ -52,6 +52,12 @@ pub(super) fn marks(runs: &[&Record]) -> Vec<Mark> {
 }
 
 impl Curve {
+    /// The mean from the first epoch to the last, over however many runs there were.
+    pub(super) fn all(&self) -> Vec<(f64, f64)> {
+        let again = usize::from(!self.points.is_empty());
+        self.points.iter().chain(self.tail.iter().skip(again)).copied().collect()
+    }
+
     fn push(&mut self, x: f64, values: &[f64], all: usize) {
         if values.is_empty() {
             return;

@@ -1,12 +1,15 @@
 //! Made-up runs of a believable study, for tests of the report.
 
+mod ends;
+pub(super) mod images;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::{Stop, TechniqueEvidence};
 use ferrite_core::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
-use ferrite_core::event::failure::Failure;
+use ferrite_core::event::gradient::Gradient;
 use ferrite_core::event::weights::{Taken, Weights};
 use ferrite_core::event::{
     Augmentation, Dataset, Epoch, Evaluation, FINAL, Layer, Network, Noise, Scores, Signal,
@@ -16,7 +19,8 @@ use ferrite_core::metrics::Prediction;
 use ferrite_core::store::description::Description;
 use ferrite_core::store::record::{Facts, Record, Stage, State};
 
-use crate::report::write;
+use crate::report::example::ends::{confused, fail, interrupt, work};
+use crate::report::{Target, write};
 use crate::study::Study;
 use crate::study::judged::Judged;
 
@@ -87,7 +91,7 @@ pub(crate) fn many(runs: &Path, n: usize) -> Vec<Record> {
 
 /// Writes the report of `records` and of what is `damaged` into `runs`.
 pub(super) fn write_all(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathBuf> {
-    write(&Judged::new(&Study::of(records, damaged, runs)), runs)
+    Ok(write(&Judged::new(&Study::of(records, damaged, runs)), Target::beside(runs))?.page)
 }
 
 /// The page of a run, as it was written.
@@ -138,6 +142,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         }),
         others: vec![],
         waiting: None,
+        work: work(&trial, 1_764_000_000_000 + salt % 10_000_000, shape.seconds),
     };
     Record {
         experiment: shape.experiment.into(),
@@ -291,6 +296,8 @@ fn stage(
             seconds: 41.5,
             images_per_second: 692.0,
             acts: TechniqueEvidence::default(),
+            confusion: confused(accuracy),
+            gradient: Some(Gradient { norm: 3.0 / epoch as f64, groups: vec![] }),
         }
     };
     let epochs: Vec<_> = (1..=n).map(epoch).collect();
@@ -321,6 +328,7 @@ fn stage(
             prefix_until: Some("block5.conv1".into()),
             prefix_cached: name == "head",
             prefix_views: 1,
+            groups: Vec::new(),
             keras_parameters: None,
         },
         features: vec![],
@@ -353,30 +361,6 @@ fn predictions(accuracy: f64, salt: u64) -> Vec<Prediction> {
         Prediction { id: format!("row {at}"), truth, predicted, probabilities }
     };
     truths.enumerate().map(prediction).collect()
-}
-
-fn interrupt(record: &mut Record) {
-    record.state = State::Interrupted;
-    record.predictions.clear();
-    record.facts.evaluation = None;
-    record.facts.stages.truncate(1);
-    record.facts.stages[0].end = None;
-    record.facts.stages[0].epochs.truncate(6);
-}
-
-fn fail(record: &mut Record) {
-    record.state = State::Failed(Failure {
-        message: "training diverged in stage `head`, epoch 2, step 31: the loss is NaN".into(),
-        help:
-            "lower the learning rate of stage `head` (`stages.head.optimizer`), or check its input"
-                .into(),
-        exit_code: 10,
-    });
-    record.predictions.clear();
-    record.facts.evaluation = None;
-    record.facts.stages.truncate(1);
-    record.facts.stages[0].end = None;
-    record.facts.stages[0].epochs.truncate(1);
 }
 
 /// A number between 0 and 1 that is always the same for `salt`.

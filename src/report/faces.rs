@@ -7,7 +7,7 @@ use ferrite_core::event::faces::{ClassFaces, Faces, Histogram, SplitFaces};
 use ferrite_core::event::split::SplitName;
 use ferrite_core::store::record::Record;
 use ferrite_core::warning;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use crate::format;
 use crate::report::figures::{Figure, figure};
@@ -107,10 +107,7 @@ pub(super) fn section(
     let sheet = |(name, caption): (&str, &str)| {
         let png = files.faces.iter().find(|it| it.0 == name);
         png.map(|(_, png)| {
-            html! { div .card .wide { figure .sheet {
-                img style=[width(png)] alt=(caption) src={ "data:image/png;base64," (PreEscaped(format::base64(png))) };
-                figcaption { (caption) }
-            } } }
+            html! { div .card .wide { (page::sheet(&format!("Faces, {name}"), png, width(png), caption)) } }
         })
     };
     Ok(Some(html! {
@@ -121,9 +118,9 @@ pub(super) fn section(
 
 /// A sheet of few pictures is not enlarged to the width of one of many: the width that a PNG says it has (its first chunk,
 /// <https://www.w3.org/TR/png-3/#11IHDR>).
-fn width(png: &[u8]) -> Option<String> {
+pub(super) fn width(png: &[u8]) -> Option<String> {
     let width = u32::from_be_bytes(png.get(16..20)?.try_into().ok()?);
-    Some(format!("width:{width}px"))
+    Some(format!("width:{width}px;min-width:min({width}px,480px)"))
 }
 
 fn card(record: &Record, faces: &Faces) -> Markup {
@@ -162,14 +159,14 @@ fn card(record: &Record, faces: &Faces) -> Markup {
                         "from the whole pictures " (format!("{:.1}", faces.difference())) " of 255 gray levels on average"
                     }
                 }
-                div .scroll { table .compact {
+                (page::scroll("Images with a face, by class and split", html! { table .compact {
                     thead { tr { th { "Class" } @for it in &splits { th .num { (it.0) } } } }
                     tbody { @for (at, class) in classes.iter().enumerate() { tr {
                         th scope="row" { (class) }
                         @for it in &splits { td .num { (of(it.1.classes.get(at).copied().unwrap_or_default())) } }
                     } } }
                     tfoot { tr { th scope="row" { "all" } @for it in &splits { td .num { (of(it.1.all())) } } } }
-                } }
+                } }))
             }
             @for it in warning::faces(faces) { p .warning { (prose(&it.message)) } }
         }
@@ -189,7 +186,7 @@ pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
         html! {
             div .card {
                 h3 { "Faces" }
-                div .scroll { table .compact {
+                (page::scroll("Faces that were found", html! { table .compact {
                     thead { tr {
                         th { "Configuration" } th { "Detector" } th .num { "Found" } th .num { "Aligned" }
                         th .num { "Cropped" } th .num { "Gray levels changed" }
@@ -204,7 +201,7 @@ pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
                             td .num { (format!("{:.1}", faces.difference())) }
                         }
                     } }
-                } }
+                } }))
             }
         }
     })

@@ -1,42 +1,50 @@
 //! The charts of the study and of a trial.
 
+mod learning;
+mod schedule;
+mod settings;
+mod trial;
+
 use ferrite_core::digits::counted;
-use ferrite_core::event::{Epoch, Scores};
-use ferrite_core::metrics::scores::{ClassScores, Confusion};
-use ferrite_core::store::record::Record;
+use ferrite_core::metrics::scores::Confusion;
 
 use crate::format;
-use crate::report::curves::{curve, marks};
-use crate::report::plot::axis::{Format, Scale};
+use crate::report::plot::axis::Format;
 use crate::report::plot::bars::{Bars, Group};
-use crate::report::plot::lines::{Line, LineChart, Mark};
 use crate::report::plot::matrix::ConfusionMatrix;
 use crate::report::plot::scatter::{Point, Scatter};
 use crate::report::plot::strip::{Strip, StripRow};
 use crate::report::plot::{Chart, Style};
 use crate::study::{Configuration, Run, Study, majority};
 
-/// How many configurations the figures show: the palette, solid and dashed.
-pub(super) const MOST_LINES: usize = 12;
+pub(super) use learning::learning;
+pub(super) use schedule::schedule;
+pub(super) use settings::parallel;
+pub(super) use trial::{trial_classes, trial_confusions, trial_curves, trial_thresholds};
+
+/// How many configurations the learning curves show: no more than there are styles.
+pub(super) const MOST_LINES: usize = 20;
 /// How many rows the accuracy figure has at most.
 pub(super) const MOST_ROWS: usize = 24;
 /// How many confusion matrices and groups of bars are drawn.
 pub(super) const MOST_MATRICES: usize = 8;
 
-/// A chart with the name of its PNG and one sentence on what to see.
+/// A chart with the name of its files and one sentence on what to see.
 pub(super) struct Figure {
     pub(super) name: String,
     pub(super) chart: Chart,
     pub(super) caption: String,
+    /// Whether it lies beside the page as PNG and SVG, too.
+    pub(super) in_files: bool,
 }
 
 pub(super) fn figure(name: &str, chart: Chart, caption: impl Into<String>) -> Figure {
-    Figure { name: name.into(), chart, caption: caption.into() }
+    Figure { name: name.into(), chart, caption: caption.into(), in_files: !name.is_empty() }
 }
 
 /// Accuracy of every configuration, seed by seed.
 pub(super) fn accuracy(study: &Study<'_>) -> Option<Figure> {
-    let split = study.split().unwrap_or("held-out");
+    let split = study.judged_by().unwrap_or_else(|| "held-out".into());
     let row = |it: &Configuration<'_>| {
         let stat = it.stat(Run::test_accuracy)?;
         let sd = stat.sd.map_or_else(String::new, |sd| format!(" ± {}", format::percent(sd)));
@@ -52,7 +60,7 @@ pub(super) fn accuracy(study: &Study<'_>) -> Option<Figure> {
     let rows: Vec<_> = study.ranked().filter_map(row).take(MOST_ROWS).collect();
     let guess = study.ranked().flat_map(|it| &it.runs).find_map(|it| majority(it.record));
     let chart = Strip {
-        title: format!("{} accuracy by configuration", capital(split)),
+        title: format!("{} accuracy by configuration", capital(&split)),
         x: format!("{split} accuracy"),
         reference: guess.map(|it| (it, "always the largest class".into())),
         rows,
@@ -61,8 +69,8 @@ pub(super) fn accuracy(study: &Study<'_>) -> Option<Figure> {
         format!("; always guessing the largest class earns {} %", format::percent(it))
     });
     let caption = format!(
-        "Pale dots are seeds, the full dot is their mean, the bar one sample standard deviation to \
-         each side; where bars overlap, the order may be chance{guessing}."
+        "Pale marks are seeds, the full mark is their mean, the bar one sample standard deviation to \
+         each side. Where bars overlap, the order may be chance{guessing}."
     );
     (!chart.rows.is_empty()).then(|| figure("accuracy", Chart::Strip(chart), caption))
 }
@@ -82,81 +90,21 @@ pub(super) fn cost(study: &Study<'_>) -> Option<Figure> {
         })
     };
     let points: Vec<_> = study.ranked().filter_map(point).take(MOST_ROWS).collect();
-    let split = study.split().unwrap_or("held-out");
+    let split = study.judged_by().unwrap_or_else(|| "held-out".into());
     let enough = points.len() > 1;
     let chart = Scatter {
-        title: format!("{} accuracy against time of a run", capital(split)),
-        x: "time of one run, logarithmic".into(),
+        title: format!("{} accuracy against time of a run", capital(&split)),
+        x: "time of one run, on a logarithmic axis".into(),
+        x_name: "Time of one run".into(),
+        y_name: format!("{split} accuracy"),
         format: Format::Duration,
         points,
     };
-    let caption = "Further up is better, further left is cheaper: what no other dot beats on both \
-                   is worth its time. Colours are those of the leaderboard.";
+    let caption = "The dashed steps join the configurations that no other one beats: whatever is more accurate than one of \
+                   them takes more time. Upright bars are one standard deviation over the seeds; time is that of a whole \
+                   run, without what it took from earlier ones.";
     enough.then(|| figure("cost", Chart::Scatter(chart), caption))
 }
-
-/// Validation loss and accuracy by epoch.
-pub(super) fn learning(study: &Study<'_>) -> Vec<Figure> {
-    let caption = "Mean over seeds, shaded from lowest to highest; dots are the epochs that were \
-                   kept, and a line fades where some of its seeds had already stopped; dotted upright lines are \
-                   where a stage of the first configuration begins.";
-    [
-        ("validation-accuracy", "Validation accuracy", Format::Percent, valid_accuracy as Value),
-        ("validation-loss", "Validation loss", Format::Number, valid_loss as Value),
-    ]
-    .into_iter()
-    .filter_map(|(name, title, format, value)| {
-        let chart = study_lines(study, title, format, value);
-        (!chart.lines.is_empty()).then(|| figure(name, Chart::Lines(chart), caption))
-    })
-    .collect()
-}
-
-type Value = fn(&Epoch) -> f64;
-
-fn valid_accuracy(epoch: &Epoch) -> f64 {
-    epoch.valid.accuracy
-}
-
-fn valid_loss(epoch: &Epoch) -> f64 {
-    epoch.valid.loss
-}
-
-fn study_lines(study: &Study<'_>, title: &str, format: Format, value: Value) -> LineChart {
-    let mut lines = Vec::new();
-    let mut stages: Option<Vec<Mark>> = None;
-    for it in study.compared().take(MOST_LINES) {
-        let runs = it.drawn();
-        let curve = curve(&runs, value);
-        if curve.points.is_empty() && curve.tail.is_empty() {
-            continue;
-        }
-        // Configurations that begin their stages at different epochs share the first's marks only.
-        let own = marks(&runs);
-        if !own.is_empty() {
-            stages.get_or_insert(own);
-        }
-        lines.push(Line {
-            label: it.label.clone(),
-            points: curve.points,
-            tail: curve.tail,
-            band: curve.band,
-            dots: curve.kept,
-            ..Line::new(Style(it.position))
-        });
-    }
-    let marks = stages.unwrap_or_default();
-    LineChart {
-        title: title.into(),
-        x: EPOCHS.into(),
-        format,
-        lines,
-        marks,
-        ..LineChart::default()
-    }
-}
-
-const EPOCHS: &str = "epoch, over all stages";
 
 /// A confusion matrix of each of the best configurations.
 pub(super) fn confusions(study: &Study<'_>) -> Vec<(Style, Figure)> {
@@ -165,7 +113,7 @@ pub(super) fn confusions(study: &Study<'_>) -> Vec<(Style, Figure)> {
         let classes = it.classes(confusion.counts.len());
         let seeds = it.finished().filter(|it| it.confusion.is_some()).count();
         let caption = format!(
-            "Of 100 images of the row's class, how many were taken for each column's; {} over {}.",
+            "Percent of the images of each true class (rows) that were taken for each class (columns): {} over {}.",
             counted(confusion.total() as usize, "image"),
             counted(seeds, "seed"),
         );
@@ -228,68 +176,9 @@ pub(super) fn class_shares(classes: &[String], splits: &[(&str, &[usize])]) -> F
     figure("classes", Chart::Bars(chart), caption)
 }
 
-/// Curves of one run on its training and validation images, and its learning rate.
-pub(super) fn trial_curves(record: &Record) -> Vec<Figure> {
-    let runs = [record];
-    let marks = marks(&runs);
-    let both = |of: fn(&Scores) -> f64| {
-        let train = curve(&runs, |it| of(&it.train));
-        let valid = curve(&runs, |it| of(&it.valid));
-        let train = Line { label: "train".into(), points: train.points, ..Line::new(Style(1)) };
-        let (label, points, dots) = ("valid".into(), valid.points, valid.kept);
-        vec![Line { label, points, dots, ..Line::new(Style(0)) }, train]
-    };
-    let chart = |title: &str, format, scale, lines| {
-        let (title, x, marks) = (title.into(), EPOCHS.into(), marks.clone());
-        Chart::Lines(LineChart { title, x, format, scale, lines, marks })
-    };
-    let lr = curve(&runs, |it| it.lr).points;
-    if lr.is_empty() {
-        return Vec::new();
-    }
-    let lr = vec![Line { points: lr, ..Line::new(Style(2)) }];
-    let accuracy = chart("Accuracy", Format::Percent, Scale::Linear, both(|it| it.accuracy));
-    let loss = chart("Loss", Format::Number, Scale::Linear, both(|it| it.loss));
-    let rate = chart("Learning rate", Format::Number, Scale::Logarithmic, lr);
-    let apart = "Training scores are taken while the weights move, validation after the epoch; the \
-                 dot is the epoch whose weights were kept, and a widening gap is overfitting.";
-    let steps = "Learning rate of each epoch's last step, on a logarithmic axis; dotted lines are \
-                 where a stage begins.";
-    vec![
-        figure("accuracy", accuracy, apart),
-        figure("loss", loss, apart),
-        figure("learning-rate", rate, steps),
-    ]
-}
-
-/// What one run took each class for, and how well it tells them apart.
-pub(super) fn trial_classes(run: &Run<'_>) -> Vec<Figure> {
-    let Some(confusion) = &run.confusion else { return Vec::new() };
-    let classes = run.classes(confusion.counts.len());
-    let counts = confusion.counts.clone();
-    let matrix = matrix_of("Confusion matrix", classes.clone(), confusion, counts);
-    let scores = confusion.classes();
-    let columns: [fn(&ClassScores) -> Option<f64>; 3] =
-        [|it| it.precision, |it| it.recall, |it| it.f1];
-    let group = |(label, scores): (String, &ClassScores)| Group {
-        label,
-        values: columns.iter().map(|it| it(scores).unwrap_or(f64::NAN)).collect(),
-    };
-    let names = ["precision", "recall", "F1"].into_iter().enumerate();
-    let bars = Bars {
-        title: "Precision, recall and F1 by class".into(),
-        series: names.map(|(at, it)| (it.to_owned(), Style(at))).collect(),
-        groups: classes.into_iter().zip(&scores).map(group).collect(),
-        format: Format::Percent,
-    };
-    let taken = "Share and number of images of the row's class that were taken for each column's; \
-                 the diagonal is recall.";
-    let balance = "Precision above recall: the class is named too rarely; below it: too often. A dash \
-                   is a score of nothing: no image was named so, or none is of the class.";
-    vec![
-        figure("confusion", Chart::Matrix(matrix), taken),
-        figure("classes", Chart::Bars(bars), balance),
-    ]
+/// A split as a heading names it.
+pub(super) fn split_name(split: &str) -> String {
+    capital(if split == "valid" { "validation" } else { split })
 }
 
 /// `text` with a capital first letter.

@@ -9,13 +9,26 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::format;
 use crate::report::figures::Figure;
-use crate::report::plot::{Style, svg};
+use crate::report::plot::table::Table;
+use crate::report::plot::{Chart, Style, svg};
 
 /// Styles of all parts; a part with many rules of its own has a file of its own.
-pub(super) const STYLE_SHEET: &str = concat!(include_str!("assets/base.css"));
+pub(super) const STYLE_SHEET: &str = concat!(
+    include_str!("assets/base.css"),
+    include_str!("assets/charts.css"),
+    include_str!("assets/board.css"),
+    include_str!("assets/pair.css"),
+    include_str!("assets/gallery.css"),
+);
 /// What pages do beyond being read, a file for each thing; a page without it is whole.
-pub(super) const SCRIPT: &str =
-    concat!(include_str!("assets/view.js"), include_str!("assets/tables.js"));
+pub(super) const SCRIPT: &str = concat!(
+    include_str!("assets/view.js"),
+    include_str!("assets/tables.js"),
+    include_str!("assets/board.js"),
+    include_str!("assets/live.js"),
+    include_str!("assets/gallery.js"),
+    include_str!("assets/print.js"),
+);
 
 /// A whole page.
 pub(super) struct Page {
@@ -24,7 +37,7 @@ pub(super) struct Page {
     pub(super) home: Option<(String, String)>,
     /// Fingerprint of what the page was made from.
     pub(super) inputs: String,
-    /// Names of the PNGs that belong to it.
+    /// Names of the figures that lie beside it as PNG and SVG.
     pub(super) plots: Vec<String>,
     pub(super) header: Markup,
     pub(super) sections: Vec<Section>,
@@ -54,8 +67,9 @@ impl Page {
                     style { (PreEscaped(STYLE_SHEET)) }
                 }
                 body {
+                    a .skip href="#content" { "Skip to the content" }
                     (self.navigation())
-                    main {
+                    main id="content" tabindex="-1" {
                         header .hero { (self.header) }
                         @for it in &self.sections {
                             section id=(it.id) { h2 { (it.title) } (it.body) }
@@ -74,8 +88,8 @@ impl Page {
             nav aria-label="Sections" {
                 div .bar {
                     @match &self.home {
-                        Some((name, link)) => { a .brand href=(link) { "← " (name) } }
-                        None => { a .brand href="#top" { (logo()) "Ferrite" } }
+                        Some((name, link)) => { a .brand href=(link) { span aria-hidden="true" { "←" } span { (name) } } }
+                        None => { a .brand href="#top" { (logo()) span { "Ferrite" } } }
                     }
                     div .links {
                         @for it in &self.sections { a href={ "#" (it.id) } { (it.title) } }
@@ -92,19 +106,63 @@ fn logo() -> Markup {
     }
 }
 
-/// A chart in its card, with a link to its PNG.
+/// A chart in its card, with links to its files and its numbers below.
 pub(super) fn figure(it: &Figure) -> io::Result<Markup> {
+    card(it, html! { (it.chart.title()) })
+}
+
+/// A chart in its card under `heading`.
+pub(super) fn card(it: &Figure, heading: Markup) -> io::Result<Markup> {
     let drawing = svg(&it.chart)?;
+    let title = it.chart.title();
+    // One without files has no name that is its own, which an id would need.
+    let id = |of: &str| (!it.name.is_empty()).then(|| format!("{of}-{}", it.name));
+    let label = it.name.is_empty().then_some(title);
     Ok(html! {
-        figure {
+        figure aria-label=[label] aria-labelledby=[id("figure")] aria-describedby=[id("caption")] {
             div .top {
-                h3 { (it.chart.title()) }
-                a .png href={ "plots/" (it.name) ".png" } { "PNG" }
+                h3 id=[id("figure")] { (heading) }
+                @if it.in_files { span .files {
+                    @for (name, ending) in [("PNG", "png"), ("SVG", "svg")] {
+                        a .png href={ "plots/" (it.name) "." (ending) } aria-label={ (name) " of " (title) } { (name) }
+                    }
+                } }
             }
-            div .chart tabindex="0" { (PreEscaped(drawing)) }
-            figcaption { (it.caption) }
+            div .chart .dense[it.chart.is_dense()] { (PreEscaped(drawing)) }
+            (legend(&it.chart))
+            figcaption id=[id("caption")] { (it.caption) }
+            (numbers(&it.chart))
         }
     })
+}
+
+/// Names and styles of a chart's series, for pages too narrow to name them beside the lines.
+fn legend(chart: &Chart) -> Markup {
+    let series = chart.legend();
+    html! {
+        @if !series.is_empty() {
+            ul .legend aria-hidden="true" { @for (name, style) in series { li { (swatch(style)) (name) } } }
+        }
+    }
+}
+
+/// What a chart shows as a table.
+fn numbers(chart: &Chart) -> Markup {
+    let Table { head, rows, of } = chart.table();
+    html! {
+        @if !rows.is_empty() { details .numbers {
+            summary { "Numbers" }
+            div .scroll tabindex="0" role="region" aria-label={ "Numbers of " (chart.title()) } { table {
+                thead { tr { @for it in &head { @if it.is_empty() { td {} } @else { th scope="col" { (it) } } } } }
+                tbody { @for row in &rows { tr { @for (at, cell) in row.iter().enumerate() {
+                    @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                } } } }
+            } }
+            @if rows.len() < of {
+                p .note { "Shown are " (rows.len()) " of " (thousands(of)) " rows, at even distances." }
+            }
+        } }
+    }
 }
 
 /// Charts side by side where there is room.
@@ -113,10 +171,27 @@ pub(super) fn figures(all: &[Figure]) -> io::Result<Markup> {
     Ok(html! { div .figures { @for it in cards { (it) } } })
 }
 
-/// The colour of a configuration.
+/// A table in a box of this name, which scrolls by itself where there is no room and is reached by the keyboard.
+pub(super) fn scroll(name: &str, table: Markup) -> Markup {
+    html! { div .scroll role="region" aria-label=(name) tabindex="0" { (table) } }
+}
+
+/// A PNG of many small pictures, which scrolls where it would be too small to see; `style` may give its width.
+pub(super) fn sheet(name: &str, png: &[u8], style: Option<String>, caption: &str) -> Markup {
+    html! {
+        figure .sheet aria-label=(name) {
+            div .pictures role="region" aria-label=(name) tabindex="0" {
+                img style=[style] alt=(name) src={ "data:image/png;base64," (PreEscaped(format::base64(png))) };
+            }
+            figcaption { (caption) }
+        }
+    }
+}
+
+/// How a configuration looks in all figures: its line, and its mark on it.
 pub(super) fn swatch(style: Style) -> Markup {
-    let round = style.round().min(2);
-    html! { span class={ "swatch c" (style.colour() + 1) " r" (round) } aria-hidden="true" {} }
+    let (colour, round, shape) = (style.colour() + 1, style.round(), style.shape());
+    html! { span class={ "swatch c" (colour) " r" (round) " m" (shape) } aria-hidden="true" {} }
 }
 
 /// A short sentence above the content of a section.
@@ -153,12 +228,23 @@ pub(super) fn tile(name: &str, value: Markup, note: &str) -> Markup {
 
 /// A cell with a mean of shares in percent, its deviation, and its interval if there is one to tell.
 pub(super) fn share_cell(stat: Option<Stat>, class: &str, interval: Option<[f64; 2]>) -> Markup {
+    tagged_share_cell(stat, class, interval, None)
+}
+
+/// The same with what sets the score apart from the others of its column.
+pub(super) fn tagged_share_cell(
+    stat: Option<Stat>,
+    class: &str,
+    interval: Option<[f64; 2]>,
+    tag: Option<&str>,
+) -> Markup {
     let Some(stat) = stat else { return html! { td .num { span .none { (format::NOTHING) } } } };
     let (mean, sd) = format::percent_stat(&stat);
     html! {
         td class={ "num " (class) } data-v=(sort_value(stat.mean)) {
             (mean) @if let Some(sd) = sd { span .sd { " ± " (sd) } }
             @if let Some(it) = interval { div .interval { (format::interval(it)) } }
+            @if let Some(it) = tag { div { span .tag { (it) } } }
         }
     }
 }
@@ -180,8 +266,8 @@ pub(super) fn state(state: &State) -> Markup {
     html! { span class={ "state " (name) } { (name) } }
 }
 
-/// Precision, recall and F1 of every class.
-pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
+/// Precision, recall and F1 of every class, in a box of this name.
+pub(super) fn class_table(name: &str, classes: &[String], confusion: &Confusion) -> Markup {
     let scores = confusion.classes();
     let number = |value: Option<f64>| {
         html! {
@@ -199,8 +285,8 @@ pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
             @if let Some(it) = fewer { div .interval { "over " (it.n) " of " (scores.len()) } }
         } }
     };
-    html! {
-        div .scroll { table .compact {
+    let table = html! {
+        table .compact {
             thead { tr {
                 th { "Class" } th .num { "Images" } th .num { "Precision" } th .num { "Recall" }
                 th .num { "F1" }
@@ -219,8 +305,9 @@ pub(super) fn class_table(classes: &[String], confusion: &Confusion) -> Markup {
                 td .num { (thousands(confusion.total() as usize)) }
                 (mean(|it| it.precision)) (mean(|it| it.recall)) (mean(|it| it.f1))
             } }
-        } }
-    }
+        }
+    };
+    scroll(name, table)
 }
 
 /// A background that grows with a share.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use ferrite_core::config::facts::Facts;
 use ferrite_core::digits::thousands;
 use ferrite_core::error::Error;
 use ferrite_core::event::Dataset;
@@ -11,64 +10,22 @@ use ferrite_core::event::split::SplitName;
 use ferrite_core::store::record::State;
 use maud::{Markup, html};
 use miette::Diagnostic;
+use toml::Table;
 
 use crate::format;
+use crate::report::MOST_DRAWN;
 use crate::report::audit;
 use crate::report::faces;
-use crate::report::figures::{Figure, class_shares};
-use crate::report::page::{breakable, figures as cards, lead, prose, sort_value, state, swatch};
+use crate::report::figures::{Figure, capital, class_shares};
+use crate::report::origin;
+use crate::report::page::{figures as cards, lead, prose, scroll, sort_value, state, swatch};
 use crate::report::plot::Style;
-use crate::study::diff::{self, plain};
 use crate::study::{Run, Study};
 use ferrite_core::digits::counted;
 
-/// How many configurations the table of differences has room for.
-const MOST_COLUMNS: usize = 24;
-
-/// Only the settings that differ, against the best configuration.
-pub(super) fn differences(study: &Study<'_>) -> Option<Markup> {
-    let all: Vec<_> = study.configurations.iter().filter(|it| it.comparable).collect();
-    let rows = diff::differences(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
-    let shown = &all[..all.len().min(MOST_COLUMNS)];
-    (!rows.is_empty()).then(|| {
-        html! {
-            p .lead {
-                "Settings that are not the same in all configurations; everything else is. The first \
-                column is the baseline, and what departs from it is marked."
-                @if all.len() > shown.len() {
-                    " The first " (shown.len()) " of " (all.len()) " configurations."
-                }
-            }
-            div .scroll { table .diff {
-                thead { tr {
-                    th { "Setting" }
-                    @for it in shown {
-                        th { div .label { (swatch(Style(it.position))) span { (breakable(&it.label)) } } }
-                    }
-                } }
-                tbody { @for row in &rows { tr {
-                    th scope="row" {
-                        code { (breakable(&row.key)) }
-                        @if let Some(unit) = &Facts::all().of(&row.key).unit { " " small { (unit) } }
-                    }
-                    @for value in &row.values[..shown.len()] {
-                        @let other = *value != row.values[0];
-                        td .same[!other] .other[other] .unset[value.is_none()] {
-                            @match value {
-                                Some(it) => { code { (plain(it)) } }
-                                None => { span .none title="not set" { (format::NOTHING) } }
-                            }
-                        }
-                    }
-                } } }
-            } }
-        }
-    })
-}
-
 /// A chart of the classes of each dataset.
 pub(super) fn data_figures(study: &Study<'_>) -> Vec<Figure> {
-    let figure = |(at, (it, _)): (usize, &(&Dataset, usize))| {
+    let figure = |(at, Used { dataset: it, .. }): (usize, &Used<'_>)| {
         let mut splits: Vec<_> = it.counts.iter().map(|(name, it)| (&**name, &**it)).collect();
         splits.sort_by_key(|it| SplitName::position(it.0));
         let mut figure = class_shares(&it.classes, &splits);
@@ -80,15 +37,26 @@ pub(super) fn data_figures(study: &Study<'_>) -> Vec<Figure> {
     datasets(study).iter().enumerate().map(figure).collect()
 }
 
-/// The datasets of the study with the number of runs on each, the most used first.
-fn datasets<'a>(study: &Study<'a>) -> Vec<(&'a Dataset, usize)> {
+/// A data set that runs of the study use.
+struct Used<'a> {
+    dataset: &'a Dataset,
+    /// The settings of one of these runs.
+    settings: &'a Table,
+    runs: usize,
+}
+
+/// The datasets of the study, the most used first.
+fn datasets<'a>(study: &Study<'a>) -> Vec<Used<'a>> {
     // One decoded source can be split and labelled in many ways.
-    let mut found = BTreeMap::<_, (&Dataset, usize)>::new();
-    for it in study.runs().filter_map(|it| it.record.facts.dataset.as_ref()) {
-        found.entry((&it.key, &it.classes, &it.counts)).or_insert((it, 0)).1 += 1;
+    let mut found = BTreeMap::<_, Used<'a>>::new();
+    for record in study.runs().map(|it| it.record) {
+        let Some(dataset) = &record.facts.dataset else { continue };
+        let new = Used { dataset, settings: &record.settings, runs: 0 };
+        let key = (&dataset.key, &dataset.classes, &dataset.counts);
+        found.entry(key).or_insert(new).runs += 1;
     }
     let mut all: Vec<_> = found.into_values().collect();
-    all.sort_by_key(|it| std::cmp::Reverse(it.1));
+    all.sort_by_key(|it| std::cmp::Reverse(it.runs));
     all.truncate(4);
     all
 }
@@ -103,11 +71,11 @@ pub(super) fn data(study: &Study<'_>, drawn: &[Figure]) -> io::Result<Option<Mar
         drawn.iter().map(|it| cards(std::slice::from_ref(it))).collect::<io::Result<_>>()?;
     Ok(Some(html! {
         @if let Some(card) = faces::of_study(study) { div .cards { (card) } }
-        @for ((it, runs), figure) in all.into_iter().zip(cards) {
+        @for (Used { dataset: it, settings, runs }, figure) in all.into_iter().zip(cards) {
             div .figures.lopsided {
                 (figure)
                 div .stack {
-                    (data_card(it, &counted(runs, "run")))
+                    (data_card(it, settings, &format!("used by {}", counted(runs, "run"))))
                     @if let Some(card) = audit::card(it) { (card) }
                 }
             }
@@ -115,29 +83,37 @@ pub(super) fn data(study: &Study<'_>, drawn: &[Figure]) -> io::Result<Option<Mar
     }))
 }
 
-/// Counts by class and split, size and brightness, and what was left out.
-pub(super) fn data_card(it: &Dataset, note: &str) -> Markup {
+/// Where the images come from, counts by class and split, size and brightness, and what was left out.
+pub(super) fn data_card(it: &Dataset, settings: &Table, note: &str) -> Markup {
     let mut splits: Vec<_> = it.counts.iter().collect();
     splits.sort_by_key(|(name, _)| SplitName::position(name));
     let [height, width, channels] = it.size;
+    let counts = html! {
+        table .compact {
+            thead { tr { th { "Class" } @for (name, _) in &splits { th .num { (name) } } } }
+            tbody { @for (at, class) in it.classes.iter().enumerate() { tr {
+                th scope="row" { (class) }
+                @for (_, counts) in &splits {
+                    td .num { (counts.get(at).map_or(format::NOTHING.into(), |it| thousands(*it))) }
+                }
+            } } }
+            tfoot { tr {
+                th scope="row" { "all" }
+                @for (_, counts) in &splits { td .num { (thousands(counts.iter().sum())) } }
+            } }
+        }
+    };
+    let key: String = it.key.chars().take(KEY).collect();
     html! {
         div .card {
-            h3 { "Data card" span .tag { (note) } }
-            div .scroll { table .compact {
-                thead { tr { th { "Class" } @for (name, _) in &splits { th .num { (name) } } } }
-                tbody { @for (at, class) in it.classes.iter().enumerate() { tr {
-                    th scope="row" { (class) }
-                    @for (_, counts) in &splits {
-                        td .num { (counts.get(at).map_or(format::NOTHING.into(), |it| thousands(*it))) }
-                    }
-                } } }
-                tfoot { tr {
-                    th scope="row" { "all" }
-                    @for (_, counts) in &splits { td .num { (thousands(counts.iter().sum())) } }
-                } }
-            } }
+            h3 { "Images" span .tag { (note) } }
             dl {
-                dt { "Images" } dd { (width) " × " (height) ", " (counted(channels, "channel")) }
+                (origin::rows(settings))
+                dt { "Key" } dd { code { (key) } }
+            }
+            (scroll(&format!("Images by class and split, {note}, {key}"), counts))
+            dl {
+                dt { "Size" } dd { (width) " × " (height) " pixels, " (counted(channels, "channel")) }
                 dt { "Training pixels" }
                 dd { "mean " (format!("{:.1}", it.pixels.mean)) ", standard deviation "
                     (format!("{:.1}", it.pixels.std)) " of 255" }
@@ -146,6 +122,9 @@ pub(super) fn data_card(it: &Dataset, note: &str) -> Markup {
         }
     }
 }
+
+/// How many digits of a key are shown.
+const KEY: usize = 12;
 
 fn skipped(all: &[String]) -> Markup {
     const MOST: usize = 100;
@@ -161,8 +140,12 @@ fn skipped(all: &[String]) -> Markup {
 }
 
 /// What did not come to an end, and what to do about it.
-pub(super) fn failures(study: &Study<'_>) -> Option<Markup> {
-    let open = |it: &&Run<'_>| !matches!(it.record.state, State::Finished | State::Running);
+pub(super) fn failures(study: &Study<'_>, is_live: bool) -> Option<Markup> {
+    let open = |it: &&Run<'_>| match it.record.state {
+        State::Failed(_) => true,
+        State::Interrupted => !is_live,
+        State::Finished | State::Running => false,
+    };
     let all: Vec<_> = study.runs().filter(open).collect();
     (!all.is_empty() || !study.damaged.is_empty()).then(|| {
         html! {
@@ -186,7 +169,7 @@ fn damage(error: &Error) -> Markup {
 }
 
 fn failure(run: &Run<'_>) -> Markup {
-    let name = html! { a href=(run.link()) { (run.record.experiment) " / " (run.record.trial) } };
+    let name = html! { a href=(run.link()) { bdi { (run.record.experiment) } " / " bdi { (run.record.trial) } } };
     match &run.record.state {
         State::Failed(it) => html! {
             article .failed {
@@ -211,38 +194,63 @@ pub(super) fn runs(study: &Study<'_>) -> Option<Markup> {
         .iter()
         .flat_map(|it| it.runs.iter().map(move |run| (it, run)))
         .collect();
+    let empty = all.is_empty();
     let share = |it: Option<f64>| {
         html! {
             td .num data-v=[it.filter(|it| it.is_finite())] { (it.map_or(format::NOTHING.into(), format::percent)) }
         }
     };
-    (!all.is_empty()).then(|| html! {
-        details open[all.len() <= 12] {
-            summary { (counted(all.len(), "run")) ", each with its page" }
-            div .scroll { table .sortable .compact {
-                thead { tr {
-                    th { "Trial" } th { "State" } th .num { "Seed" } th .num { "Valid" }
-                    th .num { "Held-out" } th .num { "Macro-F1" } th .num { "Epochs" }
-                    th .num { "Time" } th { "Began" }
-                } }
-                tbody { @for (configuration, it) in all { tr {
-                    th scope="row" { div .label {
-                        (swatch(Style(configuration.position)))
-                        a href=(it.link()) { (it.record.experiment) " / " (it.record.trial) }
-                    } }
-                    td { (state(&it.record.state)) }
-                    td .num { (it.seed) }
-                    (share(it.valid_accuracy())) (share(it.test_accuracy())) (share(it.macro_f1()))
-                    td .num { (it.epochs()) }
-                    td .num data-v=(sort_value(it.record.seconds)) { (format::duration(it.record.seconds)) }
-                    td .when { (format::moment(it.record.began_ms)) }
-                } } }
+    let count = counted(all.len(), "run");
+    let (open, few_drawn) = (all.len() <= 12, all.len() > MOST_DRAWN);
+    let (split, judged_by) = (study.split(), study.judged_by());
+    let judged = format!("{} accuracy", judged_by.as_deref().map_or("Held-out".into(), capital));
+    // What other images judge must not be taken for the score that the column is named after.
+    let tested = |run: &Run<'_>| {
+        let (own, accuracy) = (run.judged_by(), run.test_accuracy());
+        let other = own.filter(|it| judged_by.as_ref() != Some(it) && accuracy.is_some());
+        html! {
+            td .num data-v=[accuracy.filter(|it| it.is_finite())] {
+                (accuracy.map_or(format::NOTHING.into(), format::percent))
+                @if let Some(it) = other { div { span .tag { (it) } } }
+            }
+        }
+    };
+    let table = html! {
+        table .sortable .compact #all-runs {
+            thead { tr {
+                th { "Run" } th { "State" } th .num { "Seed" }
+                @if split != Some("valid") { th .num { "Validation accuracy" } }
+                th .num { (judged) } th .num { "Macro-F1" } th .num { "Epochs" }
+                th .num { "Time" } th { "Began" }
             } }
+            tbody { @for (configuration, it) in all { tr {
+                th scope="row" { div .label {
+                    (swatch(Style(configuration.position)))
+                    a href=(it.link()) { bdi { (it.record.experiment) } " / " bdi { (it.record.trial) } }
+                } }
+                td { (state(&it.record.state)) }
+                td .num { (it.seed) }
+                @if split != Some("valid") { (share(it.valid_accuracy())) }
+                (tested(it)) (share(it.macro_f1()))
+                td .num { (it.epochs()) }
+                td .num data-v=(sort_value(it.record.seconds)) { (format::duration(it.record.seconds)) }
+                td .when { (format::moment(it.record.began_ms)) }
+            } } }
+        }
+    };
+    (!empty).then(|| {
+        html! {
+            details open[open] {
+                summary { (count) ", each with its page; scores in percent" }
+                @if few_drawn { (lead("With so many runs, the figures of each are on its page alone: `ferrite report --figures` \
+                    writes them as PNG and SVG, too.")) }
+                (scroll("All runs", table))
+            }
         }
     })
 }
 
-/// Where and when everything ran.
+/// Where everything ran.
 pub(super) fn footer(study: &Study<'_>) -> Markup {
     let line = |it: &Run<'_>| {
         let start = it.record.facts.start.as_ref()?;
@@ -251,12 +259,12 @@ pub(super) fn footer(study: &Study<'_>) -> Markup {
         Some(format!("Ferrite {version} on {device}, {threads}, {precision}"))
     };
     let places: BTreeSet<_> = study.runs().filter_map(line).collect();
-    let began: BTreeSet<_> = study.runs().map(|it| it.record.began_ms).collect();
     html! {
         p { (places.into_iter().collect::<Vec<_>>().join(" · ")) }
-        @if let (Some(first), Some(last)) = (began.first(), began.last()) {
-            p { "Runs began between " (format::moment(*first)) " and " (format::moment(*last)) "." }
+        p {
+            "Figures, styles and numbers are all in this file, which needs no network. The pages of the runs and the PNGs are \
+            files beside it: where their links should work, too, send a whole folder along, which "
+            code { "ferrite report --out FOLDER" } " writes."
         }
-        p { "This page needs no network: figures, styles and numbers are all in this file." }
     }
 }

@@ -5,25 +5,37 @@ use std::path::PathBuf;
 
 use ferrite_core::digits::thousands;
 use ferrite_core::event::{Dataset, Epoch};
+use ferrite_core::metrics::curves::BINS;
 use ferrite_core::metrics::scores::{Confusion, calibration_error};
 use ferrite_core::metrics::statistics::wilson;
+use ferrite_core::store::explained::Explained;
 use ferrite_core::store::record::{Record, State};
 use ferrite_core::warning;
 use maud::{Markup, html};
 
 use crate::format;
 use crate::report::audit;
+use crate::report::card;
 use crate::report::evidence::evidence;
+use crate::report::explained;
 use crate::report::faces;
-use crate::report::figures::{Figure, capital, trial_classes, trial_curves};
-use crate::report::page::{Page, Section, class_table, figure, lead, prose, state, tile};
+use crate::report::figures::{
+    Figure, split_name, trial_classes, trial_confusions, trial_curves, trial_thresholds,
+};
+use crate::report::gallery;
+use crate::report::gallery::album::Opened;
+use crate::report::origin;
+use crate::report::page::{
+    Page, Section, class_table, figure, figures, lead, prose, scroll, state, tile,
+};
 use crate::report::sections::data_card;
 use crate::report::warnings;
+use crate::study::splits::in_source;
 use crate::study::{Run, majority};
 use ferrite_core::digits::counted;
 
 /// What lies in a run's folder beside its record.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Default)]
 pub(super) struct Files {
     /// `environment.json` by dotted key.
     pub(super) environment: Vec<(String, String)>,
@@ -31,6 +43,10 @@ pub(super) struct Files {
     pub(super) sheets: Vec<(String, Vec<u8>)>,
     /// Sheets of faces as PNG, by what they show.
     pub(super) faces: Vec<(String, Vec<u8>)>,
+    /// The images that it was judged by; none where nobody looked for them.
+    pub(super) album: Option<Opened>,
+    /// Where its network looks, as numbers and as a PNG; none if nobody asked.
+    pub(super) explained: Option<(Explained, Vec<u8>)>,
 }
 
 /// The page of `run` and the figures on it; `study` is the name of the page above.
@@ -39,10 +55,16 @@ pub(super) fn page(
     files: &Files,
     study: &str,
     inputs: String,
+    in_files: bool,
 ) -> io::Result<(Page, Vec<Figure>)> {
     let record = run.record;
-    let (curves, classes) = (trial_curves(record), trial_classes(run));
-    let found = faces::figures(record);
+    let kept = |all: Vec<Figure>| -> Vec<Figure> {
+        all.into_iter().map(|it| Figure { in_files, ..it }).collect()
+    };
+    let (curves, classes) = (kept(trial_curves(record)), kept(trial_classes(run)));
+    let thresholds = kept(trial_thresholds(run));
+    let moments = kept(trial_confusions(run).into_iter().collect());
+    let found = kept(faces::figures(record));
     let mut sections = Vec::new();
     let mut add = |id, title, body: Option<Markup>| {
         sections.extend(body.map(|body| Section { id, title, body }));
@@ -50,21 +72,27 @@ pub(super) fn page(
     add("evidence", "What it did", evidence(record, files));
     add("faces", "Faces", faces::section(record, files, &found)?);
     add("curves", "Learning curves", learned(record, &curves)?);
-    add("classes", "Classes", told_apart(run, &classes)?);
-    add("data", "Data", record.facts.dataset.as_ref().map(data));
+    add("classes", "Classes", told_apart(run, &classes, &moments)?);
+    add("thresholds", "Thresholds and confidence", thresholded(&thresholds)?);
+    add("gallery", "Looking at faces", gallery::of_run(run, files.album.as_ref()));
+    add("explained", "Where it looks", explained::section(record, files));
+    add("data", "Data", record.facts.dataset.as_ref().map(|it| data(it, record)));
+    add("card", "Model card", card::section(run));
     add("settings", "Settings", Some(settings(record)));
     add("environment", "Environment", environment(record, files));
+    let all = || found.iter().chain(&curves).chain(&classes).chain(&moments).chain(&thresholds);
     let up: PathBuf = run.place.iter().map(|_| "..").collect();
     let up = format::link(&up.join("index.html"));
     let page = Page {
         title: format!("{} / {} · Ferrite", record.experiment, record.trial),
         home: Some((study.to_owned(), up)),
         inputs,
-        plots: found.iter().chain(&curves).chain(&classes).map(|it| it.name.clone()).collect(),
+        plots: all().filter(|it| it.in_files).map(|it| it.name.clone()).collect(),
         header: header(run),
         sections,
-        footer: html! { p { "Began " (format::moment(record.began_ms)) "." } },
+        footer: html! { p { "Figures, styles and numbers are all in this file, which needs no network." } },
     };
+    let classes = classes.into_iter().chain(moments).chain(thresholds);
     Ok((page, found.into_iter().chain(curves).chain(classes).collect()))
 }
 
@@ -76,16 +104,23 @@ fn learned(record: &Record, drawn: &[Figure]) -> io::Result<Option<Markup>> {
     Ok(Some(html! { div .figures { @for it in cards { (it) } (epochs(record)) } }))
 }
 
-fn told_apart(run: &Run<'_>, drawn: &[Figure]) -> io::Result<Option<Markup>> {
+fn thresholded(drawn: &[Figure]) -> io::Result<Option<Markup>> {
+    Ok(if drawn.is_empty() { None } else { Some(figures(drawn)?) })
+}
+
+fn told_apart(run: &Run<'_>, drawn: &[Figure], moments: &[Figure]) -> io::Result<Option<Markup>> {
     let (Some(confusion), [matrix, bars]) = (&run.confusion, drawn) else { return Ok(None) };
     Ok(Some(html! {
         div .figures {
-            (figure(matrix)?)
+            div .stack {
+                (figure(matrix)?)
+                @for it in moments { (figure(it)?) }
+            }
             div .stack {
                 (figure(bars)?)
                 div .card {
                     h3 { "Per class, in percent" }
-                    (class_table(&run.classes(confusion.counts.len()), confusion))
+                    (class_table("Per class, in percent", &run.classes(confusion.counts.len()), confusion))
                 }
             }
         }
@@ -104,26 +139,29 @@ fn epochs(record: &Record) -> Markup {
             td .num { (format::rate(it.lr)) } td .num { (format::duration(it.seconds)) }
         } }
     };
+    let table = html! {
+        table .compact {
+            thead { tr {
+                th { "Stage" } th .num { "Epoch" } th .num { "Train loss" } th .num { "Train accuracy" }
+                th .num { "Validation loss" } th .num { "Validation accuracy" } th .num { "Learning rate" }
+                th .num { "Time" }
+            } }
+            tbody { @for stage in stages { @for it in &stage.epochs {
+                (row(it, stage.kept().is_some_and(|kept| kept.epoch == it.epoch)))
+            } } }
+        }
+    };
     html! {
         div .card .epochs {
             h3 { "Every epoch in numbers" }
-            div .scroll tabindex="0" { table .compact {
-                thead { tr {
-                    th { "Stage" } th .num { "Epoch" } th .num { "Train loss" } th .num { "accuracy" }
-                    th .num { "Valid loss" } th .num { "accuracy" } th .num { "Rate" }
-                    th .num { "Time" }
-                } }
-                tbody { @for stage in stages { @for it in &stage.epochs {
-                    (row(it, stage.kept().is_some_and(|kept| kept.epoch == it.epoch)))
-                } } }
-            } }
+            (scroll("Every epoch in numbers", table))
         }
     }
 }
 
-fn data(it: &Dataset) -> Markup {
+fn data(it: &Dataset, record: &Record) -> Markup {
     html! { div .cards {
-        (data_card(it, prepared(it.reused)))
+        (data_card(it, &record.settings, prepared(it.reused)))
         @if let Some(card) = audit::card(it) { (card) }
     } }
 }
@@ -143,6 +181,7 @@ fn header(run: &Run<'_>) -> Markup {
             @if !run.seed.is_empty() { "seed " (run.seed) ", " }
             (counted(run.epochs(), "epoch")) " in " (format::duration(record.seconds))
         }
+        (origin::of_run(record))
         @if let State::Failed(it) = &record.state {
             div .failures { article .failed { p { (prose(&it.message)) } @if !it.help.is_empty() { p .help { (prose(&it.help)) } } } }
         }
@@ -161,11 +200,15 @@ fn tiles(run: &Run<'_>) -> Markup {
     let viewed = run.viewed().map(|it| {
         format!("{}, {} views; plain: {} %", it.name, it.count, format::percent(it.plain.accuracy))
     });
-    let notes: Vec<_> = interval.into_iter().chain(viewed.or(guess)).collect();
+    let called =
+        |split: &str| in_source(run.record, split).filter(|it| *it != split).map(str::to_owned);
+    let notes: Vec<_> = called(split).into_iter().chain(interval).chain(viewed.or(guess)).collect();
     let defined = |it: Option<f64>| it.map_or_else(|| html! { (format::NOTHING) }, share);
+    let fraction =
+        |it: Option<f64>| html! { (it.map_or_else(|| format::NOTHING.into(), format::score)) };
     let auc = run.roc_auc();
     let auc_note = if auc.is_some() {
-        "one class against the rest, mean"
+        "each class against the rest, averaged"
     } else {
         "undefined: it takes probabilities and images of two classes"
     };
@@ -175,6 +218,8 @@ fn tiles(run: &Run<'_>) -> Markup {
         (_, Some(it)) => format!("so far: epoch {} of {}", it.epoch, it.stage),
         _ => String::new(),
     };
+    let kept = called("valid").into_iter().chain(Some(kept).filter(|it| !it.is_empty()));
+    let kept = kept.collect::<Vec<_>>().join(" · ");
     let loss = run
         .test_loss()
         .map_or_else(String::new, |it| format!("{split} loss {}", format::score(it)));
@@ -184,7 +229,7 @@ fn tiles(run: &Run<'_>) -> Markup {
                 (tile("Validation accuracy", share(it), &kept))
             }
             @if let Some(it) = run.test_accuracy() {
-                (tile(&format!("{} accuracy", capital(split)), share(it), &notes.join(" · ")))
+                (tile(&format!("{} accuracy", split_name(split)), share(it), &notes.join(" · ")))
             }
             @if let Some(it) = audit::differs(run) {
                 @let note = match (it.images, it.inherited) {
@@ -199,11 +244,11 @@ fn tiles(run: &Run<'_>) -> Markup {
             }
             @if run.confusion.is_some() {
                 (tile("Macro-F1", defined(run.macro_f1()), &loss))
-                (tile("ROC-AUC", defined(auc), auc_note))
-                (tile("Balanced accuracy", defined(balanced), "mean recall"))
+                (tile("ROC AUC", fraction(auc), auc_note))
+                (tile("Balanced accuracy", defined(balanced), "recall, averaged over classes"))
             }
             @if let Some(it) = calibration_error(&run.record.predictions) {
-                (tile("Calibration error", share(it), "ECE, 10 bins"))
+                (tile("Calibration error", share(it), &format!("ECE, {BINS} bins")))
             }
         }
     }
@@ -212,8 +257,8 @@ fn tiles(run: &Run<'_>) -> Markup {
 fn settings(record: &Record) -> Markup {
     let text = toml::to_string_pretty(&record.settings).unwrap_or_else(|it| it.to_string());
     html! {
-        (lead("The resolved settings, as in trial.toml: a run of that file repeats this run."))
-        pre .toml { code { (text) } }
+        (lead("All settings with their defaults, as in this run's `trial.toml`: running that file repeats the run."))
+        pre .toml role="region" aria-label="All settings" tabindex="0" { code { (text) } }
     }
 }
 

@@ -46,7 +46,8 @@ fn explanation(all: &Comparisons<'_, '_>) -> Markup {
             (verdict(Verdict::Real)) " means: the 95 % interval of the difference leaves out zero and p, \
             adjusted by Holm's method for all comparisons of its kind (those in the figure, or those of the best with one another), is below 0.05, with seeds and images both \
             taken as drawn by chance. " (verdict(Verdict::NotShown)) " does not mean equal: it may be \
-            chance, and more seeds may tell."
+            chance, and more seeds may tell. "
+            code { "ferrite diff A B --page" } " says where the difference between two of them comes from: settings, classes, images."
         }
         @if every().any(|it| it.seeds.len() == 1) {
             p .warning {
@@ -108,13 +109,16 @@ fn extent(all: &[Comparison<'_, '_>]) -> Option<(String, String)> {
 
 /// What is compared, in one line; without arrows, which the font of the PNGs lacks.
 fn label(it: &Comparison<'_, '_>) -> String {
-    if it.from.experiment() != it.to.experiment() {
+    if it.over == 1 && it.from.experiment() != it.to.experiment() {
         return format!("{} to {}", it.from.label, it.to.label);
     }
     let change =
         |it: &Change<'_>| format!("{} {} to {}", short(it.key), value(it.from), value(it.to));
     let all: Vec<_> = it.changes.iter().map(change).collect();
-    format!("{}: {}", it.from.experiment(), all.join(", "))
+    match it.over {
+        1 => format!("{}: {}", it.from.experiment(), all.join(", ")),
+        pairs => format!("{}, mean of {pairs} pairs", all.join(", ")),
+    }
 }
 
 fn short(key: &str) -> &str {
@@ -141,7 +145,7 @@ fn extending(all: &Comparisons<'_, '_>) -> Option<Markup> {
                 "The first configuration is that of the experiment which the second one's file " code { "extends" }
                 ". Accuracies and differences are in percent and percentage points, over the seeds that both have."
             }
-            (effect_table(&rows))
+            (effect_table("Each experiment beside the one that it extends", &rows))
         }
     })
 }
@@ -154,20 +158,22 @@ fn effects(all: &Comparisons<'_, '_>) -> Option<Markup> {
             h3 .table-title { "One technique at a time" }
             p .lead {
                 "Pairs of configurations that differ in one technique, the plainer one first. Accuracies and \
-                differences are in percent and percentage points, over the seeds that both have."
+                differences are in percent and percentage points, over the seeds that both have. Pairs that differ in the \
+                very same way, as in a grid, are one row: its difference is their mean, and each seed of each pair counts \
+                as one repetition."
                 @if all.left_out > 0 {
                     " The pairs that rank highest on validation are shown; "
                     (counted(all.left_out, "more pair")) " are left out."
                 }
             }
-            (effect_table(&rows))
+            (effect_table("One technique at a time", &rows))
         }
     })
 }
 
-fn effect_table(rows: &[&Comparison<'_, '_>]) -> Markup {
+fn effect_table(name: &str, rows: &[&Comparison<'_, '_>]) -> Markup {
     html! {
-        div .scroll { table .sortable .effects {
+        div .scroll role="region" aria-label=(name) tabindex="0" { table .sortable .effects {
             thead { tr {
                 th { "Technique" } th { "Configurations" } th { "What differs" }
                 th .num { "First" } th .num { "Second" } th .num { "Difference" }
@@ -182,7 +188,10 @@ fn effect_row(it: &Comparison<'_, '_>) -> Markup {
     let [from, to] = it.accuracies;
     html! { tr {
         th scope="row" { (it.technique) }
-        td .pair { (name(it.from)) (name(it.to)) }
+        td .pair {
+            (name(it.from)) (name(it.to))
+            @if it.over > 1 { div .interval { "and " (counted(it.over - 1, "more pair")) " that differ in the same way" } }
+        }
         td { (changes(&it.changes)) }
         td .num data-v=(from) { (format::percent(from)) }
         td .num data-v=(to) { (format::percent(to)) }
@@ -194,7 +203,7 @@ fn effect_row(it: &Comparison<'_, '_>) -> Markup {
 }
 
 fn name(it: &Configuration<'_>) -> Markup {
-    html! { div .label { (swatch(Style(it.position))) span { (breakable(&it.label)) } } }
+    html! { div .label { (swatch(Style(it.position))) bdi { (breakable(&it.label)) } } }
 }
 
 fn changes(all: &[Change<'_>]) -> Markup {
@@ -233,7 +242,9 @@ fn by_seed(it: &Comparison<'_, '_>) -> Markup {
             span .interval { "p " (format::p_value(seed.mcnemar)) }
         } }
         div .interval {
-            @if it.seeds.len() > MOST_SEEDS { "the first of " (it.seeds.len()) " seeds, " }
+            @if it.seeds.len() > MOST_SEEDS {
+                "the first of " (it.seeds.len()) @if it.over > 1 { " paired trainings, " } @else { " seeds, " }
+            }
             @if let Some(sd) = sd { "SD " (format::percent(sd)) ", " }
             (counted(it.images, "image"))
         }
@@ -256,11 +267,61 @@ pub(super) fn lead_of_the_best(all: &Comparisons<'_, '_>) -> Option<Markup> {
     let [low, high] = it.difference.interval.map(format::points);
     Some(html! {
         p .states {
-            "On " (counted(it.images, "image")) " of the " (it.split().unwrap_or("held-out")) " split and "
+            "On " (counted(it.images, "image")) " of the " (it.judged_by().unwrap_or_else(|| "held-out".into())) " split and "
             (counted(it.seeds.len(), "seed")) " it differs by " (format::points(it.difference.mean))
-            " points (95 % interval " (low) " to " (high) ") from the next, " (it.from.label) ": "
+            " points (95 % interval " (low) " to " (high) ") from the next, " bdi { (it.from.label) } ": "
             (verdict(it.verdict))
         }
+    })
+}
+
+/// What the techniques do, in a sentence for each verdict.
+pub(super) fn in_words(all: &Comparisons<'_, '_>) -> Option<Markup> {
+    const MOST: usize = 6;
+    let mut real: Vec<_> = all.effects.iter().filter(|it| it.verdict == Verdict::Real).collect();
+    real.sort_by(|a, b| b.difference.mean.abs().total_cmp(&a.difference.mean.abs()));
+    let named = |it: &&Comparison<'_, '_>| {
+        let [low, high] = it.difference.interval.map(format::points);
+        let mean = format::points(it.difference.mean);
+        html! { strong { (it.technique) } " " (mean) " points (" (low) " to " (high) ", " bdi { (it.from.label) } " to " bdi { (it.to.label) } ")" }
+    };
+    // A technique is told once, under the strongest verdict that one of its comparisons has.
+    let mut told: Vec<&str> = real.iter().map(|it| it.technique.as_str()).collect();
+    let mut others = |verdict: Verdict| -> String {
+        let mut said: Vec<&str> = Vec::new();
+        for it in all.effects.iter().filter(|it| it.verdict == verdict) {
+            if !told.contains(&it.technique.as_str()) {
+                told.push(&it.technique);
+                said.push(&it.technique);
+            }
+        }
+        let more = said.len().saturating_sub(MOST);
+        said.truncate(MOST);
+        let more = if more > 0 {
+            format!(" and {}", counted(more, "more technique"))
+        } else {
+            String::new()
+        };
+        said.join(", ") + &more
+    };
+    let one_seed = others(Verdict::OneSeed);
+    let (not_shown, none) = (others(Verdict::NotShown), others(Verdict::Same));
+    (!all.effects.is_empty()).then(|| {
+        html! { p .in-words {
+            @if real.is_empty() { "No technique has been shown to change the accuracy over several seeds. " } @else {
+                "Shown to change the accuracy: "
+                @for (at, it) in real.iter().take(MOST).enumerate() { @if at > 0 { "; " } (named(it)) }
+                @if real.len() > MOST { "; and " (counted(real.len() - MOST, "more comparison")) }
+                ". "
+            }
+            @if !one_seed.is_empty() {
+                "Seen with one seed, where two networks differ and more seeds must tell whether their settings are the reason: "
+                (one_seed) ". "
+            }
+            @if !not_shown.is_empty() { "Not shown: " (not_shown) ". " }
+            @if !none.is_empty() { "Without any effect, not even on probabilities: " (none) ". " }
+            a href="#real" { "Every comparison" }
+        } }
     })
 }
 
@@ -270,9 +331,9 @@ fn matrix(all: &Comparisons<'_, '_>) -> Markup {
         (lead("Accuracy of the row less that of the column in percentage points, its 95 % interval, and the \
                verdict, with p adjusted for all pairs of this table. The order is that of the validation \
                accuracies, so numbers on test images may be negative."))
-        div .scroll { table .pairs {
+        div .scroll role="region" aria-label="The best with one another" tabindex="0" { table .pairs {
             thead { tr {
-                th {} @for it in all.best.iter().skip(1) { th { (name(it)) } }
+                td {} @for it in all.best.iter().skip(1) { th { (name(it)) } }
             } }
             tbody { @for (at, row) in all.best.iter().enumerate().take(all.best.len() - 1) { tr {
                 th scope="row" { (name(row)) }

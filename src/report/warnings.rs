@@ -9,7 +9,7 @@ use crate::report::plot::Style;
 use crate::study::Study;
 
 /// How many warnings a page shows without being asked.
-const SHOWN: usize = 5;
+const SHOWN: usize = 3;
 
 /// The warnings of one run.
 pub(super) fn of_run(record: &Record) -> Option<Markup> {
@@ -28,7 +28,7 @@ pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
             for warning in run.record.facts.warnings(&mut watch) {
                 let of = html! {
                     (swatch(Style(configuration.position)))
-                    a href=(run.link()) { (configuration.label) }
+                    a href=(run.link()) { bdi { (configuration.label) } }
                 };
                 match all.iter_mut().find(|it| it.0 == warning.message) {
                     Some(known) => known.1.push(of),

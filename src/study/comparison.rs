@@ -4,8 +4,6 @@
 //! image. What is compared follows from settings and from the ranking on validation images, never from
 //! the scores that the comparison is about.
 
-use std::collections::HashMap;
-
 use ferrite_core::metrics::Prediction;
 use ferrite_core::metrics::scores::Stat;
 use ferrite_core::metrics::statistics::crossed::{Estimate, difference, mean};
@@ -13,6 +11,7 @@ use ferrite_core::metrics::statistics::paired::Discordant;
 use ferrite_core::metrics::statistics::{Gain, LEVEL, holm, wilson};
 use rayon::prelude::*;
 
+use crate::study::matched::{common, on_common_images, right_on_common_images, tables};
 use crate::study::pairs::{Change, Effect, Pairs};
 use crate::study::{Configuration, Run, Study};
 
@@ -33,7 +32,7 @@ pub(crate) struct Comparisons<'s, 'a> {
     pub(crate) pairs: Vec<Comparison<'s, 'a>>,
 }
 
-/// Two configurations on the same seeds and images.
+/// Two configurations on the same seeds and images, or several pairs of them that differ in the very same way.
 pub(crate) struct Comparison<'s, 'a> {
     /// Whether the experiment of `to` extends that of `from`.
     pub(crate) extends: bool,
@@ -42,13 +41,17 @@ pub(crate) struct Comparison<'s, 'a> {
     pub(crate) from: &'s Configuration<'a>,
     pub(crate) to: &'s Configuration<'a>,
     pub(crate) changes: Vec<Change<'s>>,
-    /// Every seed that both have.
+    /// How many pairs of configurations it is the mean of; `from` and `to` are the first of them.
+    pub(crate) over: usize,
+    /// Every seed that both have, pair after pair.
     pub(crate) seeds: Vec<SeedGain>,
     pub(crate) images: usize,
     /// Accuracies over these seeds and images.
     pub(crate) accuracies: [f64; 2],
     /// Accuracy of `to` less that of `from`.
     pub(crate) difference: Estimate,
+    /// Whether the two gave every image the very same probabilities, and so the same predictions, under every seed.
+    pub(crate) identical: bool,
     /// P value, adjusted for all comparisons of its table.
     pub(crate) p: f64,
     pub(crate) verdict: Verdict,
@@ -71,7 +74,7 @@ pub(crate) enum Verdict {
     OneSeed,
     /// It may be chance.
     NotShown,
-    /// Not one prediction differs.
+    /// Not one prediction differs, nor a probability of one.
     Same,
 }
 
@@ -117,15 +120,29 @@ impl<'s, 'a> Comparisons<'s, 'a> {
                 .any(|other| [[it.from, it.to], [it.to, it.from]].contains(&[other.from, other.to]))
         };
         found.retain(|it| !told(it));
-        let compare = |(it, extends): &(&Effect, bool)| {
-            let compared = compare(all[it.from], all[it.to])?;
-            let (technique, extends) = (it.technique.clone(), *extends);
-            let changes = pairs.changes(it.from, it.to);
+        let single = extending.into_iter().map(|it| Factor::of(&pairs, it, true));
+        let mut factors: Vec<_> = single.collect();
+        for effect in found {
+            let factor = Factor::of(&pairs, effect, false);
+            let known = factors.iter_mut().find(|it| {
+                !it.extends && (&it.technique, &it.changes) == (&factor.technique, &factor.changes)
+            });
+            match known {
+                Some(known) => known.pairs.extend(factor.pairs),
+                None => factors.push(factor),
+            }
+        }
+        let told = |it: &Factor<'s>| -> Vec<(&'s Configuration<'a>, &'s Configuration<'a>)> {
+            let pairs = it.pairs.iter().map(|it| (all[it.0], all[it.1]));
+            pairs.filter(|(from, to)| !common(from, to).is_empty()).collect()
+        };
+        let mut possible: Vec<_> = factors.into_iter().map(|it| (told(&it), it)).collect();
+        possible.retain(|it| !it.0.is_empty());
+        let compare = |(told, factor): &(Vec<_>, Factor<'s>)| {
+            let compared = compare(told)?;
+            let Factor { technique, extends, changes, .. } = factor.clone();
             Some(Comparison { extends, technique, changes, ..compared })
         };
-        let every = extending.iter().map(|it| (it, true)).chain(found.iter().map(|it| (it, false)));
-        let possible = every.filter(|(it, _)| !common(all[it.from], all[it.to]).is_empty());
-        let possible: Vec<_> = possible.collect();
         let shown = &possible[..possible.len().min(MOST_EFFECTS)];
         let effects = judged(shown.par_iter().filter_map(compare).collect());
         let left_out = possible.len() - shown.len();
@@ -151,7 +168,9 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         first: &Configuration<'_>,
         second: &Configuration<'_>,
     ) -> Option<&Comparison<'s, 'a>> {
-        let is = |it: &&Comparison<'_, '_>| it.to.rank == first.rank && it.from.rank == second.rank;
+        let is = |it: &&Comparison<'_, '_>| {
+            it.to.position == first.position && it.from.position == second.position
+        };
         self.pairs.iter().find(is)
     }
 }
@@ -189,7 +208,23 @@ fn compare_best<'s, 'a>(
     best: &[&'s Configuration<'a>],
     (better, worse): (usize, usize),
 ) -> Option<Comparison<'s, 'a>> {
-    compare(best[worse], best[better])
+    compare(&[(best[worse], best[better])])
+}
+
+/// What becomes one comparison: one pair of configurations, or all pairs that differ in the very same way.
+#[derive(Debug, Clone)]
+struct Factor<'s> {
+    extends: bool,
+    technique: String,
+    changes: Vec<Change<'s>>,
+    pairs: Vec<(usize, usize)>,
+}
+
+impl<'s> Factor<'s> {
+    fn of(pairs: &Pairs<'s>, Effect { technique, from, to }: Effect, extends: bool) -> Self {
+        let changes = pairs.changes(from, to);
+        Self { extends, technique, changes, pairs: vec![(from, to)] }
+    }
 }
 
 impl Comparison<'_, '_> {
@@ -203,14 +238,19 @@ impl Comparison<'_, '_> {
         self.to.runs.iter().find_map(Run::split)
     }
 
-    fn verdict(&self) -> Verdict {
+    /// The same with its name in its source, as [`Run::judged_by`] calls it.
+    pub(crate) fn judged_by(&self) -> Option<String> {
+        self.to.runs.iter().find_map(Run::judged_by)
+    }
+
+    /// What its interval and its p value show.
+    pub(crate) fn judge(&self) -> Verdict {
         let [low, high] = self.difference.interval;
         let shown = self.p < ALPHA && (low > 0.0 || high < 0.0);
-        let same = self.seeds.iter().all(|it| it.mcnemar == 1.0 && it.difference == 0.0);
         match (shown, self.seeds.len()) {
             (true, 1) => Verdict::OneSeed,
             (true, _) => Verdict::Real,
-            (false, _) if same && low == high => Verdict::Same,
+            (false, _) if self.identical => Verdict::Same,
             (false, _) => Verdict::NotShown,
         }
     }
@@ -220,9 +260,17 @@ impl Comparison<'_, '_> {
 /// (Wilson's). None without predictions.
 pub(crate) fn accuracy_interval(it: &Configuration<'_>) -> Option<[f64; 2]> {
     let tables: Vec<_> = it.finished().map(|it| it.record.predictions.as_slice()).collect();
-    let right = right_on_common_images(&tables)?;
-    if let [only] = right.as_slice() {
-        return wilson(only.iter().filter(|it| **it).count() as u64, only.len() as u64);
+    interval_of(&right_on_common_images(&tables)?)
+}
+
+/// The interval of the accuracy of networks that are `right` or not about the same images, seed by seed: over seeds and
+/// images, or Wilson's where images alone vary, as with one seed or where all seeds agree on all images.
+pub(crate) fn interval_of(right: &[Vec<bool>]) -> Option<[f64; 2]> {
+    let (first, others) = right.split_first()?;
+    let hits = first.iter().filter(|it| **it).count();
+    let alike = hits == 0 || hits == first.len();
+    if others.is_empty() || (alike && others.iter().all(|it| it == first)) {
+        return wilson(hits as u64, first.len() as u64);
     }
     let values: Vec<Vec<Gain>> =
         right.iter().map(|it| it.iter().map(|it| Gain::from(*it)).collect()).collect();
@@ -234,58 +282,51 @@ fn judged<'s, 'a>(mut all: Vec<Comparison<'s, 'a>>) -> Vec<Comparison<'s, 'a>> {
     let adjusted = holm(&all.iter().map(|it| it.difference.p).collect::<Vec<_>>());
     for (it, p) in all.iter_mut().zip(adjusted) {
         it.p = p;
-        it.verdict = it.verdict();
+        it.verdict = it.judge();
     }
     all
 }
 
-/// The finished runs of both, seed by seed.
-fn common<'r, 'a>(
-    from: &'r Configuration<'a>,
-    to: &'r Configuration<'a>,
-) -> Vec<(&'r Run<'a>, &'r Run<'a>)> {
-    let judged = |it: &&Run<'_>| !it.record.predictions.is_empty();
-    // Pictures of two sources may have the same names.
-    if from.judged_on != to.judged_on {
-        return Vec::new();
-    }
-    let mut pairs: Vec<(&Run<'_>, &Run<'_>)> = Vec::new();
-    for first in from.finished().filter(judged) {
-        let fits = |it: &&Run<'_>| it.seed == first.seed && it.split() == first.split();
-        let known = pairs.iter().any(|it| it.0.seed == first.seed);
-        pairs.extend(
-            to.finished().filter(judged).find(fits).filter(|_| !known).map(|it| (first, it)),
-        );
-    }
-    pairs
+/// The comparison of `pairs` without verdict; none if no seed or no image is common to all. Each seed of each pair is a
+/// repetition of the experiment, so that an effect which depends on the other settings is as unsure as it varies with them.
+fn compare<'s, 'a>(
+    pairs: &[(&'s Configuration<'a>, &'s Configuration<'a>)],
+) -> Option<Comparison<'s, 'a>> {
+    let (from, to) = *pairs.first()?;
+    let runs: Vec<_> = pairs.iter().flat_map(|(from, to)| common(from, to)).collect();
+    let seeds: Vec<_> = runs.iter().map(|it| it.0.seed.as_str()).collect();
+    let compared = compare_tables(from, to, &seeds, &on_common_images(&tables(&runs))?)?;
+    Some(Comparison { over: pairs.len(), ..compared })
 }
 
-/// The comparison without verdict; none if no seed or no image is common to both.
-fn compare<'s, 'a>(
+/// The comparison of `from` and `to` without verdict, from their predictions on the same images: of `from` and of `to` under the
+/// first of `seeds`, then under the next.
+pub(crate) fn compare_tables<'s, 'a>(
     from: &'s Configuration<'a>,
     to: &'s Configuration<'a>,
+    seeds: &[&str],
+    tables: &[Vec<&Prediction>],
 ) -> Option<Comparison<'s, 'a>> {
-    let pairs = common(from, to);
-    let tables: Vec<_> = pairs
-        .iter()
-        .flat_map(|it| [it.0, it.1])
-        .map(|it| it.record.predictions.as_slice())
-        .collect();
-    let right = right_on_common_images(&tables)?;
-    let gain = |pair: &[Vec<bool>]| -> Vec<Gain> {
-        let one = |(from, to): (&bool, &bool)| Gain::from(*to) - Gain::from(*from);
+    let gain = |pair: &[Vec<&Prediction>]| -> Vec<Gain> {
+        let one = |(from, to): (&&Prediction, &&Prediction)| {
+            Gain::from(to.is_right()) - Gain::from(from.is_right())
+        };
         pair[0].iter().zip(&pair[1]).map(one).collect()
     };
-    let gains: Vec<_> = right.chunks_exact(2).map(gain).collect();
-    let seeds = pairs.iter().zip(&gains).map(|((run, _), gains)| {
+    let gains: Vec<_> = tables.chunks_exact(2).map(gain).collect();
+    let same = |(a, b): (&&Prediction, &&Prediction)| {
+        a.predicted == b.predicted && a.probabilities == b.probabilities
+    };
+    let identical = tables.chunks_exact(2).all(|it| it[0].iter().zip(&it[1]).all(same));
+    let seed = |(seed, gains): (&&str, &Vec<Gain>)| {
         let counts = Discordant::of(gains);
-        let seed = run.seed.clone();
+        let seed = (*seed).to_owned();
         SeedGain { seed, difference: counts.difference(), mcnemar: counts.mcnemar() }
-    });
+    };
     let accuracy = |side: usize| {
-        let all = right.iter().skip(side).step_by(2).flatten();
+        let all = tables.iter().skip(side).step_by(2).flatten();
         let n = all.clone().count();
-        all.filter(|it| **it).count() as f64 / n as f64
+        all.filter(|it| it.is_right()).count() as f64 / n as f64
     };
     Some(Comparison {
         extends: false,
@@ -293,35 +334,19 @@ fn compare<'s, 'a>(
         from,
         to,
         changes: Vec::new(),
-        seeds: seeds.collect(),
-        images: gains[0].len(),
+        over: 1,
+        seeds: seeds.iter().zip(&gains).map(seed).collect(),
+        images: gains.first()?.len(),
         accuracies: [accuracy(0), accuracy(1)],
         difference: difference(&gains, LEVEL)?,
+        identical,
         p: 1.0,
         verdict: Verdict::NotShown,
     })
 }
 
-/// Which images each table has right, over the images that are in all `tables`; none if there is no such
-/// image, or if an image has another label in another table.
-fn right_on_common_images(tables: &[&[Prediction]]) -> Option<Vec<Vec<bool>>> {
-    let (first, others) = tables.split_first()?;
-    let right = |it: &Prediction| it.truth == it.predicted;
-    let aligned = |it: &&[Prediction]| {
-        let same = |(a, b): (&Prediction, &Prediction)| a.id == b.id && a.truth == b.truth;
-        it.len() == first.len() && it.iter().zip(*first).all(same)
-    };
-    if !first.is_empty() && others.iter().all(aligned) {
-        return Some(tables.iter().map(|it| it.iter().map(right).collect()).collect());
-    }
-    let by_id = tables.iter().map(|it| it.iter().map(|it| (it.id.as_str(), it)).collect());
-    let maps: Vec<HashMap<&str, &Prediction>> = by_id.collect();
-    let kept: Vec<_> =
-        first.iter().filter(|it| maps.iter().all(|map| map.contains_key(&*it.id))).collect();
-    let labels_agree = |it: &&Prediction| maps.iter().all(|map| map[&*it.id].truth == it.truth);
-    if kept.is_empty() || !kept.iter().all(labels_agree) {
-        return None;
-    }
-    let of = |map: &HashMap<&str, &Prediction>| kept.iter().map(|it| right(map[&*it.id])).collect();
-    Some(maps.iter().map(of).collect())
+/// The difference of two configurations, `to` less `from`, with its interval, paired by seed and image; none where they have no
+/// seed or no image in common.
+pub(crate) fn beside(from: &Configuration<'_>, to: &Configuration<'_>) -> Option<Estimate> {
+    Some(compare(&[(from, to)])?.difference)
 }

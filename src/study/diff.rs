@@ -28,7 +28,7 @@ pub(crate) fn flatten(settings: &toml::Table) -> Flat {
 }
 
 /// The name of a run without its seed and key: seeds that start from seeds are one configuration.
-fn without_seed(run: &str) -> &str {
+pub(crate) fn without_seed(run: &str) -> &str {
     let end = run.rfind("seed-").filter(|at| {
         let mut parts = run[at + 5..].split('-');
         let seed = parts.next().is_some_and(|it| it.parse::<u64>().is_ok());

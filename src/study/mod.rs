@@ -6,10 +6,16 @@
 //!
 //! **Invariant:** pure; a run that failed or whose score is not a number never ranks.
 
+pub(crate) mod answers;
+pub(crate) mod baseline;
 pub(crate) mod comparison;
+pub(crate) mod contrast;
 pub(crate) mod diff;
 pub(crate) mod judged;
+pub(crate) mod matched;
 pub(crate) mod pairs;
+pub(crate) mod slices;
+pub(crate) mod splits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +31,7 @@ use rayon::prelude::*;
 
 use crate::format;
 use crate::study::diff::{Flat, differences, flatten, plain, short_names};
+use crate::study::splits::in_source;
 
 /// All runs of a folder.
 pub(crate) struct Study<'a> {
@@ -35,11 +42,14 @@ pub(crate) struct Study<'a> {
 }
 
 /// An experiment with all its settings but the seed.
+#[derive(Debug, Clone)]
 pub(crate) struct Configuration<'a> {
     /// The experiment's name and what sets this one apart within it.
     pub(crate) label: String,
-    /// Its place on the board, counted from 1; none without a score.
+    /// Its place on the board, counted from 1; none without a score. Equal scores share the first of their places.
     pub(crate) rank: Option<usize>,
+    /// Whether another one has the same rank.
+    pub(crate) shares_rank: bool,
     /// Whether it is judged on the same images as most others; only those are ranked.
     pub(crate) comparable: bool,
     /// Its position among all, counted from 0, by which figures choose its colour.
@@ -53,6 +63,7 @@ pub(crate) struct Configuration<'a> {
 }
 
 /// A run and what its page and the board say of it.
+#[derive(Debug, Clone)]
 pub(crate) struct Run<'a> {
     /// What its folder says.
     pub(crate) record: &'a Record,
@@ -82,6 +93,7 @@ impl<'a> Study<'a> {
             Configuration {
                 label,
                 rank: None,
+                shares_rank: false,
                 comparable: true,
                 position: 0,
                 settings,
@@ -118,12 +130,27 @@ impl<'a> Study<'a> {
         let first = splits.next()?;
         splits.all(|it| it == first).then_some(first)
     }
+
+    /// What judges most configurations, as [`Run::judged_by`] calls it.
+    pub(crate) fn judged_by(&self) -> Option<String> {
+        let split = self.split()?;
+        let comparable = self.configurations.iter().filter(|it| it.comparable);
+        comparable
+            .flat_map(|it| &it.runs)
+            .filter(|it| it.split() == Some(split))
+            .find_map(Run::judged_by)
+    }
 }
 
 impl<'a> Configuration<'a> {
     /// Name of its experiment.
     pub(crate) fn experiment(&self) -> &'a str {
         self.runs.first().map_or("", |it| it.record.experiment.as_str())
+    }
+
+    /// Its rank as people write it, `=2` where several share it; none without a score.
+    pub(crate) fn place(&self) -> Option<String> {
+        self.rank.map(|it| format!("{}{it}", if self.shares_rank { "=" } else { "" }))
     }
 
     /// What is said of its experiment; empty if nobody says.
@@ -198,6 +225,14 @@ impl<'a> Run<'a> {
 
     pub(crate) fn split(&self) -> Option<&'a str> {
         self.record.facts.evaluation.as_ref().map(|it| it.split.as_str())
+    }
+
+    /// The split that judges it, with its name in its source where it has one there: `test (PrivateTest)`.
+    pub(crate) fn judged_by(&self) -> Option<String> {
+        let split = self.split()?;
+        let called = if split == "valid" { "validation" } else { split };
+        let named = in_source(self.record, split).filter(|it| *it != split);
+        Some(named.map_or_else(|| called.to_owned(), |it| format!("{called} ({it})")))
     }
 
     pub(crate) fn test_accuracy(&self) -> Option<f64> {
@@ -286,12 +321,14 @@ fn judged_on(settings: &Flat) -> Flat {
     settings.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Marks the configurations that are judged on the same images as most others. Scores on other images, as of a source task,
-/// say nothing against these.
+/// Marks the configurations that are judged on the same images as most others; those with a finished run decide, as long as
+/// there are any. Scores on other images, as of a source task, say nothing against these.
 fn mark_comparable(configurations: &mut [Configuration<'_>]) {
-    let mut counts = BTreeMap::<&Flat, usize>::new();
+    let mut counts = BTreeMap::<&Flat, (usize, usize)>::new();
     for it in configurations.iter() {
-        *counts.entry(&it.judged_on).or_default() += 1;
+        let (finished, all) = counts.entry(&it.judged_on).or_default();
+        *finished += usize::from(it.finished().next().is_some());
+        *all += 1;
     }
     let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(it, _)| it.clone());
     for it in configurations {
@@ -299,11 +336,14 @@ fn mark_comparable(configurations: &mut [Configuration<'_>]) {
     }
 }
 
-/// Sorts by mean validation accuracy and hands out ranks and colours.
+/// Sorts by mean validation accuracy, what is equal by name, and hands out ranks and colours.
 fn rank(configurations: &mut [Configuration<'_>]) {
+    // Means of the same accuracies in another order may differ in their last bit. An image more or less makes a difference
+    // of 1e-9 at the very least.
+    const EQUAL: f64 = 1e-12;
     let score = |it: &Configuration<'_>| {
         let mean = it.stat(Run::valid_accuracy).map(|it| it.mean);
-        mean.filter(|mean| mean.is_finite() && it.comparable)
+        mean.filter(|mean| mean.is_finite() && it.comparable).map(|it| (it / EQUAL).round())
     };
     configurations.sort_by(|a, b| {
         let by_score = match (score(a), score(b)) {
@@ -312,8 +352,15 @@ fn rank(configurations: &mut [Configuration<'_>]) {
         };
         by_score.then_with(|| a.label.cmp(&b.label))
     });
+    let scores: Vec<Option<f64>> = configurations.iter().map(score).collect();
+    let mut rank = 0;
     for (at, it) in configurations.iter_mut().enumerate() {
-        it.rank = score(it).map(|_| at + 1);
+        let (before, next) = (at.checked_sub(1).map(|it| scores[it]), scores.get(at + 1));
+        if before != Some(scores[at]) {
+            rank = at + 1;
+        }
+        it.rank = scores[at].map(|_| rank);
+        it.shares_rank = it.rank.is_some() && (rank < at + 1 || next == Some(&scores[at]));
         it.position = at;
     }
 }

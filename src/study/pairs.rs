@@ -31,6 +31,18 @@ pub(crate) struct Change<'a> {
     pub(crate) to: Option<&'a str>,
 }
 
+/// A change with all that is known of its setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Departure<'a> {
+    pub(crate) change: Change<'a>,
+    /// The stages that it is a setting of, on either side; none where it belongs to no stage.
+    pub(crate) stage: Option<[&'a str; 2]>,
+    /// The technique that it belongs to, or the group of techniques; none for what names something.
+    pub(crate) technique: Option<String>,
+    /// What its numbers are counted in.
+    pub(crate) unit: Option<String>,
+}
+
 /// Two configurations, by their place, that differ in one technique only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Effect {
@@ -82,6 +94,17 @@ struct Row<'a> {
 const STAGES: &str = "stages";
 /// Its place in [`Pairs::techniques`].
 const OF_STAGES: Belongs = Belongs { group: None, technique: Some(0) };
+
+impl Departure<'_> {
+    /// The whole dotted key, with the stage's name; with both where they differ.
+    pub(crate) fn name(&self) -> String {
+        match self.stage {
+            None => self.change.key.to_owned(),
+            Some([from, to]) if from == to => format!("stages.{from}.{}", self.change.key),
+            Some([from, to]) => format!("stages.{from}|{to}.{}", self.change.key),
+        }
+    }
+}
 
 impl<'a> Pairs<'a> {
     pub(crate) fn of(all: &[&'a Flat]) -> Self {
@@ -198,34 +221,54 @@ impl<'a> Pairs<'a> {
         found
     }
 
-    /// The techniques that `from` and `to` differ in, by name: a setting that belongs to none goes by its key.
+    /// The techniques that `from` and `to` differ in, by name: a setting that belongs to none goes by its key. Where there are
+    /// more than two, those of one group go by the group.
     pub(crate) fn techniques(&self, from: usize, to: usize) -> BTreeSet<String> {
-        let name = |key: usize| {
-            let key = &self.keys[key];
-            let belongs = key.belongs.group.or(key.belongs.technique);
-            belongs.map_or_else(|| key.name.to_owned(), |it| self.techniques[it].name.clone())
+        let named = |choose: fn(Belongs) -> Option<usize>| -> BTreeSet<String> {
+            let name = |key: usize| {
+                let key = &self.keys[key];
+                let belongs = choose(key.belongs);
+                belongs.map_or_else(|| key.name.to_owned(), |it| self.techniques[it].name.clone())
+            };
+            departing(&self.rows[from], &self.rows[to]).map(|it| name(it.0)).collect()
         };
-        departing(&self.rows[from], &self.rows[to]).map(|it| name(it.0)).collect()
+        let single = named(|it| it.technique.or(it.group));
+        if single.len() <= 2 { single } else { named(|it| it.group.or(it.technique)) }
     }
 
     /// Every setting that `to` has otherwise than `from`.
     pub(crate) fn changes(&self, from: usize, to: usize) -> Vec<Change<'a>> {
-        let all = departing(&self.rows[from], &self.rows[to]);
-        let change = |(key, from, to): (usize, Option<&'a str>, Option<&'a str>)| Change {
-            key: self.keys[key].name,
-            from: from.map(plain),
-            to: to.map(plain),
+        self.departures(from, to).into_iter().map(|it| it.change).collect()
+    }
+
+    /// The same with what is known of each setting. That there are more stages in one of them is told by their settings.
+    pub(crate) fn departures(&self, from: usize, to: usize) -> Vec<Departure<'a>> {
+        let (first, second) = (&self.rows[from], &self.rows[to]);
+        let departure = |(key, from, to): (usize, Option<&'a str>, Option<&'a str>)| {
+            let Key { name, setting, belongs, stage } = &self.keys[key];
+            let technique = belongs.technique.or(belongs.group);
+            Departure {
+                change: Change { key: name, from: from.map(plain), to: to.map(plain) },
+                stage: match stage {
+                    Stage::None => None,
+                    Stage::Named(it) => Some([*it, *it]),
+                    Stage::At(at) => Some([first.stages[*at], second.stages[*at]]),
+                },
+                technique: technique.map(|it| self.techniques[it].name.clone()),
+                unit: setting.unit.clone(),
+            }
         };
-        let changes: Vec<_> = all.map(change).collect();
+        let all: Vec<_> = departing(first, second).map(departure).collect();
         // An empty table that gets settings is told by these.
-        let told = |it: &Change<'_>| {
-            let filled = |other: &Change<'_>| {
-                other.key.strip_prefix(it.key).is_some_and(|rest| rest.starts_with('.'))
+        let told = |it: &Departure<'_>| {
+            let filled = |other: &Departure<'_>| {
+                let rest = other.change.key.strip_prefix(it.change.key);
+                rest.is_some_and(|rest| rest.starts_with('.'))
             };
-            let empty = it.from.or(it.to) == Some("{}");
-            empty && (it.from.is_none() || it.to.is_none()) && changes.iter().any(filled)
+            let Change { from, to, .. } = it.change;
+            from.xor(to) == Some("{}") && all.iter().any(filled)
         };
-        changes.iter().filter(|it| !told(it)).cloned().collect()
+        all.iter().filter(|it| !told(it)).cloned().collect()
     }
 
     /// How plain each configuration is in each technique and group, the plainest least: by how many of its

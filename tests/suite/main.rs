@@ -21,6 +21,8 @@ mod pages;
 #[cfg(test)]
 mod readers;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod schema_keys;
 #[cfg(test)]
 mod tidy;

@@ -35,6 +35,8 @@ fn names_that_would_lie_elsewhere_or_take_a_place_are_refused() {
         (".store/a.toml", "`.store` begins with a dot"),
         ("index.html.toml", "`index.html` is what a file of Ferrite's is called"),
         ("README.md.toml", "`README.md` is what a file of Ferrite's is called"),
+        ("report.toml", "`report` is what a file of Ferrite's is called"),
+        ("sub/MODEL.md.toml", "`MODEL.md` is what a file of Ferrite's is called"),
         ("Plots.toml", "`Plots` is what a file of Ferrite's is called"),
         ("sub/trial.toml.toml", "`trial.toml` is what a file of Ferrite's is called"),
         ("a\u{1b}[2Jb.toml", "a\\u{1b}[2Jb.toml"),
@@ -64,6 +66,8 @@ fn what_ferrite_writes_is_taken() {
         files::PREDICTIONS,
         files::MODEL,
         files::PLOTS,
+        "report",
+        "model.md",
     ];
     for name in run {
         assert!(TAKEN.contains(&name), "{name}");

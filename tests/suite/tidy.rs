@@ -37,15 +37,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fetch", &["digits", "error", "files", "mapped", "remote", "store"]),
     // Layer 4, of `ferrite`: many trials; pages. They do not know each other.
     ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
-    ("format", &["metrics"]),
+    ("format", &["error", "metrics"]),
     // A study reads from the schema what settings mean: technique, unit, what is off.
     ("study", &["error", "event", "metrics", "config", "store", "format"]),
     (
         "report",
         &[
-            "digits", "error", "event", "files", "metrics", "warning", "config", "store", "format",
-            "study",
+            "digits", "error", "event", "files", "metrics", "warning", "data", "model", "config",
+            "store", "format", "study",
         ],
+    ),
+    // What the report says, as files for other programs.
+    (
+        "export",
+        &["digits", "error", "event", "files", "metrics", "store", "format", "study", "report"],
     ),
     (
         "progress",
@@ -81,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "format",
             "study",
             "report",
+            "export",
             "progress",
             "metrics",
             "warning",
@@ -123,7 +129,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Marks on pictures: what was found in them.
     ("mark", &["data"]),
-    // One trial; use of what it trained. They do not know each other.
+    // What a finished run has left.
+    ("trained", &["device", "error", "event", "precision", "config", "model", "store", "forward"]),
+    // One trial; use of what it trained; where that looks. They do not know each other.
     (
         "run",
         &[
@@ -153,8 +161,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "predict",
         &[
-            "device", "error", "data", "model", "settings", "config", "store", "remote", "detect",
-            "torch", "forward", "train",
+            "device", "error", "data", "settings", "store", "remote", "detect", "torch", "forward",
+            "train", "trained",
+        ],
+    ),
+    (
+        "explain",
+        &[
+            "device",
+            "error",
+            "event",
+            "metrics",
+            "precision",
+            "data",
+            "store",
+            "torch",
+            "forward",
+            "mark",
+            "train",
+            "trained",
         ],
     ),
     // The program that computes.
@@ -162,7 +187,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "command",
         &[
             "device", "error", "event", "fault", "files", "machine", "terminal", "data", "plan",
-            "store", "fetch", "remote", "torch", "mark", "run", "predict",
+            "store", "fetch", "remote", "torch", "mark", "run", "predict", "explain",
         ],
     ),
     ("lib", &[]),

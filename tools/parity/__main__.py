@@ -2,7 +2,7 @@
 
 Every line is one claim: the largest difference that was measured, the largest that is allowed, and what was
 compared. `crates/engine/examples/parity` is Ferrite's side and knows no expected value; PyTorch, torchvision, timm, Keras, SciPy,
-scikit-learn, OpenCV and a few lines of plain arithmetic are the other side, here. Both get the same images and the same
+scikit-learn, OpenCV, pandas, DuckDB and a few lines of plain arithmetic are the other side, here. Both get the same images and the same
 weights: randomly initialised networks, so nothing is downloaded. All of it runs on the CPU, and in 32-bit floats
 unless the line says otherwise.
 
@@ -22,9 +22,11 @@ from typing import Dict, List
 # Keras computes with PyTorch, which is here anyway.
 os.environ["KERAS_BACKEND"] = "torch"
 
+import attribution
 import augmentation
 import backbones
 import bfloat16
+import data_out
 import faces
 import keras_layers
 import losses
@@ -35,7 +37,7 @@ import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, faces, scores]
+MODULES = [network, backbones, attribution, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, faces, scores, data_out]
 
 
 def main() -> int:

@@ -8,11 +8,12 @@ from typing import List, Set
 
 import torch
 import torch.nn.functional as F
-from exchange import COUNTERS, Claim, Comparison, Task, absolute, of_prefix, relative_values, same_tensors
+from exchange import COUNTERS, Claim, Comparison, Task, Tensors, absolute, numbers, of_prefix, relative_values, same_tensors, text_of
 from images import CLASSES, SCALINGS, faces, levels, scaled
 from networks import (
     ADAM,
     SGD,
+    Trained,
     adam,
     gradients,
     natural,
@@ -73,8 +74,20 @@ def full_training(folder: Path) -> Comparison:
     return [
         Claim("training mode, all layers: loss, relative", relative_values(output["losses"], theirs.losses), 1e-5),
         Claim("training mode, all layers: every gradient, relative", gradients(output, theirs), 1e-3),
+        Claim("training mode, all layers: L2 norm of the gradient and of every block's, relative", block_norms(output, theirs), 1e-4),
         Claim("training mode, all layers: running statistics, relative", statistics(output, theirs), 1e-5),
     ]
+
+
+def block_norms(ours: Tensors, theirs: Trained) -> float:
+    """The worst relative difference of a block's gradient norm; infinite unless the blocks hold every gradient once."""
+    names = text_of(ours["groups"]).split("\n")
+    belong = {name: [it for it in theirs.gradients if it.startswith(f"{name}.")] for name in names}
+    if sorted(sum(belong.values(), [])) != sorted(theirs.gradients):
+        return math.inf
+    squares = [sum(theirs.gradients[it].double().norm() ** 2 for it in them) for them in belong.values()]
+    expected = numbers([*squares, sum(squares)]).sqrt()
+    return relative_values(torch.cat([ours["norms"], ours["norm"]]), expected)
 
 
 def natural_training(folder: Path) -> Comparison:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Sequence
 
 import numpy
 import scipy.stats
@@ -10,6 +10,7 @@ import torch
 from exchange import Claim, Comparison, Task, Tensors, absolute, numbers, relative_values
 from images import CLASSES
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 from torch import Tensor
 
 
@@ -55,12 +56,14 @@ def score_claims(situation: str, tensors: Tensors, output: Tensors) -> List[Clai
         "balanced_accuracy": [metrics.balanced_accuracy_score(truths, guesses)],
         "classes": of_classes.flatten(),
         "roc_auc": [numpy.mean(areas)],
+        "confusion": metrics.confusion_matrix(truths, guesses, labels=range(CLASSES)).flatten(),
     }
     titles = {
         "macro_f1": "macro F1 of the classes that occur",
         "macro_precision_and_recall": "macro precision and recall of the classes that occur",
         "balanced_accuracy": "balanced accuracy",
         "classes": "precision, recall and F1 of each class",
+        "confusion": "confusion matrix",
         "roc_auc": "ROC-AUC with ties, mean of the classes that occur,",
     }
     return [
@@ -92,6 +95,76 @@ def areas(_: Path) -> Comparison:
         Claim("macro ROC-AUC, one class against the rest, against scikit-learn", absolute(output["roc_auc"], numbers([area])), 1e-12),
         Claim("expected calibration error against a few lines of NumPy", absolute(output["calibration_error"], numbers([gap])), 1e-12),
     ]
+
+
+def curves(_: Path) -> Comparison:
+    """Probabilities of which many are equal, and others of which none are: the more that are equal, the fewer points a curve has."""
+    random = numpy.random.default_rng(19)
+    truths = random.integers(0, CLASSES - 1, 2000)
+    fine = random.dirichlet(numpy.ones(CLASSES), 2000) + numpy.eye(CLASSES)[truths] * random.random((2000, 1))
+    drawn = {"many equal": coarse_probabilities(random, truths), "none equal": (fine / fine.sum(1, keepdims=True)).astype(numpy.float32)}
+    tensors = [given(truths, it) for it in drawn.values()]
+    outputs = yield [Task({"curves": {"classes": CLASSES}}, it) for it in tensors]
+    return [claim for name, it, output in zip(drawn, drawn.values(), outputs) for claim in curve_claims(name, truths, it, output)]
+
+
+def given(truths: numpy.ndarray, probabilities: numpy.ndarray) -> Tensors:
+    guesses = probabilities.argmax(1)
+    return {"truths": torch.from_numpy(truths).byte(), "guesses": torch.from_numpy(guesses).byte(), "probabilities": torch.from_numpy(probabilities)}
+
+
+def curve_claims(situation: str, truths: numpy.ndarray, probabilities: numpy.ndarray, output: Tensors) -> List[Claim]:
+    """The last class has no images, hence no curves."""
+    probabilities = probabilities.astype(float)
+    differences = {"ROC curve's points and thresholds": 0.0, "area under the ROC curve": 0.0}
+    differences |= {"precision-recall curve's points and thresholds": 0.0, "average precision": 0.0}
+    for it in numpy.unique(truths):
+        of_class, scores = truths == it, probabilities[:, it]
+        rates = metrics.roc_curve(of_class, scores, drop_intermediate=False)
+        found = [output[f"roc.{it}.{part}"] for part in ("x", "y", "thresholds")]
+        worst(differences, "ROC curve's points and thresholds", found, rates)
+        worst(differences, "area under the ROC curve", [output[f"roc.{it}.area"]], [[metrics.roc_auc_score(of_class, scores)]])
+        precision, recall, thresholds = metrics.precision_recall_curve(of_class, scores)
+        found = [output[f"precision_recall.{it}.{part}"] for part in ("x", "y", "thresholds")]
+        worst(differences, "precision-recall curve's points and thresholds", found, (recall, precision, thresholds))
+        area = metrics.average_precision_score(of_class, scores)
+        worst(differences, "average precision", [output[f"precision_recall.{it}.area"]], [[area]])
+    claims = [Claim(f"{name} against scikit-learn; {situation}", it, 1e-9) for name, it in differences.items()]
+    moved = max(it.abs().item() for name, it in output.items() if name.endswith(".moved"))
+    absent = sum(name.startswith((f"roc.{CLASSES - 1}.", f"precision_recall.{CLASSES - 1}.")) for name in output)
+    return [
+        *claims,
+        Claim(f"area that a drawn curve has more or less; {situation}", moved, 1e-3),
+        Claim(f"curves of a class without images; {situation}", absent, 0),
+        *reliability_claims(situation, truths, probabilities, output),
+    ]
+
+
+def worst(differences: Dict[str, float], name: str, ours: List[Tensor], theirs: Sequence[Sequence[float]]) -> None:
+    """Notes the largest difference so far; infinite values, as that of a curve's first threshold, must be the same."""
+    for one, other in zip(ours, theirs):
+        other = numbers(numpy.ascontiguousarray(other))
+        same = one.shape == other.shape and torch.equal(one.isinf(), other.isinf())
+        difference = absolute(one[~one.isinf()], other[~other.isinf()]) if same else math.inf
+        differences[name] = max(differences[name], difference)
+
+
+def reliability_claims(situation: str, truths: numpy.ndarray, probabilities: numpy.ndarray, output: Tensors) -> List[Claim]:
+    confidence, right = probabilities.max(1), truths == probabilities.argmax(1)
+    # scikit-learn leaves out bins without images, and its bins hold their upper edges.
+    share, mean = calibration_curve(right, confidence, n_bins=10, strategy="uniform")
+    on_edge = numpy.isin(confidence, numpy.linspace(0, 1, 11)[1:-1]).any()
+    there = output["bins.images"] > 0
+    counts = numpy.bincount(numpy.minimum((confidence * 10).astype(int), 9), minlength=10)
+    error = numpy.abs(mean - share) @ counts[counts > 0] / len(truths)
+    claims = [Claim(f"images in each bin of confidence against NumPy; {situation}", absolute(output["bins.images"], numbers(counts)), 0)]
+    if not on_edge:
+        claims += [
+            Claim(f"reliability diagram's confidences against calibration_curve; {situation}", absolute(output["bins.confidence"][there], numbers(mean)), 1e-9),
+            Claim(f"reliability diagram's accuracies against calibration_curve; {situation}", absolute(output["bins.accuracy"][there], numbers(share)), 1e-9),
+            Claim(f"expected calibration error of these bins; {situation}", absolute(output["bins.error"], numbers([error])), 1e-9),
+        ]
+    return claims
 
 
 def coarse_probabilities(random: numpy.random.Generator, truths: numpy.ndarray) -> numpy.ndarray:
@@ -148,4 +221,4 @@ def bootstrap_claims(ours: numpy.ndarray) -> List[Claim]:
     return claims
 
 
-COMPARISONS = {"classification": classification, "areas": areas, "verdicts": verdicts}
+COMPARISONS = {"classification": classification, "areas": areas, "curves": curves, "verdicts": verdicts}

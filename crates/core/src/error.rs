@@ -354,7 +354,7 @@ fn help_for(source: &std::io::Error) -> &'static str {
     match source.kind() {
         ErrorKind::NotFound => "check the path; it is relative to the folder you run `ferrite` in",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "make the folder writable, or choose another one with `--runs`"
+            "make the folder writable, or choose another one with the option that names it: `--out`, `--page` or `--runs`"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some disk space and run it again"

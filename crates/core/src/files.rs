@@ -34,7 +34,15 @@ pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
 /// # Errors
 /// [`Error::File`], as [`write_whole`].
 pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_and_rename(path, |temporary| write(temporary, bytes))
+    write_derived_by(path, |temporary| write(temporary, bytes))
+}
+
+/// Writes a file as [`write_derived`] does, where `write` writes the file that it is given.
+///
+/// # Errors
+/// [`Error::File`], as there; what `write` fails with.
+pub fn write_derived_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    write_and_rename(path, write)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -6,7 +6,9 @@ pub mod forward;
 
 mod mark;
 pub mod train;
+pub mod trained;
 
+pub mod explain;
 pub mod predict;
 pub mod run;
 

@@ -1,11 +1,11 @@
 //! Marks on pictures: where faces and their landmarks were found, and what is said of them.
 
-use std::io::Cursor;
 use std::sync::LazyLock;
 
 use ferrite_core::data::faces::found::Face;
 use ferrite_core::data::picture::{Picture, in_channels, resized};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use plotters::backend::BitMapBackend;
 use plotters::drawing::IntoDrawingArea;
 use plotters::element::{Circle, Rectangle, Text};
@@ -17,6 +17,9 @@ const FONT: &str = "ubuntu-light";
 
 /// Of a rectangle around a face; blue and bright, so that it stands out from skin and from gray pictures.
 const RECTANGLE: RGBColor = RGBColor(0x1A, 0x8C, 0xFF);
+
+/// Of text on white.
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 
 /// Of landmarks, in their order: eyes, nose, corners of the mouth.
 const LANDMARKS: [RGBColor; 5] = [
@@ -108,6 +111,28 @@ impl Sheet {
         });
     }
 
+    /// Writes a line of dark text, its upper left corner at `left` and `top`, with letters of `size` pixels.
+    pub(crate) fn label(&mut self, text: &str, [left, top]: [usize; 2], size: f64) {
+        if !*FONT_IS_THERE {
+            return;
+        }
+        self.draw(|area| {
+            let style = TextStyle::from((FontFamily::Name(FONT), size)).color(&INK);
+            area.draw(&Text::new(text.to_owned(), (left as i32, top as i32), style)).ok()
+        });
+    }
+
+    /// How many pixels wide [`Sheet::label`] writes a text.
+    pub(crate) fn label_width(text: &str, size: f64) -> usize {
+        if !*FONT_IS_THERE {
+            return 0;
+        }
+        let style = TextStyle::from((FontFamily::Name(FONT), size));
+        let mut nothing = [0; 3];
+        let area = BitMapBackend::with_buffer(&mut nothing, (1, 1)).into_drawing_area();
+        area.estimate_text_size(text, &style).map_or(0, |it| it.0 as usize)
+    }
+
     /// Draws. What cannot be drawn is missing: marks are for looking at, and nothing depends on them.
     fn draw(
         &mut self,
@@ -119,12 +144,12 @@ impl Sheet {
         let _ = area.present();
     }
 
-    /// It as a PNG file.
+    /// It as a PNG file, as small as can be, since pages hold it.
     pub(crate) fn to_png(&self) -> Vec<u8> {
-        let mut png = Cursor::new(Vec::new());
-        self.image
-            .write_to(&mut png, ImageFormat::Png)
-            .expect("a picture in memory can be written");
-        png.into_inner()
+        let mut png = Vec::new();
+        let (small, best) = (CompressionType::Best, FilterType::Adaptive);
+        let encoder = PngEncoder::new_with_quality(&mut png, small, best);
+        self.image.write_with_encoder(encoder).expect("a picture in memory can be written");
+        png
     }
 }

@@ -5,34 +5,27 @@
 
 use std::path::{Path, PathBuf};
 
-use ferrite_core::config::Experiment;
 use ferrite_core::data::faces::Faces;
 use ferrite_core::data::faces::found::Face;
 use ferrite_core::data::layout::Layout;
 use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
 use ferrite_core::device::Device;
-use ferrite_core::error::{Error, Result};
-use ferrite_core::model::trainable::resolve;
-use ferrite_core::model::weights;
-use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::error::Result;
 use ferrite_core::remote::Remote;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::Store;
-use ferrite_core::store::folder::files;
-use ferrite_core::store::health::verify;
-use ferrite_core::store::read::record;
-use ferrite_core::store::record::{Record, State};
 use ferrite_detect::Detector;
 use ferrite_torch::loss;
 use ferrite_torch::precision::bfloat16_on;
 use rayon::prelude::*;
 
-use crate::forward::network::{Network, Plan};
-use crate::forward::weights::{Part, load};
+use crate::forward::network::Network;
 use crate::train::images::inference_batch;
 use crate::train::pictures::Pictures;
 use crate::train::views::infer;
+use crate::trained;
+use crate::trained::Trained;
 
 /// A trained model, ready to be asked.
 #[derive(Debug)]
@@ -116,69 +109,24 @@ pub struct Wanted<'a> {
 /// Opens a run's model. Where it needs a detector whose file is not there yet, `fetch` gets it.
 ///
 /// # Errors
-/// [`Error::Usage`] if the run is not finished or has no such weights; whatever reading fails with.
+/// As of [`trained::open`](crate::trained::open), and whatever opening the detector fails with.
 pub fn open(
     store: &Store,
     Wanted { folder, weights, asked }: Wanted<'_>,
     device: Device,
     fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>,
 ) -> Result<Model> {
-    let record = record(store, folder)?;
-    let usage = |message: String, help: String| Error::Usage { message, help };
-    if record.state != State::Finished {
-        let message = format!("the run in `{}` is not finished", folder.display());
-        return Err(usage(message, "`ferrite status` lists what every run is at".into()));
-    }
-    let file = files::of_weights(files::MODEL, weights);
-    verify(folder, &file)?;
-    let path = folder.join(file);
-    if !path.is_file() {
-        let message = format!("the run has no weights `{weights}`: no `{}`", path.display());
-        let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
-        return Err(usage(message, help.into()));
-    }
-    let damaged = |message: String| {
-        let help = "it must be the trial.toml that the run was made from".into();
-        Error::Damaged { path: folder.join(files::TRIAL), message, help }
-    };
-    let settings: Experiment = record
-        .settings
-        .clone()
-        .try_into()
-        .map_err(|it: toml::de::Error| damaged(it.message().to_owned()))?;
-    if let Some(problem) = settings.check().first() {
-        return Err(damaged(format!("`{}` {}", problem.key, problem.message)));
-    }
-    let dataset = record.facts.dataset.as_ref().ok_or_else(|| Error::Damaged {
-        path: folder.join(files::EVENTS),
-        message: "it does not say what the run was trained on".into(),
-        help: "sweep the experiment again".into(),
-    })?;
-    let model = TensorFile::open(&path)?;
-    check_header(&model, &path, &settings, &record)?;
-    let plan = Plan {
-        model: &settings.model,
-        input: weights::input_of(&model)?.unwrap_or_default(),
-        frozen_norm: settings.batch_norm.frozen_layers,
-        image_size: settings.data.image_size,
-        classes: dataset.classes.len(),
-        seed: 0,
-        precisions: settings.model.precisions(device, bfloat16_on(device)),
-    };
-    let mut network = Network::new(&plan, device);
-    // What the run trained last computes as it did there.
-    let last = settings.stages.last().map(|it| resolve(&settings.model, &it.trainable));
-    if let Some(Ok(trained)) = last {
-        network.compute_as_in_training(&trained);
-    }
-    load(&mut network, &path, Part::Whole)?;
+    let Trained { settings, dataset, network, .. } =
+        trained::open(store, (folder, weights), device, |model| {
+            model.precisions(device, bfloat16_on(device))
+        })?;
     let faces = match asked {
         Asked::AsTrained => settings.data.faces.clone(),
         Asked::Faces => Some(settings.data.faces.clone().unwrap_or_default()),
         Asked::Whole => None,
     };
     Ok(Model {
-        classes: dataset.classes.clone(),
+        classes: dataset.classes,
         network,
         device,
         views: settings.evaluate.views,
@@ -196,40 +144,6 @@ impl Finder {
         let detector = Detector::open(&settings.detector, &model.unwrap_or_default())?;
         Ok(Self { settings, detector })
     }
-}
-
-/// Holds the header of a model's file against the settings beside it and the log.
-fn check_header(
-    model: &TensorFile,
-    path: &Path,
-    settings: &Experiment,
-    record: &Record,
-) -> Result<()> {
-    let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
-    let classes = record.facts.dataset.as_ref().map(|it| it.classes.join(","));
-    let key = record.facts.start.as_ref().map(|it| it.key.clone());
-    let expected = [
-        (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
-        ("image_size", Some(settings.data.image_size.to_string())),
-        ("classes", classes),
-        ("key", key),
-    ];
-    for (name, expected) in expected {
-        let (Some(written), Some(expected)) = (model.facts.get(name), expected) else { continue };
-        if *written != expected {
-            return Err(Error::Damaged {
-                path: path.to_owned(),
-                message: format!(
-                    "its {name} is `{written}`, but the run's is `{expected}`: the model, the settings or \
-                     the log is of another run"
-                ),
-                help:
-                    "put the files of one run together, or remove the run's folder and sweep again"
-                        .into(),
-            });
-        }
-    }
-    Ok(())
 }
 
 impl Framing {

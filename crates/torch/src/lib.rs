@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** no other manifest names `tch` or `burn-tch`.
 
+pub mod attribution;
 pub mod average;
 pub mod clip;
 mod folded;

@@ -179,12 +179,30 @@ pub struct Tally {
     /// Sum of losses, sum of right answers.
     sums: tch::Tensor,
     images: usize,
+    /// Images by true class, then by predicted class, if they are counted so.
+    confusion: Option<Confusion>,
+}
+
+/// Images by true class, then by predicted class.
+#[derive(Debug)]
+struct Confusion {
+    classes: usize,
+    /// In one dimension, row by row.
+    counts: tch::Tensor,
 }
 
 impl Tally {
     /// Nothing counted yet.
     pub fn new(device: Device) -> Self {
-        Self { sums: tch::Tensor::zeros([2], (Kind::Double, device.torch())), images: 0 }
+        let sums = tch::Tensor::zeros([2], (Kind::Double, device.torch()));
+        Self { sums, images: 0, confusion: None }
+    }
+
+    /// The same, which counts what images of each class were taken for as well.
+    pub fn with_confusion(classes: usize, device: Device) -> Self {
+        let cells = (classes * classes) as i64;
+        let counts = tch::Tensor::zeros([cells], (Kind::Int64, device.torch()));
+        Self { confusion: Some(Confusion { classes, counts }), ..Self::new(device) }
     }
 
     /// Counts a batch with its mean loss.
@@ -192,9 +210,14 @@ impl Tally {
         let logits = open(logits.clone()).detach();
         let images = logits.size()[0];
         let loss = open(loss.clone()).detach().to_kind(Kind::Double).reshape([1]) * images as f64;
-        let right = logits.argmax(1, false).eq_tensor(&labels.indices).sum(Kind::Double);
+        let predicted = logits.argmax(1, false);
+        let right = predicted.eq_tensor(&labels.indices).sum(Kind::Double);
         let _ = self.sums.g_add_(&tch::Tensor::cat(&[loss, right.reshape([1])], 0));
         self.images += images as usize;
+        if let Some(Confusion { classes, counts }) = &mut self.confusion {
+            let cells = &labels.indices * *classes as i64 + &predicted;
+            let _ = counts.index_add_(0, &cells, &cells.ones_like());
+        }
     }
 
     /// Mean loss and accuracy; waits for the device.
@@ -202,6 +225,14 @@ impl Tally {
         let sums = self.sums.to_device(tch::Device::Cpu);
         let images = self.images.max(1) as f64;
         [sums.double_value(&[0]) / images, sums.double_value(&[1]) / images]
+    }
+
+    /// Images by true class, then by predicted class, row by row; empty where they were not counted so. Waits for the
+    /// device.
+    pub fn confusion(&self) -> Vec<u32> {
+        let Some(Confusion { counts, .. }) = &self.confusion else { return Vec::new() };
+        let counts = counts.to_device(tch::Device::Cpu);
+        (0..counts.numel()).map(|cell| counts.int64_value(&[cell as i64]) as u32).collect()
     }
 
     /// How many images were counted.
@@ -301,6 +332,22 @@ mod tests {
             &Labels::with_probabilities(&CLASSES, &rows, Device::Cpu),
             [[1.312_784, 1.930_139], [1.335_534, 1.928_491]],
         );
+    }
+
+    #[test]
+    fn images_are_counted_by_true_and_predicted_class() {
+        // The scores say 2, 0, 2, 0; labels that are distributions count as the class that they were given.
+        let rows = [0.1, 0.2, 0.7, 0.6, 0.4, 0.0, 0.0, 1.0, 0.0, 0.25, 0.5, 0.25];
+        let distributions = Labels::with_probabilities(&CLASSES, &rows, Device::Cpu);
+        for labels in [Labels::new(&CLASSES, Device::Cpu), distributions] {
+            let mut tally = Tally::with_confusion(3, Device::Cpu);
+            for _ in 0..2 {
+                tally.add(&cross_entropy(&logits(), &labels), &logits(), &labels);
+            }
+            assert_eq!(tally.confusion(), [2, 0, 0, 2, 0, 2, 0, 0, 2]);
+            assert_eq!(tally.means()[1], 0.5);
+        }
+        assert!(Tally::new(Device::Cpu).confusion().is_empty());
     }
 
     #[test]

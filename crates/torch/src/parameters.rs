@@ -217,6 +217,21 @@ impl Parameters {
         self.folds.forget_passing();
     }
 
+    /// The L2 norm of the gradient of each tensor that trains, in the order of the slots; waits for the device.
+    pub fn gradient_norms(&self, gradient: &Gradient) -> Vec<f64> {
+        let of_tensors;
+        let parts = if let [whole] = &gradient.parts[..] {
+            of_tensors = whole.split_with_sizes(self.sizes(), 0);
+            &of_tensors
+        } else {
+            &gradient.parts
+        };
+        // Parts may be of 16 bits, which hold no such sum.
+        let norm = |it: &tch::Tensor| it.norm_scalaropt_dtype(2.0, Kind::Float).reshape([1]);
+        let norms: Vec<_> = parts.iter().map(norm).collect();
+        read_floats(&tch::Tensor::cat(&norms, 0)).into_iter().map(f64::from).collect()
+    }
+
     /// The part of `gradient` that belongs to `slot`, in PyTorch's order; for tests and diagnosis.
     pub fn gradient_of(&self, gradient: &Gradient, slot: Slot) -> Vec<f32> {
         let before = self.trainable.iter().take_while(|it| **it != slot);
@@ -346,6 +361,11 @@ mod tests {
         let expected: Vec<f32> = (0..24_u8).map(f32::from).collect();
         assert_eq!(parameters.gradient_of(&whole, kernel), expected);
         assert_eq!(parameters.gradient_of(&whole, scale), [2.0; 5]);
+        let norms = parameters.gradient_norms(&whole);
+        let squares: f64 = (0..24).map(|it| f64::from(it * it)).sum();
+        for (norm, expected) in norms.iter().zip([squares.sqrt(), 20_f64.sqrt()]) {
+            assert!((norm - expected).abs() < 1e-5 * expected, "{norms:?}");
+        }
         parameters.step(|it| {
             let _ = it.fill_(0.5);
         });

@@ -6,6 +6,8 @@ use ferrite_core::store::record::Record;
 use maud::{Markup, html};
 
 use crate::format;
+use crate::report::figures::split_name;
+use crate::report::page::scroll;
 
 /// A card of the final weights and those kept under other metrics; none where only the final ones were kept.
 pub(super) fn kept_weights(record: &Record) -> Option<Markup> {
@@ -20,28 +22,31 @@ pub(super) fn kept_weights(record: &Record) -> Option<Markup> {
     let first = (FINAL, "what the run ends with".into(), end.kept_epoch, test);
     let rows: Vec<(&str, String, usize, Option<&Evaluation>)> =
         std::iter::once(first).chain(named).collect();
-    let split = test.map_or("test", |it| it.split.as_str());
+    let split = split_name(test.map_or("test", |it| it.split.as_str()));
     let scores = |it: Option<Scores>| {
         let shown = |of: fn(&Scores) -> f64, form: fn(f64) -> String| {
             it.as_ref().map_or_else(|| format::NOTHING.into(), |it| form(of(it)))
         };
         html! { td .num { (shown(|it| it.loss, format::score)) } td .num { (shown(|it| it.accuracy, format::percent)) } }
     };
+    let table = html! {
+        table .compact {
+            thead { tr {
+                th { "Weights" } th { "Why" } th .num { "Epoch" }
+                th .num { "Validation loss" } th .num { "Validation accuracy" }
+                th .num { (split) " loss" } th .num { (split) " accuracy" }
+            } }
+            tbody { @for (name, why, epoch, test) in &rows { tr {
+                th scope="row" { code { (name) } } td { (why) } td .num { (epoch) }
+                (scores(last.epochs.iter().find(|it| it.epoch == *epoch).map(|it| it.valid)))
+                (scores(test.map(|it| it.scores)))
+            } } }
+        }
+    };
     Some(html! {
         div .card {
             h3 { "Weights that were kept" }
-            div .scroll { table .compact {
-                thead { tr {
-                    th { "Weights" } th { "Why" } th .num { "Epoch" }
-                    th .num { "Valid loss" } th .num { "accuracy" }
-                    th .num { (split) " loss" } th .num { "accuracy" }
-                } }
-                tbody { @for (name, why, epoch, test) in &rows { tr {
-                    th scope="row" { code { (name) } } td { (why) } td .num { (epoch) }
-                    (scores(last.epochs.iter().find(|it| it.epoch == *epoch).map(|it| it.valid)))
-                    (scores(test.map(|it| it.scores)))
-                } } }
-            } }
+            (scroll("Weights that were kept", table))
             p .note { "Scores elsewhere on this page and in the study are those of the final weights." }
         }
     })

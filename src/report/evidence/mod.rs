@@ -11,11 +11,13 @@ use ferrite_core::event::weights::{Ancestors, Taken, Weights};
 use ferrite_core::event::{Augmentation, Layer, Network, Noise, StageStart};
 use ferrite_core::store::record::{Record, Stage};
 use ferrite_core::warning;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use crate::format;
 use crate::report::evidence::kept::kept_weights;
-use crate::report::page::prose;
+use crate::report::figures::split_name;
+use crate::report::page;
+use crate::report::page::{prose, scroll};
 use crate::report::trial::Files;
 use ferrite_core::digits::counted;
 
@@ -71,8 +73,8 @@ fn weights(it: &Weights) -> Markup {
                 dt { "From" } dd { code { (it.from) } }
                 dt { "Loaded" } dd { (counted(it.loaded, "tensor")) }
                 (taken(&it.taken))
-                (names("Not in it, drawn at random", &it.missing))
-                (names("Without a place here", &it.unexpected))
+                (names("Not in the file, drawn at random", &it.missing))
+                (names("In the file, not in this network", &it.unexpected))
                 @if it.missing.is_empty() && it.loaded > 0 { dt { "Missing" } dd { "nothing" } }
                 @if let Some(it) = &it.ancestors { (ancestors(it)) }
             }
@@ -89,9 +91,9 @@ fn taken(it: &Taken) -> Markup {
             dt { "State dict" } dd { code { (name) } @if it.averaged { ", averaged weights" } }
         }
         @if !it.others.is_empty() { dt { "Not taken" } dd { code { (list(&it.others)) } } }
-        @if !it.prefix.is_empty() { dt { "Taken off the names" } dd { code { (it.prefix) } } }
+        @if !it.prefix.is_empty() { dt { "Prefix taken off the names" } dd { code { (it.prefix) } } }
         @if !it.ignored.is_empty() {
-            dt { "Ignored, not carried out" }
+            dt { "Code in the file, not executed" }
             dd { @for (at, (name, count)) in it.ignored.iter().enumerate() {
                 @if at > 0 { ", " } (thousands(*count)) " " code { (name) }
             } }
@@ -113,8 +115,8 @@ fn ancestors(it: &Ancestors) -> Markup {
         }
         // What is known of few says nothing of the others.
         @for (split, seen) in it.seen.iter().filter(|seen| it.known || seen.1.images > 0) {
-            dt { "Known to them" }
-            dd { (thousands(seen.images)) " of " (counted(seen.of, "image")) " of " (split) }
+            dt { (split_name(split)) " images among them" }
+            dd { (thousands(seen.images)) " of " (thousands(seen.of)) }
         }
     }
 }
@@ -126,8 +128,8 @@ fn noise(it: &Noise) -> Markup {
             h3 { "Noise on the " (it.layer) }
             dl {
                 dt { "Standard deviation" } dd { (format!("{:.3}", it.std)) }
-                dt { "Of the signal" } dd { (format!("{:.3}", it.signal_std)) }
-                dt { "Share" } dd { (format::small_percent(share)) }
+                dt { "That of the signal" } dd { (format!("{:.3}", it.signal_std)) }
+                dt { "Noise to signal" } dd { (format::small_percent(share)) }
             }
             @if let Some(it) = warning::noise(it) { p .warning { (prose(&it.message)) } }
         }
@@ -150,13 +152,13 @@ fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
                         @if mean.is_finite() { ", " (format::duration(mean)) }
                         @if let Some(speed) = speed { ", " (speed) }
                     }
-                    dt { "Trainable" } dd { (layers(&start.trainable)) }
+                    dt { "Trainable" } dd { (layers(&format!("Trainable layers of {}", start.stage), &start.trainable)) }
                     @if let Some(keras) = start.keras_parameters {
-                        dt { "In Keras" } dd { (thousands(keras)) " parameters of the backbone" }
+                        dt { "Trainable in Keras" } dd { (thousands(keras)) " parameters of Keras's backbone under the same setting" }
                     }
-                    dt { "Frozen" } dd { (layers(&start.frozen)) }
+                    dt { "Frozen" } dd { (layers(&format!("Frozen layers of {}", start.stage), &start.frozen)) }
                     dt { "Frozen prefix" } dd { (prefix(start)) }
-                    @if !it.features.is_empty() { dt { "Its output" } dd { (features(it)) } }
+                    @if !it.features.is_empty() { dt { "Features of the prefix" } dd { (features(it)) } }
                 }
                 div {
                     @if let Some(augmentation) = &it.augmentation { (augmented(augmentation)) }
@@ -164,14 +166,16 @@ fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
                 }
             }
             @if let Some(png) = sheet {
-                figure .sheet {
-                    img alt={ "Augmented images of stage " (start.stage) }
-                        src={ "data:image/png;base64," (PreEscaped(format::base64(png))) };
-                    figcaption { "First row: images as they are. Below: the same images as the network was fed with them, epoch by epoch." }
-                }
+                (sheet_of(png, start))
             }
         }
     }
+}
+
+fn sheet_of(png: &[u8], start: &StageStart) -> Markup {
+    let name = format!("Augmented images of stage {}", start.stage);
+    let caption = "First row: images as they are. Below: the same images as the network was fed with them, epoch by epoch.";
+    page::sheet(&name, png, None, caption)
 }
 
 fn sheet<'a>(files: &'a Files, stage: &str) -> Option<&'a [u8]> {
@@ -190,20 +194,23 @@ fn ending(it: &Stage) -> Markup {
                 @if let Some(it) = baseline { ", with " (format::score(*it)) " to beat" }
             }
         }
-        "; the weights of " strong { "epoch " (end.kept_epoch) } " went on"
+        "; the weights of " strong { "epoch " (end.kept_epoch) } " were kept"
     }
 }
 
-fn layers(all: &[Layer]) -> Markup {
+fn layers(name: &str, all: &[Layer]) -> Markup {
     let total: usize = all.iter().map(|it| it.parameters).sum();
     html! {
         @if all.is_empty() { "nothing" } @else {
             details {
                 summary { strong { (thousands(total)) } " parameters in " (counted(all.len(), "layer")) }
-                div .scroll { table .compact { tbody { @for it in all { tr {
-                    th scope="row" { code { (it.name) } }
-                    td .num { (thousands(it.parameters)) }
-                } } } } }
+                (scroll(name, html! { table .compact {
+                    thead { tr { th { "Layer" } th .num { "Parameters" } } }
+                    tbody { @for it in all { tr {
+                        th scope="row" { code { (it.name) } }
+                        td .num { (thousands(it.parameters)) }
+                    } } }
+                } }))
             }
         }
     }
@@ -211,7 +218,7 @@ fn layers(all: &[Layer]) -> Markup {
 
 fn prefix(start: &StageStart) -> Markup {
     let Some(until) = &start.prefix_until else {
-        return html! { "none: every layer is in the graph" };
+        return html! { "none: gradients are computed through every layer" };
     };
     html! {
         "up to " code { (until) }
@@ -220,7 +227,7 @@ fn prefix(start: &StageStart) -> Markup {
             (true, views) => {
                 ", computed once for each of " (views) " augmented views of an image, which the epochs take in turn"
             }
-            (false, _) => ", run without a graph in every step, since its input changes",
+            (false, _) => ", computed anew in every step, without gradients, because its input changes from epoch to epoch",
         }
     }
 }
@@ -247,7 +254,7 @@ fn augmented(it: &Augmentation) -> Markup {
                 }
             }
             p .note {
-                "Measured on the " (counted(it.images, "image")) " of the first epoch; on average a pixel moved by "
+                "Measured on the " (counted(it.images, "image")) " of the first epoch; on average a pixel changed by "
                 (format!("{:.1}", it.mean_difference)) " of 255 gray levels."
             }
             @if let Some(it) = warning::augmentation(it) { p .warning { (prose(&it.message)) } }

@@ -159,8 +159,8 @@ fn clipping(stage: &Stage) -> Option<Markup> {
 fn moving_average(stage: &Stage) -> Option<Markup> {
     let distance = *found(stage, |it| it.averaged).last()?;
     Some(html! {
-        "after the last epoch the average was " (format::small_percent(distance))
-        " of the weights' norm away from them"
+        "after the last epoch the averaged weights differed from the trained ones by "
+        (format::small_percent(distance)) " of their norm"
     })
 }
 
@@ -194,7 +194,7 @@ fn label_smoothing(stage: &Stage) -> Option<Markup> {
     let least = *found(stage, |it| it.least_loss).first()?;
     let trained = stage.epochs.last()?.train.loss;
     Some(html! {
-        "no answer to these labels has a loss below " (format::score(least))
+        "with such labels the loss cannot fall below " (format::score(least))
         "; in the last epoch it was " (format::score(trained))
     })
 }

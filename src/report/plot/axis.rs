@@ -5,15 +5,26 @@ use std::io;
 use plotters::prelude::DrawingBackend;
 
 use super::canvas::{Align, At, Canvas, Dash, Ink, text_width};
+use crate::format;
 
 /// Size of the text of axes.
 pub(super) const TICK_SIZE: f64 = 12.0;
+
+/// How much wider texts may become where a narrow page shows a chart smaller (`assets/base.css`).
+pub(super) const GROWN: f64 = 1.35;
 
 /// Seconds that are round in some unit, far enough apart on a logarithmic axis.
 const TIMES: [f64; 20] = [
     0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0,
     18_000.0, 36_000.0, 72_000.0, 180_000.0, 360_000.0, 720_000.0,
 ];
+
+/// Distances in seconds between ticks that are round in some unit.
+const STEPS: [f64; 16] = [
+    2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
+    14_400.0, 21_600.0, 43_200.0,
+];
+const DAY: f64 = 86_400.0;
 
 /// How the numbers of an axis are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +38,37 @@ pub enum Format {
     Points,
     /// Seconds as seconds, minutes or hours.
     Duration,
+    /// Things that are counted, such as epochs: there is nothing between two of them.
+    Count,
+}
+
+impl Format {
+    /// `value` as a table or a hint says it, to about four digits.
+    pub fn say(self, value: f64) -> String {
+        if !value.is_finite() {
+            return format::NOTHING.into();
+        }
+        match self {
+            Self::Percent => format!("{:.1} %", value * 100.0),
+            Self::Points => format!("{:+.1}", value * 100.0),
+            Self::Duration => format::duration(value),
+            Self::Count => format!("{value:.0}"),
+            Self::Number if value == 0.0 => "0".into(),
+            Self::Number if !(1e-3..1e6).contains(&value.abs()) => format!("{value:.2e}"),
+            Self::Number => {
+                let digits = (3.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+                trim_zeros(format!("{value:.digits$}"))
+            }
+        }
+    }
+}
+
+fn trim_zeros(text: String) -> String {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 /// How numbers are spread over an axis.
@@ -77,6 +119,13 @@ impl Axis {
     pub(super) fn between(low: f64, high: f64, format: Format) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         Self { low, high, pixels: (0.0, 1.0), scale: Scale::Linear, format }
+    }
+
+    /// A logarithmic axis from `low` to `high`, which are positive.
+    pub(super) fn decades_between(low: f64, high: f64, format: Format) -> Self {
+        let mut axis = Self::between(low.log10(), high.log10(), format);
+        axis.scale = Scale::Logarithmic;
+        axis
     }
 
     /// The same axis laid over the pixels `from` to `to`.
@@ -130,7 +179,12 @@ impl Axis {
         let rough = (self.high - self.low) / most.max(1) as f64;
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|it| it * power >= rough);
-        step.unwrap_or(10.0) * power
+        let step = step.unwrap_or(10.0) * power;
+        if self.format == Format::Duration && rough > 1.0 {
+            let round = STEPS.into_iter().find(|it| *it >= rough);
+            return round.unwrap_or_else(|| (rough / DAY).ceil() * DAY);
+        }
+        if self.format == Format::Count { step.max(1.0) } else { step }
     }
 
     fn write(&self, value: f64, step: f64) -> String {
@@ -139,9 +193,14 @@ impl Axis {
             Format::Percent => format!("{:.*} %", digits(step * 100.0), value * 100.0),
             Format::Points if value.abs() < step * 1e-6 => "0".into(),
             Format::Points => format!("{:+.*}", digits(step * 100.0), value * 100.0),
+            Format::Duration if value >= 3600.0 && value % 1800.0 > 1.0 => {
+                let minutes = (value / 60.0).round();
+                format!("{}:{:02} h", (minutes / 60.0).floor(), minutes % 60.0)
+            }
             Format::Duration if value >= 3600.0 => format!("{} h", trim(value / 3600.0)),
             Format::Duration if value >= 60.0 => format!("{} min", trim(value / 60.0)),
             Format::Duration => format!("{} s", trim(value)),
+            Format::Count => format!("{value:.0}"),
             Format::Number if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) => {
                 format!("{value:e}")
             }
@@ -157,7 +216,17 @@ impl Frame {
         canvas: &Canvas<'_, DB>,
         axis: &Axis,
     ) -> io::Result<()> {
-        for (value, text) in axis.ticks(6) {
+        self.rows_at_most(canvas, axis, 6)
+    }
+
+    /// As many horizontal grid lines as are wanted, with their numbers at the left.
+    pub(super) fn rows_at_most<DB: DrawingBackend>(
+        &self,
+        canvas: &Canvas<'_, DB>,
+        axis: &Axis,
+        most: usize,
+    ) -> io::Result<()> {
+        for (value, text) in axis.ticks(most) {
             let Some(y) = axis.at(value) else { continue };
             canvas.line(&[(self.left, y), (self.right, y)], Ink::GRID, 1.0, Dash::Solid)?;
             canvas.text(&text, (self.left - 8.0, y), TICK_SIZE, Ink::MUTED, Align::Right)?;
@@ -202,7 +271,8 @@ impl Frame {
 
 /// Room that the numbers of a vertical `axis` need.
 pub(super) fn label_room(axis: &Axis) -> f64 {
-    axis.ticks(6).iter().map(|(_, it)| text_width(it, TICK_SIZE)).fold(0.0, f64::max) + 14.0
+    let widths = axis.ticks(6).into_iter().map(|(_, it)| text_width(&it, TICK_SIZE) * GROWN);
+    widths.fold(0.0, f64::max) + 12.0
 }
 
 /// The stretches of `points` that lie on both axes.
@@ -230,13 +300,20 @@ fn to_scale(value: f64, scale: Scale) -> f64 {
 }
 
 fn trim(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    trim_zeros(format!("{value:.2}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_said_to_four_digits() {
+        let said = [0.0, 12.5, 0.000_12, 1.234_567, 123_456.7].map(|it| Format::Number.say(it));
+        assert_eq!(said, ["0", "12.5", "1.20e-4", "1.235", "123457"]);
+        assert_eq!(Format::Percent.say(0.6123), "61.2 %");
+        assert_eq!(Format::Number.say(f64::NAN), "–");
+    }
 
     fn ticks(low: f64, high: f64, format: Format) -> Vec<String> {
         Axis::between(low, high, format).ticks(6).into_iter().map(|it| it.1).collect()
@@ -249,6 +326,11 @@ mod tests {
         assert_eq!(ticks(0.0, 30.0, Format::Number), ["0", "5", "10", "15", "20", "25", "30"]);
         assert_eq!(ticks(0.0, 1.0, Format::Number)[1], "0.2");
         assert_eq!(ticks(-0.011, 0.021, Format::Points), ["-1", "0", "+1", "+2"]);
+        assert_eq!(ticks(1.0, 3.0, Format::Count), ["1", "2", "3"]);
+        let hours = ["0 s", "30 min", "1 h", "1.5 h", "2 h"];
+        assert_eq!(ticks(0.0, 8000.0, Format::Duration), hours);
+        assert_eq!(ticks(0.0, 6000.0, Format::Duration)[4..], ["1:20 h", "1:40 h"]);
+        assert_eq!(ticks(0.5, 1.5, Format::Count), ["1"]);
     }
 
     #[test]

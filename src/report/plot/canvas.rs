@@ -2,6 +2,8 @@
 //!
 //! Both backends draw at [`SCALE`] units a pixel: SVG has whole coordinates only, and PNGs shall be crisp.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 
 use plotters::coord::Shift;
@@ -10,7 +12,8 @@ use plotters::prelude::{Color, DrawingArea, DrawingBackend, RGBAColor, RGBColor,
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, TextStyle};
 
-use super::{FONT, PALETTE, Style};
+use super::FONT;
+use super::style::{Marker, PALETTE, Style};
 
 /// Units of a backend for one CSS pixel.
 pub(super) const SCALE: f64 = 2.0;
@@ -86,6 +89,13 @@ impl Dash {
 /// A point in CSS pixels.
 pub(super) type At = (f64, f64);
 
+/// What is drawn on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    Svg,
+    Pixels,
+}
+
 /// Somewhere to draw.
 pub(super) struct Canvas<'a, DB: DrawingBackend> {
     area: &'a DrawingArea<DB, Shift>,
@@ -93,17 +103,26 @@ pub(super) struct Canvas<'a, DB: DrawingBackend> {
     pub(super) size: (f64, f64),
     /// How far texts are moved down, as a share of their size, to lie in the middle.
     drop: f64,
+    /// What is said where a reader points at.
+    hits: RefCell<Vec<Hit>>,
+}
+
+/// A place and what is said to a reader who points at it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Hit {
+    pub(super) at: At,
+    pub(super) text: String,
 }
 
 impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
-    /// An area of SVG, whose texts a browser puts in place.
-    pub(super) fn of_svg(area: &'a DrawingArea<DB, Shift>, size: (f64, f64)) -> Self {
-        Self { area, size, drop: 0.0 }
-    }
-
-    /// An area of pixels, where plotters draws texts a little too high.
-    pub(super) fn of_pixels(area: &'a DrawingArea<DB, Shift>, size: (f64, f64)) -> Self {
-        Self { area, size, drop: 0.16 }
+    /// An area of `size` on a `medium`.
+    pub(super) fn new(area: &'a DrawingArea<DB, Shift>, size: (f64, f64), medium: Medium) -> Self {
+        // A browser puts texts in place; plotters draws them into pixels a little too high.
+        let drop = match medium {
+            Medium::Svg => 0.0,
+            Medium::Pixels => 0.16,
+        };
+        Self { area, size, drop, hits: RefCell::default() }
     }
 
     pub(super) fn line(&self, points: &[At], ink: Ink, width: f64, dash: Dash) -> io::Result<()> {
@@ -137,10 +156,51 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         self.area.draw(&Circle::new(place(at), radius, ink.colour().filled())).map_err(cannot_draw)
     }
 
-    /// A dot set off from what lies under it by a rim in the colour of the page.
-    pub(super) fn ringed_dot(&self, at: At, radius: f64, ink: Ink) -> io::Result<()> {
-        self.dot(at, radius + 1.5, Ink::PAPER)?;
-        self.dot(at, radius, ink)
+    /// A mark of the shape of `style`, about as large as a disc of `radius`.
+    pub(super) fn marker(&self, at: At, radius: f64, style: Style, ink: Ink) -> io::Result<()> {
+        let (x, y) = at;
+        let corners = |all: &[At]| -> Vec<At> {
+            all.iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect()
+        };
+        match style.marker() {
+            Marker::Circle => self.dot(at, radius, ink),
+            Marker::Square => {
+                let half = radius * 0.9;
+                self.rect((x - half, y - half), (x + half, y + half), ink)
+            }
+            Marker::Triangle => {
+                self.area(&corners(&[(0.0, -1.25), (1.2, 0.85), (-1.2, 0.85)]), ink)
+            }
+            Marker::Diamond => {
+                self.area(&corners(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]), ink)
+            }
+        }
+    }
+
+    /// A mark set off from what lies under it by a rim in the colour of the page.
+    pub(super) fn ringed_marker(&self, at: At, radius: f64, style: Style) -> io::Result<()> {
+        self.marker(at, radius + 1.6, style, Ink::PAPER)?;
+        self.marker(at, radius, style, Ink::series(style))
+    }
+
+    /// A short piece of the line of `style` with its mark, from `left` on: what a legend shows.
+    pub(super) fn sample(&self, (left, y): At, style: Style) -> io::Result<()> {
+        let ends = [(left, y), (left + SAMPLE, y)];
+        self.line(&ends, Ink::series(style), 2.0, Dash::of(style))?;
+        self.ringed_marker((left + SAMPLE / 2.0, y), 3.5, style)
+    }
+
+    /// Says `text` to who points at `at`.
+    pub(super) fn hit(&self, at: At, text: impl FnOnce() -> String) {
+        let mut hits = self.hits.borrow_mut();
+        if hits.len() < MOST_HITS && at.0.is_finite() && at.1.is_finite() {
+            hits.push(Hit { at, text: text() });
+        }
+    }
+
+    /// What was said.
+    pub(super) fn into_hits(self) -> Vec<Hit> {
+        self.hits.into_inner()
     }
 
     pub(super) fn text(
@@ -165,10 +225,28 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     }
 }
 
+/// Length of a [`Canvas::sample`].
+pub(super) const SAMPLE: f64 = 22.0;
+
+/// How many places of a chart say something at most.
+const MOST_HITS: usize = 500;
+
 /// Width of `text` at `size`, with some room for a wider font of the page.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    let width = font(size).box_size(text).map(|(width, _)| f64::from(width));
-    width.unwrap_or_else(|_| text.chars().count() as f64 * size * 0.55) * 1.08
+    // Shaping a whole text is what drawing spends most of its time with, so each letter is measured once.
+    thread_local! {
+        static WIDTHS: RefCell<HashMap<char, f64>> = RefCell::default();
+    }
+    const MEASURED_AT: f64 = 100.0;
+    let measure = |letter: char| {
+        super::prepare_font();
+        let width = font(MEASURED_AT).box_size(&letter.to_string());
+        width.map_or(0.55, |it| f64::from(it.0) / MEASURED_AT)
+    };
+    let widths = text.chars().map(|letter| {
+        WIDTHS.with_borrow_mut(|it| *it.entry(letter).or_insert_with(|| measure(letter)))
+    });
+    widths.sum::<f64>() * size * 1.08
 }
 
 /// `text`, cut with an ellipsis to at most `width` at `size`.
@@ -183,6 +261,22 @@ pub(super) fn shorten(text: &str, size: f64, width: f64) -> String {
     let most = (1..text.chars().count().min(200)).rev().find(fits).unwrap_or(1);
     let head: String = text.chars().take(most).collect();
     format!("{}…", head.trim_end())
+}
+
+/// `text`, cut in its middle to at most `width` at `size`: names that begin alike are told apart by their ends.
+pub(super) fn shorten_inside(text: &str, size: f64, width: f64) -> String {
+    let letters: Vec<char> = text.chars().take(400).collect();
+    let cut = |n: usize| {
+        let (head, tail) = (n * 2 / 5, n - n * 2 / 5);
+        let head: String = letters[..head].iter().collect();
+        let tail: String = letters[letters.len() - tail..].iter().collect();
+        format!("{}…{}", head.trim_end(), tail.trim_start())
+    };
+    if text_width(text, size) <= width {
+        return text.to_owned();
+    }
+    let fits = |n: &usize| text_width(&cut(*n), size) <= width;
+    cut((1..letters.len()).rev().find(fits).unwrap_or(1).min(letters.len()))
 }
 
 /// What plotters says, as an error of the operating system's kind.
@@ -227,4 +321,19 @@ fn pieces(points: &[At], dash: Dash) -> Vec<Vec<At>> {
         }
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_keep_what_tells_them_apart() {
+        let (one, other) = ("grid · image_size 48 · lr 0.001", "grid · image_size 48 · lr 0.002");
+        let cut = |it: &str| shorten_inside(it, 12.0, 120.0);
+        assert!(cut(one) != cut(other) && cut(one).contains('…'), "{} {}", cut(one), cut(other));
+        assert!(text_width(&cut(one), 12.0) <= 120.0);
+        assert_eq!((cut("short"), cut("")), ("short".into(), String::new()));
+        shorten_inside("äöü", 12.0, 1.0);
+    }
 }

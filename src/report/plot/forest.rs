@@ -4,16 +4,15 @@ use std::io;
 
 use plotters::prelude::DrawingBackend;
 
-use super::Style;
-use super::axis::{Axis, Format, Frame, Scale};
+use super::axis::{Axis, Format, Frame, GROWN, Scale};
 use super::canvas::{Align, At, Canvas, Dash, Ink, shorten, text_width};
+use super::style::Style;
 
-const WIDTH: f64 = 960.0;
-const ROW: f64 = 25.0;
-const TOP: f64 = 44.0;
-const LABELS: f64 = 400.0;
-const VALUES: f64 = 150.0;
+const WIDTH: f64 = 560.0;
+/// A row: what is compared, and below it the interval.
+const ROW: f64 = 42.0;
 const TEXT: f64 = 12.5;
+const LEGEND_ROW: f64 = 20.0;
 
 /// Rows of differences.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -55,11 +54,16 @@ pub enum Mark {
 }
 
 impl Mark {
-    const ALL: [(Self, &'static str); 3] = [
-        (Self::Square, "real"),
-        (Self::Diamond, "one seed: these networks differ"),
-        (Self::Hollow, "not shown"),
-    ];
+    const ALL: [Self; 3] = [Self::Square, Self::Diamond, Self::Hollow];
+
+    /// What it says.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Square => "real",
+            Self::Diamond => "one seed: these networks differ",
+            Self::Hollow => "not shown",
+        }
+    }
 
     fn ink(self) -> Ink {
         match self {
@@ -86,13 +90,18 @@ impl Mark {
 
 impl Forest {
     pub(super) fn size(&self) -> (f64, f64) {
-        (WIDTH, TOP + self.rows.len().max(1) as f64 * ROW + 42.0)
+        (WIDTH, self.top() + self.rows.len().max(1) as f64 * ROW + 50.0)
     }
 
     pub(super) fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> io::Result<()> {
         let (width, height) = canvas.size;
-        let frame =
-            Frame { left: LABELS, top: TOP - 4.0, right: width - VALUES, bottom: height - 44.0 };
+        let top = self.top();
+        let frame = Frame {
+            left: 14.0,
+            top: top - 2.0,
+            right: width - self.values(),
+            bottom: height - 48.0,
+        };
         let values = self.rows.iter().flat_map(|it| [it.interval[0], it.interval[1], it.value]);
         let x = Axis::around(values.chain([0.0]), Scale::Linear, Format::Points);
         let x = x.over(frame.left, frame.right);
@@ -100,48 +109,74 @@ impl Forest {
         frame.feet(canvas, &x, &self.x)?;
         if let Some(zero) = x.at(0.0) {
             canvas.line(
-                &[(zero, frame.top - 4.0), (zero, frame.bottom)],
+                &[(zero, frame.top - 2.0), (zero, frame.bottom)],
                 Ink::TEXT,
                 1.5,
                 Dash::Solid,
             )?;
         }
         self.draw_legend(canvas)?;
-        let group_width =
-            self.rows.iter().map(|it| text_width(&it.group, TEXT)).fold(0.0, f64::max);
         for (at, row) in self.rows.iter().enumerate() {
-            row.draw(canvas, &x, TOP + (at as f64 + 0.5) * ROW, group_width.min(150.0))?;
+            row.draw(canvas, &x, top + at as f64 * ROW)?;
         }
         Ok(())
     }
 
-    /// The marks that occur, with their meaning.
+    /// The marks that occur, in rows, where each lies, and the height of all.
+    fn legend(&self) -> (Vec<(Mark, At)>, f64) {
+        let (mut x, mut y) = (8.0, 12.0);
+        let mut places = Vec::new();
+        for mark in Mark::ALL.into_iter().filter(|it| self.rows.iter().any(|row| row.mark == *it)) {
+            let room = 13.0 + text_width(mark.word(), TEXT) * GROWN + 20.0;
+            if x + room > WIDTH && x > 8.0 {
+                (x, y) = (8.0, y + LEGEND_ROW);
+            }
+            places.push((mark, (x, y)));
+            x += room;
+        }
+        (places, y + LEGEND_ROW)
+    }
+
+    /// Room for the differences as text, right of the intervals.
+    fn values(&self) -> f64 {
+        let widths = self.rows.iter().map(|it| text_width(&it.text, TEXT));
+        widths.fold(0.0, f64::max) * GROWN + 18.0
+    }
+
+    fn top(&self) -> f64 {
+        self.legend().1
+    }
+
     fn draw_legend<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> io::Result<()> {
-        let mut x = 8.0;
-        for (mark, name) in
-            Mark::ALL.iter().filter(|it| self.rows.iter().any(|row| row.mark == it.0))
-        {
-            mark.draw(canvas, (x, 14.0))?;
-            canvas.text(name, (x + 13.0, 14.0), TEXT, Ink::MUTED, Align::Left)?;
-            x += 13.0 + text_width(name, TEXT) + 26.0;
+        for (mark, (x, y)) in self.legend().0 {
+            mark.draw(canvas, (x, y))?;
+            canvas.text(mark.word(), (x + 13.0, y), TEXT, Ink::MUTED, Align::Left)?;
         }
         Ok(())
     }
 }
 
 impl ForestRow {
+    /// The technique and what is compared.
+    pub(super) fn name(&self) -> String {
+        match self.group.as_str() {
+            "" => self.label.clone(),
+            group => format!("{group}: {}", self.label),
+        }
+    }
+
     fn draw<DB: DrawingBackend>(
         &self,
         canvas: &Canvas<'_, DB>,
         x: &Axis,
-        y: f64,
-        group_width: f64,
+        top: f64,
     ) -> io::Result<()> {
-        let group = shorten(&self.group, TEXT, group_width);
-        canvas.text(&group, (0.0, y), TEXT, Ink::MUTED, Align::Left)?;
-        let left = if group_width > 0.0 { group_width + 14.0 } else { 0.0 };
-        let label = shorten(&self.label, TEXT, LABELS - 18.0 - left);
-        canvas.text(&label, (left, y), TEXT, Ink::TEXT, Align::Left)?;
+        let (name, y) = (top + 13.0, top + 31.0);
+        let room = canvas.size.0 / GROWN;
+        // The texts stand clear of the lines behind them.
+        canvas.rect((0.0, name - 8.0), (canvas.size.0, name + 8.0), Ink::PAPER.faded(0.85))?;
+        let label = shorten(&self.name(), TEXT, room);
+        canvas.text(&label, (0.0, name), TEXT, Ink::TEXT, Align::Left)?;
         canvas.text(&self.text, (canvas.size.0 - 4.0, y), TEXT, Ink::TEXT, Align::Right)?;
         let ink = self.mark.ink();
         if let (Some(low), Some(high)) = (x.at(self.interval[0]), x.at(self.interval[1])) {
@@ -150,6 +185,9 @@ impl ForestRow {
                 canvas.line(&[(*end, y - 4.0), (*end, y + 4.0)], ink, 1.5, Dash::Solid)?;
             }
         }
-        x.at(self.value).map_or(Ok(()), |at| self.mark.draw(canvas, (at, y)))
+        let Some(at) = x.at(self.value) else { return Ok(()) };
+        canvas
+            .hit((at, y), || format!("{}: {} points, {}", self.label, self.text, self.mark.word()));
+        self.mark.draw(canvas, (at, y))
     }
 }

@@ -9,11 +9,19 @@ pub mod axis;
 pub mod bars;
 mod canvas;
 pub mod forest;
+pub mod gantt;
 pub mod lines;
 pub mod matrix;
+pub mod multiples;
+pub mod parallel;
+mod range;
+pub mod reliability;
 pub mod scatter;
 pub mod strip;
+mod style;
+pub mod table;
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Once;
 
@@ -25,27 +33,20 @@ use plotters::prelude::{
 use plotters::style::register_font;
 
 use bars::Bars;
-use canvas::{Canvas, Ink, SCALE};
+use canvas::{Canvas, Hit, Ink, Medium, SCALE};
 use forest::Forest;
+use gantt::Gantt;
 use lines::LineChart;
 use matrix::ConfusionMatrix;
+use multiples::Multiples;
+use parallel::Parallel;
+use reliability::Reliability;
 use scatter::Scatter;
 use strip::Strip;
+pub use style::{PALETTE, Style};
 
-/// Name under which the font is registered; cut from the SVGs, which inherit the page's font.
+/// Name under which the font is registered; cut from the SVGs of a page, which inherit the page's font.
 const FONT: &str = "ferrite";
-
-/// Colours of series, safe for colour-blind readers (after Okabe and Ito); dark twins are in `assets/base.css`.
-pub const PALETTE: [RGBColor; 8] = [
-    RGBColor(0x00, 0x72, 0xB2),
-    RGBColor(0xD5, 0x5E, 0x00),
-    RGBColor(0x00, 0x9E, 0x73),
-    RGBColor(0xB8, 0x5C, 0x93),
-    RGBColor(0xE0, 0x9A, 0x00),
-    RGBColor(0x4B, 0xAD, 0xE3),
-    RGBColor(0x7A, 0x2E, 0x5D),
-    RGBColor(0x5A, 0x64, 0x70),
-];
 
 /// The other colours and the CSS variable of each.
 const INKS: [(RGBColor, &str); 6] = [
@@ -72,62 +73,73 @@ pub enum Chart {
     Scatter(Scatter),
     /// Differences around zero.
     Forest(Forest),
+    /// How often a network is right when it is so confident.
+    Reliability(Reliability),
+    /// What was taken for what, at several moments.
+    Multiples(Multiples),
+    /// Settings and the score of many configurations.
+    Parallel(Parallel),
+    /// Who worked when.
+    Gantt(Gantt),
 }
 
-/// Which style a series has: the colours cycle, and a second and third round are dashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style(pub usize);
-
-impl Style {
-    /// Its place in [`PALETTE`].
-    pub fn colour(self) -> usize {
-        self.0 % PALETTE.len()
-    }
-
-    /// Which round of the palette it is in, from 0.
-    pub fn round(self) -> usize {
-        self.0 / PALETTE.len()
-    }
+/// Carries out the same for whichever chart it is.
+macro_rules! each {
+    ($chart:expr, $it:ident => $body:expr) => {
+        match $chart {
+            Chart::Lines($it) => $body,
+            Chart::Strip($it) => $body,
+            Chart::Bars($it) => $body,
+            Chart::Matrix($it) => $body,
+            Chart::Scatter($it) => $body,
+            Chart::Forest($it) => $body,
+            Chart::Reliability($it) => $body,
+            Chart::Multiples($it) => $body,
+            Chart::Parallel($it) => $body,
+            Chart::Gantt($it) => $body,
+        }
+    };
 }
 
 impl Chart {
     /// Its title, shown above the PNG and told to screen readers.
     pub fn title(&self) -> &str {
-        match self {
-            Self::Lines(it) => &it.title,
-            Self::Strip(it) => &it.title,
-            Self::Bars(it) => &it.title,
-            Self::Matrix(it) => &it.title,
-            Self::Scatter(it) => &it.title,
-            Self::Forest(it) => &it.title,
-        }
+        each!(self, it => &it.title)
+    }
+
+    /// Names and styles of the series that are named beside the drawing only; a narrow page writes them below it.
+    pub fn legend(&self) -> Vec<(&str, Style)> {
+        let Self::Lines(it) = self else { return Vec::new() };
+        it.labelled().map(|it| (it.label.as_str(), it.style)).collect()
+    }
+
+    /// Whether its texts stand in cells, where they can grow a little only.
+    pub fn is_dense(&self) -> bool {
+        matches!(self, Self::Matrix(_))
     }
 
     /// Width and height in CSS pixels.
     fn size(&self) -> (f64, f64) {
         match self {
-            Self::Lines(_) => lines::SIZE,
+            Self::Scatter(_) => scatter::SIZE,
+            Self::Reliability(_) => reliability::SIZE,
+            Self::Parallel(_) => parallel::SIZE,
+            Self::Lines(it) => it.size(),
             Self::Strip(it) => it.size(),
             Self::Bars(it) => it.size(),
             Self::Matrix(it) => it.size(),
-            Self::Scatter(_) => scatter::SIZE,
             Self::Forest(it) => it.size(),
+            Self::Multiples(it) => it.size(),
+            Self::Gantt(it) => it.size(),
         }
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> io::Result<()> {
-        match self {
-            Self::Lines(it) => it.draw(canvas),
-            Self::Strip(it) => it.draw(canvas),
-            Self::Bars(it) => it.draw(canvas),
-            Self::Matrix(it) => it.draw(canvas),
-            Self::Scatter(it) => it.draw(canvas),
-            Self::Forest(it) => it.draw(canvas),
-        }
+        each!(self, it => it.draw(canvas))
     }
 }
 
-/// `chart` as an inline SVG element in CSS colours.
+/// `chart` as an inline SVG element in CSS colours, which says values to who points at them.
 ///
 /// # Errors
 /// If plotters cannot draw it.
@@ -136,19 +148,58 @@ pub fn svg(chart: &Chart) -> io::Result<String> {
     let (width, height) = chart.size();
     let size = (pixels(width), pixels(height));
     let mut text = String::new();
-    {
+    let hits = {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        chart.draw(&Canvas::of_svg(&area, chart.size()))?;
+        let canvas = Canvas::new(&area, chart.size(), Medium::Svg);
+        chart.draw(&canvas)?;
         area.present().map_err(canvas::cannot_draw)?;
-    }
+        canvas.into_hits()
+    };
     let inner = text.split_once('>').map_or("", |(_, rest)| rest);
+    let inner = inner.trim_end().trim_end_matches("</svg>");
     let label = escape(chart.title());
+    // A narrow page shows it without the names at its right, which it writes below.
+    let whole = match chart {
+        Chart::Lines(it) => 100.0 / it.without_labels(),
+        _ => 100.0,
+    };
     Ok(format!(
-        "<svg viewBox=\"0 0 {} {}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{label}\">{}",
+        "<svg viewBox=\"0 0 {} {}\" width=\"{width}\" height=\"{height}\" style=\"--whole:{whole:.0}%\" \
+         role=\"img\" aria-label=\"{label}\">{}{}</svg>",
         size.0,
         size.1,
-        with_variables(inner)
+        for_page(inner),
+        said(&hits)
     ))
+}
+
+/// Places that say something to who points at them; nobody sees them.
+fn said(hits: &[Hit]) -> String {
+    let mut text = String::new();
+    for it in hits {
+        let (x, y) = (it.at.0 * SCALE, it.at.1 * SCALE);
+        let said = escape(&it.text);
+        let _infallible = write!(
+            text,
+            "<circle class=\"hit\" cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"14\"><title>{said}</title></circle>"
+        );
+    }
+    text
+}
+
+/// `charts` as one SVG file, `columns` beside each other, each under its title, in its own light colours.
+///
+/// # Errors
+/// If plotters cannot draw them.
+pub fn svg_file(charts: &[Chart], columns: usize) -> io::Result<String> {
+    prepare_font();
+    let sheet = Sheet::of(charts, columns);
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, sheet.size).into_drawing_area();
+        sheet.draw(charts, &area, Medium::Svg)?;
+    }
+    Ok(text.replace(&format!("font-family=\"{FONT}\""), "font-family=\"sans-serif\""))
 }
 
 /// `charts` as one PNG, `columns` beside each other, each under its title; light, at double resolution.
@@ -157,41 +208,60 @@ pub fn svg(chart: &Chart) -> io::Result<String> {
 /// If plotters cannot draw them or they do not fit into an image.
 pub fn png(charts: &[Chart], columns: usize) -> io::Result<Vec<u8>> {
     prepare_font();
-    let columns = columns.clamp(1, charts.len().max(1));
-    let cell = charts
-        .iter()
-        .map(Chart::size)
-        .fold((1.0_f64, 1.0_f64), |most, it| (most.0.max(it.0), most.1.max(it.1)));
-    let cell = (cell.0 + 2.0 * MARGIN, cell.1 + TITLE + MARGIN);
-    let rows = charts.len().div_ceil(columns).max(1);
-    let (width, height) = (pixels(cell.0) * columns as u32, pixels(cell.1) * rows as u32);
+    let sheet = Sheet::of(charts, columns);
+    let (width, height) = sheet.size;
     let mut buffer = vec![0_u8; width as usize * height as usize * 3];
     {
         let area = BitMapBackend::with_buffer(&mut buffer, (width, height)).into_drawing_area();
-        area.fill(&WHITE).map_err(canvas::cannot_draw)?;
-        for (chart, place) in charts.iter().zip(area.split_evenly((rows, columns))) {
-            draw_titled(chart, &place)?;
-        }
-        area.present().map_err(canvas::cannot_draw)?;
+        sheet.draw(charts, &area, Medium::Pixels)?;
     }
     encode(&buffer, width, height)
 }
 
-/// Space around a chart in a PNG, and above it for the title.
+/// Space around a chart in a file, and above it for the title.
 const MARGIN: f64 = 14.0;
 const TITLE: f64 = 44.0;
 
-fn draw_titled<DB: DrawingBackend>(
-    chart: &Chart,
-    place: &DrawingArea<DB, Shift>,
-) -> io::Result<()> {
-    let (width, height) = chart.size();
-    let whole = Canvas::of_pixels(place, (width + 2.0 * MARGIN, height + TITLE + MARGIN));
-    let title = canvas::shorten(chart.title(), 16.0, width);
-    whole.text(&title, (MARGIN + 4.0, TITLE / 2.0 + 2.0), 16.0, Ink::TEXT, canvas::Align::Left)?;
-    let corner = (pixels(MARGIN), pixels(TITLE));
-    let inner = place.clone().shrink(corner, (pixels(width), pixels(height)));
-    chart.draw(&Canvas::of_pixels(&inner, (width, height)))
+/// Several charts beside and below each other.
+struct Sheet {
+    columns: usize,
+    rows: usize,
+    size: (u32, u32),
+}
+
+impl Sheet {
+    fn of(charts: &[Chart], columns: usize) -> Self {
+        let columns = columns.clamp(1, charts.len().max(1));
+        let cell = charts
+            .iter()
+            .map(Chart::size)
+            .fold((1.0_f64, 1.0_f64), |most, it| (most.0.max(it.0), most.1.max(it.1)));
+        let cell = (cell.0 + 2.0 * MARGIN, cell.1 + TITLE + MARGIN);
+        let rows = charts.len().div_ceil(columns).max(1);
+        let size = (pixels(cell.0) * columns as u32, pixels(cell.1) * rows as u32);
+        Self { columns, rows, size }
+    }
+
+    fn draw<DB: DrawingBackend>(
+        &self,
+        charts: &[Chart],
+        area: &DrawingArea<DB, Shift>,
+        medium: Medium,
+    ) -> io::Result<()> {
+        area.fill(&WHITE).map_err(canvas::cannot_draw)?;
+        for (chart, place) in charts.iter().zip(area.split_evenly((self.rows, self.columns))) {
+            let (width, height) = chart.size();
+            let whole =
+                Canvas::new(&place, (width + 2.0 * MARGIN, height + TITLE + MARGIN), medium);
+            let title = canvas::shorten(chart.title(), 16.0, width);
+            let at = (MARGIN + 4.0, TITLE / 2.0 + 2.0);
+            whole.text(&title, at, 16.0, Ink::TEXT, canvas::Align::Left)?;
+            let corner = (pixels(MARGIN), pixels(TITLE));
+            let inner = place.clone().shrink(corner, (pixels(width), pixels(height)));
+            chart.draw(&Canvas::new(&inner, (width, height), medium))?;
+        }
+        area.present().map_err(canvas::cannot_draw)
+    }
 }
 
 fn encode(buffer: &[u8], width: u32, height: u32) -> io::Result<Vec<u8>> {
@@ -217,17 +287,52 @@ fn prepare_font() {
     });
 }
 
-/// `svg` with the page's colours and font instead of its own.
-fn with_variables(svg: &str) -> String {
-    let series = PALETTE.iter().enumerate().map(|(at, it)| (*it, format!("c{}", at + 1)));
-    let inks = INKS.iter().map(|(colour, name)| (*colour, (*name).to_owned()));
-    let mut text = svg.replace(&format!(" font-family=\"{FONT}\""), "");
-    text =
-        text.replace(" opacity=\"1\"", "").replace(" stroke=\"none\"", "").replace(" \"/>", "\"/>");
-    for (RGBColor(r, g, b), name) in series.chain(inks) {
-        text = text.replace(&format!("\"#{r:02X}{g:02X}{b:02X}\""), &format!("\"var(--{name})\""));
+/// `svg` with the page's colours and font instead of its own, and sizes of texts relative to one that the page sets.
+fn for_page(svg: &str) -> String {
+    let mut out = String::with_capacity(svg.len());
+    // Every attribute ends with a quote, so quotes are where something may have to be changed.
+    let mut parts = svg.split('"');
+    while let Some(name) = parts.next() {
+        let Some(value) = parts.next() else {
+            out.push_str(name);
+            break;
+        };
+        // What lies between elements is behind the last attribute of the one before.
+        let (between, attribute) = name.rsplit_once(' ').unwrap_or(("", name));
+        let dropped = matches!(
+            (attribute, value),
+            ("opacity=", "1") | ("stroke=", "none") | ("font-family=", FONT)
+        );
+        out.push_str(between.trim_matches('\n'));
+        if dropped {
+            continue;
+        }
+        let _infallible = match attribute {
+            "font-size=" => write!(out, " {attribute}\"{}em\"", ems(value)),
+            _ => match variable(value) {
+                Some(it) => write!(out, " {attribute}\"var(--{it})\""),
+                None => write!(out, " {attribute}\"{}\"", value.trim_end()),
+            },
+        };
     }
-    text
+    out
+}
+
+/// How large texts of an em are, in units of the drawing (`assets/base.css`).
+const EM: f64 = 20.0;
+
+fn ems(size: &str) -> f64 {
+    let size: f64 = size.parse().unwrap_or(EM);
+    (size / EM * 1000.0).round() / 1000.0
+}
+
+/// The CSS variable of a colour.
+fn variable(colour: &str) -> Option<String> {
+    let digits = colour.strip_prefix('#')?;
+    let part = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let colour = RGBColor(part(0)?, part(2)?, part(4)?);
+    let series = PALETTE.iter().position(|it| *it == colour).map(|it| format!("c{}", it + 1));
+    series.or_else(|| INKS.iter().find(|it| it.0 == colour).map(|it| it.1.to_owned()))
 }
 
 fn escape(text: &str) -> String {
@@ -268,6 +373,10 @@ mod tests {
         draws(&Chart::Matrix(ConfusionMatrix::default()));
         draws(&Chart::Scatter(Scatter::default()));
         draws(&Chart::Forest(Forest::default()));
+        draws(&Chart::Reliability(Reliability::default()));
+        draws(&Chart::Multiples(Multiples::default()));
+        draws(&Chart::Parallel(Parallel::default()));
+        draws(&Chart::Gantt(Gantt::default()));
         png(&[], 3).unwrap();
     }
 
@@ -277,5 +386,18 @@ mod tests {
         assert!(svg.contains("var(--c1)") && svg.contains("var(--muted)"), "{svg}");
         assert!(!svg.contains("\"#") && !svg.contains("<b>") && !svg.contains("http"), "{svg}");
         assert!(svg.contains("aria-label=\"a &lt; &quot;b&quot;\""));
+        assert!(svg.contains("font-size=\"1.2em\"") && !svg.contains("font-family"), "{svg}");
+        assert!(svg.contains("<title>&lt;b&gt;0, "), "values are said: {svg}");
+        let elements = svg.matches('<').count();
+        assert_eq!(svg.matches("/>").count() + 2 * svg.matches("</").count(), elements, "{svg}");
+    }
+
+    #[test]
+    fn an_svg_file_needs_no_page() {
+        let chart = line_chart(2, &[0.1, 0.4]);
+        let svg = svg_file(&[chart.clone(), chart], 2).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.contains("xmlns=\"http://www.w3.org/2000/svg\""));
+        assert!(svg.contains("#0072B2") && svg.contains("sans-serif") && !svg.contains("var(--"));
+        assert_eq!(svg.matches("a &lt; &quot;b&quot;").count(), 2, "titles");
     }
 }

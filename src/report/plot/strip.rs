@@ -4,15 +4,14 @@ use std::io;
 
 use plotters::prelude::DrawingBackend;
 
-use super::Style;
-use super::axis::{Axis, Format, Frame, Scale};
-use super::canvas::{Align, Canvas, Dash, Ink, shorten};
+use super::axis::{Axis, Format, Frame, GROWN, Scale};
+use super::canvas::{Align, Canvas, Dash, Ink, SAMPLE, shorten, shorten_inside, text_width};
+use super::style::Style;
 
-const WIDTH: f64 = 680.0;
-const ROW: f64 = 27.0;
+const WIDTH: f64 = 560.0;
+/// A row: the name, and below it the dots.
+const ROW: f64 = 40.0;
 const TOP: f64 = 28.0;
-const LABELS: f64 = 210.0;
-const VALUES: f64 = 96.0;
 const TEXT: f64 = 12.5;
 
 /// Rows of dots.
@@ -53,7 +52,7 @@ impl Strip {
     pub(super) fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> io::Result<()> {
         let (width, height) = canvas.size;
         let frame =
-            Frame { left: LABELS, top: TOP - 4.0, right: width - VALUES, bottom: height - 44.0 };
+            Frame { left: 14.0, top: TOP - 4.0, right: width - 14.0, bottom: height - 44.0 };
         let values = self.rows.iter().flat_map(|it| {
             let ends = [it.mean - it.sd.unwrap_or(0.0), it.mean + it.sd.unwrap_or(0.0)];
             it.values.iter().copied().chain(ends)
@@ -63,7 +62,7 @@ impl Strip {
         frame.feet(canvas, &x, &self.x)?;
         self.draw_reference(canvas, &frame, &x)?;
         for (at, row) in self.rows.iter().enumerate() {
-            row.draw(canvas, &x, TOP + (at as f64 + 0.5) * ROW)?;
+            row.draw(canvas, &x, TOP + at as f64 * ROW)?;
         }
         Ok(())
     }
@@ -93,13 +92,16 @@ impl StripRow {
         y: f64,
     ) -> io::Result<()> {
         let ink = Ink::series(self.style);
-        let label = shorten(&self.label, TEXT, LABELS - 34.0);
-        canvas.dot((6.0, y), 4.5, ink)?;
-        canvas.text(&label, (18.0, y), TEXT, Ink::TEXT, Align::Left)?;
+        let (name, y) = (y + 12.0, y + 29.0);
+        let room = canvas.size.0 - SAMPLE - 22.0 - text_width(&self.text, TEXT) * GROWN;
+        let label = shorten_inside(&self.label, TEXT, room / GROWN);
+        canvas.sample((2.0, name), self.style)?;
+        canvas.text(&label, (SAMPLE + 8.0, name), TEXT, Ink::TEXT, Align::Left)?;
         let right = canvas.size.0 - 4.0;
-        canvas.text(&self.text, (right, y), TEXT, Ink::TEXT, Align::Right)?;
-        for at in self.values.iter().filter_map(|it| x.at(*it)) {
-            canvas.dot((at, y), 4.0, ink.faded(0.38))?;
+        canvas.text(&self.text, (right, name), TEXT, Ink::TEXT, Align::Right)?;
+        for (value, at) in self.values.iter().filter_map(|it| Some((it, x.at(*it)?))) {
+            canvas.marker((at, y), 4.0, self.style, ink.faded(0.38))?;
+            canvas.hit((at, y), || format!("{}: {}", self.label, Format::Percent.say(*value)));
         }
         let Some(mean) = x.at(self.mean) else { return Ok(()) };
         let sd = self.sd.unwrap_or(0.0);
@@ -109,6 +111,6 @@ impl StripRow {
                 canvas.line(&[(*end, y - 4.0), (*end, y + 4.0)], ink, 1.5, Dash::Solid)?;
             }
         }
-        canvas.ringed_dot((mean, y), 4.5, ink)
+        canvas.ringed_marker((mean, y), 4.5, self.style)
     }
 }

@@ -10,10 +10,12 @@ use unicode_normalization::UnicodeNormalization;
 use crate::error::is_unprintable;
 
 /// Names that something else has in the folder of runs or in that of a run, in lower case.
-pub const TAKEN: [&str; 9] = [
+pub const TAKEN: [&str; 11] = [
     "index.html",
     "readme.md",
     "plots",
+    "report",
+    "model.md",
     "experiment.toml",
     "trial.toml",
     "events.jsonl",

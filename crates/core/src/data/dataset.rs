@@ -10,6 +10,7 @@ use crate::data::audit::{Subject, audit};
 use crate::data::faces::Missing;
 use crate::data::faces::counted::{drop_faceless, faceless_class, faceless_part};
 use crate::data::faces::placed::{self, Placed};
+use crate::data::ferplus::Counts;
 use crate::data::findings::{Findings, Pixels};
 use crate::data::folder::list::same;
 use crate::data::labelled::{Labelled, Wanted};
@@ -37,6 +38,10 @@ pub struct Dataset {
     pub probabilities: Option<Vec<f32>>,
     /// What identifies each image in its source.
     pub ids: Vec<String>,
+    /// The person, video or other thing that an image shares with others; empty where nothing is known of it.
+    pub groups: Vec<String>,
+    /// People's votes for each image under `labels = { ferplus = { … } }`.
+    pub votes: Option<Vec<Counts>>,
     /// What identifies the picture that each image was made from, whatever size networks see it in; see
     /// [`crate::data::picture::content`].
     pub contents: Vec<u64>,
@@ -96,9 +101,10 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
     let mut next = || parts.next().unwrap_or_default();
     let (train, valid, test) = (next(), next(), next());
     let probabilities = labelled.probabilities(&train);
+    let votes = labelled.counts();
     let Labelled { classes, labels, .. } = labelled;
     let contents = prepared.contents().into_owned();
-    let Prepared { manifest, images, layout, ids, .. } = prepared;
+    let Prepared { manifest, images, layout, ids, groups, .. } = prepared;
     let skipped = [manifest.skipped, manifest.beside].concat();
     let dataset = Dataset {
         classes,
@@ -108,6 +114,8 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
         labels,
         probabilities,
         ids,
+        groups,
+        votes,
         train,
         valid,
         test,

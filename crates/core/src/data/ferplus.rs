@@ -13,8 +13,8 @@ use crate::mapped;
 /// The setting that names the file.
 const KEY: &str = "data.labels.ferplus.votes";
 
-/// The columns with votes, in Microsoft's order. The last two are no emotion.
-const COLUMNS: [&str; 10] = [
+/// The columns with votes, in Microsoft's order. The last two are no emotion: most could not tell, and no face.
+pub const COLUMNS: [&str; 10] = [
     "neutral",
     "happiness",
     "surprise",
@@ -33,12 +33,14 @@ const EMOTIONS: usize = 8;
 /// The column of each class: those of FER2013, then contempt.
 const COLUMN_OF_CLASS: [usize; EMOTIONS] = [4, 5, 6, 1, 3, 2, 0, 7];
 
-/// How many people named each column.
-type Counts = [u32; COLUMNS.len()];
+/// How many people named each of [`COLUMNS`].
+pub type Counts = [u32; COLUMNS.len()];
 
 /// What one image's votes say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Opinion {
+    /// The votes as they are in the file.
+    pub votes: Counts,
     /// The class that most name; 0 for images that cannot train.
     pub class: u8,
     /// Share of the votes for each class; zeros for images that cannot train.
@@ -99,35 +101,35 @@ pub(super) fn opinions(path: &Path, rule: Rule, prepared: &Prepared) -> Result<V
             let message = format!("it says `{usage}`, but the image is one of `{split}`");
             return Err(refused(path, format!("row {}", at + 2), message));
         }
-        Ok(if *named { judge(*counts, rule) } else { Opinion::of_no_face() })
+        Ok(if *named { judge(*counts, rule) } else { Opinion::of_no_face(*counts) })
     };
     prepared.ids.iter().enumerate().map(opinion).collect()
 }
 
 impl Opinion {
-    fn of_no_face() -> Self {
+    fn of_no_face(votes: Counts) -> Self {
         let no_face = Some(Unfit::NoFace);
-        Self { class: 0, shares: [0.0; EMOTIONS], unfit: no_face, unjudged: no_face }
+        Self { votes, class: 0, shares: [0.0; EMOTIONS], unfit: no_face, unjudged: no_face }
     }
 }
 
-/// What `counts` say under `rule`.
-fn judge(counts: Counts, rule: Rule) -> Opinion {
+/// What `votes` say under `rule`.
+fn judge(votes: Counts, rule: Rule) -> Opinion {
     // Single votes are outliers.
-    let counts = counts.map(|it| if it > 1 { it } else { 0 });
+    let counts = votes.map(|it| if it > 1 { it } else { 0 });
     let (majority, unjudged) = majority(counts);
     let (kept, unfit) = match rule {
         Rule::Majority => (majority, unjudged),
         Rule::Probabilistic => leading(counts),
     };
     if unfit.is_some() {
-        return Opinion { class: 0, shares: [0.0; EMOTIONS], unfit, unjudged };
+        return Opinion { votes, class: 0, shares: [0.0; EMOTIONS], unfit, unjudged };
     }
     let total: u32 = kept[..EMOTIONS].iter().sum();
     let shares = COLUMN_OF_CLASS.map(|it| kept[it] as f32 / total as f32);
     let first = first_largest(kept);
     let class = COLUMN_OF_CLASS.iter().position(|it| *it == first).unwrap_or_default() as u8;
-    Opinion { class, shares, unfit, unjudged }
+    Opinion { votes, class, shares, unfit, unjudged }
 }
 
 /// The votes of the column that more than half name, and what is wrong if there is none.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::data::Data;
-use crate::data::ferplus::{Opinion, opinions};
+use crate::data::ferplus::{Counts, Opinion, opinions};
 use crate::data::labels::{Labels, Rule};
 use crate::data::prepared::Prepared;
 use crate::data::rows::Drawn;
@@ -83,6 +83,12 @@ impl Labelled {
             });
         }
         rows
+    }
+
+    /// The people's votes for each image, where people voted.
+    pub(super) fn counts(&self) -> Option<Vec<Counts>> {
+        let (opinions, _) = self.votes.as_ref()?;
+        Some(opinions.iter().map(|it| it.votes).collect())
     }
 
     /// Labels as distributions, `[images, classes]` row by row, if they are any: the votes' shares for

@@ -15,7 +15,7 @@ pub mod dataset;
 pub mod decode;
 pub mod faces;
 pub mod fer2013;
-mod ferplus;
+pub mod ferplus;
 pub mod findings;
 pub mod fingerprint;
 pub mod folder;

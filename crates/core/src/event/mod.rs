@@ -10,6 +10,8 @@ pub mod audit;
 pub mod disk;
 pub mod faces;
 pub mod failure;
+pub mod gradient;
+mod kept;
 mod number;
 pub mod progress;
 pub mod split;
@@ -25,6 +27,7 @@ use crate::event::audit::{Audit, LeakFree};
 use crate::event::disk::{Artifact, Features, SetAside, StepReady, Waiting};
 use crate::event::faces::Faces;
 use crate::event::failure::Failure;
+use crate::event::gradient::Gradient;
 use crate::event::progress::{Advance, Progress};
 use crate::event::weights::Weights;
 
@@ -201,6 +204,10 @@ pub struct StageStart {
     /// How many views of each image it was computed for.
     #[serde(default)]
     pub prefix_views: usize,
+    /// The parts of what trains whose gradients are told of each epoch, in forward order: the blocks of the backbone and the
+    /// layers of the head, by their names in the weight file. Empty in older logs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// How strong a noise layer is against what it is added to, measured on training images.
@@ -323,6 +330,25 @@ pub struct Epoch {
     /// What the techniques of the stage did in it.
     #[serde(default, skip_serializing_if = "TechniqueEvidence::is_nothing")]
     pub acts: TechniqueEvidence,
+    /// How many validation images of each class were taken for each class after the epoch: row by row, a row for each true
+    /// class, in label order. An image whose label is a distribution over the classes counts as its most probable class.
+    /// Empty in older logs, and where there are more than [`MOST_CONFUSED`] classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<u32>,
+    /// How large the gradient of its last optimizer step was; none in older logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient: Option<Gradient>,
+}
+
+/// The most classes whose confusion is told after every epoch: a matrix of more is too small to be read, and a log of such
+/// matrices too large.
+pub const MOST_CONFUSED: usize = 32;
+
+impl Epoch {
+    /// The rows of [`Epoch::confusion`], one for each true class; none where it is not told.
+    pub fn confusion_rows(&self) -> impl Iterator<Item = &[u32]> {
+        self.confusion.chunks(self.confusion.len().isqrt().max(1))
+    }
 }
 
 /// Mean loss and accuracy over some images.
@@ -334,38 +360,6 @@ pub struct Scores {
     /// Share of right answers, 0-1.
     #[serde(with = "number")]
     pub accuracy: f64,
-}
-
-impl Kind {
-    /// Whether it is for progress only, and never stored.
-    pub fn is_progress(&self) -> bool {
-        matches!(self, Self::StepEnded(_) | Self::WorkAdvanced(_))
-    }
-
-    /// Whether it tells how a step's result came about, whichever run made it. Then it is kept with the result, and every
-    /// run that takes the result tells it too.
-    pub fn is_evidence(&self) -> bool {
-        matches!(
-            self,
-            Self::StageStarted(_)
-                | Self::FeaturesReady(_)
-                | Self::NoiseMeasured(_)
-                | Self::AugmentationMeasured(_)
-                | Self::EpochEnded(_)
-                | Self::StageEnded(_)
-                | Self::Evaluated(_)
-        )
-    }
-
-    /// The same, as a run tells it that takes the result: nothing was computed for it.
-    pub fn as_taken(self) -> Self {
-        match self {
-            Self::FeaturesReady(it) => {
-                Self::FeaturesReady(Features { reused: true, seconds: 0.0, ..it })
-            }
-            other => other,
-        }
-    }
 }
 
 /// Whoever listens to a run.
@@ -404,6 +398,22 @@ mod tests {
         expect_test::expect![[r#"{"at_ms":7,"event":"evaluated","split":"test","images":4,"scores":{"loss":1.5,"accuracy":0.25}}"#]]
             .assert_eq(&line);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn an_epoch_of_an_older_log_says_nothing_of_confusion_and_gradients() {
+        let line = r#"{"event":"epoch-ended","stage":"head","epoch":1,"lr":0.1,"train":{"loss":1.5,"accuracy":0.25},"valid":{"loss":1.5,"accuracy":0.25},"seconds":2.0,"images_per_second":50.0}"#;
+        let kind = serde_json::from_str::<Kind>(line).unwrap();
+        assert_eq!(serde_json::to_string(&kind).unwrap(), line);
+        let Kind::EpochEnded(mut epoch) = kind else { panic!("{kind:?}") };
+        assert_eq!((epoch.confusion_rows().count(), &epoch.gradient), (0, &None));
+        epoch.confusion = vec![3, 1, 0, 2];
+        epoch.gradient = Some(Gradient { norm: 0.5, groups: vec![0.3, 0.4] });
+        assert_eq!(epoch.confusion_rows().collect::<Vec<_>>(), [[3, 1], [0, 2]]);
+        let line = serde_json::to_string(&epoch).unwrap();
+        let told = r#""confusion":[3,1,0,2],"gradient":{"norm":0.5,"groups":[0.3,0.4]}}"#;
+        assert!(line.ends_with(told), "{line}");
+        assert_eq!(serde_json::from_str::<Epoch>(&line).unwrap(), epoch);
     }
 
     #[test]

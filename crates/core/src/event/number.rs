@@ -90,10 +90,51 @@ pub(super) mod optional {
     }
 }
 
+/// Lists of 32-bit floats, under the same rules.
+pub(super) mod floats {
+    use serde::Deserialize;
+    use serde::de::Deserializer;
+    use serde::ser::{SerializeSeq, Serializer};
+
+    /// Writes each with as many digits as a 32-bit float has.
+    pub(in crate::event) fn serialize<S: Serializer>(
+        values: &[f32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        struct Float(f32);
+
+        impl serde::Serialize for Float {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self.0 {
+                    it if it.is_finite() => serializer.serialize_f32(it),
+                    it => super::serialize(&it.into(), serializer),
+                }
+            }
+        }
+        let mut list = serializer.serialize_seq(Some(values.len()))?;
+        for value in values {
+            list.serialize_element(&Float(*value))?;
+        }
+        list.end()
+    }
+
+    /// Reads what [`serialize`] wrote.
+    pub(in crate::event) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<f32>, D::Error> {
+        #[derive(Deserialize)]
+        struct Number(#[serde(with = "super")] f64);
+
+        let values = Vec::<Number>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|it| it.0 as f32).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::event::acts::{Clipped, Kept, Mixed, Stop, TechniqueEvidence};
     use crate::event::audit::LeakFree;
+    use crate::event::gradient::Gradient;
     use crate::event::progress::Progress;
     use crate::event::{Augmentation, Epoch, Evaluation, Event, Kind, Noise, Scores, StageEnd};
 
@@ -143,6 +184,8 @@ mod tests {
                 seconds: 1.0,
                 images_per_second: x,
                 acts,
+                confusion: vec![1, 0, 2, 3],
+                gradient: Some(Gradient { norm: x, groups: vec![x as f32, 0.1] }),
             }),
             Kind::StageEnded(StageEnd {
                 stage: stage(),

@@ -1,9 +1,10 @@
 //! How good a classifier is, and which difference between classifiers is real, from predictions alone.
 //!
-//! [`scores`] counts, [`statistics`] judges. Reports, exports and searches use both.
+//! [`scores`] counts, [`curves`] goes over all thresholds, [`statistics`] judges. Reports, exports and searches use both.
 //!
 //! **Invariant:** pure; nothing here knows a file, a run or a page, and there is no random number.
 
+pub mod curves;
 pub mod scores;
 pub mod statistics;
 
@@ -18,4 +19,11 @@ pub struct Prediction {
     pub predicted: usize,
     /// Probability of each class.
     pub probabilities: Vec<f64>,
+}
+
+impl Prediction {
+    /// Whether it names the true class.
+    pub fn is_right(&self) -> bool {
+        self.truth == self.predicted
+    }
 }

@@ -7,6 +7,7 @@
 //! **Invariant:** pure counting; nothing here reads a file or knows a page.
 
 use crate::metrics::Prediction;
+use crate::metrics::curves::reliability;
 
 /// How often each true class (row) was taken for each class (column).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,39 +137,42 @@ impl Stat {
     }
 }
 
-/// Expected calibration error over ten equal bins of confidence (Naeini et al. 2015); none
-/// without probabilities.
+/// Expected calibration error over the bins of [`reliability`]; none without probabilities.
 pub fn calibration_error(predictions: &[Prediction]) -> Option<f64> {
-    const BINS: usize = 10;
-    let mut bins = [(0.0_f64, 0.0_f64); BINS];
-    for it in predictions {
-        let confidence = *it.probabilities.get(it.predicted)?;
-        let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
-        bins[bin].0 += confidence;
-        bins[bin].1 += f64::from(u8::from(it.truth == it.predicted));
-    }
-    let gap: f64 = bins.iter().map(|(confidence, right)| (confidence - right).abs()).sum();
-    (!predictions.is_empty()).then(|| gap / predictions.len() as f64)
+    let bins = reliability(predictions)?;
+    let gaps =
+        bins.iter().filter_map(|it| Some((it.confidence? - it.accuracy?).abs() * it.images as f64));
+    Some(gaps.sum::<f64>() / predictions.len() as f64)
 }
 
 /// Area under the ROC curve of each class against the others, averaged over the classes
 /// (`roc_auc_score(multi_class="ovr", average="macro")`). A class that all images or none belong to has no
 /// curve and is left out; scikit-learn refuses such truths. None without probabilities.
 pub fn roc_auc(predictions: &[Prediction]) -> Option<f64> {
+    let n_classes = complete(predictions)?;
+    mean(&(0..n_classes).filter_map(|it| area(predictions, it)).collect::<Vec<_>>())
+}
+
+/// Area under the ROC curve of `class` against the others (`roc_auc_score(truths == class, probabilities)`); none without
+/// probabilities, and where all images or none are of the class.
+pub fn class_auc(predictions: &[Prediction], class: usize) -> Option<f64> {
+    complete(predictions).filter(|it| class < *it)?;
+    area(predictions, class)
+}
+
+/// How many classes all `predictions` have probabilities of; none if not all have the same, or some are no probabilities.
+fn complete(predictions: &[Prediction]) -> Option<usize> {
     let n_classes = predictions.first()?.probabilities.len();
     let complete = |it: &Prediction| {
         it.probabilities.len() == n_classes
             && it.probabilities.iter().all(|it| (0.0..=1.0).contains(it))
     };
-    if !predictions.iter().all(complete) {
-        return None;
-    }
-    mean(&(0..n_classes).filter_map(|it| class_auc(predictions, it)).collect::<Vec<_>>())
+    predictions.iter().all(complete).then_some(n_classes)
 }
 
 /// Chance that an image of `class` is given a higher probability of it than one of another class;
 /// equal ones count half.
-fn class_auc(predictions: &[Prediction], class: usize) -> Option<f64> {
+fn area(predictions: &[Prediction], class: usize) -> Option<f64> {
     // Positive numbers sort as their bits do, which leave room for whether the class is the true one.
     let key = |it: &Prediction| {
         let probability = it.probabilities[class] + 0.0;
@@ -308,6 +312,10 @@ mod tests {
             it.probabilities = probabilities.to_vec();
         }
         close(roc_auc(&all), 0.933_333_333_333_333_2);
+        // roc_auc_score(truths == class, probabilities[:, class])
+        let each: Vec<f64> = (0..3).map(|it| class_auc(&all, it).unwrap()).collect();
+        close(Some(each.iter().sum::<f64>() / 3.0), 0.933_333_333_333_333_2);
+        assert_eq!(class_auc(&all, 3), None);
         // Without images of class 2, the other two classes are averaged.
         all.retain(|it| it.truth != 2);
         assert!(roc_auc(&all).is_some());

@@ -245,6 +245,8 @@ pub(super) mod tests {
             seconds: 1.0,
             images_per_second: 1.0,
             acts: TechniqueEvidence::default(),
+            confusion: Vec::new(),
+            gradient: None,
         };
         losses.iter().enumerate().map(epoch).collect()
     }

@@ -34,10 +34,42 @@ pub fn runs_of(store: &Store, asked: &Path) -> Result<Vec<PathBuf>> {
             return Ok(runs);
         }
     }
+    let help = "name an experiment or a run of it, like `fruit` or `fruit/seed-0`; `ferrite status` lists them";
     Err(Error::Usage {
         message: format!("there is no run `{}`", asked.display()),
-        help: "name an experiment or a run of it, like `fruit` or `fruit/seed-0`; `ferrite status` lists them".into(),
+        help: match nearest(store, asked).as_slice() {
+            [] => help.into(),
+            near => format!("did you mean {}? {help}", near.join(" or ")),
+        },
     })
+}
+
+/// The names most like `asked`, of experiments and of runs, among those that have as many parts.
+fn nearest(store: &Store, asked: &Path) -> Vec<String> {
+    const MOST: usize = 3;
+    const LEAST_ALIKE: f64 = 0.6;
+    let (parts, asked) = (asked.components().count(), asked.to_string_lossy());
+    let walk = walkdir::WalkDir::new(&store.root).min_depth(1).sort_by_file_name().into_iter();
+    let hidden = |it: &walkdir::DirEntry| it.file_name().to_string_lossy().starts_with('.');
+    let runs = walk.filter_entry(|it| !hidden(it)).filter_map(std::result::Result::ok);
+    let runs = runs.filter(|it| it.file_name() == files::TRIAL);
+    let mut names = std::collections::BTreeSet::new();
+    for run in runs {
+        let below = run.path().parent().and_then(|it| it.strip_prefix(&store.root).ok());
+        let Some(below) = below else { continue };
+        let both = [Some(below), below.parent()].into_iter().flatten();
+        let alike = both.filter(|it| it.components().count() == parts);
+        names.extend(alike.map(|it| it.to_string_lossy().into_owned()));
+    }
+    let likeness = |name: &str| {
+        // The digits of a run's key need not be given.
+        let short = name.rsplit_once('-').filter(|it| it.1.len() == 8).map_or(name, |it| it.0);
+        strsim::normalized_damerau_levenshtein(short, &asked)
+    };
+    let mut near: Vec<(f64, String)> = names.into_iter().map(|it| (likeness(&it), it)).collect();
+    near.retain(|it| it.0 >= LEAST_ALIKE);
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter().take(MOST).map(|it| format!("`{}`", it.1)).collect()
 }
 
 /// The folder of the one run that `asked` means.
@@ -125,6 +157,15 @@ mod tests {
         let several = one("fruit").unwrap_err().to_string();
         assert!(several.contains("has 2 runs"), "{several}");
         assert_eq!(runs_of(&store, Path::new("experiments/fruit.toml")).unwrap().len(), 2);
+        for (wrong, near) in [
+            ("friut", "`fruit`"),
+            ("fruit/sed-1", "`fruit/seed-1-0123abcd` or"),
+            ("sub/on", "`sub/one`"),
+        ] {
+            let help = runs_of(&store, Path::new(wrong)).unwrap_err();
+            let Error::Usage { help, .. } = help else { panic!("{help:?}") };
+            assert!(help.starts_with(&format!("did you mean {near}")), "{wrong}: {help}");
+        }
         for nothing in ["", "fru", "seed-1", "other", "fruit/seed-1-0123"] {
             assert!(one(nothing).is_err(), "{nothing}");
         }

@@ -15,6 +15,7 @@
 
 pub mod artifact;
 pub mod description;
+pub mod explained;
 pub mod find;
 pub mod folder;
 pub mod health;
@@ -95,6 +96,21 @@ impl Store {
     /// Where the result of a step lies once it is there, unless a result of another precision lies there.
     pub fn step_folder(&self, kind: &str, key: &str) -> PathBuf {
         self.root.join(".store").join(kind).join(key)
+    }
+
+    /// The folder of a step's result in which every byte is as it was written; none if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if one is not; [`Error::File`] if it cannot be read.
+    pub fn found(&self, kind: &str, key: &str) -> Result<Option<PathBuf>> {
+        let folder = self.step_folder(kind, key);
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        if let Some(manifest) = manifest(&folder)? {
+            manifest.check(&folder, Care::Content)?;
+        }
+        Ok(Some(folder))
     }
 
     /// The result of a step: found, or made by `make` in a folder of its own, by one process at a time. A result

@@ -19,7 +19,7 @@ use crate::store::folder::files;
 use crate::store::health::damages;
 use crate::store::lock::is_locked;
 use crate::store::log::events;
-use crate::store::record::{Facts, Record, State};
+use crate::store::record::{Facts, Record, State, Work};
 
 /// Every run, and the folders that could not be read with the reason.
 #[derive(Debug, Default)]
@@ -96,6 +96,7 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
     for event in &events {
         facts.fold(&event.kind);
     }
+    facts.work = Work::of(&events);
     let state = if is_locked(&folder.join(files::LOCK)) { State::Running } else { state(&events) };
     if state == State::Finished
         && let Some(damage) = damages(folder, &events)?.into_iter().next()

@@ -10,8 +10,8 @@ use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::weights::Weights;
 use crate::event::{
-    Augmentation, Dataset, Epoch, Evaluation, FINAL, Kind, Network, Noise, StageEnd, StageStart,
-    Start,
+    Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Kind, Network, Noise, StageEnd,
+    StageStart, Start,
 };
 use crate::metrics::Prediction;
 use crate::store::description::Description;
@@ -95,6 +95,72 @@ pub struct Facts {
     pub others: Vec<Evaluation>,
     /// What the run waits for since its last event.
     pub waiting: Option<Waiting>,
+    /// What it spent its time on, in order.
+    pub work: Vec<Work>,
+}
+
+/// One step of a run and when it was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The kind of the step, such as `features` or `stage`.
+    pub step: String,
+    /// The training stage, for a step that is one.
+    pub stage: Option<String>,
+    /// The key of its result; empty where it is not finished.
+    pub key: String,
+    /// When it began, in milliseconds since 1970.
+    pub from_ms: u64,
+    /// When it was done, or the run said something last.
+    pub until_ms: u64,
+    /// Whether its result was there already.
+    pub reused: bool,
+}
+
+impl Work {
+    /// How long it took.
+    pub fn seconds(&self) -> f64 {
+        self.until_ms.saturating_sub(self.from_ms) as f64 / 1000.0
+    }
+
+    /// The steps that `events` tell of. A stage that a process left behind is told too: its time was spent.
+    pub(super) fn of(events: &[Event]) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut open: Option<(&str, u64)> = None;
+        let mut last = 0;
+        let unfinished = |(stage, from_ms): (&str, u64), until_ms| Self {
+            step: "stage".into(),
+            stage: Some(stage.to_owned()),
+            key: String::new(),
+            from_ms,
+            until_ms,
+            reused: false,
+        };
+        for event in events {
+            match &event.kind {
+                Kind::RunStarted(_) => all.extend(open.take().map(|it| unfinished(it, last))),
+                Kind::StageStarted(it) => open = Some((&it.stage, event.at_ms)),
+                Kind::StepReady(it) => {
+                    let stage = open.filter(|_| it.step == "stage").map(|it| it.0.to_owned());
+                    if it.step == "stage" {
+                        open = None;
+                    }
+                    let took = (it.seconds * 1000.0).round() as u64;
+                    all.push(Self {
+                        step: it.step.clone(),
+                        stage,
+                        key: it.key.clone(),
+                        from_ms: event.at_ms.saturating_sub(took),
+                        until_ms: event.at_ms,
+                        reused: it.reused,
+                    });
+                }
+                _ => {}
+            }
+            last = event.at_ms;
+        }
+        all.extend(open.map(|it| unfinished(it, last)));
+        all
+    }
 }
 
 /// One stage of a run.
@@ -212,6 +278,12 @@ impl Facts {
     pub fn kept_epoch(&self) -> Option<&Epoch> {
         let stage = self.stages.iter().rfind(|it| !it.epochs.is_empty())?;
         stage.kept().or_else(|| stage.epochs.last())
+    }
+
+    /// The test of the final weights on images that nothing chose by; none where the validation images, by which epochs and
+    /// experiments are chosen, are the only ones that judge.
+    pub fn tested(&self) -> Option<&Evaluation> {
+        self.evaluation.as_ref().filter(|it| it.split != "valid")
     }
 
     fn fold_stage_start(&mut self, start: StageStart) {

@@ -49,3 +49,38 @@ pub struct PredictArguments {
     #[command(flatten)]
     pub place: Place,
 }
+
+/// What of a finished run is explained.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Grad-CAM weighs the feature maps of a layer by what they do for a class's score, and shows where in the image their sum is. \
+Results lie in the folder of the run: `plots/gradcam.png` for people, `gradcam.json` for programs; `ferrite report` shows them \
+on the page of the run.
+
+Examples:
+  ferrite explain fruit/seed-0                           # the hardest images of each class and some that it is sure of
+  ferrite explain fruit/seed-0 --class pear --images 12
+  ferrite explain fruit/seed-0 --ids pears/3.jpg pears/7.jpg --layer features.13")]
+pub struct ExplainArguments {
+    /// A finished run: `fruit/seed-0`, its folder, or its experiment if that has one run
+    pub run: PathBuf,
+    /// How many images: of each class in turn its hardest ones and some that the network is right and surest of
+    #[arg(long, default_value_t = 42, value_name = "N")]
+    pub images: usize,
+    /// These images instead, as the first column of the run's `predictions.csv` calls them
+    #[arg(long, value_name = "ID", num_args = 1.., conflicts_with_all = ["images", "class"])]
+    pub ids: Vec<String>,
+    /// Only images of this class
+    #[arg(long)]
+    pub class: Option<String>,
+    /// The block of the backbone whose feature maps are looked into, e.g. `features.13` [default: the deepest with feature
+    /// maps of at least 4x4]
+    #[arg(long, value_name = "BLOCK")]
+    pub layer: Option<String>,
+    /// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Where the runs are.
+    #[command(flatten)]
+    pub place: Place,
+}

@@ -374,8 +374,18 @@ mod tests {
                 let acts = TechniqueEvidence { clipped, ..TechniqueEvidence::default() };
                 let (stage, epoch, lr) = ("head".to_owned(), at + 1, 0.1);
                 let (train, valid, seconds, images_per_second) = (scores, scores, 1.0, 1.0);
-                let epoch =
-                    Epoch { stage, epoch, lr, train, valid, seconds, images_per_second, acts };
+                let epoch = Epoch {
+                    stage,
+                    epoch,
+                    lr,
+                    train,
+                    valid,
+                    seconds,
+                    images_per_second,
+                    acts,
+                    confusion: Vec::new(),
+                    gradient: None,
+                };
                 assert_eq!(watch.see(Fact::Epoch(&epoch)), []);
             }
             let (stage, why, checkpoints) = ("head".to_owned(), Stop::Completed, vec![]);

@@ -171,6 +171,8 @@ mod tests {
                 seconds: 1.0,
                 images_per_second: 1.0,
                 acts: TechniqueEvidence::default(),
+                confusion: Vec::new(),
+                gradient: None,
             };
             all.extend(watch.see(Fact::Epoch(&epoch)));
         }

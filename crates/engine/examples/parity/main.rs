@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** knows no expected value, and uses nothing but the crate's public functions.
 
+mod attribution;
 mod exchange;
 mod faces;
 mod layers;
@@ -26,6 +27,7 @@ use ferrite_core::settings::stopping::EarlyStopping;
 use safetensors::tensor::SafeTensors;
 use serde::Deserialize;
 
+use crate::attribution::Looks;
 use crate::exchange::Result;
 use crate::faces::{Frames, Look};
 use crate::network::Setup;
@@ -81,8 +83,12 @@ enum Work {
     Scale { input: Input },
     /// Tests a network on several views of the images of a FER2013 table.
     Views { weights: PathBuf, image_size: usize, csv: PathBuf, views: Views },
+    /// Says where a network looks.
+    Explain(Looks),
     /// Scores predictions.
     Scores { classes: usize },
+    /// Draws curves over all thresholds, and bins confidences.
+    Curves { classes: usize },
     /// Computes what the report says of counts and p values.
     Statistics { counts: Vec<Counts>, p: Vec<Vec<f64>> },
 }
@@ -116,7 +122,9 @@ fn main() -> Result<()> {
             Work::Views { weights, image_size, csv, views } => {
                 views::judge_all(&folder, (&weights, image_size), (&csv, &name), views)?
             }
+            Work::Explain(looks) => attribution::explain(&folder, &looks, &input)?,
             Work::Scores { classes } => scores::score(&input, classes)?,
+            Work::Curves { classes } => scores::curves(&input, classes)?,
             Work::Statistics { counts, p } => scores::statistics(&counts, &p)?,
         };
         output.write(&folder.join(format!("{name}.out.safetensors")))?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
 use ferrite_core::event::acts::TechniqueEvidence;
+use ferrite_core::event::gradient::Gradient as GradientNorms;
 use ferrite_core::event::{Epoch, Scores};
 use ferrite_core::model::trainable::resolve;
 use ferrite_core::model::{FrozenNorm, Head, Input, Model, PrecisionSetting, backbone::Backbone};
@@ -168,7 +169,8 @@ impl Targets<'_> {
     }
 }
 
-/// The steps of `stage`: losses, rates, the first gradient, and every value afterwards.
+/// The steps of `stage`: losses, rates, the first gradient and how large it was before it was clipped, and every value
+/// afterwards.
 fn train(
     network: &mut Network,
     stage: &Stage,
@@ -198,6 +200,14 @@ fn train(
             let loss = objective.loss(&rows.train(network, batch), &targets.at(batch));
             let value = to_scalar(loss.clone());
             let mut gradient = network.parameters.gradient(loss);
+            if losses.is_empty() {
+                let GradientNorms { norm, groups } = network.measure(&gradient);
+                let names: Vec<String> =
+                    network.trained_groups().into_iter().map(|it| it.0).collect();
+                output.text("groups", &names.join("\n"));
+                output.numbers("norms", &groups.iter().map(|it| (*it).into()).collect::<Vec<_>>());
+                output.numbers("norm", &[norm]);
+            }
             if let Some(clipper) = &mut clipper {
                 clipper.clip(&mut gradient);
             }
@@ -250,5 +260,7 @@ pub(crate) fn epoch_with(
         seconds: 0.0,
         images_per_second: 0.0,
         acts: TechniqueEvidence::default(),
+        confusion: Vec::new(),
+        gradient: None,
     }
 }

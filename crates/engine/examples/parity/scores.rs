@@ -1,6 +1,7 @@
 //! Scores and statistics of the report.
 
 use ferrite_core::metrics::Prediction;
+use ferrite_core::metrics::curves::{precision_recall, reliability, roc, thinned};
 use ferrite_core::metrics::scores::{ClassScores, Confusion, calibration_error, roc_auc};
 use ferrite_core::metrics::statistics::paired::Discordant;
 use ferrite_core::metrics::statistics::{LEVEL, holm, wilson};
@@ -18,21 +19,22 @@ pub(crate) struct Counts {
     images: usize,
 }
 
-pub(crate) fn score(input: &SafeTensors<'_>, classes: usize) -> Result<Output> {
+fn predictions(input: &SafeTensors<'_>) -> Result<Vec<Prediction>> {
     let (truths, guesses) = (input.tensor("truths")?, input.tensor("guesses")?);
     let probabilities = floats_of(input.tensor("probabilities")?.data());
-    let predictions: Vec<Prediction> = truths
-        .data()
-        .iter()
-        .zip(guesses.data())
-        .zip(probabilities.chunks(probabilities.len() / truths.data().len()))
-        .map(|((truth, guess), probabilities)| Prediction {
-            truth: usize::from(*truth),
-            predicted: usize::from(*guess),
-            id: String::new(),
-            probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
-        })
-        .collect();
+    let rows = truths.data().iter().zip(guesses.data());
+    let rows = rows.zip(probabilities.chunks(probabilities.len() / truths.data().len()));
+    let prediction = |((truth, guess), probabilities): ((&u8, &u8), &[f32])| Prediction {
+        truth: usize::from(*truth),
+        predicted: usize::from(*guess),
+        id: String::new(),
+        probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
+    };
+    Ok(rows.map(prediction).collect())
+}
+
+pub(crate) fn score(input: &SafeTensors<'_>, classes: usize) -> Result<Output> {
+    let predictions = predictions(input)?;
     let confusion = Confusion::count(classes, &predictions);
     let mut output = Output::default();
     for (name, score) in [
@@ -50,6 +52,44 @@ pub(crate) fn score(input: &SafeTensors<'_>, classes: usize) -> Result<Output> {
     let classes = confusion.classes();
     let scores = classes.iter().flat_map(|it| [it.precision, it.recall, it.f1]);
     output.numbers("classes", &scores.map(|it| it.unwrap_or(f64::NAN)).collect::<Vec<_>>());
+    let counts = confusion.counts.iter().flatten().map(|it| *it as f64);
+    output.numbers("confusion", &counts.collect::<Vec<_>>());
+    Ok(output)
+}
+
+/// ROC and precision-recall curve of every class that has both kinds of images, and the bins of the reliability diagram.
+pub(crate) fn curves(input: &SafeTensors<'_>, classes: usize) -> Result<Output> {
+    let predictions = predictions(input)?;
+    let mut output = Output::default();
+    let mut tell = |name: &str, points: &[(f64, f64)], thresholds: &[f64], area: f64| {
+        let (x, y): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
+        output.numbers(&format!("{name}.x"), &x);
+        output.numbers(&format!("{name}.y"), &y);
+        output.numbers(&format!("{name}.thresholds"), thresholds);
+        output.numbers(&format!("{name}.area"), &[area]);
+        // The area under fewer points, by which a figure may differ.
+        let area = |it: &[(f64, f64)]| {
+            it.windows(2).map(|it| (it[1].0 - it[0].0) * (it[0].1 + it[1].1) / 2.0).sum::<f64>()
+        };
+        output.numbers(&format!("{name}.moved"), &[area(&thinned(points)) - area(points)]);
+    };
+    for class in 0..classes {
+        if let Some(it) = roc(&predictions, class) {
+            tell(&format!("roc.{class}"), &it.points, &it.thresholds, it.area);
+        }
+        if let Some(it) = precision_recall(&predictions, class) {
+            let name = format!("precision_recall.{class}");
+            tell(&name, &it.points, &it.thresholds, it.average_precision);
+        }
+    }
+    let bins = reliability(&predictions).ok_or("there are no probabilities")?;
+    let defined = |it: Option<f64>| it.unwrap_or(f64::NAN);
+    output.numbers("bins.images", &bins.iter().map(|it| it.images as f64).collect::<Vec<_>>());
+    let confidence = bins.iter().map(|it| defined(it.confidence));
+    output.numbers("bins.confidence", &confidence.collect::<Vec<_>>());
+    let accuracy = bins.iter().map(|it| defined(it.accuracy));
+    output.numbers("bins.accuracy", &accuracy.collect::<Vec<_>>());
+    output.numbers("bins.error", &[defined(calibration_error(&predictions))]);
     Ok(output)
 }
 

@@ -1,5 +1,6 @@
 //! The program `ferrite-engine`, which computes: `ferrite` starts it, or becomes it.
 
+mod explain;
 mod job;
 mod predict;
 
@@ -9,10 +10,11 @@ use clap::{Parser, Subcommand};
 use ferrite_core::device::Answer;
 use ferrite_core::error::Error;
 use ferrite_core::fault::{self, Work, caught};
-use ferrite_core::terminal::arguments::PredictArguments;
+use ferrite_core::terminal::arguments::{ExplainArguments, PredictArguments};
 use ferrite_core::terminal::{asked, ended, print_json};
 use ferrite_torch::device_named;
 
+use crate::command::explain::explain_command;
 use crate::command::job::{JobArguments, job_command};
 use crate::command::predict::predict_command;
 
@@ -30,6 +32,8 @@ enum EngineCommand {
     Job(JobArguments),
     /// Print what the model of a finished run says about pictures
     Predict(PredictArguments),
+    /// Show where the network of a finished run looks, by Grad-CAM
+    Explain(ExplainArguments),
     /// Print where a name of a device leads, as JSON
     Device {
         /// `auto`, `cpu`, `cuda` or `cuda:N`
@@ -43,12 +47,13 @@ pub fn main() -> ExitCode {
     let command = asked::<Engine>().command;
     let work = match command {
         EngineCommand::Job(_) => Work::Training,
-        EngineCommand::Predict(_) => Work::Predicting,
+        EngineCommand::Predict(_) | EngineCommand::Explain(_) => Work::Predicting,
         EngineCommand::Device { .. } => Work::Other,
     };
     ended(caught(work, || match command {
         EngineCommand::Job(arguments) => job_command(&arguments),
         EngineCommand::Predict(arguments) => predict_command(&arguments),
+        EngineCommand::Explain(arguments) => explain_command(&arguments),
         EngineCommand::Device { name } => print_json(&answer(&name)),
     }))
 }

@@ -3,10 +3,12 @@
 //! **Invariant:** the blocks before the first tensor that trains are a frozen prefix; the head always trains.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
 use ferrite_core::event::acts::Normalized;
+use ferrite_core::event::gradient::Gradient as GradientNorms;
 use ferrite_core::event::{Layer as LayerCount, Signal};
 use ferrite_core::model::backbone::Described;
 use ferrite_core::model::head::Head;
@@ -16,8 +18,9 @@ use ferrite_core::model::summary::{input_norm, layers_of};
 use ferrite_core::model::trainable::Trained;
 use ferrite_core::model::{FrozenNorm, GaussianNoise, Input, Model};
 use ferrite_core::precision::Precisions;
+use ferrite_torch::attribution::grad_cam;
 use ferrite_torch::ops::{self, AfterNorm};
-use ferrite_torch::parameters::Parameters;
+use ferrite_torch::parameters::{Gradient, Parameters};
 use ferrite_torch::precision::cast;
 use ferrite_torch::tensor::from_floats;
 
@@ -133,6 +136,44 @@ impl Network {
         layers_of(specs, |slot| self.parameters.trains(slot))
     }
 
+    /// What trains, by the block of the backbone or the layer of the head that it belongs to, in forward order.
+    pub fn trained_groups(&self) -> Vec<(String, Vec<Slot>)> {
+        let mut blocks = BTreeMap::<Slot, &str>::new();
+        for block in &self.backbone.blocks {
+            for layer in &block.layers {
+                layer.each_slot(&mut |slot| {
+                    blocks.insert(slot, &block.name);
+                });
+            }
+        }
+        let mut groups: Vec<(String, Vec<Slot>)> = Vec::new();
+        for (slot, spec) in self.parameters.specs() {
+            if !self.parameters.trains(slot) {
+                continue;
+            }
+            let layer = || spec.name.rsplit_once('.').map_or(spec.name.as_str(), |it| it.0);
+            let name = blocks.get(&slot).copied().unwrap_or_else(layer);
+            match groups.last_mut() {
+                Some((last, slots)) if last == name => slots.push(slot),
+                _ => groups.push((name.to_owned(), vec![slot])),
+            }
+        }
+        groups
+    }
+
+    /// How large `gradient` is, in all and for each of [`Network::trained_groups`]; waits for the device.
+    pub fn measure(&self, gradient: &Gradient) -> GradientNorms {
+        let mut norms = self.parameters.gradient_norms(gradient).into_iter();
+        let mut squares =
+            |slots: &[Slot]| norms.by_ref().take(slots.len()).map(|it| it * it).sum::<f64>();
+        let groups = self.trained_groups();
+        let squares: Vec<f64> = groups.iter().map(|(_, slots)| squares(slots)).collect();
+        GradientNorms {
+            norm: squares.iter().sum::<f64>().sqrt(),
+            groups: squares.iter().map(|it| it.sqrt() as f32).collect(),
+        }
+    }
+
     /// Whether `slot` belongs to the head.
     pub fn is_head(&self, index: usize) -> bool {
         index >= self.head_from
@@ -219,6 +260,36 @@ impl Network {
     pub fn infer(&self, x: Tensor<4>, done: usize) -> Tensor<2> {
         let x = self.infer_features(x, done);
         head::classify(&self.head, x, self.pass(false, false), self.precisions.head)
+    }
+
+    /// What the first `blocks` blocks make of scaled pixels in inference mode, without a graph.
+    ///
+    /// - input: `[batch, 3, h, w]`, scaled
+    /// - output: `[batch, channels, h', w']`
+    pub fn maps(&self, x: Tensor<4>, blocks: usize) -> Tensor<4> {
+        let pass = self.pass(false, false);
+        ferrite_torch::without_gradients(|| {
+            self.run_blocks(self.normalize_input(x, pass), 0..blocks, pass)
+        })
+    }
+
+    /// Where in its feature maps behind `blocks` blocks the network sees what speaks for class `classes[i]` in image `i`, by
+    /// Grad-CAM. Nothing may train ([`Network::rest`]).
+    ///
+    /// - input: `[batch, 3, h, w]`, scaled
+    /// - output: `[batch, 1, h', w']`
+    pub fn grad_cam(&self, x: Tensor<4>, blocks: usize, classes: &[usize]) -> Tensor<4> {
+        grad_cam(self.maps(x, blocks), classes, |maps| {
+            let pass = self.pass(false, true);
+            let x = self.run_blocks(maps, blocks..self.blocks(), pass);
+            let x = head::pool(&self.head, x, pass);
+            head::classify(&self.head, x, pass, self.precisions.head)
+        })
+    }
+
+    /// Pixels a side of the feature maps behind each block, for images of `side` pixels.
+    pub fn sides(&self, side: usize) -> Vec<usize> {
+        self.backbone.sides(side)
     }
 
     /// Share of the head's values that dropout sets to 0, from pooled features; none without dropout.

@@ -98,6 +98,7 @@ fn start(step: &Stage, bench: &mut Bench<'_>, caller: &mut Caller<'_>) -> Result
         prefix_until: (prefix > 0).then(|| network.block_name(prefix).to_owned()),
         prefix_cached: views > 0,
         prefix_views: views,
+        groups: network.trained_groups().into_iter().map(|it| it.0).collect(),
     }))
 }
 

@@ -179,6 +179,7 @@ fn damaged(path: &Path, message: &str) -> Error {
 mod tests {
     use ferrite_core::event::Scores;
     use ferrite_core::event::acts::TechniqueEvidence;
+    use ferrite_core::event::gradient::Gradient;
 
     use super::*;
 
@@ -195,6 +196,8 @@ mod tests {
                 seconds: 1.0,
                 images_per_second: 1.0,
                 acts: TechniqueEvidence::default(),
+                confusion: vec![3, 1, 0, 2],
+                gradient: Some(Gradient { norm: 0.5, groups: vec![0.3, 0.4] }),
             }
         };
         losses.iter().enumerate().map(epoch).collect()

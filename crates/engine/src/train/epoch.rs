@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::{Clipped, Mixed, TechniqueEvidence};
+use ferrite_core::event::gradient::Gradient as GradientNorms;
 use ferrite_core::event::progress::Progress;
 use ferrite_core::event::{Epoch, Kind, Scores, Sink};
 use ferrite_core::settings::Clip;
@@ -13,6 +14,7 @@ use ferrite_random::Use;
 use ferrite_torch::average::Average;
 use ferrite_torch::clip::{Clipper, Limit};
 use ferrite_torch::loss::{Labels, Objective, Tally};
+use ferrite_torch::parameters::Gradient;
 use ferrite_torch::recording::{self, GraphInput, Recording, detached};
 use ferrite_torch::update::{Optimizer, OptimizerState};
 
@@ -57,6 +59,8 @@ struct Batch<'a> {
     /// Of the images in the training split.
     positions: &'a [u32],
     lr: f64,
+    /// Whether it is the last of its epoch, whose gradient is measured.
+    last: bool,
 }
 
 /// What an epoch counts while it runs.
@@ -66,6 +70,8 @@ struct Counts {
     mixes: Vec<Mixed>,
     /// Steps in which no image counted; none where every class counts.
     weightless: Option<usize>,
+    /// How large the gradient of the last step was.
+    gradient: Option<GradientNorms>,
 }
 
 impl<'a> Trainer<'a> {
@@ -144,7 +150,7 @@ impl<'a> Trainer<'a> {
         let steps = batches.len();
         let scores = Tally::new(network.parameters.device());
         let weightless = self.ignored.as_ref().map(|_| 0);
-        let mut counts = Counts { scores, steps, mixes: Vec::new(), weightless };
+        let mut counts = Counts { scores, steps, mixes: Vec::new(), weightless, gradient: None };
         if let Some(clipper) = &mut self.clipper {
             clipper.reset();
         }
@@ -153,9 +159,10 @@ impl<'a> Trainer<'a> {
         for (index, positions) in batches.into_iter().enumerate() {
             let step = (epoch - 1) * steps + index;
             lr = job.stage.lr([step, steps * job.stage.epochs], before);
-            let batch = Batch { at: StepAt { seed: job.seed, epoch, step }, positions, lr };
+            let (at, last) = (StepAt { seed: job.seed, epoch, step }, index + 1 == steps);
+            let batch = Batch { at, positions, lr, last };
             self.step(network, batch, &mut counts);
-            if index + 1 == steps || said.elapsed() >= PROGRESS_EVERY {
+            if last || said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
                 let progress = job.progress([epoch, index + 1, steps], &counts.scores, started);
                 job.finite(progress.loss, [epoch, index + 1])?;
@@ -165,8 +172,8 @@ impl<'a> Trainer<'a> {
         let [loss, accuracy] = counts.scores.means();
         let trained_in = started.elapsed().as_secs_f64();
         let first = before.is_empty();
-        let (valid, dropped) = self.with_shown_weights(network, |network| {
-            let valid = job.valid.evaluate(network, job.images).0;
+        let ((valid, confusion), dropped) = self.with_shown_weights(network, |network| {
+            let valid = job.valid.validate(network, job.images);
             (valid, if first { job.dropped(network) } else { None })
         });
         // The last step may have broken the weights; no training loss has seen them yet.
@@ -187,11 +194,13 @@ impl<'a> Trainer<'a> {
             seconds: started.elapsed().as_secs_f64(),
             images_per_second: order.len() as f64 / trained_in,
             acts: counts.acts(job, self.clipper.as_ref(), &order, seen),
+            confusion,
+            gradient: counts.gradient,
         })
     }
 
     fn step(&mut self, network: &mut Network, batch: Batch<'_>, counts: &mut Counts) {
-        let (job, Batch { at, positions, lr }) = (self.job, batch);
+        let (job, Batch { at, positions, lr, last }) = (self.job, batch);
         ferrite_torch::seed_layers(at.random(Use::Layers).bits());
         let rows = job.train.at(positions);
         let mut labels = job.images.labels(&rows);
@@ -214,16 +223,27 @@ impl<'a> Trainer<'a> {
         }
         self.optimizer.advance(lr);
         let whole = positions.len() == job.stage.batch_size;
-        let (loss, logits) = if whole && recording::is_possible(network.parameters.device()) {
+        let (loss, logits) = if last {
+            // Not as a recording: it would measure in every launch, or hold the gradient until the next one.
+            let gradient = &mut counts.gradient;
+            self.work(network, input, &labels, |network, it| *gradient = Some(network.measure(it)))
+        } else if whole && recording::is_possible(network.parameters.device()) {
             self.launch(network, input, &labels)
         } else {
-            self.work(network, input, &labels)
+            self.work(network, input, &labels, unmeasured)
         };
         counts.scores.add(&loss, &logits, &labels);
     }
 
-    /// A step, in operations that a GPU can record: nothing in it waits for the device or depends on the host.
-    fn work(&mut self, network: &mut Network, input: Tensor<4>, labels: &Labels) -> Outcome {
+    /// A step, in operations that a GPU can record: nothing in it waits for the device or depends on the host, if nothing in
+    /// `measure` does, which is shown the gradient as it is.
+    fn work(
+        &mut self,
+        network: &mut Network,
+        input: Tensor<4>,
+        labels: &Labels,
+        measure: impl FnOnce(&Network, &Gradient),
+    ) -> Outcome {
         let job = self.job;
         let logits = if job.train.features.is_some() {
             network.train_on_features(input, job.noise)
@@ -233,6 +253,7 @@ impl<'a> Trainer<'a> {
         let loss = self.objective.loss(&logits, labels);
         let outcome = (detached(loss.clone()), detached(logits));
         let mut gradient = network.parameters.gradient(loss);
+        measure(network, &gradient);
         if let Some(clipper) = &mut self.clipper {
             clipper.clip(&mut gradient);
         }
@@ -250,7 +271,7 @@ impl<'a> Trainer<'a> {
         if self.unrecorded < FIRST {
             self.unrecorded += 1;
             ferrite_torch::try_kernels(self.job.is_long());
-            let outcome = self.work(network, input, labels);
+            let outcome = self.work(network, input, labels, unmeasured);
             ferrite_torch::try_kernels(false);
             return outcome;
         }
@@ -260,7 +281,7 @@ impl<'a> Trainer<'a> {
             recorded
         } else {
             let (input, labels) = (GraphInput::new(input), labels.graph_input());
-            let step = Recording::of(|| self.work(network, input.tensor(), &labels));
+            let step = Recording::of(|| self.work(network, input.tensor(), &labels, unmeasured));
             Recorded { input, labels, step }
         };
         let (loss, logits) = recorded.step.launch().clone();
@@ -269,6 +290,9 @@ impl<'a> Trainer<'a> {
         (loss, logits)
     }
 }
+
+/// Leaves a gradient alone.
+fn unmeasured(_: &Network, _: &Gradient) {}
 
 impl Counts {
     /// What the techniques did in an epoch that saw `order`: what was counted beside what was `seen`.

@@ -5,7 +5,7 @@ use ferrite_core::data::augment::{Augment, Change, Window};
 use ferrite_core::data::dataset::Dataset;
 use ferrite_core::device::Device;
 use ferrite_core::error::{Error, Result};
-use ferrite_core::event::{Scores, Signal};
+use ferrite_core::event::{MOST_CONFUSED, Scores, Signal};
 use ferrite_core::mapped::Bytes;
 use ferrite_core::precision::Precision;
 use ferrite_torch::loss::{self, Labels, Tally};
@@ -257,6 +257,19 @@ impl Split<'_> {
         self.score(images, &mut |positions| self.infer(network, images, positions))
     }
 
+    /// Loss and accuracy on all images, and how many of each class were taken for each class
+    /// ([`Epoch::confusion`](ferrite_core::event::Epoch::confusion)).
+    pub(super) fn validate(&self, network: &Network, images: &Images<'_>) -> (Scores, Vec<u32>) {
+        let classes = images.classes();
+        let mut tally = if classes <= MOST_CONFUSED {
+            Tally::with_confusion(classes, images.device)
+        } else {
+            Tally::new(images.device)
+        };
+        self.count(images, &mut tally, &mut |positions| self.infer(network, images, positions));
+        (scores(&tally), tally.confusion())
+    }
+
     /// Loss and accuracy on all images of what `infer` says of those at some positions, and each one's class
     /// probabilities.
     pub(super) fn score(
@@ -264,18 +277,33 @@ impl Split<'_> {
         images: &Images<'_>,
         infer: &mut dyn FnMut(&[u32]) -> Tensor<2>,
     ) -> (Scores, Vec<f32>) {
-        let positions: Vec<u32> = (0..self.rows.len() as u32).collect();
         let mut tally = Tally::new(images.device);
-        let mut all = Vec::new();
+        let logits = self.count(images, &mut tally, infer);
+        (scores(&tally), loss::probabilities(logits))
+    }
+
+    /// Counts in `tally` what `infer` says of all images, and returns it, batch by batch.
+    fn count(
+        &self,
+        images: &Images<'_>,
+        tally: &mut Tally,
+        infer: &mut dyn FnMut(&[u32]) -> Tensor<2>,
+    ) -> Vec<Tensor<2>> {
+        let positions: Vec<u32> = (0..self.rows.len() as u32).collect();
         ferrite_torch::without_gradients(|| {
-            for batch in positions.chunks(inference_batch(images.size, images.device)) {
+            let batches = positions.chunks(inference_batch(images.size, images.device));
+            let of_batch = |batch: &[u32]| {
                 let logits = infer(batch);
                 let labels = images.labels(&self.at(batch));
                 tally.add(&loss::cross_entropy(&logits, &labels), &logits, &labels);
-                all.push(logits);
-            }
-        });
-        let [loss, accuracy] = tally.means();
-        (Scores { loss, accuracy }, loss::probabilities(all))
+                logits
+            };
+            batches.map(of_batch).collect()
+        })
     }
+}
+
+fn scores(tally: &Tally) -> Scores {
+    let [loss, accuracy] = tally.means();
+    Scores { loss, accuracy }
 }

@@ -10,6 +10,10 @@ mod damage;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod faces;
 #[cfg(test)]
 mod leaks;

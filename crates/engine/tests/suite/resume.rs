@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ferrite_core::event::Kind;
+use ferrite_core::event::gradient::Gradient;
 use ferrite_core::store::record::State;
 use ferrite_testing::{Place, SMALL, Started, events, logs, same};
 
@@ -164,6 +165,13 @@ fn learnt(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
     files.map(read).collect()
 }
 
+/// What the epochs of the run of `e` say of the validation images and of the gradients.
+fn told(place: &Place) -> Vec<(Vec<u32>, Option<Gradient>)> {
+    let stages = place.run("e").facts.stages;
+    let epochs = stages.into_iter().flat_map(|it| it.epochs);
+    epochs.map(|it| (it.confusion, it.gradient)).collect()
+}
+
 /// Checks that a sweep of `experiment` that is killed twice learns what an undisturbed one learns, of which there are so many
 /// files.
 #[track_caller]
@@ -180,6 +188,7 @@ fn check_killed_twice(experiment: &str, files: usize) {
         same(name.display(), found, expected);
     }
     assert_eq!(learnt(&place).len(), expected.len());
+    assert_eq!(told(&place), told(&undisturbed));
 }
 
 #[test]
@@ -283,7 +292,8 @@ fn ctrl_c_ends_with_130_and_the_next_sweep_gives_the_same_predictions() {
 fn kept(place: &Place) -> impl Iterator<Item = (PathBuf, (Vec<u8>, std::time::SystemTime))> {
     let written = |it: &Path| {
         let report = it.extension().is_some_and(|it| it == "html" || it == "png" || it == "svg");
-        !report && !it.to_string_lossy().contains("/plots/")
+        let inside = |folder: &str| it.to_string_lossy().contains(folder);
+        !report && !it.ends_with("MODEL.md") && !inside("/plots/") && !inside("/runs/report/")
     };
     place.files("runs").into_iter().filter(move |(it, _)| written(it))
 }

@@ -202,3 +202,19 @@ fn ctrl_c_is_acknowledged_before_the_epoch_ends() {
         .says("Ctrl-C again stops at once");
     told.says("interrupted; goes on with the next sweep");
 }
+
+#[test]
+fn every_epoch_says_what_the_images_of_each_class_were_taken_for() {
+    let place = Place::with(&[("e", SMALL)]);
+    place.sweep_well();
+    let facts = place.run("e").facts;
+    let images = &facts.dataset.as_ref().unwrap().counts["valid"];
+    for epoch in &facts.stages[0].epochs {
+        let rows: Vec<&[u32]> = epoch.confusion_rows().collect();
+        let sums: Vec<usize> = rows.iter().map(|it| it.iter().sum::<u32>() as usize).collect();
+        assert_eq!(&sums, images, "{epoch:?}");
+        let right: u32 = rows.iter().enumerate().map(|(class, row)| row[class]).sum();
+        let accuracy = f64::from(right) / images.iter().sum::<usize>() as f64;
+        assert!((accuracy - epoch.valid.accuracy).abs() < 1e-12, "{epoch:?}");
+    }
+}

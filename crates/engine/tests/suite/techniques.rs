@@ -131,6 +131,25 @@ fn clipping_keeps_the_steps_short_and_says_how_often() {
 }
 
 #[test]
+fn the_gradient_of_the_last_step_is_measured_before_it_is_clipped() {
+    // So few images that an epoch is one step, whose norm clipping counts as well.
+    let few = |settings: &str| attempt(settings, &|class| class == 1).unwrap();
+    let sgd = "optimizer = { sgd = { lr = 1e-12 } }";
+    let [plain, wide, narrow] = ["", "clip = { norm = 1e6 }", "clip = { norm = 1e-3 }"]
+        .map(|it| few(&format!("{sgd}\n{it}")).trained.epochs);
+    let gradient = plain[0].gradient.clone().unwrap();
+    for epochs in [&wide, &narrow] {
+        assert_eq!(epochs[0].gradient.as_ref(), Some(&gradient));
+        let counted = epochs[0].acts.clipped.unwrap().norm;
+        assert!((counted - gradient.norm).abs() < 1e-5 * gradient.norm, "{counted} {gradient:?}");
+    }
+    // The hidden layer and the classifier, all that trains.
+    let squares: f64 = gradient.groups.iter().map(|it| f64::from(*it).powi(2)).sum();
+    assert_eq!(gradient.groups.len(), 2);
+    assert!((squares.sqrt() - gradient.norm).abs() < 1e-6 * gradient.norm, "{gradient:?}");
+}
+
+#[test]
 fn weight_decay_leaves_smaller_weights() {
     for (optimizer, decay) in [
         ("adam", "weight_decay = 1.0"),

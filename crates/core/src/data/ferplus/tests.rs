@@ -114,6 +114,8 @@ fn images_get_the_labels_of_the_votes_and_those_without_are_counted() {
     assert_eq!(dataset.counts(&dataset.train), [1, 2, 1, 1, 1, 1, 1, 1]);
     assert_eq!(dataset.counts(&dataset.valid), dataset.counts(&dataset.train));
     assert_eq!(dataset.labels[0], 6, "all votes of row 0 are for neutral");
+    let votes = dataset.votes.as_ref().unwrap();
+    assert_eq!((votes.len(), votes[16]), (22, [0, 0, 0, 0, 4, 6, 0, 0, 0, 0]));
     assert_eq!(dataset.probabilities, None);
     let left: Vec<_> = dataset.unlabelled.iter().map(|(why, n)| (why.as_str(), *n)).collect();
     assert_eq!(left, [("not a face", 2), ("the votes disagree", 2)]);

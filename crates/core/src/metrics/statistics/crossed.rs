@@ -7,7 +7,7 @@
 
 use crate::metrics::statistics::Gain;
 use crate::metrics::statistics::distribution::{t_critical, t_two_sided};
-use crate::metrics::statistics::paired::Discordant;
+use crate::metrics::statistics::paired::{Discordant, student};
 
 /// A mean over seeds and images, and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,33 +43,78 @@ pub fn mean(values: &[Vec<Gain>], level: f64) -> Option<Estimate> {
         return None;
     }
     let squares = Squares::of(values);
-    let cells = seeds as f64 * images as f64;
-    let mean = squares.total / cells;
-    let Squares { seed, image, rest, .. } = squares;
-    let variance = (rest + (seed - rest).max(0.0) + (image - rest).max(0.0)) / cells;
-    if variance <= 0.0 {
+    Some(squares.estimate([seeds, images], level).unwrap_or_else(|| {
         // All images agree under all seeds: there is nothing that varies, only their number counts.
+        let mean = squares.mean;
         let p = if mean == 0.0 { 1.0 } else { Discordant::of(&values[0]).mcnemar() };
-        return Some(Estimate { mean, interval: [mean; 2], p });
+        Estimate { mean, interval: [mean; 2], p }
+    }))
+}
+
+/// The mean of `values` by seed and image that are any numbers. Of one seed, whose training is then taken as given, it is
+/// Student's interval over images. None with fewer than two images, or if the seeds do not have the same number of images.
+/// Where nothing varies there is no p value: it is not a number.
+pub fn mean_of_numbers(values: &[Vec<f64>], level: f64) -> Option<Estimate> {
+    let (seeds, images) = (values.len(), values.first()?.len());
+    if let [only] = values {
+        return student(only, level);
     }
-    let most = images as f64 - 1.0;
-    let df = (seeds as f64 - 1.0) * (variance * cells / seed.max(rest)).powi(2);
-    let (df, error) = (df.min(most), variance.sqrt());
-    let half = t_critical(1.0 - level, df) * error;
-    let p = t_two_sided(mean / error, df);
-    Some(Estimate { mean, interval: [mean - half, mean + half], p })
+    if images < 2 || values.iter().any(|it| it.len() != images) {
+        return None;
+    }
+    let squares = Squares::of_numbers(values);
+    Some(squares.estimate([seeds, images], level).unwrap_or(Estimate {
+        mean: squares.mean,
+        interval: [squares.mean; 2],
+        p: f64::NAN,
+    }))
 }
 
 /// Mean squares of a two-way analysis of variance without repetition.
 struct Squares {
-    /// Sum of all values.
-    total: f64,
+    /// Mean of all values.
+    mean: f64,
     seed: f64,
     image: f64,
     rest: f64,
 }
 
 impl Squares {
+    /// How sure the mean is; none if nothing varies.
+    fn estimate(&self, [seeds, images]: [usize; 2], level: f64) -> Option<Estimate> {
+        let Self { mean, seed, image, rest } = *self;
+        let cells = seeds as f64 * images as f64;
+        let variance = (rest + (seed - rest).max(0.0) + (image - rest).max(0.0)) / cells;
+        if variance <= 0.0 {
+            return None;
+        }
+        let most = images as f64 - 1.0;
+        let df = (seeds as f64 - 1.0) * (variance * cells / seed.max(rest)).powi(2);
+        let (df, error) = (df.min(most), variance.sqrt());
+        let half = t_critical(1.0 - level, df) * error;
+        let p = t_two_sided(mean / error, df);
+        Some(Estimate { mean, interval: [mean - half, mean + half], p })
+    }
+
+    fn of_numbers(values: &[Vec<f64>]) -> Self {
+        let (seeds, images) = (values.len() as f64, values[0].len() as f64);
+        let of_seeds: Vec<f64> = values.iter().map(|it| it.iter().sum::<f64>() / images).collect();
+        let of_image = |at: usize| values.iter().map(|it| it[at]).sum::<f64>() / seeds;
+        let of_images: Vec<f64> = (0..values[0].len()).map(of_image).collect();
+        let mean = of_seeds.iter().sum::<f64>() / seeds;
+        let squared = |it: &[f64]| it.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
+        let rest = values.iter().zip(&of_seeds).flat_map(|(row, of_seed)| {
+            let left = move |(it, of_image): (&f64, &f64)| (it - of_seed - of_image + mean).powi(2);
+            row.iter().zip(&of_images).map(left)
+        });
+        Self {
+            mean,
+            seed: images * squared(&of_seeds) / (seeds - 1.0),
+            image: seeds * squared(&of_images) / (images - 1.0),
+            rest: rest.sum::<f64>() / ((seeds - 1.0) * (images - 1.0)),
+        }
+    }
+
     fn of(values: &[Vec<Gain>]) -> Self {
         let (seeds, images) = (values.len() as f64, values[0].len() as f64);
         // Sums of small whole numbers: exact, so that equal seeds have no variance at all.
@@ -92,7 +137,7 @@ impl Squares {
         let rest = s * n * all - total * total - seed - image;
         let cells = seeds * images;
         Self {
-            total: number(total),
+            mean: number(total) / cells,
             seed: number(seed) / cells / (seeds - 1.0),
             image: number(image) / cells / (images - 1.0),
             rest: number(rest) / cells / ((seeds - 1.0) * (images - 1.0)),
@@ -143,6 +188,26 @@ mod tests {
         let interval = [-0.267_114_501_254_226_2, 0.767_114_501_254_226_2];
         let seeds = [FIRST.to_vec(), SECOND.to_vec(), THIRD.to_vec()];
         check(&seeds, 0.25, 0.173_023_230_370_043_08, interval);
+    }
+
+    #[test]
+    fn numbers_are_judged_as_gains_are() {
+        let gains = [FIRST.to_vec(), SECOND.to_vec(), THIRD.to_vec()];
+        let numbers = |it: &Vec<Gain>| it.iter().map(|it| f64::from(*it)).collect::<Vec<_>>();
+        let (whole, it) = (
+            mean(&gains, 0.95).unwrap(),
+            mean_of_numbers(&gains.each_ref().map(numbers), 0.95).unwrap(),
+        );
+        let [low, high] = [0, 1].map(|end| whole.interval[end] - it.interval[end]);
+        for difference in [whole.mean - it.mean, whole.p - it.p, low, high] {
+            assert!(difference.abs() < 1e-12, "{it:?}");
+        }
+        // Of one seed it is Student's test over images, as above.
+        let one = mean_of_numbers(&[numbers(&gains[0])], 0.95).unwrap();
+        assert!((one.p - 0.481_035_461_866_859_25).abs() < 1e-12, "{one:?}");
+        assert_eq!(mean_of_numbers(&[vec![1.0, 2.0], vec![1.0]], 0.95), None);
+        let same = mean_of_numbers(&[vec![0.5; 3], vec![0.5; 3]], 0.95).unwrap();
+        assert!(same.p.is_nan() && same.interval == [0.5; 2], "{same:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod crossed;
 pub mod distribution;
 pub mod paired;
+pub mod ratio;
 
 /// How sure the intervals of the report are.
 pub const LEVEL: f64 = 0.95;

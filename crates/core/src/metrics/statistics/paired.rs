@@ -1,7 +1,26 @@
-//! Two networks on the same images: McNemar's exact test, and the bootstrap over images.
+//! Pairs: two networks on the same images (McNemar's exact test, the bootstrap over images), and any differences (Student).
 
+use crate::metrics::scores::Stat;
 use crate::metrics::statistics::Gain;
-use crate::metrics::statistics::distribution::{binomial, coin_at_most};
+use crate::metrics::statistics::crossed::Estimate;
+use crate::metrics::statistics::distribution::{binomial, coin_at_most, t_critical, t_two_sided};
+
+/// The mean of `differences` that were drawn by chance, after Student (1908): the paired test
+/// (`scipy.stats.ttest_rel`), and the interval that belongs to it. None with fewer than two, or if one is not a number.
+/// Where nothing varies there is no p value: it is not a number.
+pub fn student(differences: &[f64], level: f64) -> Option<Estimate> {
+    let Stat { mean, sd, n } = Stat::of(differences)?;
+    let (error, df) = (sd? / (n as f64).sqrt(), n as f64 - 1.0);
+    if !error.is_finite() {
+        return None;
+    }
+    if error == 0.0 {
+        return Some(Estimate { mean, interval: [mean; 2], p: f64::NAN });
+    }
+    let half = t_critical(1.0 - level, df) * error;
+    let p = t_two_sided(mean / error, df);
+    Some(Estimate { mean, interval: [mean - half, mean + half], p })
+}
 
 /// How many images only the second network gets right, and how many only the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +87,20 @@ impl Discordant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn students_paired_test_agrees_with_scipy() {
+        // ttest_rel([0.66, 0.65, 0.64, 0.69], [0.61, 0.64, 0.58, 0.7]) and its confidence_interval(0.95)
+        let it = student(&[0.05, 0.01, 0.06, -0.01], 0.95).unwrap();
+        let expected =
+            [0.194_575_496_622_166_94, -0.025_074_616_571_510_076, 0.080_074_616_571_510_13];
+        for (it, expected) in [it.p, it.interval[0], it.interval[1]].into_iter().zip(expected) {
+            assert!((it - expected).abs() < 1e-12, "{it} is not {expected}");
+        }
+        assert_eq!(student(&[0.1], 0.95), None);
+        assert_eq!(student(&[0.1, f64::NAN], 0.95), None);
+        assert!(student(&[0.1, 0.1], 0.95).unwrap().p.is_nan());
+    }
 
     #[test]
     fn mcnemars_test_agrees_with_scipy() {

@@ -157,6 +157,15 @@ pub enum Classifier {
 impl Described {
     /// Pixels a side of the feature maps for an image of `side` pixels.
     pub fn side(&self, side: usize) -> usize {
-        self.blocks.iter().flat_map(|it| &it.layers).fold(side, |side, it| it.side(side))
+        self.sides(side).last().copied().unwrap_or(side)
+    }
+
+    /// The same behind each block.
+    pub fn sides(&self, side: usize) -> Vec<usize> {
+        let blocks = self.blocks.iter().scan(side, |side, block| {
+            *side = block.layers.iter().fold(*side, |side, it| it.side(side));
+            Some(*side)
+        });
+        blocks.collect()
     }
 }

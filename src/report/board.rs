@@ -1,0 +1,395 @@
+//! The table that the study's page begins with: every configuration with its scores, held against a baseline.
+
+use ferrite_core::config::facts::Facts;
+use ferrite_core::digits::{counted, thousands};
+use ferrite_core::metrics::scores::Stat;
+use ferrite_core::metrics::statistics::crossed::Estimate;
+use ferrite_core::store::record::State;
+use maud::{Markup, PreEscaped, html};
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::format;
+use crate::report::audit;
+use crate::report::page::{mean_cell, share_cell, sort_value, swatch, tagged_share_cell};
+use crate::report::plot::Style;
+use crate::study::baseline::baseline;
+use crate::study::comparison::{accuracy_interval, beside};
+use crate::study::diff::{self, plain, short_names};
+use crate::study::{Configuration, Run, Study};
+
+/// How many configurations can each be chosen as the baseline with an interval for every difference; behind these the page
+/// knows differences of means only.
+const MOST_BESIDE: usize = 24;
+
+/// The split that judges where there is no other.
+pub(super) const VALID: &str = "valid";
+
+/// A study's configurations as the table shows them.
+pub(super) struct Board<'s, 'a> {
+    study: &'s Study<'a>,
+    pub(super) baseline: Option<&'s Configuration<'a>>,
+}
+
+/// A column of scores: its heading, its score, and whether an interval of the accuracy stands below.
+struct Column<'a> {
+    head: String,
+    score: fn(&Run<'a>) -> Option<f64>,
+    cell: Cell,
+}
+
+/// How a score is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Cell {
+    /// In percent, with the interval of the accuracy.
+    Judged,
+    /// In percent.
+    Share,
+    /// As a fraction of 1.
+    Fraction,
+}
+
+impl<'s, 'a> Board<'s, 'a> {
+    pub(super) fn new(study: &'s Study<'a>) -> Self {
+        Self { study, baseline: baseline(study) }
+    }
+
+    pub(super) fn markup(&self) -> Markup {
+        let columns = self.columns();
+        let best: Vec<f64> = columns.iter().map(|it| best_of(self.study, it.score)).collect();
+        let held_out = self.held_out();
+        let has_leaks = self.study.runs().any(|it| leak_free(it).is_some());
+        html! {
+            (self.lead())
+            div .scroll tabindex="0" role="region" aria-label="Leaderboard" {
+                table #board .sortable .board {
+                    thead { tr {
+                        th .num { "#" } th .name { "Configuration" }
+                        @if let Some(first) = columns.first() { th .num { (first.head) } }
+                        @if self.baseline.is_some() { th .num { "Difference from baseline" } }
+                        @for it in columns.iter().skip(1) { th .num { (it.head) } }
+                        @if has_leaks { th .num { (held_out) " accuracy, leak-free" } }
+                        th { "Seeds" } th .num { "Kept epoch" } th .num { "Parameters" } th .num { "Time" }
+                        th .num { (held_out) " loss" }
+                    } }
+                    tbody { @for it in &self.study.configurations {
+                        tr .unranked[it.rank.is_none()] data-at=(it.position) {
+                            (rank(it)) (name(it))
+                            @for (at, (column, best)) in columns.iter().zip(&best).enumerate() {
+                                (self.score(it, column, *best))
+                                @if at == 0 && self.baseline.is_some() { (self.difference(it)) }
+                            }
+                            @if has_leaks { (share_cell(it.stat(leak_free), "", None)) }
+                            td .seeds data-v=(it.runs.len()) { (seeds(it)) }
+                            (kept(it)) (parameters(it))
+                            (mean_cell(it.stat(|it| Some(it.record.seconds)), format::duration))
+                            (loss(it))
+                        }
+                    } }
+                }
+            }
+            (self.data())
+        }
+    }
+
+    /// The split that judges, with the name that it has in its source.
+    fn held_out(&self) -> String {
+        super::figures::capital(&self.study.judged_by().unwrap_or_else(|| "held-out".into()))
+    }
+
+    fn columns(&self) -> Vec<Column<'a>> {
+        let column = |head: String, score, cell| Column { head, score, cell };
+        let judged =
+            column(format!("{} accuracy", self.held_out()), Run::test_accuracy, Cell::Judged);
+        let valid = column("Validation accuracy".into(), Run::valid_accuracy, Cell::Share);
+        let others = [
+            column("Macro-F1".into(), Run::macro_f1, Cell::Share),
+            column("ROC AUC".into(), Run::roc_auc, Cell::Fraction),
+        ];
+        // Without a test split both would be the same number.
+        let valid = (self.study.split() != Some(VALID)).then_some(valid);
+        std::iter::once(judged).chain(valid).chain(others).collect()
+    }
+
+    fn lead(&self) -> Markup {
+        let split = self.study.split();
+        html! {
+            p .lead {
+                "Ranked by the mean validation accuracy of the kept epoch"
+                @if split != Some(VALID) { ", so that the test images choose nothing" }
+                ". Scores are the mean ± sample standard deviation over the seeds, in percent; the best of a column is bold. \
+                Below the accuracy is its 95 % interval: over seeds and images, or over images only where there is one seed."
+                @if let Some(it) = self.baseline {
+                    " The baseline is " strong .baseline { (it.label) } ": differences are in percentage points, paired by seed \
+                    and image, with their 95 % interval, which is not adjusted for how many are looked at."
+                }
+                @if self.study.configurations.iter().any(|it| !it.comparable) {
+                    " A configuration that is judged on other images has no rank."
+                }
+            }
+        }
+    }
+
+    fn difference(&self, it: &Configuration<'a>) -> Markup {
+        let Some(baseline) = self.baseline else { return html! { td {} } };
+        if it.position == baseline.position {
+            return html! { td .num .delta data-v="0" { span .none { "baseline" } } };
+        }
+        let Some(Estimate { mean, interval: [low, high], .. }) = beside(baseline, it) else {
+            return html! { td .num .delta { span .none { (format::NOTHING) } } };
+        };
+        html! {
+            td .num .delta data-v=(sort_value(mean)) {
+                (format::points(mean))
+                div .interval { (format::points(low)) " to " (format::points(high)) }
+            }
+        }
+    }
+
+    fn score(&self, it: &Configuration<'a>, column: &Column<'a>, best: f64) -> Markup {
+        let stat = it.stat(column.score);
+        let class = if stat.is_some_and(|it| it.mean == best) { "best" } else { "" };
+        match column.cell {
+            Cell::Judged => {
+                // What other images judge must not be taken for the score that the column is named after.
+                let own = it.runs.iter().find_map(Run::judged_by);
+                let other = own.filter(|own| self.study.judged_by().as_ref() != Some(own));
+                tagged_share_cell(stat, class, accuracy_interval(it), other.as_deref())
+            }
+            Cell::Share => share_cell(stat, class, None),
+            Cell::Fraction => fraction_cell(stat, class),
+        }
+    }
+
+    /// What the script needs to hold all against another baseline.
+    fn data(&self) -> Markup {
+        let comparable: Vec<_> =
+            self.study.configurations.iter().filter(|it| it.comparable).collect();
+        let rows = diff::differences(&comparable.iter().map(|it| &it.settings).collect::<Vec<_>>());
+        let keys: Vec<String> = rows.iter().map(|it| it.key.clone()).collect();
+        let names = short_names(&keys);
+        let keys = rows.iter().zip(names).map(
+            |(it, name)| json!({ "key": it.key, "name": name, "technique": technique(&it.key) }),
+        );
+        let shown: Vec<_> = comparable.iter().take(MOST_BESIDE).copied().collect();
+        let row = |from: &&Configuration<'a>| -> Vec<_> {
+            let estimate = |to: &&Configuration<'a>| {
+                let it = beside(from, to).filter(|_| from.position != to.position)?;
+                Some([it.mean, it.interval[0], it.interval[1]].map(|it| (it * 1e5).round() / 1e5))
+            };
+            shown.iter().map(estimate).collect()
+        };
+        let beside: Vec<_> = shown.par_iter().map(row).collect();
+        let configurations = comparable.iter().enumerate().map(|(at, it)| {
+            let values: Vec<_> =
+                rows.iter().map(|row| row.values[at].as_deref().map(plain)).collect();
+            let accuracy = it.stat(Run::test_accuracy).map(|it| it.mean);
+            json!({ "at": it.position, "label": it.label, "accuracy": accuracy, "values": values })
+        });
+        let data = json!({
+            "baseline": self.baseline.map(|it| it.position),
+            "keys": keys.collect::<Vec<_>>(),
+            "configurations": configurations.collect::<Vec<_>>(),
+            "beside": beside,
+        });
+        html! { script type="application/json" id="board-data" { (PreEscaped(embedded(&data))) } }
+    }
+}
+
+/// JSON that may stand in a script element.
+pub(super) fn embedded(data: &serde_json::Value) -> String {
+    data.to_string().replace('<', "\\u003c")
+}
+
+/// What a setting is told under: the group of techniques that it belongs to, its technique, or its table.
+pub(super) fn technique(key: &str) -> String {
+    let setting = Facts::all().of(key);
+    let belongs = setting.group.as_ref().or(setting.technique.as_ref()).map(|it| it.name.clone());
+    belongs.unwrap_or_else(|| key.split('.').next().unwrap_or(key).to_owned())
+}
+
+/// Accuracy without leaked images, where there are any.
+fn leak_free(run: &Run<'_>) -> Option<f64> {
+    audit::differs(run)?.accuracy
+}
+
+/// The highest mean on the board.
+fn best_of<'a>(study: &Study<'a>, score: fn(&Run<'a>) -> Option<f64>) -> f64 {
+    let means = study.ranked().filter_map(|it| it.stat(score)).map(|it| it.mean);
+    means.filter(|it| it.is_finite()).fold(f64::MIN, f64::max)
+}
+
+fn rank(it: &Configuration<'_>) -> Markup {
+    html! {
+        td .num .rank data-v=(it.rank.map_or_else(String::new, |it| it.to_string())) {
+            (it.place().unwrap_or_else(|| format::NOTHING.into()))
+        }
+    }
+}
+
+fn name(it: &Configuration<'_>) -> Markup {
+    html! {
+        th .name scope="row" {
+            div .label {
+                (swatch(Style(it.position))) bdi { (it.label) }
+                @if !it.comparable { span .tag { "other images" } }
+                @if let Some(it) = views(it) {
+                    span .tag title="probabilities averaged over views of each image" { (it) }
+                }
+            }
+            @if !it.about().is_empty() { div .about { (it.about()) } }
+        }
+    }
+}
+
+fn loss(it: &Configuration<'_>) -> Markup {
+    let loss = it.stat(Run::test_loss).map(|it| it.mean);
+    html! {
+        td .num data-v=[loss.map(sort_value)] {
+            (loss.map_or(format::NOTHING.into(), format::score))
+        }
+    }
+}
+
+fn fraction_cell(stat: Option<Stat>, class: &str) -> Markup {
+    let Some(it) = stat else { return html! { td .num { span .none { (format::NOTHING) } } } };
+    html! {
+        td class={ "num " (class) } data-v=(sort_value(it.mean)) {
+            (format::score(it.mean)) @if let Some(sd) = it.sd { span .sd { " ± " (format::score(sd)) } }
+        }
+    }
+}
+
+/// The views that a configuration's tests averaged over, and its mean accuracy without them.
+fn views(it: &Configuration<'_>) -> Option<String> {
+    let name = &it.runs.iter().find_map(Run::viewed)?.name;
+    let plain = it.stat(|run| run.viewed().map(|it| it.plain.accuracy))?;
+    Some(format!("{name}, plain {} %", format::percent(plain.mean)))
+}
+
+/// A link to each seed's page, in the colour of its state.
+fn seeds(it: &Configuration<'_>) -> Markup {
+    let images = it.finished().map(|it| it.record.predictions.len()).max().filter(|it| *it > 0);
+    html! {
+        div .chips { @for run in &it.runs {
+            @let name = run.record.state.word();
+            @let seed = if run.seed.is_empty() { "run" } else { run.seed.as_str() };
+            a class={ "chip " (name) } href=(run.link())
+                title={ "seed " (seed) ", " (name) ": " (run.record.trial) } {
+                (seed) @if run.record.state != State::Finished { span .why { " " (name) } }
+            }
+        } }
+        @if let Some(n) = images { div .interval { "n = " (thousands(n)) } }
+    }
+}
+
+/// The epoch whose weights were kept in the last stage, and by what it was chosen.
+fn kept(it: &Configuration<'_>) -> Markup {
+    let last = |run: &Run<'_>| {
+        run.record.facts.stages.last().and_then(|it| it.kept()).map(|it| it.epoch as f64)
+    };
+    let Some(stat) = it.stat(last) else {
+        return html! { td .num { span .none { (format::NOTHING) } } };
+    };
+    let stage = it.runs.iter().find_map(|it| it.record.facts.stages.last());
+    let by = stage.map(|stage| chosen_by(it, &stage.start.stage));
+    html! {
+        td .num data-v=(sort_value(stat.mean)) {
+            (epochs(stat.mean)) @if let Some(sd) = stat.sd.filter(|it| *it > 0.0) { span .sd { " ± " (epochs(sd)) } }
+            div .interval {
+                @if let Some(it) = stage { "of " (it.start.epochs) }
+                @if let Some(by) = by { ", " (by) }
+            }
+        }
+    }
+}
+
+fn epochs(value: f64) -> String {
+    format!("{value:.1}").trim_end_matches(".0").to_owned()
+}
+
+/// The metric under which the weights of `stage` were kept, or that they are the last ones.
+fn chosen_by(it: &Configuration<'_>, stage: &str) -> String {
+    let setting = |name: &str| it.settings.get(&format!("stages.{stage}.early_stopping.{name}"));
+    match setting("monitor") {
+        Some(monitor) if setting("restore_best").is_none_or(|it| it != "false") => {
+            plain(monitor).to_owned()
+        }
+        _ => "the last".into(),
+    }
+}
+
+fn parameters(it: &Configuration<'_>) -> Markup {
+    let Some((trainable, all)) = it.runs.iter().find_map(Run::parameters) else {
+        return html! { td .num { span .none { (format::NOTHING) } } };
+    };
+    html! {
+        td .num data-v=(trainable) {
+            (format::short_count(all))
+            div .interval { (format::short_count(trainable)) " train" }
+        }
+    }
+}
+
+/// The name of a setting, its value in the baseline, and another.
+type Changed<'a> = (String, &'a str, &'a str);
+
+/// Settings that are not those of the baseline, configuration by configuration.
+pub(super) fn differences(board: &Board<'_, '_>) -> Option<Markup> {
+    let baseline = board.baseline?;
+    let all: Vec<_> = board.study.configurations.iter().filter(|it| it.comparable).collect();
+    let flat: Vec<_> = all.iter().map(|it| &it.settings).collect();
+    let rows = diff::differences(&flat);
+    let at = all.iter().position(|it| it.position == baseline.position)?;
+    let names = short_names(&rows.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
+    let changes = |other: usize| {
+        let stages = |it: usize| {
+            let all =
+                rows.iter().find(|it| it.key == "stages").and_then(|row| row.values[it].as_deref());
+            all.map(|it| it.split(", ").collect::<Vec<_>>())
+        };
+        let (here, there) = (stages(at), stages(other));
+        let alone = |key: &str| {
+            let stage = key.strip_prefix("stages.").and_then(|it| it.split('.').next());
+            stage.is_some_and(|stage| {
+                [&here, &there].into_iter().flatten().any(|it| !it.contains(&stage))
+            })
+        };
+        let changed =
+            rows.iter().zip(&names).filter(|(row, _)| row.values[at] != row.values[other]);
+        let changed = changed.filter(|(row, _)| !alone(&row.key));
+        let mut groups: Vec<(String, Vec<Changed<'_>>)> = Vec::new();
+        for (row, name) in changed {
+            let value = |it: usize| row.values[it].as_deref().map_or("not set", plain);
+            let (technique, change) =
+                (technique(&row.key), (name.clone(), value(at), value(other)));
+            match groups.iter_mut().find(|it| it.0 == technique) {
+                Some(group) => group.1.push(change),
+                None => groups.push((technique, vec![change])),
+            }
+        }
+        groups
+    };
+    (!rows.is_empty()).then(|| html! {
+        p .lead {
+            "What each configuration sets otherwise than the baseline, " strong .baseline { (baseline.label) }
+            ", by technique; everything else is the same. "
+            (counted(rows.len(), "setting")) " of " (counted(all.len(), "configuration")) @if rows.len() == 1 { " differs." } @else { " differ." }
+        }
+        div .scroll tabindex="0" role="region" aria-label="What differs" { table .differences {
+            thead { tr { th { "Configuration" } th { "Settings that are not those of the baseline" } } }
+            tbody { @for (place, it) in all.iter().enumerate() {
+                tr data-at=(it.position) {
+                    th scope="row" { div .label { (swatch(Style(it.position))) bdi { (it.label) } } }
+                    td { @if place == at { span .none { "baseline" } } @else {
+                        @for (technique, changes) in changes(place) {
+                            div .change-group { span .technique { (technique) } @for (name, from, to) in changes {
+                                span .change { code { (name) } " " (from) " → " strong { (to) } }
+                            } }
+                        }
+                    } }
+                }
+            } }
+        } }
+    })
+}
