@@ -24,6 +24,8 @@ const shown = box => box.getByRole('listitem').evaluateAll(all => all.map(it => 
   })));
 /** How many faces the list in `box` has, with those that its button would show. */
 const count = async box => {
+  // A box that was just opened is filled a moment later.
+  await box.getByRole('listitem').first().waitFor({ state: 'attached' });
   const left = await more(box).isVisible() ? number((await more(box).innerText()).match(/([\d,]+) are left/)[1]) : 0;
   return await box.getByRole('listitem').count() + left;
 };
