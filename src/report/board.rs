@@ -5,13 +5,15 @@ use ferrite_core::digits::{counted, thousands};
 use ferrite_core::metrics::scores::Stat;
 use ferrite_core::metrics::statistics::crossed::Estimate;
 use ferrite_core::store::record::State;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::format;
 use crate::report::audit;
-use crate::report::page::{mean_cell, share_cell, sort_value, swatch, tagged_share_cell};
+use crate::report::page::{
+    self, mean_cell, scroll, share_cell, sort_value, swatch, tagged_share_cell,
+};
 use crate::report::plot::Style;
 use crate::study::baseline::baseline;
 use crate::study::comparison::{accuracy_interval, beside};
@@ -28,7 +30,11 @@ pub(super) const VALID: &str = "valid";
 /// A study's configurations as the table shows them.
 pub(super) struct Board<'s, 'a> {
     study: &'s Study<'a>,
-    pub(super) baseline: Option<&'s Configuration<'a>>,
+    baseline: Option<&'s Configuration<'a>>,
+    /// The configurations that can be held against each other.
+    comparable: Vec<&'s Configuration<'a>>,
+    /// The settings that differ between these, and a short name for each.
+    differing: Vec<(diff::Row, String)>,
 }
 
 /// A column of scores: its heading, its score, and whether an interval of the accuracy stands below.
@@ -37,6 +43,9 @@ struct Column<'a> {
     score: fn(&Run<'a>) -> Option<f64>,
     cell: Cell,
 }
+
+/// The name of a setting, its value in the baseline, and another.
+type Changed<'a> = (&'a str, &'a str, &'a str);
 
 /// How a score is written.
 #[derive(Clone, Copy, PartialEq)]
@@ -51,7 +60,11 @@ enum Cell {
 
 impl<'s, 'a> Board<'s, 'a> {
     pub(super) fn new(study: &'s Study<'a>) -> Self {
-        Self { study, baseline: baseline(study) }
+        let comparable: Vec<_> = study.configurations.iter().filter(|it| it.comparable).collect();
+        let rows = diff::differences(&comparable.iter().map(|it| &it.settings).collect::<Vec<_>>());
+        let names = short_names(&rows.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
+        let differing = rows.into_iter().zip(names).collect();
+        Self { study, baseline: baseline(study), comparable, differing }
     }
 
     pub(super) fn markup(&self) -> Markup {
@@ -61,7 +74,7 @@ impl<'s, 'a> Board<'s, 'a> {
         let has_leaks = self.study.runs().any(|it| leak_free(it).is_some());
         html! {
             (self.lead())
-            div .scroll tabindex="0" role="region" aria-label="Leaderboard" {
+            (scroll("Leaderboard", html! {
                 table #board .sortable .board {
                     thead { tr {
                         th .num { "#" } th .name { "Configuration" }
@@ -87,7 +100,7 @@ impl<'s, 'a> Board<'s, 'a> {
                         }
                     } }
                 }
-            }
+            }))
             (self.data())
         }
     }
@@ -163,15 +176,10 @@ impl<'s, 'a> Board<'s, 'a> {
 
     /// What the script needs to hold all against another baseline.
     fn data(&self) -> Markup {
-        let comparable: Vec<_> =
-            self.study.configurations.iter().filter(|it| it.comparable).collect();
-        let rows = diff::differences(&comparable.iter().map(|it| &it.settings).collect::<Vec<_>>());
-        let keys: Vec<String> = rows.iter().map(|it| it.key.clone()).collect();
-        let names = short_names(&keys);
-        let keys = rows.iter().zip(names).map(
+        let keys = self.differing.iter().map(
             |(it, name)| json!({ "key": it.key, "name": name, "technique": technique(&it.key) }),
         );
-        let shown: Vec<_> = comparable.iter().take(MOST_BESIDE).copied().collect();
+        let shown: Vec<_> = self.comparable.iter().take(MOST_BESIDE).copied().collect();
         let row = |from: &&Configuration<'a>| -> Vec<_> {
             let estimate = |to: &&Configuration<'a>| {
                 let it = beside(from, to).filter(|_| from.position != to.position)?;
@@ -180,9 +188,9 @@ impl<'s, 'a> Board<'s, 'a> {
             shown.iter().map(estimate).collect()
         };
         let beside: Vec<_> = shown.par_iter().map(row).collect();
-        let configurations = comparable.iter().enumerate().map(|(at, it)| {
+        let configurations = self.comparable.iter().enumerate().map(|(at, it)| {
             let values: Vec<_> =
-                rows.iter().map(|row| row.values[at].as_deref().map(plain)).collect();
+                self.differing.iter().map(|it| it.0.values[at].as_deref().map(plain)).collect();
             let accuracy = it.stat(Run::test_accuracy).map(|it| it.mean);
             json!({ "at": it.position, "label": it.label, "accuracy": accuracy, "values": values })
         });
@@ -192,13 +200,67 @@ impl<'s, 'a> Board<'s, 'a> {
             "configurations": configurations.collect::<Vec<_>>(),
             "beside": beside,
         });
-        html! { script type="application/json" id="board-data" { (PreEscaped(embedded(&data))) } }
+        page::data("board-data", &data)
     }
-}
 
-/// JSON that may stand in a script element.
-pub(super) fn embedded(data: &serde_json::Value) -> String {
-    data.to_string().replace('<', "\\u003c")
+    /// Settings that are not those of the baseline, configuration by configuration.
+    pub(super) fn differences(&self) -> Option<Markup> {
+        let (baseline, all) = (self.baseline?, &self.comparable);
+        let at = all.iter().position(|it| it.position == baseline.position)?;
+        let settings = self.differing.len();
+        (settings > 0).then(|| html! {
+            p .lead {
+                "What each configuration sets otherwise than the baseline, " strong .baseline { (baseline.label) }
+                ", by technique; everything else is the same. "
+                (counted(settings, "setting")) " of " (counted(all.len(), "configuration"))
+                @if settings == 1 { " differs." } @else { " differ." }
+            }
+            (scroll("What differs", html! { table .differences {
+                thead { tr { th { "Configuration" } th { "Settings that are not those of the baseline" } } }
+                tbody { @for (place, it) in all.iter().enumerate() {
+                    tr data-at=(it.position) {
+                        th scope="row" { div .label { (swatch(Style(it.position))) bdi { (it.label) } } }
+                        td { @if place == at { span .none { "baseline" } } @else {
+                            @for (technique, changes) in self.changes(at, place) {
+                                div .change-group { span .technique { (technique) } @for (name, from, to) in changes {
+                                    span .change { code { (name) } " " (from) " → " strong { (to) } }
+                                } }
+                            }
+                        } }
+                    }
+                } }
+            } }))
+        })
+    }
+
+    /// What the second of two comparable configurations sets otherwise than the first, by technique. A setting of a stage that
+    /// one of them does not have is told by the list of stages alone.
+    fn changes(&self, from: usize, to: usize) -> Vec<(String, Vec<Changed<'_>>)> {
+        let rows = || self.differing.iter().map(|it| &it.0);
+        let stages = |it: usize| {
+            let all = rows().find(|it| it.key == "stages")?.values[it].as_deref()?;
+            Some(all.split(", ").collect::<Vec<_>>())
+        };
+        let lists = [stages(from), stages(to)];
+        let alone = |key: &str| {
+            let stage = key.strip_prefix("stages.").and_then(|it| it.split('.').next());
+            stage.is_some_and(|stage| lists.iter().flatten().any(|it| !it.contains(&stage)))
+        };
+        let mut groups: Vec<(String, Vec<Changed<'_>>)> = Vec::new();
+        for (row, name) in &self.differing {
+            if row.values[from] == row.values[to] || alone(&row.key) {
+                continue;
+            }
+            let value = |it: usize| row.values[it].as_deref().map_or("not set", plain);
+            let (technique, change) =
+                (technique(&row.key), (name.as_str(), value(from), value(to)));
+            match groups.iter_mut().find(|it| it.0 == technique) {
+                Some(group) => group.1.push(change),
+                None => groups.push((technique, vec![change])),
+            }
+        }
+        groups
+    }
 }
 
 /// What a setting is told under: the group of techniques that it belongs to, its technique, or its table.
@@ -329,67 +391,4 @@ fn parameters(it: &Configuration<'_>) -> Markup {
             div .interval { (format::short_count(trainable)) " train" }
         }
     }
-}
-
-/// The name of a setting, its value in the baseline, and another.
-type Changed<'a> = (String, &'a str, &'a str);
-
-/// Settings that are not those of the baseline, configuration by configuration.
-pub(super) fn differences(board: &Board<'_, '_>) -> Option<Markup> {
-    let baseline = board.baseline?;
-    let all: Vec<_> = board.study.configurations.iter().filter(|it| it.comparable).collect();
-    let flat: Vec<_> = all.iter().map(|it| &it.settings).collect();
-    let rows = diff::differences(&flat);
-    let at = all.iter().position(|it| it.position == baseline.position)?;
-    let names = short_names(&rows.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
-    let changes = |other: usize| {
-        let stages = |it: usize| {
-            let all =
-                rows.iter().find(|it| it.key == "stages").and_then(|row| row.values[it].as_deref());
-            all.map(|it| it.split(", ").collect::<Vec<_>>())
-        };
-        let (here, there) = (stages(at), stages(other));
-        let alone = |key: &str| {
-            let stage = key.strip_prefix("stages.").and_then(|it| it.split('.').next());
-            stage.is_some_and(|stage| {
-                [&here, &there].into_iter().flatten().any(|it| !it.contains(&stage))
-            })
-        };
-        let changed =
-            rows.iter().zip(&names).filter(|(row, _)| row.values[at] != row.values[other]);
-        let changed = changed.filter(|(row, _)| !alone(&row.key));
-        let mut groups: Vec<(String, Vec<Changed<'_>>)> = Vec::new();
-        for (row, name) in changed {
-            let value = |it: usize| row.values[it].as_deref().map_or("not set", plain);
-            let (technique, change) =
-                (technique(&row.key), (name.clone(), value(at), value(other)));
-            match groups.iter_mut().find(|it| it.0 == technique) {
-                Some(group) => group.1.push(change),
-                None => groups.push((technique, vec![change])),
-            }
-        }
-        groups
-    };
-    (!rows.is_empty()).then(|| html! {
-        p .lead {
-            "What each configuration sets otherwise than the baseline, " strong .baseline { (baseline.label) }
-            ", by technique; everything else is the same. "
-            (counted(rows.len(), "setting")) " of " (counted(all.len(), "configuration")) @if rows.len() == 1 { " differs." } @else { " differ." }
-        }
-        div .scroll tabindex="0" role="region" aria-label="What differs" { table .differences {
-            thead { tr { th { "Configuration" } th { "Settings that are not those of the baseline" } } }
-            tbody { @for (place, it) in all.iter().enumerate() {
-                tr data-at=(it.position) {
-                    th scope="row" { div .label { (swatch(Style(it.position))) bdi { (it.label) } } }
-                    td { @if place == at { span .none { "baseline" } } @else {
-                        @for (technique, changes) in changes(place) {
-                            div .change-group { span .technique { (technique) } @for (name, from, to) in changes {
-                                span .change { code { (name) } " " (from) " → " strong { (to) } }
-                            } }
-                        }
-                    } }
-                }
-            } }
-        } }
-    })
 }

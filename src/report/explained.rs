@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::format;
 use crate::report::faces::width;
-use crate::report::page::{lead, prose};
+use crate::report::page::{lead, prose, scroll};
 use crate::report::trial::Files;
 
 /// What a run's page says of it, or how one gets it; none for a run that is not finished.
@@ -38,13 +38,13 @@ fn shown(explained: &Explained, sheet: &[u8]) -> Markup {
         } }
         details .card {
             summary { "The same in words: where each map is largest" }
-            div .scroll role="region" aria-label="Where each map is largest" tabindex="0" { table .compact {
+            (scroll("Where each map is largest", html! { table .compact {
                 thead { tr {
                     th { "Image" } th { "Class" } th { "Taken for" } th .num { "Probability" }
                     th { "Speaks for that class" } th { "Speaks for its own class" }
                 } }
                 tbody { @for it in images { (row(it)) } }
-            } }
+            } }))
         }
         p { (prose("A map says where the evidence lies that this layer passes on, not what it is, nor that the network would be \
                     wrong without it. It is as coarse as the layer: edges in it are drawn by enlarging. Where two maps of an \

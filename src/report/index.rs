@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use crate::format;
 use crate::report::audit;
-use crate::report::board::{Board, VALID, differences};
+use crate::report::board::{Board, VALID};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
 use crate::report::gallery;
+use crate::report::gallery::album::Albums;
 use crate::report::origin;
 use crate::report::page::{
     Page, Section, card, class_table, figure, figures as cards, lead, swatch, tile,
@@ -30,6 +31,7 @@ pub(super) fn page(
     judged: &Judged<'_, '_>,
     name: &str,
     is_live: bool,
+    albums: &Albums,
     inputs: String,
 ) -> io::Result<(Page, Drawn)> {
     let (study, comparisons) = (judged.study, judged.comparisons());
@@ -50,11 +52,11 @@ pub(super) fn page(
         "Which differences are real",
         verdicts::section(comparisons, drawn.effects.as_ref())?,
     );
-    add("differences", "What differs", differences(&board));
+    add("differences", "What differs", board.differences());
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("settings", "Settings and scores", wide(&drawn.parallel)?);
     add("confusion", "Confusion", confusion(&drawn)?);
-    add("gallery", "Looking at faces", gallery::of_study(study));
+    add("gallery", "Looking at faces", gallery::of_study(study, albums));
     add("classes", "Classes", classes(study, &drawn)?);
     add("leaks", "Leak-free", audit::leak_free(study));
     add("data", "Data", sections::data(study, &drawn.data)?);

@@ -145,7 +145,7 @@ fn write_index(judged: &Judged<'_, '_>, shared: &Shared<'_>, inputs: String) -> 
     if is_fresh(shared.out, &inputs) {
         return Ok(());
     }
-    let (page, drawn) = index::page(judged, &shared.study, shared.is_live, inputs)
+    let (page, drawn) = index::page(judged, &shared.study, shared.is_live, &shared.albums, inputs)
         .map_err(Error::file("cannot draw", &path))?;
     let mut images: Vec<(&str, Vec<Chart>)> =
         drawn.singles().map(|it| (it.name.as_str(), vec![it.chart.clone()])).collect();

@@ -152,12 +152,12 @@ fn numbers(chart: &Chart) -> Markup {
     html! {
         @if !rows.is_empty() { details .numbers {
             summary { "Numbers" }
-            div .scroll tabindex="0" role="region" aria-label={ "Numbers of " (chart.title()) } { table {
+            (scroll(&format!("Numbers of {}", chart.title()), html! { table {
                 thead { tr { @for it in &head { @if it.is_empty() { td {} } @else { th scope="col" { (it) } } } } }
                 tbody { @for row in &rows { tr { @for (at, cell) in row.iter().enumerate() {
                     @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
                 } } } }
-            } }
+            } }))
             @if rows.len() < of {
                 p .note { "Shown are " (rows.len()) " of " (thousands(of)) " rows, at even distances." }
             }
@@ -174,6 +174,13 @@ pub(super) fn figures(all: &[Figure]) -> io::Result<Markup> {
 /// A table in a box of this name, which scrolls by itself where there is no room and is reached by the keyboard.
 pub(super) fn scroll(name: &str, table: Markup) -> Markup {
     html! { div .scroll role="region" aria-label=(name) tabindex="0" { (table) } }
+}
+
+/// Data for the page's script, which asks for it by `id`. What stands in a script's element is not read as HTML but for `<`,
+/// which JSON can do without.
+pub(super) fn data(id: &str, data: &serde_json::Value) -> Markup {
+    let text = data.to_string().replace('<', "\\u003c");
+    html! { script id=(id) type="application/json" { (PreEscaped(text)) } }
 }
 
 /// A PNG of many small pictures, which scrolls where it would be too small to see; `style` may give its width.

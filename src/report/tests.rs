@@ -13,6 +13,7 @@ use ferrite_core::store::record::{Record, State};
 use super::example::{many, page, records, write_all};
 use super::study_name;
 use crate::report::board::Board;
+use crate::report::gallery::album::Albums;
 use crate::study::Study;
 use crate::study::judged::Judged;
 
@@ -86,7 +87,8 @@ fn what_failed_or_is_not_a_number_never_ranks() {
             record.facts.stages[1].epochs.iter_mut().for_each(|it| it.valid.accuracy = 0.99);
         }
         let study = Study::of(&records, &[], runs);
-        super::index::page(&Judged::new(&study), "faces", false, String::new()).unwrap();
+        super::index::page(&Judged::new(&study), "faces", false, &Albums::default(), String::new())
+            .unwrap();
         let board: Vec<_> =
             study.configurations.iter().map(|it| (it.rank, it.label.as_str())).collect();
         assert_eq!(board[0], (Some(1), "vgg16-finetune · lr 0.01"));
@@ -108,7 +110,7 @@ fn seeds_are_one_configuration_and_what_differs_names_it() {
         );
         let stat = best.stat(crate::study::Run::test_accuracy).unwrap();
         assert!(stat.n == 3 && stat.sd.unwrap() > 0.0);
-        let rows = super::board::differences(&Board::new(&study)).unwrap().into_string();
+        let rows = Board::new(&study).differences().unwrap().into_string();
         assert!(rows.contains("image_size") && !rows.contains("dropout"), "{rows}");
     });
 }
@@ -287,10 +289,16 @@ fn forty_configurations_fit() {
     in_study(|runs| {
         let records = many(runs, 40 * 3);
         let study = Study::of(&records, &[], runs);
-        let page = super::index::page(&Judged::new(&study), "grid", false, String::new())
-            .unwrap()
-            .0
-            .render();
+        let page = super::index::page(
+            &Judged::new(&study),
+            "grid",
+            false,
+            &Albums::default(),
+            String::new(),
+        )
+        .unwrap()
+        .0
+        .render();
         assert!(page.contains("The first 20 of 40 configurations"));
     });
 }

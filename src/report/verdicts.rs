@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::format;
 use crate::report::figures::{Figure, figure};
-use crate::report::page::{breakable, figure as card, lead, swatch};
+use crate::report::page::{breakable, figure as card, lead, scroll, swatch};
 use crate::report::plot::Chart;
 use crate::report::plot::Style;
 use crate::report::plot::forest::{Forest, ForestRow, Mark};
@@ -173,14 +173,14 @@ fn effects(all: &Comparisons<'_, '_>) -> Option<Markup> {
 
 fn effect_table(name: &str, rows: &[&Comparison<'_, '_>]) -> Markup {
     html! {
-        div .scroll role="region" aria-label=(name) tabindex="0" { table .sortable .effects {
+        (scroll(name, html! { table .sortable .effects {
             thead { tr {
                 th { "Technique" } th { "Configurations" } th { "What differs" }
                 th .num { "First" } th .num { "Second" } th .num { "Difference" }
                 th .num { "p (Holm)" } th title="with the p value of McNemar's exact test" { "By seed, McNemar" } th { "Verdict" }
             } }
             tbody { @for it in rows { (effect_row(it)) } }
-        } }
+        } }))
     }
 }
 
@@ -331,7 +331,7 @@ fn matrix(all: &Comparisons<'_, '_>) -> Markup {
         (lead("Accuracy of the row less that of the column in percentage points, its 95 % interval, and the \
                verdict, with p adjusted for all pairs of this table. The order is that of the validation \
                accuracies, so numbers on test images may be negative."))
-        div .scroll role="region" aria-label="The best with one another" tabindex="0" { table .pairs {
+        (scroll("The best with one another", html! { table .pairs {
             thead { tr {
                 td {} @for it in all.best.iter().skip(1) { th { (name(it)) } }
             } }
@@ -341,7 +341,7 @@ fn matrix(all: &Comparisons<'_, '_>) -> Markup {
                     @if place <= at { td {} } @else { (pair_cell(all.pair(row, column))) }
                 }
             } } }
-        } }
+        } }))
     }
 }
 

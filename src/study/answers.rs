@@ -58,7 +58,7 @@ impl<'a> Answers<'a> {
         let same_split = |it: &&Run<'a>| it.split() == first.split();
         let ranked = study.ranked().filter(|it| judged(it).any(|it| same_split(&it)));
         let ranked: Vec<_> = ranked.collect();
-        let mut all = Self::about(first);
+        let mut all = Self::about(&first.record.predictions, judging(first));
         for (at, configuration) in ranked.iter().enumerate() {
             let tables = judged(configuration).filter(same_split);
             let tables = tables.map(|it| it.record.predictions.as_slice());
@@ -77,17 +77,16 @@ impl<'a> Answers<'a> {
         if predictions.is_empty() {
             return None;
         }
-        let mut all = Self::about(run);
+        let mut all = Self::about(predictions, judging(run));
         let seeds = all.add([predictions].into_iter(), true)?;
         all.panels.push(Panel { label: "this run".into(), position: 0, seeds });
         all.average();
         Some(all)
     }
 
-    /// Nobody's answers about the images of `run`.
-    fn about(run: &Run<'a>) -> Self {
-        let images: Vec<_> =
-            run.record.predictions.iter().map(|it| Image { id: &it.id, truth: it.truth }).collect();
+    /// Nobody's answers about the images of `table`, which are those of `split`.
+    fn about(table: &'a [Prediction], split: &'a str) -> Self {
+        let images: Vec<_> = table.iter().map(|it| Image { id: &it.id, truth: it.truth }).collect();
         Self {
             loss: vec![0.0; images.len()],
             missed: vec![false; images.len()],
@@ -95,7 +94,7 @@ impl<'a> Answers<'a> {
             panels: Vec::new(),
             runs: 0,
             rival: 0,
-            split: run.split().unwrap_or("held-out"),
+            split,
         }
     }
 
@@ -231,6 +230,11 @@ fn aligned<'a>(images: &[Image<'_>], table: &'a [Prediction]) -> Vec<Option<&'a 
     images.iter().map(|image| by_id.get(image.id).copied().filter(|it| fits(it, image))).collect()
 }
 
+/// The split that judges `run`, in a word.
+fn judging<'a>(run: &Run<'a>) -> &'a str {
+    run.split().unwrap_or("held-out")
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -244,17 +248,7 @@ pub(crate) mod tests {
 
     /// The answers of `configurations`, each a list of seeds' tables.
     pub(crate) fn answers(configurations: &[Vec<Vec<Prediction>>]) -> Answers<'_> {
-        let first = &configurations[0][0];
-        let images: Vec<_> = first.iter().map(|it| Image { id: &it.id, truth: it.truth }).collect();
-        let mut all = Answers {
-            loss: vec![0.0; images.len()],
-            missed: vec![false; images.len()],
-            images,
-            panels: Vec::new(),
-            runs: 0,
-            rival: 0,
-            split: "test",
-        };
+        let mut all = Answers::about(&configurations[0][0], "test");
         for (position, seeds) in configurations.iter().enumerate() {
             let seeds = all.add(seeds.iter().map(Vec::as_slice), true).unwrap();
             all.panels.push(Panel { label: format!("c{position}"), position, seeds });

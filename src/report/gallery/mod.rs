@@ -67,13 +67,12 @@ struct Gallery<'a> {
 }
 
 /// The section on the page of a study; none before something was tested.
-pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
+pub(super) fn of_study(study: &Study<'_>, albums: &Albums) -> Option<Markup> {
     let answers = Answers::of_study(study, MOST_PANELS)?;
     let runs = answers.panels.iter().map(|it| it.seeds.len()).sum::<usize>().max(1);
     let room = Room { images: OF_STUDY.images.min(MOST_ANSWERS / 4 / runs), ..OF_STUDY };
     let best = study.ranked().find(|it| it.confusion().is_some())?;
     let classes = best.classes(answers.classes());
-    let albums = Albums::default();
     let tested = study.ranked().filter_map(|it| Some((it, it.finished().next()?.record)));
     let mut opened = tested.take(MOST_PANELS).map(|(it, record)| (it, albums.of(record)));
     let first = opened.next()?.1;

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::format;
 use crate::report::gallery::sheets::COLUMNS;
 use crate::report::gallery::{Gallery, MOST_CLASSES};
+use crate::report::page;
 use crate::report::plot::Style;
 use crate::study::answers::{Panel, of_answer, of_truth};
 
 impl Gallery<'_> {
-    /// The blocks of data. What stands in a script's element is not read as HTML but for `<`, which JSON can do without.
+    /// The blocks of data.
     pub(super) fn data(&self) -> Markup {
-        let text = self.json().to_string().replace('<', "\\u003c");
         let lazy = self.sheets.drawn.iter().enumerate().filter(|it| it.1.0.end > self.first);
         html! {
-            script #gallery-data type="application/json" { (PreEscaped(text)) }
+            (page::data("gallery-data", &self.json()))
             @for (at, (_, jpeg)) in lazy {
                 script type="text/plain" data-sheet=(at) { (PreEscaped(format::base64(jpeg))) }
             }

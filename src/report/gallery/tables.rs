@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::format;
 use crate::report::gallery::{Gallery, MOST_CLASSES};
-use crate::report::page::{heat, swatch};
+use crate::report::page::{heat, scroll, swatch};
 use crate::report::plot::Style;
 use crate::study::answers::{Cell, Panel};
 use crate::study::slices::{
@@ -120,7 +120,7 @@ impl Gallery<'_> {
         let panels = &self.answers.panels;
         html! {
             p .lead { "Images that the row's configuration gets right and the column's does not." }
-            div .scroll role="region" aria-label="Disagreements" tabindex="0" { table .compact {
+            (scroll("Disagreements", html! { table .compact {
                 thead { tr {
                     th { "only right" }
                     @for it in panels { th .num scope="col" { (it.label) } }
@@ -133,7 +133,7 @@ impl Gallery<'_> {
                         }
                     }
                 } } }
-            } }
+            } }))
         }
     }
 
@@ -157,7 +157,7 @@ impl Gallery<'_> {
                 Of twenty parts that are like all others one is marked by chance, so look for what several configurations \
                 share. Parts of fewer than " (FEW) " images are pale."
             }
-            div .scroll role="region" aria-label="Parts of the images" tabindex="0" { table .slices {
+            (scroll("Parts of the images", html! { table .slices {
                 thead { tr {
                     th { "Part" } th .num { "Images" }
                     @for it in &self.answers.panels {
@@ -173,7 +173,7 @@ impl Gallery<'_> {
                         }
                     }
                 }
-            } }
+            } }))
         }
     }
 

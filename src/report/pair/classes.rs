@@ -5,8 +5,8 @@ use std::io;
 use maud::{Markup, html};
 
 use crate::format;
-use crate::report::page::{lead, sort_value};
-use crate::report::pair::{boxed, card_of};
+use crate::report::figures::figure;
+use crate::report::page::{figure as drawn, lead, scroll, sort_value};
 use crate::report::plot::Chart;
 use crate::report::plot::forest::{Forest, ForestRow, Mark};
 use crate::report::verdicts::verdict;
@@ -51,10 +51,10 @@ pub(super) fn classes(it: &Classes, matched: Option<&Matched<'_, '_>>) -> io::Re
              images; the number of images is that of A."
         }))
         @if let Some(chart) = forest(it) {
-            div .wide-figure { (card_of(&chart, "F1 under B less F1 under A, with its 95 % interval over seeds and images, or over \
-                images alone where there is one seed. An interval that crosses zero may be no difference.")?) }
+            div .wide-figure { (drawn(&figure("", chart, "F1 under B less F1 under A, with its 95 % interval over seeds and images, or over \
+                images alone where there is one seed. An interval that crosses zero may be no difference."))?) }
         }
-        (boxed("Scores of every class", html! { table .pair .sortable .compact {
+        (scroll("Scores of every class", html! { table .pair .sortable .compact {
             thead { tr {
                 th scope="col" { "Class" }
                 @for name in ["F1", "recall", "precision"] {
@@ -118,7 +118,7 @@ pub(super) fn confusion(it: &Classes) -> Markup {
             span { i .heat-up {} "more under B" }
             span { i .heat-down {} "fewer under B" }
         }
-        (boxed("Confusion matrix of B less that of A", html! { table .pair .change-matrix .compact {
+        (scroll("Confusion matrix of B less that of A", html! { table .pair .change-matrix .compact {
             thead { tr {
                 th scope="col" { "Class" }
                 @for name in &it.names { th scope="col" { bdi { (name) } } }

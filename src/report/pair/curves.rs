@@ -7,8 +7,8 @@ use maud::{Markup, html};
 
 use crate::format;
 use crate::report::curves::{curve, marks};
-use crate::report::page::state;
-use crate::report::pair::{boxed, card_of};
+use crate::report::figures::figure;
+use crate::report::page::{figure as drawn, scroll, state};
 use crate::report::plot::axis::Format;
 use crate::report::plot::lines::{Line, LineChart};
 use crate::report::plot::{Chart, Style};
@@ -53,8 +53,8 @@ pub(super) fn curves(it: &Contrast<'_, '_>, styles: [Style; 2]) -> io::Result<Ma
     let runs = ["A", "B"].into_iter().zip(it.sides);
     let runs = runs.flat_map(|(letter, side)| side.runs.iter().map(move |it| (letter, it)));
     Ok(html! {
-        div .figures { (card_of(&accuracy, caption)?) (card_of(&loss, caption)?) }
-        (boxed("Training of every run", html! { table .pair .runs .compact {
+        div .figures { (drawn(&figure("", accuracy, caption))?) (drawn(&figure("", loss, caption))?) }
+        (scroll("Training of every run", html! { table .pair .runs .compact {
             thead { tr {
                 th scope="col" { "Run" } th scope="col" { "State" } th .num scope="col" { "Kept epoch" }
                 th .num scope="col" { "Epochs" } th .num scope="col" { "Validation loss" } th .num scope="col" { "Time" }

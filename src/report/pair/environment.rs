@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use crate::report::files::read;
-use crate::report::page::lead;
-use crate::report::pair::boxed;
+use crate::report::page::{lead, scroll};
 use crate::study::Configuration;
 use crate::study::contrast::Contrast;
 
@@ -26,7 +25,7 @@ pub(super) fn environment(it: &Contrast<'_, '_>) -> Markup {
     html! {
         @if rows.is_empty() { (lead("Both ran on the same machine, device, versions and precision, as far as their runs say.")) }
         @else { (lead("What the runs of the two sides do not have in common.")) }
-        (boxed("What they ran on", html! { table .pair .two .compact {
+        (scroll("What they ran on", html! { table .pair .two .compact {
             thead { tr { th scope="col" { "What" } th scope="col" { "A" } th scope="col" { "B" } } }
             tbody {
                 @for (name, [a, b]) in &rows { tr { th scope="row" { (name) } td { bdi { (a) } } td { bdi { (b) } } } }

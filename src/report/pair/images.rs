@@ -5,8 +5,7 @@ use maud::{Markup, html};
 
 use crate::format;
 use crate::report::gallery::few::Few;
-use crate::report::page::{breakable, lead, prose};
-use crate::report::pair::boxed;
+use crate::report::page::{breakable, lead, prose, scroll};
 use crate::study::contrast::Contrast;
 use crate::study::contrast::classes::Classes;
 use crate::study::contrast::images::{Images, Seen, Sides};
@@ -64,7 +63,7 @@ fn counts(it: &Images<'_>) -> Markup {
             @for n in [it.both, it.lost, it.gained, it.neither] { td .num { (n) } }
         } }
     };
-    boxed(
+    scroll(
         "Images by who is right",
         html! { table .pair .compact {
             thead { tr {
@@ -144,7 +143,7 @@ impl Shown<'_> {
                 @if seeds > 1 { td .num { (it.right[0]) " and " (it.right[1]) } }
             } }
         };
-        boxed(
+        scroll(
             title,
             html! { table .pair .sortable .compact .images-seen {
                 thead { tr {

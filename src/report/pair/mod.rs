@@ -13,18 +13,18 @@ use std::path::{Component, Path, PathBuf};
 use ferrite_core::digits::hex;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::metrics::scores::Stat;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use sha2::{Digest, Sha256};
 
 use crate::format;
 use crate::report::figures::capital;
 use crate::report::files::{OF_TWO, is_of_two, write_file};
-use crate::report::page::{Page, Section, breakable, lead, swatch};
+use crate::report::page::{Page, Section, breakable, lead, scroll, swatch};
 use crate::report::pair::classes::{classes, confusion};
 use crate::report::pair::curves::curves;
 use crate::report::pair::environment::environment;
 use crate::report::pair::images::images;
-use crate::report::plot::{Chart, Style, svg};
+use crate::report::plot::Style;
 use crate::report::study_name;
 use crate::report::verdicts::verdict;
 use crate::study::Configuration;
@@ -155,11 +155,6 @@ fn card(letter: &str, it: &Configuration<'_>, style: Style, links: &Links) -> Ma
     }
 }
 
-/// A table in a box of this name, which scrolls by itself where there is no room and is reached by the keyboard.
-fn boxed(name: &str, table: Markup) -> Markup {
-    html! { div .scroll role="region" aria-label=(name) tabindex="0" { (table) } }
-}
-
 fn settings(it: &Contrast<'_, '_>, styles: [Style; 2]) -> Markup {
     if it.settings.is_empty() {
         return lead("All settings are the same but for the seed.");
@@ -180,7 +175,7 @@ fn settings(it: &Contrast<'_, '_>, styles: [Style; 2]) -> Markup {
     let [a, b] = it.sides;
     html! {
         (lead("Settings that are not the same on both sides; everything else is."))
-        (boxed("Settings that differ", html! { table .pair .two .compact {
+        (scroll("Settings that differ", html! { table .pair .two .compact {
             thead { tr {
                 th scope="col" { "Setting" }
                 th scope="col" { "A " (swatch(styles[0])) bdi { (breakable(&a.label)) } }
@@ -221,7 +216,7 @@ fn scores(it: &Contrast<'_, '_>, styles: [Style; 2]) -> Option<Markup> {
                others seeds alone, so with one seed they have none. p is that of each row by itself; only the \
                accuracy is judged, with p as the sentence at the top gives it."))
         @if let Some(over) = it.over() { (lead(&over)) }
-        (boxed("Scores of both", html! { table .pair .compact {
+        (scroll("Scores of both", html! { table .pair .compact {
             thead { tr {
                 th scope="col" { "Score" }
                 @for (letter, style) in ["A", "B"].into_iter().zip(styles) {
@@ -232,16 +227,5 @@ fn scores(it: &Contrast<'_, '_>, styles: [Style; 2]) -> Option<Markup> {
             } }
             tbody { @for it in &it.scores { (row(it)) } }
         } }))
-    })
-}
-
-fn card_of(chart: &Chart, caption: &str) -> io::Result<Markup> {
-    let drawing = svg(chart)?;
-    Ok(html! {
-        figure {
-            div .top { h3 { (chart.title()) } }
-            div .chart role="region" aria-label={ "Chart: " (chart.title()) } tabindex="0" { (PreEscaped(drawing)) }
-            figcaption { (caption) }
-        }
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use ferrite_core::metrics::scores::Confusion;
 use ferrite_core::store::record::Record;
 
+use crate::report::gallery::album::Albums;
 use crate::report::pair::{Links, default_path, page, write};
 use crate::report::tests::{in_study, verdicts::study};
 use crate::study::comparison::{Comparison, Comparisons, Verdict};
@@ -172,7 +173,13 @@ fn equal_scores_share_a_rank_and_no_colour() {
         assert_eq!(ranks, [Some(1), Some(2), Some(2), Some(4)]);
         let positions: Vec<_> = study.configurations.iter().map(|it| it.position).collect();
         assert_eq!(positions, [0, 1, 2, 3]);
-        let page = crate::report::index::page(&Judged::new(&study), "faces", false, String::new());
+        let page = crate::report::index::page(
+            &Judged::new(&study),
+            "faces",
+            false,
+            &Albums::default(),
+            String::new(),
+        );
         assert!(page.unwrap().0.render().contains("=2"));
     });
 }
