@@ -6,19 +6,13 @@ use std::path::{Path, PathBuf};
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::store::Store;
-use ferrite_core::store::find::runs_of;
+use ferrite_core::store::find::{nearest, runs_of};
 use ferrite_core::store::read::Runs;
 use ferrite_core::store::record::Record;
 use glob::Pattern;
 use walkdir::WalkDir;
 
 use crate::report::files::is_page;
-
-/// How many names that are like an unknown one are told.
-const NEAR: usize = 3;
-
-/// Names less alike than this are not told.
-const ALIKE: f64 = 0.6;
 
 /// Keeps those of `runs` that one of `asked` means: a name of a run or experiment as every command takes it, or a pattern of
 /// such names. Damaged folders are kept where a pattern means them.
@@ -35,7 +29,7 @@ pub(super) fn pick(runs: &mut Runs, store: &Store, asked: &[String]) -> Result<(
         let broken = broken.filter(|(_, error)| meant.has_damaged(store, error)).map(|it| it.0);
         let broken: Vec<usize> = broken.collect();
         if found.is_empty() && broken.is_empty() {
-            return Err(unknown(it, &runs.records));
+            return Err(unknown(store, it));
         }
         chosen.extend(found.into_iter().map(Record::name));
         damaged.extend(broken);
@@ -104,19 +98,12 @@ fn whole(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn unknown(asked: &str, records: &[Record]) -> Error {
-    let all = records.iter().flat_map(|it| names(&it.experiment, &it.trial).into_iter().skip(1));
-    let alike = |it: &String| strsim::normalized_damerau_levenshtein(it, asked);
-    let mut near: Vec<(f64, String)> =
-        all.map(|it| (alike(&it), it)).filter(|it| it.0 >= ALIKE).collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    near.dedup();
-    let near: Vec<_> = near.iter().take(NEAR).map(|it| format!("`{}`", it.1)).collect();
-    let help = match near.as_slice() {
+fn unknown(store: &Store, asked: &str) -> Error {
+    let help = match nearest(store, Path::new(asked)).as_slice() {
         [] => "name experiments or runs, like `fruit` or `fruit/seed-0`, or patterns, like `'fruit/*'`; `ferrite status` lists \
                them"
             .to_owned(),
-        _ => format!("did you mean {}? `ferrite status` lists all", near.join(" or ")),
+        near => format!("did you mean {}? `ferrite status` lists all", near.join(" or ")),
     };
     Error::Usage { message: format!("`{asked}` names no run"), help }
 }

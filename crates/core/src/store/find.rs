@@ -44,8 +44,8 @@ pub fn runs_of(store: &Store, asked: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// The names most like `asked`, of experiments and of runs, among those that have as many parts.
-fn nearest(store: &Store, asked: &Path) -> Vec<String> {
+/// The names most like `asked`, of experiments and of runs, among those that have as many parts, each between backticks.
+pub fn nearest(store: &Store, asked: &Path) -> Vec<String> {
     const MOST: usize = 3;
     const LEAST_ALIKE: f64 = 0.6;
     let (parts, asked) = (asked.components().count(), asked.to_string_lossy());
