@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ferrite_core::store::Store;
 use ferrite_core::store::read::all;
 
-use crate::report::{self, Target};
+use crate::report::{Report, Target};
 use crate::study::Study;
 use crate::study::judged::Judged;
 
@@ -59,6 +59,6 @@ fn write(root: PathBuf) -> Duration {
     let runs = all(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let target = Target { is_live: true, ..Target::beside(&store.root) };
-    let _told_by_the_last_report = report::write(&Judged::new(&study), target).is_err();
+    let _told_by_the_last_report = Report::of(&Judged::new(&study), target).write().is_err();
     began.elapsed()
 }

@@ -15,7 +15,7 @@ use crate::cli::scores::Board;
 use crate::cli::status::{existing, tell_damaged};
 use crate::export;
 use crate::report::files::belonging;
-use crate::report::{self, Target};
+use crate::report::{self, Report, Target};
 use crate::study::Study;
 use crate::study::judged::Judged;
 
@@ -30,11 +30,31 @@ pub(super) struct ReportArguments {
     /// Print the scores of all configurations and the paths of all files as one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
-    /// Write the figures of every run as PNG and SVG, too, even if there are more than 200 runs
+    /// Draw the figures of every run, on its page and as PNG and SVG, and write the cards of all models, even if there are
+    /// more than 200 runs
     #[arg(long)]
     figures: bool,
     #[command(flatten)]
     place: Place,
+}
+
+/// Where a report and its data are.
+pub(super) struct Published {
+    /// The study's page.
+    pub(super) page: PathBuf,
+    /// The files of data.
+    data: Vec<PathBuf>,
+}
+
+/// Writes the report of `judged` and its data, one beside the other.
+///
+/// # Errors
+/// [`Error::File`](ferrite_core::error::Error::File) for the first file that cannot be written.
+pub(super) fn publish(judged: &Judged<'_, '_>, target: Target<'_>) -> Result<Published> {
+    let report = Report::of(judged, target);
+    let data = || export::write(judged, &report.page(), &report.inputs);
+    let (page, data) = rayon::join(|| report.write(), data);
+    Ok(Published { page: page?, data: data? })
 }
 
 pub(super) fn report_command(arguments: &ReportArguments) -> Result<()> {
@@ -57,15 +77,14 @@ pub(super) fn report_command(arguments: &ReportArguments) -> Result<()> {
     };
     let judged = Judged::new(&study);
     let target = Target { runs: &store.root, out, every_figure: arguments.figures, is_live: false };
-    let written = report::write(&judged, target)?;
-    let data = export::write(&judged, &written)?;
+    let Published { page, data } = publish(&judged, target)?;
     if !arguments.json {
-        return print(&format!("{}\n", written.page.display()));
+        return print(&format!("{}\n", page.display()));
     }
     let pages = places.iter().map(|it| out.join(it));
     let files = std::iter::once(out.to_owned()).chain(pages).flat_map(|it| belonging(&it));
     print_json(&documented(json!({
-        "report": written.page,
+        "report": page,
         "files": files.chain(data).collect::<Vec<_>>(),
         "configurations": Board::new(&judged, None).to_json(),
     })))

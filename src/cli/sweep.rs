@@ -25,13 +25,13 @@ use crate::cli::engine;
 use crate::cli::fitting::Fitting;
 use crate::cli::plan::{Detail, print_plan, show_plan};
 use crate::cli::refresh::Refresh;
+use crate::cli::report::publish;
 use crate::cli::scores::Board;
 use crate::cli::select::{Disk, Selection, experiments};
 use crate::cli::weights::prepare;
-use crate::export;
 use crate::format;
 use crate::progress::Display;
-use crate::report::{self, Target};
+use crate::report::Target;
 use crate::study::Study;
 use crate::study::judged::Judged;
 use crate::sweep;
@@ -142,8 +142,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let runs = all(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let judged = Judged::new(&study);
-    let report = report::write(&judged, Target::beside(&store.root))
-        .and_then(|it| export::write(&judged, &it).map(|_| it.page));
+    let report = publish(&judged, Target::beside(&store.root)).map(|it| it.page);
     let names: BTreeSet<String> = trials.iter().map(Trial::name).collect();
     tell_results(arguments, &summary, &judged, &names, report.as_deref().ok())?;
     if summary.failed.is_empty() && summary.died.is_empty() {

@@ -12,9 +12,13 @@ use ferrite_core::error::{Error, Result};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
+
+/// The columns by which readers look for rows.
+const SKIPPED_BY: [&str; 4] = ["run", "experiment", "configuration", "seed"];
 
 /// The values of a column in one row group.
 #[derive(Debug)]
@@ -117,7 +121,15 @@ fn begin(
     let fields: String = columns.iter().map(|(name, values)| values.field(name)).collect();
     let schema = parse_message_type(&format!("message rows {{ {fields} }}"))?;
     let compression = Compression::ZSTD(ZstdLevel::try_new(1)?);
-    let properties = WriterProperties::builder().set_compression(compression).build();
+    // Least and greatest values let readers skip the rows of other runs; of all other columns they cost more than they save.
+    let mut properties = WriterProperties::builder()
+        .set_compression(compression)
+        .set_statistics_enabled(EnabledStatistics::None);
+    for name in SKIPPED_BY {
+        let column = ColumnPath::from(name);
+        properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Chunk);
+    }
+    let properties = properties.build();
     SerializedFileWriter::new(BufWriter::new(file), Arc::new(schema), Arc::new(properties))
 }
 

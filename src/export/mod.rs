@@ -25,7 +25,6 @@ use rayon::prelude::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::report::Written;
 use crate::study::Run;
 use crate::study::judged::Judged;
 
@@ -46,11 +45,12 @@ enum Content {
     Rows(fn(&Judged<'_, '_>, &Path) -> Result<()>),
 }
 
-/// Writes the data of a study beside its `page`, and gives back the paths of all files. What is up to date is left alone.
+/// Writes the data of a study beside its `page`, and gives back the paths of all files. What was written of the same `inputs`
+/// is left alone.
 ///
 /// # Errors
 /// [`Error::File`] for the first file that cannot be written.
-pub(crate) fn write(judged: &Judged<'_, '_>, page: &Written) -> Result<Vec<PathBuf>> {
+pub(crate) fn write(judged: &Judged<'_, '_>, page: &Path, inputs: &str) -> Result<Vec<PathBuf>> {
     let contents = [
         ("configurations.csv", Content::Text(tables::configurations)),
         ("runs.csv", Content::Text(tables::runs)),
@@ -62,9 +62,9 @@ pub(crate) fn write(judged: &Judged<'_, '_>, page: &Written) -> Result<Vec<PathB
         ("epochs.parquet", Content::Rows(rows::epochs)),
         ("predictions.parquet", Content::Rows(rows::predictions)),
     ];
-    let folder = page.page.with_file_name(FOLDER);
+    let folder = page.with_file_name(FOLDER);
     let paths = contents.iter().map(|it| folder.join(it.0)).collect();
-    let inputs = hex(&Sha256::digest(format!("{FORMAT} {}", page.inputs))[..16]);
+    let inputs = hex(&Sha256::digest(format!("{FORMAT} {inputs}"))[..16]);
     if is_fresh(&folder, &inputs, &contents.each_ref().map(|it| it.0)) {
         return Ok(paths);
     }

@@ -12,8 +12,8 @@ use crate::study::judged::Judged;
 use crate::study::splits::in_source;
 use crate::study::{Configuration, Run};
 
-/// How many rows are written together: a hundred thousand are what readers like, and some 30 MB here.
-const GROUP: usize = 100_000;
+/// How many rows are written together: readers like many, and these are some 20 MB here.
+const GROUP: usize = 32_768;
 
 /// `predictions.csv` has six decimals, so what stands there as 0 is less than this.
 const LEAST_PROBABILITY: f64 = 5e-7;

@@ -10,7 +10,6 @@ use parquet::record::{Field, Row};
 
 use crate::export::paper::latex;
 use crate::export::write;
-use crate::report::Written;
 use crate::report::example::records;
 use crate::study::Study;
 use crate::study::comparison::accuracy_interval;
@@ -27,8 +26,7 @@ fn in_study<T>(test: impl FnOnce(&Path) -> T) -> T {
 
 fn export(records: &[Record], runs: &Path, inputs: &str) {
     let study = Study::of(records, &[], runs);
-    let page = Written { page: runs.join("index.html"), inputs: inputs.into() };
-    write(&Judged::new(&study), &page).unwrap();
+    write(&Judged::new(&study), &runs.join("index.html"), inputs).unwrap();
 }
 
 fn text(runs: &Path, name: &str) -> String {

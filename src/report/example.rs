@@ -20,7 +20,7 @@ use ferrite_core::store::description::Description;
 use ferrite_core::store::record::{Facts, Record, Stage, State};
 
 use crate::report::example::ends::{confused, fail, interrupt, work};
-use crate::report::{Target, write};
+use crate::report::{Report, Target};
 use crate::study::Study;
 use crate::study::judged::Judged;
 
@@ -91,7 +91,7 @@ pub(crate) fn many(runs: &Path, n: usize) -> Vec<Record> {
 
 /// Writes the report of `records` and of what is `damaged` into `runs`.
 pub(super) fn write_all(records: &[Record], damaged: &[Error], runs: &Path) -> Result<PathBuf> {
-    Ok(write(&Judged::new(&Study::of(records, damaged, runs)), Target::beside(runs))?.page)
+    Report::of(&Judged::new(&Study::of(records, damaged, runs)), Target::beside(runs)).write()
 }
 
 /// The page of a run, as it was written.

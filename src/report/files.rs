@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use ferrite_core::digits::hex;
 use ferrite_core::error::{Error, Result};
@@ -15,6 +15,7 @@ use ferrite_core::store::explained;
 use ferrite_core::store::record::Record;
 use sha2::{Digest, Sha256};
 
+use crate::report::Extent;
 use crate::report::faces::SHEETS;
 use crate::report::gallery::album::stamp;
 use crate::report::page::{SCRIPT, STYLE_SHEET};
@@ -22,7 +23,7 @@ use crate::report::trial::Files;
 
 /// Grows when the code makes other pages of the same records, so that all are written again. The style
 /// sheet and the script speak for themselves.
-const LOOKS: u32 = 7;
+const LOOKS: u32 = 8;
 
 /// A digest of all that a page is made from.
 pub(super) struct Fingerprint(Sha256);
@@ -44,7 +45,7 @@ impl Fingerprint {
 }
 
 /// A digest of all that the page of `record` is made from.
-pub(super) fn fingerprint(record: &Record, study: &str, in_files: bool) -> String {
+pub(super) fn fingerprint(record: &Record, study: &str, extent: Extent) -> String {
     let Record {
         experiment,
         trial,
@@ -58,7 +59,7 @@ pub(super) fn fingerprint(record: &Record, study: &str, in_files: bool) -> Strin
         predictions,
     } = record;
     let mut digest = Fingerprint::new();
-    digest.add(&in_files);
+    digest.add(&extent);
     digest.add(&(study, experiment, trial, description, settings, state, began_ms, seconds, facts));
     let mut bytes = Vec::with_capacity(predictions.len() * 80);
     for it in predictions {
@@ -94,9 +95,16 @@ pub(super) const CARD: &str = "MODEL.md";
 /// What a page and its images held when they were written, so that one that was damaged since is written again.
 const WRITTEN: &str = "plots/.written.json";
 
-/// Remembers what was `written` into `folder`.
-pub(super) fn remember(folder: &Path, written: BTreeMap<String, Artifact>) -> Result<()> {
-    let text = serde_json::to_vec(&written).expect("counts are plain JSON");
+/// Remembers what was `written` into `folder`, and removes what an earlier page had and this one has not.
+pub(super) fn remember(folder: &Path, written: &BTreeMap<String, Artifact>) -> Result<()> {
+    let within =
+        |it: &String| Path::new(it).components().all(|it| matches!(it, Component::Normal(_)));
+    let before = remembered(folder).into_keys().filter(within);
+    for name in before.filter(|it| !written.contains_key(it)) {
+        // What is gone already need not go.
+        let _ = fs::remove_file(folder.join(name));
+    }
+    let text = serde_json::to_vec(written).expect("counts are plain JSON");
     write_file(&folder.join(WRITTEN), &text)
 }
 

@@ -33,7 +33,7 @@ mod trial;
 mod verdicts;
 mod warnings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use ferrite_core::error::{Error, Result};
@@ -47,12 +47,26 @@ use crate::report::gallery::album::Albums;
 use crate::report::page::Page;
 use crate::report::plot::{Chart, png, svg_file};
 use crate::report::trial::Files;
-use crate::study::Run;
 use crate::study::judged::Judged;
+use crate::study::{Configuration, Run, Study};
 
-/// In a study of more runs, the figures of single runs are on their pages alone: nobody looks at ten thousand files, and drawing
+/// In a study of more runs, single runs are told in numbers but for the best: nobody looks at ten thousand figures, and drawing
 /// them takes longer than everything else.
 const MOST_DRAWN: usize = 200;
+
+/// So many runs of the best configurations have their figures all the same.
+const BEST_DRAWN: usize = 24;
+
+/// How much of a single run is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Figures, on its page and as files, its faces, and the card of its model.
+    Whole,
+    /// Figures on its page alone, and the card of its model.
+    OnPage,
+    /// Nothing: its page has tables.
+    Numbers,
+}
 
 /// What a report is made of and where it goes.
 #[derive(Debug, Clone, Copy)]
@@ -74,13 +88,21 @@ impl<'p> Target<'p> {
     }
 }
 
-/// Where the report of a study is.
-#[derive(Debug)]
-pub(crate) struct Written {
-    /// The study's page.
-    pub(crate) page: PathBuf,
-    /// A digest of all that it was made from.
+/// A report that is to be written.
+pub(crate) struct Report<'r, 's, 'a> {
+    judged: &'r Judged<'s, 'a>,
+    shared: Shared<'r>,
+    runs: Vec<RunPage<'s, 'a>>,
+    /// A digest of all that it is made from.
     pub(crate) inputs: String,
+}
+
+/// The page of a run that is to be written.
+struct RunPage<'s, 'a> {
+    run: &'s Run<'a>,
+    extent: Extent,
+    /// A digest of all that it is made from.
+    inputs: String,
 }
 
 /// What the pages of all runs share.
@@ -88,8 +110,6 @@ struct Shared<'p> {
     /// The name of the study.
     study: String,
     out: &'p Path,
-    /// Whether figures become files.
-    in_files: bool,
     is_live: bool,
     albums: Albums,
 }
@@ -107,37 +127,56 @@ pub(crate) fn begin(out: &Path) -> Result<()> {
     if is_page(out) { Ok(()) } else { write_file(&out.join(PAGE), BEGUN.as_bytes()) }
 }
 
-/// Writes `index.html` and `plots/*` of a study into the folder of `target`, and the same of each run, with the card of
-/// its model, below it. Names of damaged folders stand on the page too. What is up to date is left
-/// alone; a page that cannot be written does not keep the others from being written.
-///
-/// # Errors
-/// [`Error::File`] for the first file that cannot be written.
-pub(crate) fn write(judged: &Judged<'_, '_>, target: Target<'_>) -> Result<Written> {
-    let study = judged.study;
-    let all: Vec<_> = study.runs().collect();
-    let shared = Shared {
-        study: study_name(target.runs),
-        out: target.out,
-        in_files: target.every_figure || all.len() <= MOST_DRAWN,
-        is_live: target.is_live,
-        albums: Albums::default(),
-    };
-    let trials: Vec<_> = all.into_par_iter().map(|it| write_trial(it, &shared)).collect();
-    let mut whole = Fingerprint::new();
-    whole.add(&(&shared.study, shared.is_live));
-    for error in study.damaged {
-        whole.add(&error.to_string());
+impl<'r, 's, 'a> Report<'r, 's, 'a> {
+    /// The report of `judged` that is to lie where `target` says.
+    pub(crate) fn of(judged: &'r Judged<'s, 'a>, target: Target<'r>) -> Self {
+        let study = judged.study;
+        let shared = Shared {
+            study: study_name(target.runs),
+            out: target.out,
+            is_live: target.is_live,
+            albums: Albums::default(),
+        };
+        let page = |(run, extent): (&'s Run<'a>, Extent)| RunPage {
+            run,
+            extent,
+            inputs: files::fingerprint(run.record, &shared.study, extent),
+        };
+        let runs: Vec<_> = extents(study, target.every_figure).into_par_iter().map(page).collect();
+        let mut whole = Fingerprint::new();
+        whole.add(&(&shared.study, shared.is_live));
+        for error in study.damaged {
+            whole.add(&error.to_string());
+        }
+        for RunPage { run, inputs, .. } in &runs {
+            whole.add(&run.place);
+            whole.add(inputs);
+        }
+        Self { judged, shared, runs, inputs: whole.finish() }
     }
-    for (run, (_, inputs)) in study.runs().zip(&trials) {
-        whole.add(&run.place);
-        whole.add(inputs);
+
+    /// Writes `index.html` and `plots/*` of the study, and the same of each run, with the card of its model, below it. Names
+    /// of damaged folders stand on the page too. What is up to date is left alone; a page that cannot be written does not
+    /// keep the others from being written. Gives back the path of the study's page.
+    ///
+    /// # Errors
+    /// [`Error::File`] for the first file that cannot be written.
+    pub(crate) fn write(&self) -> Result<PathBuf> {
+        let shared = &self.shared;
+        let write = |it: &RunPage<'_, '_>| write_trial(it, shared);
+        let (index, runs) = rayon::join(
+            || write_index(self.judged, shared, self.inputs.clone()),
+            || self.runs.par_iter().map(write).collect::<Vec<_>>(),
+        );
+        runs.into_iter().collect::<Result<()>>()?;
+        index?;
+        Ok(self.page())
     }
-    let inputs = whole.finish();
-    let written = write_index(judged, &shared, inputs.clone());
-    trials.into_iter().try_for_each(|it| it.0)?;
-    written?;
-    Ok(Written { page: shared.out.join(PAGE), inputs })
+
+    /// The path of the study's page.
+    pub(crate) fn page(&self) -> PathBuf {
+        self.shared.out.join(PAGE)
+    }
 }
 
 fn write_index(judged: &Judged<'_, '_>, shared: &Shared<'_>, inputs: String) -> Result<()> {
@@ -155,27 +194,35 @@ fn write_index(judged: &Judged<'_, '_>, shared: &Shared<'_>, inputs: String) -> 
     write_page(shared.out, page, &images, &[])
 }
 
-/// Writes the page of `run`, and says what it was made from even if it cannot be written.
-fn write_trial(run: &Run<'_>, shared: &Shared<'_>) -> (Result<()>, String) {
-    let folder = &shared.out.join(&run.place);
-    let inputs = files::fingerprint(run.record, &shared.study, shared.in_files);
-    if is_fresh(folder, &inputs) {
-        return (Ok(()), inputs);
+/// All runs of `study` in its order, and how much of each is drawn.
+fn extents<'s, 'a>(study: &'s Study<'a>, every_figure: bool) -> Vec<(&'s Run<'a>, Extent)> {
+    let few = every_figure || study.runs().count() <= MOST_DRAWN;
+    let best = study.ranked().flat_map(Configuration::finished).take(BEST_DRAWN);
+    let best: HashSet<&Path> = best.map(|it| it.place.as_path()).collect();
+    let extent = |it: &Run<'_>| match (few, best.contains(it.place.as_path())) {
+        (true, _) => Extent::Whole,
+        (false, true) => Extent::OnPage,
+        (false, false) => Extent::Numbers,
+    };
+    study.runs().map(|it| (it, extent(it))).collect()
+}
+
+fn write_trial(page: &RunPage<'_, '_>, shared: &Shared<'_>) -> Result<()> {
+    let RunPage { run, extent, inputs } = page;
+    let (extent, folder) = (*extent, &shared.out.join(&run.place));
+    if is_fresh(folder, inputs) {
+        return Ok(());
     }
-    // Faces, too, are shown where there are not too many pages of them.
-    let shown = shared.in_files && !run.record.predictions.is_empty();
+    let shown = extent == Extent::Whole && !run.record.predictions.is_empty();
     let album = shown.then(|| shared.albums.of(run.record));
     let beside = Files { album, ..files::read(run.record) };
-    let drawn = trial::page(run, &beside, &shared.study, inputs.clone(), shared.in_files);
-    let written = drawn.map_err(Error::file("cannot draw", folder)).and_then(|(page, figures)| {
-        let in_files = figures.iter().filter(|it| it.in_files);
-        let images: Vec<_> =
-            in_files.map(|it| (it.name.as_str(), vec![it.chart.clone()])).collect();
-        let finished = run.record.state == State::Finished;
-        let card = finished.then(|| (files::CARD, card::text(run, &beside)));
-        write_page(folder, page, &images, card.as_slice())
-    });
-    (written, inputs)
+    let drawn = trial::page(run, &beside, &shared.study, inputs.clone(), extent);
+    let (page, figures) = drawn.map_err(Error::file("cannot draw", folder))?;
+    let in_files = figures.iter().filter(|it| it.in_files);
+    let images: Vec<_> = in_files.map(|it| (it.name.as_str(), vec![it.chart.clone()])).collect();
+    let has_card = run.record.state == State::Finished && extent != Extent::Numbers;
+    let card = has_card.then(|| (files::CARD, card::text(run, &beside)));
+    write_page(folder, page, &images, card.as_slice())
 }
 
 /// Writes the images and `texts` first: a page that is there vouches for them.
@@ -210,7 +257,7 @@ fn write_page(
         written.extend([text(name, it)]);
     }
     written.extend([text(PAGE, &page)]);
-    remember(folder, written)?;
+    remember(folder, &written)?;
     write_file(&folder.join(PAGE), page.as_bytes())
 }
 

@@ -242,8 +242,8 @@ pub(super) fn runs(study: &Study<'_>) -> Option<Markup> {
         html! {
             details open[open] {
                 summary { (count) ", each with its page; scores in percent" }
-                @if few_drawn { (lead("With so many runs, the figures of each are on its page alone: `ferrite report --figures` \
-                    writes them as PNG and SVG, too.")) }
+                @if few_drawn { (lead("With so many runs, figures are drawn for the best alone, and the others are told in numbers: \
+                    `ferrite report --figures` draws all.")) }
                 (scroll("All runs", table))
             }
         }

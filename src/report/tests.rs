@@ -57,6 +57,42 @@ fn every_run_has_a_page_and_every_figure_is_there_as_png_and_svg() {
 }
 
 #[test]
+fn of_many_runs_the_best_are_drawn_and_the_others_told_in_numbers_until_figures_are_asked_for() {
+    in_study(|runs| {
+        let records = many(runs, super::MOST_DRAWN + 1);
+        let (some, last) = (&records[..3], records.last().unwrap());
+        write_all(some, &[], runs).unwrap();
+        let beside = |record: &Record| {
+            ["MODEL.md", "plots/loss.png", "plots/loss.svg"]
+                .map(|it| record.folder.join(it).exists())
+        };
+        assert!(some.iter().all(|it| beside(it) == [true; 3]));
+
+        write_all(&records, &[], runs).unwrap();
+        let study = Study::of(&records, &[], runs);
+        let drawn = super::extents(&study, false);
+        let on_page = drawn.iter().filter(|it| it.1 == super::Extent::OnPage).count();
+        assert_eq!((drawn.len(), on_page), (records.len(), super::BEST_DRAWN));
+        for (run, extent) in drawn {
+            let page = page(run.record);
+            let has_figures = extent == super::Extent::OnPage;
+            assert_eq!(page.contains("<figure "), has_figures, "{}", run.place.display());
+            assert_eq!(page.contains("told in numbers"), !has_figures);
+            // What an earlier report of fewer runs left is gone where this one does not vouch for it.
+            assert_eq!(beside(run.record), [has_figures, false, false]);
+            assert!(
+                page.contains("Per class, in percent") && page.contains("Every epoch in numbers")
+            );
+        }
+
+        let judged = Judged::new(&study);
+        let all = super::Target { every_figure: true, ..super::Target::beside(runs) };
+        super::Report::of(&judged, all).write().unwrap();
+        assert_eq!(beside(last), [true; 3]);
+    });
+}
+
+#[test]
 fn names_are_escaped_and_nothing_is_loaded_from_elsewhere() {
     in_study(|runs| {
         let records = some(runs);

@@ -30,6 +30,7 @@ use crate::report::page::{
 };
 use crate::report::sections::data_card;
 use crate::report::warnings;
+use crate::report::{Extent, MOST_DRAWN};
 use crate::study::splits::in_source;
 use crate::study::{Run, majority};
 use ferrite_core::digits::counted;
@@ -55,16 +56,18 @@ pub(super) fn page(
     files: &Files,
     study: &str,
     inputs: String,
-    in_files: bool,
+    extent: Extent,
 ) -> io::Result<(Page, Vec<Figure>)> {
     let record = run.record;
-    let kept = |all: Vec<Figure>| -> Vec<Figure> {
+    let in_files = extent == Extent::Whole;
+    let drawn = |all: &dyn Fn() -> Vec<Figure>| -> Vec<Figure> {
+        let all = if extent == Extent::Numbers { Vec::new() } else { all() };
         all.into_iter().map(|it| Figure { in_files, ..it }).collect()
     };
-    let (curves, classes) = (kept(trial_curves(record)), kept(trial_classes(run)));
-    let thresholds = kept(trial_thresholds(run));
-    let moments = kept(trial_confusions(run).into_iter().collect());
-    let found = kept(faces::figures(record));
+    let (curves, classes) = (drawn(&|| trial_curves(record)), drawn(&|| trial_classes(run)));
+    let thresholds = drawn(&|| trial_thresholds(run));
+    let moments = drawn(&|| trial_confusions(run).into_iter().collect());
+    let found = drawn(&|| faces::figures(record));
     let mut sections = Vec::new();
     let mut add = |id, title, body: Option<Markup>| {
         sections.extend(body.map(|body| Section { id, title, body }));
@@ -77,7 +80,7 @@ pub(super) fn page(
     add("gallery", "Looking at faces", gallery::of_run(run, files.album.as_ref()));
     add("explained", "Where it looks", explained::section(record, files));
     add("data", "Data", record.facts.dataset.as_ref().map(|it| data(it, record)));
-    add("card", "Model card", card::section(run));
+    add("card", "Model card", (extent != Extent::Numbers).then(|| card::section(run)).flatten());
     add("settings", "Settings", Some(settings(record)));
     add("environment", "Environment", environment(record, files));
     let all = || found.iter().chain(&curves).chain(&classes).chain(&moments).chain(&thresholds);
@@ -88,7 +91,7 @@ pub(super) fn page(
         home: Some((study.to_owned(), up)),
         inputs,
         plots: all().filter(|it| it.in_files).map(|it| it.name.clone()).collect(),
-        header: header(run),
+        header: header(run, extent),
         sections,
         footer: html! { p { "Figures, styles and numbers are all in this file, which needs no network." } },
     };
@@ -97,7 +100,7 @@ pub(super) fn page(
 }
 
 fn learned(record: &Record, drawn: &[Figure]) -> io::Result<Option<Markup>> {
-    if drawn.is_empty() {
+    if record.facts.stages.iter().all(|it| it.epochs.is_empty()) {
         return Ok(None);
     }
     let cards = drawn.iter().map(figure).collect::<io::Result<Vec<_>>>()?;
@@ -109,20 +112,22 @@ fn thresholded(drawn: &[Figure]) -> io::Result<Option<Markup>> {
 }
 
 fn told_apart(run: &Run<'_>, drawn: &[Figure], moments: &[Figure]) -> io::Result<Option<Markup>> {
-    let (Some(confusion), [matrix, bars]) = (&run.confusion, drawn) else { return Ok(None) };
+    let Some(confusion) = &run.confusion else { return Ok(None) };
+    let names = run.classes(confusion.counts.len());
+    let table = html! {
+        div .card {
+            h3 { "Per class, in percent" }
+            (class_table("Per class, in percent", &names, confusion))
+        }
+    };
+    let [matrix, bars] = drawn else { return Ok(Some(html! { div .figures { (table) } })) };
     Ok(Some(html! {
         div .figures {
             div .stack {
                 (figure(matrix)?)
                 @for it in moments { (figure(it)?) }
             }
-            div .stack {
-                (figure(bars)?)
-                div .card {
-                    h3 { "Per class, in percent" }
-                    (class_table("Per class, in percent", &run.classes(confusion.counts.len()), confusion))
-                }
-            }
+            div .stack { (figure(bars)?) (table) }
         }
     }))
 }
@@ -170,7 +175,7 @@ fn prepared(reused: bool) -> &'static str {
     if reused { "prepared by an earlier run" } else { "prepared by this run" }
 }
 
-fn header(run: &Run<'_>) -> Markup {
+fn header(run: &Run<'_>, extent: Extent) -> Markup {
     let record = run.record;
     html! {
         p .crumb { (record.experiment) }
@@ -186,6 +191,13 @@ fn header(run: &Run<'_>) -> Markup {
             div .failures { article .failed { p { (prose(&it.message)) } @if !it.help.is_empty() { p .help { (prose(&it.help)) } } } }
         }
         @if let Some(it) = warnings::of_run(record) { (it) }
+        @if extent == Extent::Numbers {
+            p .lead {
+                "The study has more than " (MOST_DRAWN) " runs, so this one is told in numbers. Its figures, its faces and the card \
+                of its model are drawn by " code { "ferrite report --select '" (record.name()) "' --out " "FOLDER" }
+                ", and those of all runs by " code { "ferrite report --figures" } "."
+            }
+        }
         (tiles(run))
     }
 }
