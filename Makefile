@@ -21,7 +21,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages sanitize format-cpp check parity devices bench pictures reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages test-clusters sanitize format-cpp check parity devices bench pictures scale reliability audit fuzz editors docs clean help
 
 sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -124,8 +124,15 @@ bench: build detector ## Measure Ferrite beside PyTorch: make bench [ARGS='--onl
 pictures: build user-detector ## Make the README's pictures anew from the default suite; wants Chromium
 	@$(PYTHON) tools/pictures.py $(ARGS)
 
+scale: libtorch fresh-bindings ## Schedule 50,000 trials on 1,000 simulated machines, and say what a decision costs
+	@FERRITE_SCALE=1 $(CARGO) test --quiet --release --package ferrite --lib sweep::scale -- --nocapture
+
 reliability: build ## Kill sweeps, fill disks, damage files, many times: make reliability [ARGS='--only kills --rounds 50']
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/reliability.py $(ARGS)
+
+test-clusters: libtorch fresh-bindings needs-python3 ## Sweep on throwaway clusters of Slurm and HyperQueue, and kill their nodes: make test-clusters [ARGS='--only slurm']
+	@$(CARGO) build --quiet --bins
+	@PYTHONUNBUFFERED=1 $(PYTHON) tools/clusters.py $(ARGS)
 
 audit: needs-cargo ## Check dependencies with cargo-deny: licences, sources, known faults: make audit [CHECKS='licenses sources']
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny@0.20.2
@@ -148,6 +155,7 @@ docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentatio
 	@mkdir -p docs
 	@target/debug/ferrite docs > docs/config.md
 	@target/debug/ferrite docs --schema > experiments/experiment.schema.json
+	@target/debug/ferrite plan --schema > docs/plan.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
 	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv

@@ -93,6 +93,42 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// A time that is a forecast, no more precise than it can be: `about 40 s`, `about 3 min`, `about 2 h 10 min`.
+pub(crate) fn about(seconds: f64) -> String {
+    let rounded = |each: f64| (seconds / each).round() * each;
+    match seconds {
+        _ if !seconds.is_finite() || seconds < 0.0 => NOTHING.into(),
+        ..0.95 => "under 1 s".into(),
+        ..9.5 => format!("about {seconds:.0} s"),
+        ..57.5 => format!("about {:.0} s", rounded(5.0)),
+        ..570.0 => {
+            let whole = rounded(10.0) as u64;
+            match (whole / 60, whole % 60) {
+                (minutes, 0) => format!("about {minutes} min"),
+                (minutes, rest) => format!("about {minutes} min {rest} s"),
+            }
+        }
+        ..3570.0 => format!("about {:.0} min", seconds / 60.0),
+        _ => {
+            let whole = rounded(300.0) as u64 / 60;
+            match (whole / 60, whole % 60) {
+                (hours, 0) => format!("about {hours} h"),
+                (hours, minutes) => format!("about {hours} h {minutes} min"),
+            }
+        }
+    }
+}
+
+/// A number of bytes in the unit that fits, as disks are sold: `9.8 MB`.
+pub(crate) fn bytes(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
+        _ => format!("{:.1} GB", count as f64 / 1e9),
+    }
+}
+
 /// A moment in UTC to the minute; empty if it is none.
 pub(crate) fn moment(at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);

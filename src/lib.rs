@@ -6,6 +6,7 @@
 //! `tests/suite/tidy.rs`): each uses only those above it in this list.
 
 mod export;
+mod forecast;
 mod format;
 mod study;
 

@@ -113,18 +113,22 @@ def undisturbed(folder: Path, program: Path) -> Dict[str, bytes]:
 
 
 def kills(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
-    """SIGKILL, and now and then SIGINT or SIGTERM, at any moment of a sweep, until one comes through."""
-    expected, failures, count = undisturbed(folder, arguments.program), [], 0
+    """SIGKILL, and now and then SIGINT or SIGTERM, of a sweep, its worker or both, at any moment, until one comes through."""
+    began = time.monotonic()
+    expected, failures, count, killed = undisturbed(folder, arguments.program), [], 0, 0
+    # As long as a sweep takes on this machine, at least.
+    longest = max(1.5, time.monotonic() - began)
     for number in range(arguments.rounds):
         it = Folder(folder / f"kills-{number}", arguments.program)
         for _ in range(dice.randint(1, 5)):
             worker = subprocess.Popen(it.command(*SWEEP), cwd=it.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-            time.sleep(dice.uniform(0.02, 1.5))
+            time.sleep(dice.uniform(0.02, longest))
             how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-            everyone = dice.random() < 0.5
+            whom = dice.choice(["sweep", "both", "worker"])
             if worker.poll() is None:
-                (os.killpg if everyone else os.kill)(worker.pid, how)
-                count += 1
+                hit = strike(worker.pid, whom, how)
+                count += hit
+                killed += hit if how == signal.SIGKILL else 0
             worker.wait(PATIENCE)
         for _ in range(2):
             # What a worker that outlived its scheduler holds is waited for.
@@ -133,7 +137,102 @@ def kills(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> T
         if problem:
             failures.append(f"round {number}: {problem}")
         shutil.rmtree(it.root)
+    print(f"  {arguments.rounds} runs, {count} signals, {killed} of them SIGKILL")
     return Tally(count, failures)
+
+
+def strike(sweep: int, whom: str, how: signal.Signals) -> int:
+    """Sends a signal to a sweep, to both or to its worker, and says how many processes were hit."""
+    if whom == "both":
+        os.killpg(sweep, how)
+        return 2
+    if whom == "sweep":
+        os.kill(sweep, how)
+        return 1
+    try:
+        workers = [int(it) for it in Path(f"/proc/{sweep}/task/{sweep}/children").read_text().split()]
+        for it in workers:
+            os.kill(it, how)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return len(workers)
+
+
+def faults(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """The n-th operation on files of the scheduler, and of its worker, fails, for every n until a sweep passes untouched: once,
+    and from then on. With fewer than 20 rounds, for ever fewer of them."""
+    expected, failures, count = undisturbed(folder, arguments.program), [], 0
+    told_in, apart = folder / "told", max(1, 20 // arguments.rounds)
+    for program in ("ferrite", "ferrite-engine"):
+        for stays in ("", "+"):
+            number = 1
+            while True:
+                it = Folder(folder / "faults", arguments.program)
+                error = dice.choice(["ENOSPC", "EIO", "EROFS"])
+                told_in.unlink(missing_ok=True)
+                variables = {**os.environ, "FERRITE_TEST_FILE_FAULT": f"{program} any {number}{stays} {error} {told_in}"}
+                told = subprocess.run(it.command(*SWEEP), cwd=it.root, env=variables, capture_output=True, timeout=PATIENCE, check=False)
+                if not told_in.exists():
+                    shutil.rmtree(it.root)
+                    break
+                operations = told_in.read_text().splitlines()
+                said = " ".join(told.stderr.decode(errors="replace").replace("│", " ").split())
+                problem = wrong(told, {0, 1, 5})
+                if problem is None and told.returncode != 0 and not any(shown_name(path) in said for path in operations):
+                    problem = f"none of the files is named: {said[-300:]}"
+                # What failed is tried again when it is asked for.
+                again = it.run("retry", *SWEEP[1:])
+                problem = problem or wrong(again, {0}) or (None if it.learnt() == expected else "other predictions or weights")
+                problem = problem or pages(it)
+                if problem:
+                    failures.append(f"{program}, operation {number}{stays}, {error}, {operations[0]}: {problem}")
+                shutil.rmtree(it.root)
+                count += 1
+                number += apart
+    return Tally(count, failures)
+
+
+def shown_name(operation: str) -> str:
+    """The name by which messages speak of a file, from a line that tells of an operation: that which it has once it is written."""
+    name = operation.rsplit("/", 1)[-1]
+    parts = name.split(".")
+    return ".".join(parts[1:-2]) if name.startswith(".") and name.endswith(".tmp") and len(parts) > 3 else name
+
+
+def pages(it: Folder) -> Optional[str]:
+    """What is wrong with the report and its data, which every sweep leaves whole."""
+    report = ["index.html", "report/runs.csv", "report/epochs.parquet", "report/predictions.parquet"]
+    lost = [name for name in report if not (it.root / "runs" / name).is_file()]
+    runs = (it.root / "runs/e").glob("seed-*")
+    lost += [str(run.name) for run in runs if not (run / "index.html").is_file()]
+    if lost:
+        return f"{', '.join(lost)} is missing after a sweep"
+    status = it.run("status", "--json")
+    return wrong(status, {0}) or ("a run is not finished" if b'"finished"' not in status.stdout else None)
+
+
+def together(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Two and four sweeps at once on one folder, some of which are killed: every step is made once, or gone on with."""
+    expected, failures = undisturbed(folder, arguments.program), []
+    for number in range(arguments.rounds):
+        it = Folder(folder / f"together-{number}", arguments.program)
+        count = dice.choice([2, 4])
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        sweeps = [subprocess.Popen(it.command(*SWEEP), cwd=it.root, start_new_session=True, **streams) for _ in range(count)]
+        killed = dice.randint(0, count - 1)
+        for sweep in sweeps[:killed]:
+            time.sleep(dice.uniform(0.02, 0.5))
+            if sweep.poll() is None:
+                os.killpg(sweep.pid, signal.SIGKILL)
+        codes = [sweep.wait(PATIENCE) for sweep in sweeps]
+        problem = None if all(code == 0 for code in codes[killed:]) else f"exit codes {codes}"
+        problem = problem or (None if it.learnt() == expected else "other predictions or weights")
+        made = [path for path in (it.root / "runs/.store").glob("*/*") if ".damaged" in path.name or ".partial" in path.name]
+        problem = problem or (f"{made[0].name} is left" if made else None)
+        if problem:
+            failures.append(f"round {number}, {count} sweeps, {killed} killed: {problem}")
+        shutil.rmtree(it.root)
+    return Tally(arguments.rounds, failures)
 
 
 def disks(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
@@ -187,6 +286,47 @@ def flips(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> T
             failures.append(f"{path.relative_to(it.root)} {done}: {problem}")
         shutil.rmtree(it.root)
     return Tally(10 * arguments.rounds, failures)
+
+
+def offsets(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Every file of a finished run and its steps, damaged at each class of offsets; then the run is lost, so that all is read."""
+    expected, failures, count = undisturbed(folder, arguments.program), [], 0
+    whole = folder / "undisturbed/runs"
+    # Pages are made from the others, and nothing is read from locks.
+    shown = {".html", ".svg", ".md", ".lock"}
+    names = [path.relative_to(whole) for path in sorted(whole.rglob("*")) if path.is_file()]
+    names = [name for name in names if name.suffix not in shown and name.name != ".lock" and name.parts[0] not in ("report", "plots")]
+    for name in names:
+        length = (whole / name).stat().st_size
+        for at in sorted({0, min(1, length - 1), length // 2, min(4096, length - 1), length - 1}):
+            for cut in (False, True):
+                it = Folder(folder / "offsets", arguments.program)
+                shutil.copytree(whole, it.root / "runs")
+                path = it.root / "runs" / name
+                content = bytearray(path.read_bytes())
+                if cut:
+                    del content[at:]
+                else:
+                    content[at] ^= 1
+                path.write_bytes(content)
+                problem = None
+                if name.parts[0] == ".store":
+                    shutil.rmtree(it.root / "runs/e")
+                told = it.run("status")
+                problem = wrong(told)
+                told = it.sweep()
+                problem = problem or wrong(told, {0})
+                if name.name.startswith("model"):
+                    # Weights are looked at byte by byte by whoever reads them.
+                    (it.root / "picture.png").write_bytes(PICTURE)
+                    if it.run("predict", "e", "picture.png", "--device", "cpu").returncode == 5:
+                        problem = problem or wrong(it.sweep(), {0})
+                problem = problem or (None if it.learnt() == expected else "other predictions or weights after a sweep")
+                if problem:
+                    failures.append(f"{name} {'cut' if cut else 'flipped'} at byte {at}: {problem}")
+                shutil.rmtree(it.root)
+                count += 1
+    return Tally(count, failures)
 
 
 def damage(path: Path, dice: random.Random) -> str:
@@ -294,7 +434,7 @@ def many(place: Path, arguments: argparse.Namespace, tries: int, once: Callable[
 
 
 CAMPAIGNS: Dict[str, Callable[[Path, argparse.Namespace, random.Random], Tally]] = {
-    it.__name__: it for it in (kills, disks, flips, experiments, tables, weights)
+    it.__name__: it for it in (kills, faults, together, disks, offsets, flips, experiments, tables, weights)
 }
 
 

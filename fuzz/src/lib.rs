@@ -168,7 +168,8 @@ pub fn step(bytes: &[u8]) {
 /// Data with splits by name, which leaves broken images out.
 fn named() -> Data {
     let part = |name: &str| Part::Name(name.to_owned());
-    let split = Split { train: part("train"), valid: part("valid"), test: None, seed: 0 };
+    let split =
+        Split { train: part("train"), valid: part("valid"), test: None, ..Split::default() };
     Data { split, on_error: OnError::Skip, ..Data::default() }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 use ferrite_core::error::{Error, Result};
-use ferrite_core::files::write_whole;
+use ferrite_core::files::{create_folder, write_whole};
 use ferrite_core::terminal::{print, print_data};
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(super) fn completions_command(
 /// Writes a page for the program and one for each of its commands.
 pub(super) fn man_command(command: &Command, arguments: &ManArguments) -> Result<()> {
     let folder = &arguments.folder;
-    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))?;
+    create_folder(folder)?;
     let mut written = String::new();
     for page in pages(command, "") {
         let path = folder.join(page.get_filename());

@@ -8,13 +8,13 @@ use ferrite_core::config::read::read;
 use ferrite_core::data::decode::decode;
 use ferrite_core::data::fingerprint::identify;
 use ferrite_core::data::folder::arrangement::arrangement;
-use ferrite_core::data::inspect::{Groups, Inspected, Unnamed, inspect};
+use ferrite_core::data::inspect::{Inspected, Unnamed, inspect};
 use ferrite_core::data::part::Part;
 use ferrite_core::data::source::Source;
 use ferrite_core::data::split::Split;
 use ferrite_core::data::{Data, OnError};
 use ferrite_core::error::{Error, Result};
-use ferrite_core::event::audit::{Audit, Shared};
+use ferrite_core::event::audit::{Audit, Groups, Shared};
 use ferrite_core::files::write_whole;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::steps::dataset::Dataset;
@@ -228,8 +228,8 @@ fn text(source: &str, inspected: &Inspected, audit: &Audit) -> String {
     for (why, n) in &inspected.unlabelled {
         line(format!("without a label: {n}, {why}"));
     }
-    if let Some(it) = inspected.groups {
-        let Groups { count, in_several_splits: several } = it;
+    if let Some(it) = &inspected.groups {
+        let Groups { count, in_several_splits: several, .. } = it;
         line(format!("groups: {count}, of which {several} have images in more than one split"));
     }
     for (what, lines) in [("broken", &inspected.skipped), ("beside the images", &inspected.beside)]

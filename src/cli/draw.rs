@@ -1,6 +1,7 @@
 //! `ferrite data draw`: drawn faces as picture files in class folders, to try out what is meant for pictures of one's own.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,11 +9,12 @@ use ferrite_core::data::Data;
 use ferrite_core::data::source::Source;
 use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
+use ferrite_core::files::{create_folder, write_derived};
 use ferrite_core::terminal::notes::counting;
 use ferrite_core::terminal::print;
 use ferrite_faces::frame::Frame;
 use ferrite_faces::{SIZE, Synthetic};
-use image::GrayImage;
+use image::{GrayImage, ImageFormat};
 
 /// So many faces are drawn for each that is wanted before a class is given up that hardly ever occurs.
 const MOST_TRIES: u64 = 1000;
@@ -65,7 +67,7 @@ pub(super) fn draw_command(arguments: &DrawArguments) -> Result<()> {
     let mut left: BTreeMap<usize, u16> = wanted.map(|(label, _)| (label, *each)).collect();
     for label in left.keys() {
         let path = folder.join(&known[*label]);
-        fs_err::create_dir_all(&path).map_err(Error::file("cannot create", &path))?;
+        create_folder(&path)?;
     }
     let all = left.len() * usize::from(*each);
     let bar = counting("faces", all);
@@ -81,9 +83,9 @@ pub(super) fn draw_command(arguments: &DrawArguments) -> Result<()> {
         let side = source.size() as u32;
         let picture =
             GrayImage::from_raw(side, side, face.pixels).expect("a face fills its picture");
-        picture
-            .save(&path)
-            .map_err(|it| Error::file("cannot write", &path)(std::io::Error::other(it)))?;
+        let mut png = Cursor::new(Vec::new());
+        picture.write_to(&mut png, ImageFormat::Png).expect("a picture in memory can be written");
+        write_derived(&path, png.get_ref())?;
         bar.inc(1);
     }
     bar.finish_and_clear();

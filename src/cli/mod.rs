@@ -1,23 +1,31 @@
 //! The command line: what can be asked of Ferrite. A command is a file, and a line in [`Command`].
 
+mod cluster;
 mod completions;
+mod confirm;
 mod data;
 mod diff;
 mod draw;
 mod engine;
 mod fitting;
+mod gc;
+mod jobs;
 mod layers;
 mod networks;
 mod new;
 mod pick;
 mod plan;
+mod planned;
 mod refresh;
+mod remove;
 mod report;
+mod rm;
 mod run;
 mod scores;
 mod select;
 mod show;
 mod status;
+mod stop;
 mod sweep;
 mod table;
 mod weights;
@@ -37,12 +45,15 @@ use crate::cli::completions::{
 use crate::cli::data::{DataCommand, data_command};
 use crate::cli::diff::{DiffArguments, diff_command};
 use crate::cli::engine::become_engine;
+use crate::cli::gc::{GcArguments, gc_command};
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
 use crate::cli::report::{ReportArguments, report_command};
+use crate::cli::rm::{RmArguments, rm_command};
 use crate::cli::run::{RunArguments, run_command};
 use crate::cli::show::{ShowArguments, show_command};
 use crate::cli::status::{StatusArguments, status_command};
+use crate::cli::stop::{StopArguments, stop_command};
 use crate::cli::sweep::{SweepArguments, sweep_command};
 use crate::cli::weights::{WeightsCommand, weights_command};
 
@@ -62,8 +73,10 @@ enum Command {
     Sweep(SweepArguments),
     /// Print every trial and step and what is finished; change nothing
     Plan(PlanArguments),
-    /// Carry out trials that failed, and what else is not finished
+    /// Try failed trials again, and those that wait for them; `sweep` carries out the rest
     Retry(SweepArguments),
+    /// Stop sweeps or runs of other terminals at the end of their epoch
+    Stop(StopArguments),
     /// Carry out one trial in this process, from its `trial.toml`
     Run(RunArguments),
     /// Print what the model of a finished run says about pictures
@@ -72,12 +85,16 @@ enum Command {
     Explain(ExplainArguments),
     /// Write the report of all runs
     Report(ReportArguments),
-    /// Print how far every run is, and its scores
+    /// Print how far every run and sweep is, and scores; `--watch` goes on doing so
     Status(StatusArguments),
     /// Print everything about a run, or about the runs of an experiment
     Show(ShowArguments),
     /// Hold two runs or experiments against each other: settings, scores, classes, images
     Diff(DiffArguments),
+    /// Remove runs
+    Rm(RmArguments),
+    /// Remove what neither experiments nor runs refer to
+    Gc(GcArguments),
     /// Published weights and weight files: list, fetch, import, inspect
     #[command(subcommand)]
     Weights(WeightsCommand),
@@ -106,6 +123,9 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Report(arguments) => report_command(&arguments),
         Command::Status(arguments) => status_command(&arguments),
+        Command::Stop(arguments) => stop_command(&arguments),
+        Command::Rm(arguments) => rm_command(&arguments),
+        Command::Gc(arguments) => gc_command(&arguments),
         Command::Show(arguments) => show_command(&arguments),
         Command::Diff(arguments) => diff_command(&arguments),
         Command::Weights(command) => weights_command(&command),

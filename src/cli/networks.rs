@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use crate::cli::layers::kernels;
-use crate::cli::plan::Detail;
+use crate::cli::plan::{Detail, WIDTH};
+use crate::cli::table::wrapped;
 use ferrite_core::digits::{counted, thousands};
 use ferrite_core::event::Network;
 use ferrite_core::model::summary::{summarize, trained_layers};
@@ -75,17 +76,20 @@ pub(super) fn lines_of(it: &Network) -> String {
         0 => String::new(),
         count => format!(" and {} running statistics", thousands(count)),
     };
-    format!(
-        "  network   {} at {} px, feature maps {channels}x{height}x{width}, {} parameters\n\
-         \x20           backbone {}{}, head {}{}\n",
+    let whole = format!(
+        "{} at {} px, feature maps {channels}x{height}x{width}, {} parameters",
         it.backbone,
         it.image_size,
         thousands(it.total()),
+    );
+    let parts = format!(
+        "backbone {}{}, head {}{}",
         thousands(it.backbone_parameters),
         statistics(it.backbone_statistics),
         thousands(it.head_parameters),
         statistics(it.head_statistics),
-    )
+    );
+    wrapped("  network    ", &whole, WIDTH) + &wrapped("             ", &parts, WIDTH)
 }
 
 fn trains(trial: &Trial, stage: &Stage, network: &Network, detail: Detail) -> Trains {

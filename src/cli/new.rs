@@ -11,7 +11,8 @@ use ferrite_core::config::read::read;
 use ferrite_core::data::fingerprint::identify;
 use ferrite_core::data::folder::arrangement::{Arrangement, arrangement};
 use ferrite_core::error::{Error, Result};
-use ferrite_core::files::write_whole;
+use ferrite_core::files::output::Output;
+use ferrite_core::files::{create_folder, remove_file, write_whole};
 use ferrite_core::model::Model;
 use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::trainable::resolve;
@@ -67,7 +68,7 @@ pub(super) fn new_command(arguments: &NewArguments) -> Result<()> {
     write_new(&path, &(schema + &text(*backbone, &images)))?;
     if let Err(error) = runs(&path) {
         // What it would train on is there and does not do; a file that stops every sweep is worse than none.
-        let _ = std::fs::remove_file(&path);
+        let _ = remove_file(&path);
         return Err(error);
     }
     write_schema()?;
@@ -107,8 +108,8 @@ fn runs(path: &Path) -> Result<()> {
 
 fn write_new(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))?;
-    let made = std::fs::File::options().write(true).create_new(true).open(path);
+    create_folder(folder)?;
+    let made = Output::create_new(path);
     match made.and_then(|mut it| it.write_all(text.as_bytes())) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::Usage {
             message: format!("there is a `{}` already", path.display()),

@@ -1,10 +1,11 @@
-//! Which runs a report is about, and whether it may be written into a folder.
+//! Which runs and trials `--select` means, and whether a report may be written into a folder.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ferrite_core::error::{Error, Result};
+use ferrite_core::plan::Trial;
 use ferrite_core::store::Store;
 use ferrite_core::store::find::{nearest, runs_of};
 use ferrite_core::store::read::Runs;
@@ -14,8 +15,55 @@ use walkdir::WalkDir;
 
 use crate::report::files::is_page;
 
-/// Keeps those of `runs` that one of `asked` means: a name of a run or experiment as every command takes it, or a pattern of
-/// such names. Damaged folders are kept where a pattern means them.
+/// What `--select` takes, in the help of every command that has it.
+pub(super) const SELECT: &str = "Only these: names of experiments or runs, patterns like `'fer2013/*'` and `'*/seed-0'`, or tags";
+
+/// Keeps those of `trials` that one of `asked` means, by the names of their runs or the `tags` of their experiments, and those
+/// that they start from.
+///
+/// # Errors
+/// [`Error::Usage`] if one of them means no trial.
+pub(super) fn pick_trials(
+    trials: Vec<Trial>,
+    tags: &dyn Fn(&str) -> Vec<String>,
+    asked: &[String],
+) -> Result<Vec<Trial>> {
+    let mut chosen = BTreeSet::new();
+    for it in asked {
+        let meant = Named::of(it)?;
+        let found = trials.iter().filter(|trial| {
+            meant.has(&names(&trial.experiment, &trial.id)) || meant.has(&tags(&trial.experiment))
+        });
+        let found: Vec<String> = found.map(Trial::name).collect();
+        if found.is_empty() {
+            return Err(Error::Usage {
+                message: format!("`--select {it}` means no trial of these experiments"),
+                help: "name experiments, trials like `fruit/seed-0`, patterns like `'*/seed-0'`, or tags; `ferrite plan` lists \
+                       the trials"
+                    .into(),
+            });
+        }
+        chosen.extend(found);
+    }
+    // Points of a search are held against each other, so it is taken whole.
+    let searches: BTreeSet<&str> = trials
+        .iter()
+        .filter(|it| it.point.is_some() && chosen.contains(&it.name()))
+        .map(|it| it.experiment.as_str())
+        .collect();
+    let whole = trials.iter().filter(|it| searches.contains(it.experiment.as_str()));
+    chosen.extend(whole.map(Trial::name));
+    // Those that others start from stand before them.
+    for trial in trials.iter().rev() {
+        if chosen.contains(&trial.name()) {
+            chosen.extend(trial.needs.clone());
+        }
+    }
+    Ok(trials.into_iter().filter(|it| chosen.contains(&it.name())).collect())
+}
+
+/// Keeps those of `runs` that one of `asked` means: a name of a run or experiment as every command takes it, a pattern of
+/// such names, or a tag. Damaged folders are kept where a pattern means them.
 ///
 /// # Errors
 /// [`Error::Usage`] if one of them means no run.
@@ -24,7 +72,9 @@ pub(super) fn pick(runs: &mut Runs, store: &Store, asked: &[String]) -> Result<(
     let mut damaged = BTreeSet::new();
     for it in asked {
         let meant = Meant::of(store, it)?;
-        let found: Vec<_> = runs.records.iter().filter(|record| meant.has(record)).collect();
+        let named = Named::of(it)?;
+        let is_meant = |record: &&Record| meant.has(record) || named.has(&record.description.tags);
+        let found: Vec<_> = runs.records.iter().filter(is_meant).collect();
         let broken = runs.damaged.iter().enumerate();
         let broken = broken.filter(|(_, error)| meant.has_damaged(store, error)).map(|it| it.0);
         let broken: Vec<usize> = broken.collect();
@@ -40,6 +90,37 @@ pub(super) fn pick(runs: &mut Runs, store: &Store, asked: &[String]) -> Result<(
     Ok(())
 }
 
+/// A word that names something, or a pattern of such words.
+enum Named {
+    Word(String),
+    Pattern(Pattern),
+}
+
+impl Named {
+    fn of(asked: &str) -> Result<Self> {
+        if asked.contains(['*', '?', '[']) {
+            return pattern(asked).map(Self::Pattern);
+        }
+        let below = asked.strip_prefix("experiments/").unwrap_or(asked);
+        let name = below.strip_suffix(".toml").unwrap_or(below).trim_end_matches('/');
+        Ok(Self::Word(name.to_owned()))
+    }
+
+    fn has(&self, names: &[String]) -> bool {
+        names.iter().any(|name| match self {
+            Self::Word(it) => it == name,
+            Self::Pattern(it) => it.matches(name),
+        })
+    }
+}
+
+fn pattern(asked: &str) -> Result<Pattern> {
+    Pattern::new(asked).map_err(|it| Error::Usage {
+        message: format!("`{asked}` is no pattern: {}", it.msg),
+        help: "`*` stands for any characters, `?` for one, `[ab]` for one of these".into(),
+    })
+}
+
 /// What a name or a pattern means.
 enum Meant {
     Pattern(Pattern),
@@ -50,11 +131,7 @@ enum Meant {
 impl Meant {
     fn of(store: &Store, asked: &str) -> Result<Self> {
         if asked.contains(['*', '?', '[']) {
-            let pattern = Pattern::new(asked).map_err(|it| Error::Usage {
-                message: format!("`{asked}` is no pattern: {}", it.msg),
-                help: "`*` stands for any characters, `?` for one, `[ab]` for one of these".into(),
-            })?;
-            return Ok(Self::Pattern(pattern));
+            return pattern(asked).map(Self::Pattern);
         }
         // What is no run that can be read may still be the name of a damaged one, or of the experiment of one.
         let asked = Path::new(asked);

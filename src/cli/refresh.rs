@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use ferrite_core::event::Kind;
 use ferrite_core::store::Store;
 use ferrite_core::store::read::all;
 
 use crate::report::{Report, Target};
 use crate::study::Study;
+use crate::study::folds::gather;
 use crate::study::judged::Judged;
+use crate::sweep::SweepEvent;
 
 /// The least time between the end of one writing and the beginning of the next.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -31,8 +34,21 @@ impl Refresh {
         Self { runs: runs.to_owned(), next: now, writing: None }
     }
 
+    /// Takes note of what a sweep says, where it changes the report.
+    pub(super) fn hear(&mut self, event: &SweepEvent<'_>) {
+        let changes_the_report = matches!(
+            event,
+            SweepEvent::Started(_)
+                | SweepEvent::Ended(..)
+                | SweepEvent::Happened(_, Kind::EpochEnded(_))
+        );
+        if changes_the_report {
+            self.happened();
+        }
+    }
+
     /// Something happened that the report would tell.
-    pub(super) fn happened(&mut self) {
+    fn happened(&mut self) {
         if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
             let took = self.finish();
             self.next = Instant::now() + PAUSE.max(took * REST);
@@ -56,7 +72,8 @@ impl Refresh {
 fn write(root: PathBuf) -> Duration {
     let began = Instant::now();
     let store = Store { root };
-    let runs = all(&store);
+    let mut runs = all(&store);
+    gather(&mut runs);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let target = Target { is_live: true, ..Target::beside(&store.root) };
     let _told_by_the_last_report = Report::of(&Judged::new(&study), target).write().is_err();

@@ -10,19 +10,19 @@ use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
-use crate::cli::pick::{FolderOf, pick};
+use crate::cli::pick::{FolderOf, SELECT, pick};
 use crate::cli::scores::Board;
 use crate::cli::status::{existing, tell_damaged};
 use crate::export;
 use crate::report::files::belonging;
 use crate::report::{self, Report, Target};
 use crate::study::Study;
+use crate::study::folds::gather;
 use crate::study::judged::Judged;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// Only these runs: names of experiments or runs, or patterns like `'fer2013/*'` and `'*/seed-0'`; wants `--out`
-    #[arg(long, value_name = "PATTERN", num_args = 1.., requires = "out")]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., requires = "out", help = format!("{SELECT}; wants `--out`"))]
     select: Vec<String>,
     /// Write pages, figures and data into this folder instead of the folder of runs: to pass on whole
     #[arg(long, value_name = "FOLDER")]
@@ -65,6 +65,7 @@ pub(super) fn report_command(arguments: &ReportArguments) -> Result<()> {
         pick(&mut runs, &store, &arguments.select)?;
     }
     tell_damaged(&runs);
+    gather(&mut runs);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let places: Vec<&Path> = study.runs().map(|it| it.place.as_path()).collect();
     let out = match &arguments.out {

@@ -36,7 +36,7 @@ pub(super) fn run_command(arguments: &RunArguments) -> Result<()> {
     let written = read_trial(&path, &store.root)?;
     let trial = only_trial(&written, &store)?;
     check_settings(&path, &trial, &store)?;
-    become_worker(&write_job(&store, &trial)?, arguments)
+    become_worker(&write_job(&store, &trial, None)?, arguments)
 }
 
 /// The file of the trial as it lies below the folder of runs, by whatever path the user names it: it is the run's own

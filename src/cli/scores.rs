@@ -21,15 +21,17 @@ impl<'j, 's, 'a> Board<'j, 's, 'a> {
     /// The board of the configurations that have one of the runs called `names`; of all if there are none.
     pub(super) fn new(judged: &'j Judged<'s, 'a>, names: Option<&BTreeSet<String>>) -> Self {
         let is_asked = |it: &&Configuration<'_>| {
-            names.is_none_or(|names| it.runs.iter().any(|run| names.contains(&run.record.name())))
+            names.is_none_or(|names| it.trained().any(|run| names.contains(&run.record.name())))
         };
         let shown = judged.study.configurations.iter().filter(is_asked).collect();
         Self { shown, judged }
     }
 
-    /// Whether it has a score to show.
+    /// Whether it has a score to show, or a cross-validation of which folds are finished.
     pub(super) fn has_scores(&self) -> bool {
-        self.shown.iter().any(|it| it.finished().next().is_some())
+        let some_folds =
+            |it: &Configuration<'_>| it.runs.iter().filter_map(Run::folds_done).any(|it| it[0] > 0);
+        self.shown.iter().any(|it| it.finished().next().is_some() || some_folds(it))
     }
 
     /// The board for people.
@@ -63,13 +65,17 @@ impl<'j, 's, 'a> Board<'j, 's, 'a> {
             all if all == finished => all.to_string(),
             all => format!("{finished}/{all}"),
         };
+        let label = match folds(it) {
+            Some(folds) => format!("{} ({folds})", it.label),
+            None => it.label.clone(),
+        };
         let tested = it.runs.iter().any(|run| run.record.facts.tested().is_some());
         let test = it.stat(Run::test_accuracy).filter(|_| tested);
         let beside = self.judged.comparisons().with_extended(it);
         let interval = accuracy_interval(it).filter(|_| test.is_some()).map(format::interval);
         vec![
             it.place().unwrap_or_default(),
-            it.label.clone(),
+            label,
             seeds,
             it.stat(Run::valid_accuracy).map_or_else(String::new, percent),
             test.map_or_else(String::new, percent),
@@ -92,7 +98,8 @@ impl<'j, 's, 'a> Board<'j, 's, 'a> {
             "label": it.label,
             "about": it.about(),
             "comparable": it.comparable,
-            "runs": it.runs.iter().map(|it| it.record.name()).collect::<Vec<_>>(),
+            "runs": it.trained().map(|it| it.record.name()).collect::<Vec<_>>(),
+            "folds": it.runs.first().and_then(Run::folds_done).map(|it| it[1]),
             "finished": it.finished().count(),
             "split": it.runs.iter().find_map(Run::split),
             "valid_accuracy": stat(it.stat(Run::valid_accuracy)),
@@ -106,6 +113,17 @@ impl<'j, 's, 'a> Board<'j, 's, 'a> {
     }
 }
 
+/// What is said of the folds of a cross-validation: how many there are, or how many of those begun are finished.
+fn folds(it: &Configuration<'_>) -> Option<String> {
+    let all: Vec<[usize; 2]> = it.runs.iter().filter_map(Run::folds_done).collect();
+    let [_, of] = *all.first()?;
+    let done: usize = all.iter().map(|it| it[0]).sum();
+    Some(match all.len() * of {
+        every if every == done => format!("{of} folds"),
+        every => format!("{done} of {every} folds"),
+    })
+}
+
 fn comparison(it: &Comparison<'_, '_>) -> Value {
     json!({
         "experiment": it.from.experiment(),
@@ -116,6 +134,7 @@ fn comparison(it: &Comparison<'_, '_>) -> Value {
         "p": it.p,
         "seeds": it.seeds.len(),
         "images": it.images,
+        "by_groups": it.clustered,
         "verdict": it.verdict.words(),
     })
 }

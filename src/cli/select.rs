@@ -13,10 +13,13 @@ use ferrite_core::fetch::digest;
 use ferrite_core::model::weights::file::TensorFile;
 use ferrite_core::model::weights::input_of;
 use ferrite_core::model::{Input, WeightFile};
-use ferrite_core::plan::{FinishedRun, Lookup};
+use ferrite_core::plan;
+use ferrite_core::plan::{FinishedRun, Lookup, Trial};
 use ferrite_core::store::Store;
 use ferrite_core::store::read::finished_key;
 use ferrite_core::terminal::arguments::Place;
+
+use crate::cli::pick::{SELECT, pick_trials};
 
 /// Where experiments lie.
 pub(super) const EXPERIMENTS: &str = "experiments";
@@ -30,6 +33,8 @@ pub(super) struct Selection {
     /// as it is written
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+    #[arg(long, value_name = "PATTERN", help = SELECT)]
+    pub(super) select: Vec<String>,
     #[command(flatten)]
     pub(super) place: Place,
 }
@@ -159,6 +164,30 @@ fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The experiments of `selection`.
+///
+/// # Errors
+/// What is wrong with the files and settings.
 pub(super) fn experiments(selection: &Selection) -> Result<Vec<Written>> {
     read(&experiment_files(&selection.experiments, &selection.place.runs)?, &selection.set)
+}
+
+/// The trials of `written`, the experiments of `selection`, as far as `--select` means them.
+///
+/// # Errors
+/// What keeps them from being planned; [`Error::Usage`] if a word means none of them.
+pub(super) fn trials(
+    selection: &Selection,
+    written: &[Written],
+    store: &Store,
+) -> Result<Vec<Trial>> {
+    let trials = plan::trials(written, &Disk { store })?;
+    if selection.select.is_empty() {
+        return Ok(trials);
+    }
+    let tags = |experiment: &str| {
+        let its = written.iter().find(|it| it.name == experiment);
+        its.map_or_else(Vec::new, |it| it.experiment.tags.clone())
+    };
+    pick_trials(trials, &tags, &selection.select)
 }

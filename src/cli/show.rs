@@ -18,9 +18,12 @@ use ferrite_core::warning::Watch;
 use serde_json::{Value, json};
 
 use crate::cli::scores::Board;
-use crate::cli::status::{damaged_json, existing, run_json, runs_table, state, tell_damaged};
+use crate::cli::status::json::run_json;
+use crate::cli::status::progress::state;
+use crate::cli::status::{damaged_json, existing, runs_table, tell_damaged};
 use crate::cli::table::{Column, Table, sparkline, wrapped};
 use crate::format;
+use crate::study::folds::gather;
 use crate::study::judged::Judged;
 use crate::study::{Run, Study};
 
@@ -45,7 +48,8 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
     let folders = runs_of(&store, &arguments.run)?;
     let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
     let asked: BTreeSet<PathBuf> = folders.iter().map(|it| whole(it)).collect();
-    let runs = all(&store);
+    let mut runs = all(&store);
+    gather(&mut runs);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let mut shown: Vec<&Run<'_>> =
         study.runs().filter(|it| asked.contains(&whole(&it.record.folder))).collect();
@@ -88,7 +92,7 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
 fn one(run: &Run<'_>) -> String {
     let record = run.record;
     let mut text = String::new();
-    let _ = writeln!(text, "{}  {}", record.name(), state(record));
+    let _ = writeln!(text, "{}  {}", record.name(), state(record, false));
     if !record.about().is_empty() {
         text.push_str(&wrapped("", record.about(), WIDTH));
     }

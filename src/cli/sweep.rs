@@ -1,42 +1,49 @@
 //! `ferrite sweep` and `retry`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use ferrite_core::config::Experiment;
 use ferrite_core::config::read::Written;
 use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
-use ferrite_core::event::Kind;
 use ferrite_core::machine;
-use ferrite_core::plan;
 use ferrite_core::plan::Trial;
-use ferrite_core::plan::cost::Costs;
+use ferrite_core::plan::search::Halved;
 use ferrite_core::store::Store;
-use ferrite_core::store::description::Description;
+use ferrite_core::store::description::{Description, Searched};
 use ferrite_core::store::leftovers::clear_old;
 use ferrite_core::store::read::all;
+use ferrite_core::store::sweeps::{Registered, forget_dead};
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
 use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
+use crate::cli::cluster::{OnCluster, show_submission, sweep_on_cluster};
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
+use crate::cli::jobs::{best_jobs, count, free_memory_of_gpus};
 use crate::cli::plan::{Detail, print_plan, show_plan};
+use crate::cli::planned::Guess;
 use crate::cli::refresh::Refresh;
 use crate::cli::report::publish;
 use crate::cli::scores::Board;
-use crate::cli::select::{Disk, Selection, experiments};
+use crate::cli::select::{Selection, experiments, trials};
 use crate::cli::weights::prepare;
+use crate::forecast::Forecast;
 use crate::format;
 use crate::progress::Display;
 use crate::report::Target;
 use crate::study::Study;
+use crate::study::folds::gather;
 use crate::study::judged::Judged;
 use crate::sweep;
+use crate::sweep::cluster::Executor;
 use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
+use crate::sweep::launch::patience::Patience;
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Summary, SweepEvent, TrialState};
 
@@ -55,9 +62,25 @@ pub(super) struct SweepArguments {
     /// Where to train: `auto`, `cpu`, `cuda`, `cuda:N`
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
+    /// Seconds for which a trial's process may give no sign of life before you are told; as long again, and it is ended.
+    /// Where its steps are slow it is granted ten times the longest so far. `off` waits for ever
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = patience)]
+    pub(super) patience: Patience,
     /// Stop at the first trial that fails
     #[arg(long)]
     pub(super) fail_fast: bool,
+    /// Go on whatever fails, and however often
+    #[arg(long, conflicts_with_all = ["fail_fast", "max_failures"])]
+    pub(super) keep_going: bool,
+    /// Stop when so many trials in a row have failed with the same words, and none succeeded between
+    #[arg(long, value_name = "N", value_parser = count, default_value = "10", conflicts_with = "fail_fast")]
+    pub(super) max_failures: u16,
+    /// Submit to a cluster instead of training here; `ferrite.toml` says what its jobs ask for
+    #[arg(long, conflicts_with_all = ["jobs", "threads", "fail_fast"])]
+    pub(super) executor: Option<Executor>,
+    /// With `--executor`: do not wait for the jobs
+    #[arg(long, requires = "executor")]
+    pub(super) detach: bool,
     /// Print what would be done and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -69,38 +92,48 @@ pub(super) struct SweepArguments {
     pub(super) quiet: bool,
 }
 
-/// A number of trials or threads.
-fn count(text: &str) -> Result<u16, String> {
-    let number = text.parse().ok().filter(|it| *it > 0);
-    number.ok_or_else(|| format!("it must be a whole number from 1 to {}", u16::MAX))
+/// A number of seconds, or no bound.
+fn patience(text: &str) -> Result<Patience, String> {
+    let seconds = text.parse().ok().filter(|it| *it > 0).map(Duration::from_secs);
+    match (text, seconds) {
+        ("off", _) => Ok(Patience(None)),
+        (_, Some(it)) => Ok(Patience(Some(it))),
+        _ => Err("it must be a whole number of seconds above 0, or `off`".into()),
+    }
 }
 
 pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<()> {
     if arguments.dry_run {
+        let guess = Guess { jobs: arguments.jobs, device: arguments.device.clone() };
         if arguments.json {
-            return print_plan(&arguments.selection);
+            return print_plan(&arguments.selection, &guess);
         }
-        return show_plan(&arguments.selection, Detail::Steps);
+        show_plan(&arguments.selection, &guess, Detail::Steps)?;
+        let SweepArguments { executor, device, selection, .. } = arguments;
+        return executor.map_or(Ok(()), |it| show_submission(it, retry, device, selection));
     }
     let written = experiments(&arguments.selection)?;
     let store = Store::open(&arguments.selection.place.runs)?;
     clear_old(&store.root);
-    let trials = plan::trials(&written, &Disk { store: &store })?;
-    let mut display = Display::new(arguments.quiet);
+    let planned = trials(&arguments.selection, &written, &store)?;
+    let mut display = Display::new(&store, arguments.quiet);
     listen_for_interrupts();
-    let mut agenda = Agenda::of(&store, &trials);
+    let trials = if retry {
+        Agenda::of(&store, &planned, Halved::all(&written, &planned)).to_retry()
+    } else {
+        planned.clone()
+    };
+    let mut agenda = Agenda::of(&store, &trials, Halved::all(&written, &trials));
     let unfinished = agenda.unfinished(retry);
     let mut fitting = Fitting::new(&store, &trials);
     for trial in &unfinished {
         fitting.lines(trial);
     }
     fitting.end()?;
-    // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
-    let (engine, asked) = (engine::engine()?, &arguments.device);
-    let device =
-        if unfinished.is_empty() { asked.clone() } else { engine::device(&engine, asked)? };
-    let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, unfinished.len()), usize::from);
-    let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
+    let place = match arguments.executor {
+        None => Where::Here(Hardware::of(arguments, unfinished.len())?),
+        Some(executor) => Where::Cluster(executor),
+    };
     for (name, failure) in prepare(&unfinished, arguments.quiet)? {
         display.say(&format!("{name}  failed: {}\n      {}", failure.message, failure.help));
         let position = trials.iter().position(|it| it.name() == name);
@@ -108,38 +141,49 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
             *state = TrialState::Lacking(failure);
         }
     }
-    describe(&store, &written, &display);
-    let limits = Limits { jobs, retry, fail_fast: arguments.fail_fast };
+    describe(&store, &written, &planned, &display);
     let started = Instant::now();
     let mut refresh = Refresh::new(&store.root);
-    let say = &mut |it: SweepEvent<'_>| {
-        if let SweepEvent::Planned { todo: todo @ 1.., .. } = it {
-            let (of, why) = (counted(trials.len(), "trial"), no_gpu(&arguments.device, &device));
-            display.say(&format!("{todo} of {of} to do, {jobs} at once on {device}{why}"));
+    let summary = match place {
+        Where::Here(hardware) => {
+            let Hardware { jobs, device, .. } = &hardware;
+            let (of, why) = (counted(trials.len(), "trial"), no_gpu(&arguments.device, device));
+            let introduction = format!("of {of} to do, {jobs} at once on {device}{why}");
+            let most_alike = (!arguments.keep_going).then(|| usize::from(arguments.max_failures));
+            let limits = Limits { jobs: *jobs, retry, fail_fast: arguments.fail_fast, most_alike };
+            let registered = register(&store, *jobs, (&agenda, retry)).unwrap_or_else(|error| {
+                // The work goes on without being found.
+                display.say(&format!(
+                    "`ferrite stop` and `ferrite status` cannot see this sweep: {error}"
+                ));
+                None
+            });
+            let say = &mut |it: SweepEvent<'_>| {
+                if let SweepEvent::Planned { todo: todo @ 1.., .. } = it {
+                    display.say(&format!("{todo} {introduction}"));
+                }
+                refresh.hear(&it);
+                display.show(it);
+            };
+            sweep_here(&store, agenda, (limits, registered), hardware, say).map(Some)
         }
-        let changes_the_report = matches!(
-            it,
-            SweepEvent::Started(_)
-                | SweepEvent::Ended(..)
-                | SweepEvent::Happened(_, Kind::EpochEnded(_))
-        );
-        display.show(it);
-        if changes_the_report {
-            refresh.happened();
+        Where::Cluster(executor) => {
+            let SweepArguments { detach, device, json, .. } = arguments;
+            let on = OnCluster { executor, detach: *detach, retry, device, json: *json };
+            sweep_on_cluster(&on, &store, &agenda, &mut display, &mut |it| refresh.hear(it))
         }
     };
-    let is_made = |it: Node<'_>| store.step_folder(it.kind, it.key).is_dir();
-    let mut costs = Costs::default();
-    let costs = &mut |trial: &Trial| costs.of(&trial.chain());
-    let schedule = Schedule::new(&agenda, limits, Known { is_made: &is_made, costs }, say);
-    let settings = Settings { engine, threads, device: device.clone() };
-    let mut launcher = Local::new(&store, &trials, settings);
-    let summary = sweep::sweep(schedule, &mut launcher, &interrupted);
     display.finish();
     let _time = refresh.finish();
-    let summary = summary?;
-    display.say(&outcome(&summary, started.elapsed().as_secs_f64()));
-    let runs = all(&store);
+    let Some(summary) = summary? else { return Ok(()) };
+    let ended = if retry && trials.is_empty() {
+        "nothing to retry: no trial failed".to_owned()
+    } else {
+        outcome(&summary, started.elapsed().as_secs_f64())
+    };
+    display.say(&ended);
+    let mut runs = all(&store);
+    gather(&mut runs);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let judged = Judged::new(&study);
     let report = publish(&judged, Target::beside(&store.root)).map(|it| it.page);
@@ -155,12 +199,91 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     Err(Error::TrialsFailed { failed, interrupted, total: trials.len() })
 }
 
+/// Where trials are carried out.
+enum Where {
+    Here(Hardware),
+    Cluster(Executor),
+}
+
+/// What this machine gives to a sweep.
+struct Hardware {
+    engine: PathBuf,
+    device: String,
+    jobs: usize,
+    threads: usize,
+    patience: Patience,
+}
+
+impl Hardware {
+    /// What is there for `todo` trials.
+    fn of(arguments: &SweepArguments, todo: usize) -> Result<Self> {
+        // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
+        let (engine, asked) = (engine::engine()?, &arguments.device);
+        let device = if todo == 0 { asked.clone() } else { engine::device(&engine, asked)? };
+        let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, todo), usize::from);
+        let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
+        Ok(Self { engine, device, jobs, threads, patience: arguments.patience })
+    }
+}
+
+/// Carries out what `agenda` has to do on this machine.
+fn sweep_here(
+    store: &Store,
+    agenda: Agenda<'_>,
+    (limits, registered): (Limits, Option<Registered>),
+    hardware: Hardware,
+    say: &mut dyn FnMut(SweepEvent<'_>),
+) -> Result<Summary> {
+    let is_made = |it: Node<'_>| store.step_folder(it.kind, it.key).is_dir();
+    let Hardware { engine, device, threads, patience, .. } = hardware;
+    // Where nothing is to be done nobody asks.
+    let mut forecast = None;
+    let costs = &mut |trial: &Trial| {
+        let forecast = forecast.get_or_insert_with(|| Forecast::new(store, Some(&device)));
+        forecast.of(trial).iter().map(|it| it.seconds).collect()
+    };
+    let trials = agenda.trials;
+    let schedule = Schedule::new(agenda, limits, Known { is_made: &is_made, costs }, say);
+    let settings = Settings { engine, threads, device, patience };
+    let mut launcher = Local::new(store, trials, settings);
+    let is_asked = || registered.as_ref().is_some_and(Registered::is_asked_to_stop);
+    sweep::sweep(schedule, &mut launcher, &|| interrupted() || is_asked())
+}
+
+/// Says in the folder of runs that this process carries out what is left of `agenda`, so that `ferrite status` and `ferrite stop`
+/// find it. Nothing is said where nothing is left.
+fn register(
+    store: &Store,
+    jobs: usize,
+    (agenda, retry): (&Agenda<'_>, bool),
+) -> Result<Option<Registered>> {
+    let todo: Vec<String> = agenda.unfinished(retry).into_iter().map(Trial::name).collect();
+    if todo.is_empty() {
+        return Ok(None);
+    }
+    forget_dead(store);
+    let steps = agenda.trials.iter().flat_map(|it| &it.steps);
+    let keys: BTreeSet<&str> = steps.map(|it| it.key.as_str()).collect();
+    let keys = keys.into_iter().map(str::to_owned).collect();
+    Registered::new(store, jobs, todo, keys).map(Some)
+}
+
 /// Writes what is said of each experiment beside its runs. Where that cannot be done the trials say why, which are to lie
 /// there as well.
-fn describe(store: &Store, written: &[Written], display: &Display) {
+fn describe(store: &Store, written: &[Written], trials: &[Trial], display: &Display) {
     for it in written {
-        let (about, extends) = (it.experiment.about.clone(), it.extends.clone());
-        let said = Description { about, extends }.write(&store.root.join(&it.name));
+        let Experiment { about, tags, .. } = it.experiment.clone();
+        let extends = it.extends.clone();
+        let search = it.experiment.search.as_ref().map(|search| {
+            let mut points = vec![Vec::new(); search.points];
+            for trial in trials.iter().filter(|trial| trial.experiment == it.name) {
+                if let Some(number) = trial.point {
+                    points[number - 1].push(trial.id.clone());
+                }
+            }
+            Searched { points, settings: search.to_table() }.into()
+        });
+        let said = Description { about, tags, extends, search }.write(&store.root.join(&it.name));
         if let Err(error) = said {
             display.say(&format!("the report cannot say what `{}` is about: {error}", it.name));
         }
@@ -172,8 +295,12 @@ fn outcome(summary: &Summary, seconds: f64) -> String {
     let before = |n: usize| {
         if n == 1 { "1 was finished before".into() } else { format!("{n} were finished before") }
     };
+    let stopped = match summary.stopped.len() {
+        0 => String::new(),
+        n => format!("; {} stopped behind others of their search", counted(n, "trial")),
+    };
     let lacks = summary.failed.len() + summary.died.len();
-    match (summary.done.len(), summary.found.len()) {
+    let said = match (summary.done.len(), summary.found.len()) {
         (0, found) if lacks == 0 => format!("nothing to do: {}", before(found)),
         (0, 0) => "no trial was finished".into(),
         (0, found) => format!("no trial was finished, {}", before(found)),
@@ -184,7 +311,8 @@ fn outcome(summary: &Summary, seconds: f64) -> String {
             let (done, took) = (counted(done, "trial"), format::duration(seconds));
             format!("{done} finished in {took}, {}", before(found))
         }
-    }
+    };
+    said + &stopped
 }
 
 /// Prints the scores of the trials called `names`, and where the report is.
@@ -199,6 +327,7 @@ fn tell_results(
         let results = json!({
             "done": summary.done,
             "finished_before": summary.found,
+            "stopped": summary.stopped,
             "failed": summary.failed,
             "interrupted": summary.died,
             "report": report,
@@ -224,33 +353,4 @@ fn no_gpu(asked: &str, device: &str) -> &'static str {
         ("auto", "cpu") => ", for there is no GPU with CUDA",
         _ => "",
     }
-}
-
-/// How many trials at once carry out the most in an hour, of `todo`.
-///
-/// On a processor one thread a trial loses nothing to threads that wait for each other: two trials on a core
-/// each train 1.1 to 1.4 times as many images as one on two cores (docs/benchmarks.md). On a GPU four trials of
-/// small images together train 1.3 times as many as one, and while one starts or writes the others go on.
-fn best_jobs(device: &str, todo: usize) -> usize {
-    /// What a trial may need beside the data set: the largest networks at the study's batch and image size.
-    const BYTES_PER_TRIAL: u64 = 2 << 30;
-    /// The same on a GPU, with what CUDA takes for each process.
-    const BYTES_PER_TRIAL_ON_GPU: u64 = 4 << 30;
-    const MOST_ON_GPU: usize = 4;
-    let (most, memory, bytes) = if device == "cpu" {
-        (machine::cores(), machine::available_memory(), BYTES_PER_TRIAL)
-    } else {
-        (MOST_ON_GPU.min(machine::cores()), free_memory_of_gpus(), BYTES_PER_TRIAL_ON_GPU)
-    };
-    let fitting = memory.map_or(1, |it| it / bytes) as usize;
-    most.min(fitting).min(todo).max(1)
-}
-
-/// Bytes that are free on the GPU with the least, as the driver's own tool says; none where it does not.
-fn free_memory_of_gpus() -> Option<u64> {
-    let query = ["--query-gpu=memory.free", "--format=csv,noheader,nounits"];
-    let told = std::process::Command::new("nvidia-smi").args(query).output().ok()?;
-    let text = String::from_utf8(told.stdout).ok()?;
-    let mebibytes = text.lines().filter_map(|it| it.trim().parse::<u64>().ok()).min()?;
-    Some(mebibytes << 20)
 }

@@ -24,6 +24,7 @@ use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
 use crate::cli::fitting::told;
+use crate::format;
 use crate::progress::download::Download;
 
 #[derive(Debug, Subcommand)]
@@ -176,7 +177,7 @@ fn list(arguments: &ListArguments) -> Result<()> {
     }
     let mut text = String::new();
     for (it, state, path) in rows {
-        let (input, size) = (plain(&json!(it.input)), megabytes(it.remote.bytes));
+        let (input, size) = (plain(&json!(it.input)), format::bytes(it.remote.bytes));
         let place = if state == "not there" { String::new() } else { path.display().to_string() };
         let line =
             format!("{:13} {:12} {input:15} {size:>9}  {state:9}  {place}", it.network, it.name);
@@ -375,8 +376,4 @@ fn plain(value: &serde_json::Value) -> String {
 
 fn same_file(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -3,12 +3,12 @@
 //! pandas, Polars, `DuckDB` and Spark read what is written here: plain columns and lists in the form of the Parquet standard,
 //! compressed by Zstandard.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
 use ferrite_core::error::{Error, Result};
+use ferrite_core::files::output::Output;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
@@ -49,7 +49,7 @@ pub(super) type Column = (&'static str, Values);
 
 /// A file that is being written.
 pub(super) struct Table {
-    writer: Option<SerializedFileWriter<BufWriter<File>>>,
+    writer: Option<SerializedFileWriter<BufWriter<Output>>>,
     path: std::path::PathBuf,
 }
 
@@ -81,7 +81,7 @@ impl Table {
             Some(writer) => writer,
             none => {
                 let file =
-                    File::create(&self.path).map_err(Error::file("cannot write", &self.path))?;
+                    Output::create(&self.path).map_err(Error::file("cannot write", &self.path))?;
                 none.insert(begin(file, columns).map_err(&failed)?)
             }
         };
@@ -115,9 +115,9 @@ fn failed(path: &Path) -> impl Fn(ParquetError) -> Error {
 }
 
 fn begin(
-    file: File,
+    file: Output,
     columns: &[Column],
-) -> parquet::errors::Result<SerializedFileWriter<BufWriter<File>>> {
+) -> parquet::errors::Result<SerializedFileWriter<BufWriter<Output>>> {
     let fields: String = columns.iter().map(|(name, values)| values.field(name)).collect();
     let schema = parse_message_type(&format!("message rows {{ {fields} }}"))?;
     let compression = Compression::ZSTD(ZstdLevel::try_new(1)?);
@@ -152,7 +152,7 @@ impl Values {
     }
 }
 
-type Group<'w> = SerializedRowGroupWriter<'w, BufWriter<File>>;
+type Group<'w> = SerializedRowGroupWriter<'w, BufWriter<Output>>;
 
 fn write_column(group: &mut Group<'_>, values: &Values) -> parquet::errors::Result<()> {
     match values {

@@ -17,9 +17,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ferrite_core::digits::hex;
-use ferrite_core::error::{Error, Result};
+use ferrite_core::error::Result;
 use ferrite_core::event::disk::Artifact;
-use ferrite_core::files::{write_derived, write_derived_by};
+use ferrite_core::files::{create_folder, write_derived, write_derived_by};
 use ferrite_core::store::artifact::{Care, check, of_bytes, of_file};
 use rayon::prelude::*;
 use serde_json::json;
@@ -49,7 +49,7 @@ enum Content {
 /// is left alone.
 ///
 /// # Errors
-/// [`Error::File`] for the first file that cannot be written.
+/// [`Error::File`](ferrite_core::error::Error::File) for the first file that cannot be written.
 pub(crate) fn write(judged: &Judged<'_, '_>, page: &Path, inputs: &str) -> Result<Vec<PathBuf>> {
     let contents = [
         ("configurations.csv", Content::Text(tables::configurations)),
@@ -68,7 +68,7 @@ pub(crate) fn write(judged: &Judged<'_, '_>, page: &Path, inputs: &str) -> Resul
     if is_fresh(&folder, &inputs, &contents.each_ref().map(|it| it.0)) {
         return Ok(paths);
     }
-    fs::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
+    create_folder(&folder)?;
     // Many at once; the tables ask one by one.
     judged.study.runs().par_bridge().for_each(Run::prepare_roc_auc);
     let written = contents.par_iter().map(|(name, content)| {

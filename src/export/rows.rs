@@ -54,7 +54,7 @@ pub(super) fn predictions(judged: &Judged<'_, '_>, path: &Path) -> Result<()> {
 fn all<'r, 's, 'a>(
     judged: &'r Judged<'s, 'a>,
 ) -> impl Iterator<Item = (&'s Configuration<'a>, &'s Run<'a>)> + use<'r, 's, 'a> {
-    judged.study.configurations.iter().flat_map(|it| it.runs.iter().map(move |run| (it, run)))
+    judged.study.configurations.iter().flat_map(|it| it.trained().map(move |run| (it, run)))
 }
 
 /// What says of every row which run it is of. Text is shared by all rows.
@@ -63,6 +63,7 @@ struct Names {
     experiment: ByteArray,
     configuration: ByteArray,
     seed: Option<i64>,
+    fold: Option<i64>,
 }
 
 impl Names {
@@ -72,6 +73,7 @@ impl Names {
             experiment: text(&run.record.experiment),
             configuration: text(&configuration.label),
             seed: run.seed.parse().ok(),
+            fold: run.fold().map(|it| it[0] as i64),
         }
     }
 }
@@ -87,6 +89,7 @@ struct Whose {
     experiment: Vec<ByteArray>,
     configuration: Vec<ByteArray>,
     seed: Vec<Option<i64>>,
+    fold: Vec<Option<i64>>,
 }
 
 impl Whose {
@@ -95,14 +98,16 @@ impl Whose {
         self.experiment.push(names.experiment.clone());
         self.configuration.push(names.configuration.clone());
         self.seed.push(names.seed);
+        self.fold.push(names.fold);
     }
 
-    fn columns(self) -> [Column; 4] {
+    fn columns(self) -> [Column; 5] {
         [
             ("run", Values::Text(self.run)),
             ("experiment", Values::Text(self.experiment)),
             ("configuration", Values::Text(self.configuration)),
             ("seed", Values::MaybeWhole(self.seed)),
+            ("fold", Values::MaybeWhole(self.fold)),
         ]
     }
 }
@@ -172,6 +177,7 @@ struct Predictions {
     split: Vec<ByteArray>,
     split_in_source: Vec<ByteArray>,
     id: Vec<ByteArray>,
+    group: Vec<ByteArray>,
     truth: Vec<i64>,
     truth_class: Vec<ByteArray>,
     predicted: Vec<i64>,
@@ -191,6 +197,7 @@ impl Default for Predictions {
             split: Vec::new(),
             split_in_source: Vec::new(),
             id: Vec::new(),
+            group: Vec::new(),
             truth: Vec::new(),
             truth_class: Vec::new(),
             predicted: Vec::new(),
@@ -217,6 +224,7 @@ impl Predictions {
             self.split.push(split.clone());
             self.split_in_source.push(in_source.clone());
             self.id.push(text(&it.id));
+            self.group.push(text(&it.group));
             self.truth.push(it.truth as i64);
             self.truth_class.push(classes[it.truth].clone());
             self.predicted.push(it.predicted as i64);
@@ -236,6 +244,7 @@ impl Predictions {
             ("split", Values::Text(self.split)),
             ("split_in_source", Values::Text(self.split_in_source)),
             ("id", Values::Text(self.id)),
+            ("group", Values::Text(self.group)),
             ("truth", Values::Whole(self.truth)),
             ("truth_class", Values::Text(self.truth_class)),
             ("predicted", Values::Whole(self.predicted)),

@@ -29,6 +29,7 @@ pub(super) fn configurations(judged: &Judged<'_, '_>) -> String {
         "rank",
         "comparable",
         "seeds",
+        "folds",
         "runs",
         "finished",
         "split",
@@ -77,8 +78,9 @@ fn configuration(it: &Configuration<'_>) -> Vec<String> {
         known(it.rank),
         it.comparable.to_string(),
         words(it.runs.iter().map(|it| it.seed.clone())),
-        it.runs.len().to_string(),
-        it.finished().count().to_string(),
+        it.settings.get("data.split.folds").cloned().unwrap_or_default(),
+        it.trained().count().to_string(),
+        it.finished().flat_map(Run::trained).count().to_string(),
         split.unwrap_or_default().to_owned(),
         in_source.unwrap_or_default().to_owned(),
         known(images),
@@ -90,7 +92,8 @@ fn configuration(it: &Configuration<'_>) -> Vec<String> {
     row.extend(stat(it.stat(Run::macro_f1)));
     row.extend(stat(it.stat(Run::roc_auc)));
     row.extend(stat(it.stat(Run::test_loss)));
-    row.push(words(it.finished().filter_map(Run::epoch).map(|it| it.epoch.to_string())));
+    let kept = it.finished().flat_map(Run::trained).filter_map(Run::epoch);
+    row.push(words(kept.map(|it| it.epoch.to_string())));
     row.push(known(it.stat(|it| Some(it.epochs() as f64)).map(|it| it.mean)));
     row.extend([known(parameters.map(|it| it.1)), known(parameters.map(|it| it.0))]);
     row.extend(stat(it.stat(|it| Some(it.record.seconds))));
@@ -105,6 +108,7 @@ pub(super) fn runs(judged: &Judged<'_, '_>) -> String {
         "configuration",
         "key",
         "seed",
+        "fold",
         "state",
         "failure",
         "help",
@@ -140,7 +144,7 @@ pub(super) fn runs(judged: &Judged<'_, '_>) -> String {
         "folder",
     ];
     let all = judged.study.configurations.iter();
-    let rows = all.flat_map(|it| it.runs.iter().map(|run| self::run(it, run)));
+    let rows = all.flat_map(|it| it.trained().map(|run| self::run(it, run)));
     write_csv(header.map(str::to_owned).to_vec(), rows)
 }
 
@@ -167,6 +171,7 @@ fn run(configuration: &Configuration<'_>, run: &Run<'_>) -> Vec<String> {
         configuration.label.clone(),
         start.map_or_else(String::new, |it| it.key.clone()),
         run.seed.clone(),
+        known(run.fold().map(|it| it[0])),
         record.state.word().to_owned(),
         failure.map_or_else(String::new, |it| it.message.clone()),
         failure.map_or_else(String::new, |it| it.help.clone()),

@@ -1,12 +1,18 @@
 //! The line beside a bar: as much of it as the terminal has room for.
 
 use console::{measure_text_width, truncate_str};
+use ferrite_core::digits::counted;
+use ferrite_core::event::StageEnd;
+use ferrite_core::event::acts::Stop;
+use ferrite_core::plan::Trial;
+use ferrite_core::store::Store;
+use ferrite_core::store::read::head;
 use ferrite_core::store::record::Facts;
 
 use crate::format;
 
 /// The scores of a run that is finished: validation accuracy of the weights that were kept, and what its test says.
-pub(super) fn scores(facts: &Facts) -> String {
+fn scores(facts: &Facts) -> String {
     let valid = facts.kept_epoch().map(|it| ("valid", it.valid.accuracy));
     let test = facts.tested().map(|it| (it.split.as_str(), it.scores.accuracy));
     let said =
@@ -46,6 +52,31 @@ pub(super) fn time_left(seconds: f64) -> Option<String> {
     }
     let said = if seconds < 59.5 { format!("{seconds:.0} s") } else { format::duration(seconds) };
     Some(format!("{said} left"))
+}
+
+/// The scores of a trial that is finished, of which `facts` were heard. What another process made meanwhile was not heard, and is
+/// read.
+pub(super) fn scores_of(store: &Store, trial: &Trial, facts: &Facts) -> String {
+    if facts.evaluation.is_some() {
+        return scores(facts);
+    }
+    let read = head(store, &store.root.join(trial.name()));
+    read.map_or_else(|_| scores(facts), |it| scores(&it.facts))
+}
+
+/// How a stage ended.
+pub(super) fn ended(end: &StageEnd) -> String {
+    let StageEnd { stage, why, epochs, kept_epoch, .. } = end;
+    let all = counted(*epochs, "epoch");
+    match why {
+        Stop::Completed => {
+            format!("{stage} ended after {all}; the weights of epoch {kept_epoch} are kept")
+        }
+        Stop::Early { monitor, patience, .. } => format!(
+            "{stage} stopped early after {all}, since {monitor} did not improve for {patience}; the weights of epoch \
+             {kept_epoch} are kept"
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use console::Term;
 use ferrite_core::digits::counted;
 use ferrite_core::error::printable_lines;
-use ferrite_core::event::acts::Stop;
 use ferrite_core::event::progress::{Advance, Progress};
-use ferrite_core::event::{Epoch, Kind, StageEnd};
+use ferrite_core::event::{Epoch, Kind};
 use ferrite_core::plan::Trial;
 use ferrite_core::plan::steps::Kind as StepKind;
+use ferrite_core::store::Store;
 use ferrite_core::store::record::Facts;
 use ferrite_core::terminal::notes::waits_for;
 use ferrite_core::warning::{Fact, Watch};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::format;
-use crate::progress::line::{fitted, scores, short, time_left};
+use crate::format::{self, duration};
+use crate::progress::line::{ended, fitted, scores_of, short, time_left};
 use crate::progress::work::Work;
 use crate::sweep::{Outcome, SweepEvent};
 
@@ -44,6 +44,7 @@ const USUAL_WIDTH: usize = 80;
 
 /// Shows a sweep.
 pub struct Display {
+    store: Store,
     bars: Option<Bars>,
     running: BTreeMap<String, Shown>,
     quiet: bool,
@@ -84,12 +85,13 @@ struct Shown {
 }
 
 impl Display {
-    /// A display that has nothing to show yet, and never will if it is to be `quiet`.
-    pub fn new(quiet: bool) -> Self {
+    /// A display that has nothing to show yet, and never will if it is to be `quiet`. The runs lie in `store`.
+    pub fn new(store: &Store, quiet: bool) -> Self {
+        let store = store.clone();
         let bars = (!quiet && std::io::stderr().is_terminal()).then(Bars::new);
         let (running, work, began) = (BTreeMap::new(), Work::default(), Instant::now());
         let (warned, alike) = (BTreeSet::new(), 0);
-        Self { bars, running, quiet, total: 0, ended: 0, began, work, warned, alike }
+        Self { store, bars, running, quiet, total: 0, ended: 0, began, work, warned, alike }
     }
 
     /// Shows what a sweep says.
@@ -102,7 +104,16 @@ impl Display {
             SweepEvent::Started(trial) => self.start(trial),
             SweepEvent::Happened(trial, kind) => self.happened(trial, kind),
             SweepEvent::Recalled(trial) => self.recalled(trial),
+            SweepEvent::Silent(trial, time) => self.silent(trial, time),
+            SweepEvent::Promoted(trial, [rung, of]) => {
+                self.say(&format!("{}  goes on with rung {rung} of {of}", trial.name()));
+            }
             SweepEvent::Ended(trial, outcome) => self.end(trial, outcome),
+            SweepEvent::NoUse { failures } => self.say(&format!(
+                "the last {} to end failed with the same words, so the others most likely would: see above. \
+                 `--keep-going` goes on all the same",
+                counted(failures, "trial")
+            )),
             SweepEvent::Stopping => self.say(
                 "stopping at the end of each running epoch, where the next sweep goes on; Ctrl-C again stops at once",
             ),
@@ -148,6 +159,13 @@ impl Display {
         if self.bars.is_none() {
             self.say(&format!("{}  begins", trial.name()));
         }
+    }
+
+    fn silent(&self, trial: &Trial, time: Duration) {
+        let (name, time) = (trial.name(), duration(time.as_secs_f64()));
+        self.say(&format!(
+            "{name}  has given no sign of life for {time}; as long again, and it is ended (`--patience`)"
+        ));
     }
 
     fn happened(&mut self, trial: &Trial, kind: &Kind) {
@@ -216,10 +234,13 @@ impl Display {
     }
 
     fn end(&mut self, trial: &Trial, outcome: &Outcome) {
-        self.ended += 1;
+        // Whoever stopped at a rung may go on.
+        self.ended += usize::from(*outcome != Outcome::Stopped);
         let shown = self.running.remove(&trial.name());
         let seconds = shown.as_ref().map_or(0.0, |it| it.started.elapsed().as_secs_f64());
-        let scores = shown.as_ref().map_or_else(String::new, |it| scores(&it.facts));
+        let scores =
+            shown.as_ref().map_or_else(String::new, |it| scores_of(&self.store, trial, &it.facts));
+        let at = shown.as_ref().and_then(|it| it.facts.stages.last()?.epochs.last().cloned());
         if let Some(shown) = shown {
             shown.bar.finish_and_clear();
         }
@@ -233,6 +254,13 @@ impl Display {
         self.say(&match outcome {
             Outcome::Finished => {
                 format!("{of} {name}  finished{scores}  {}", format::duration(seconds))
+            }
+            Outcome::Stopped => {
+                let at = at.map_or_else(String::new, |it| {
+                    let after = counted(it.epoch, "epoch");
+                    format!(" after {after} of {}, valid loss {:.3}", it.stage, it.valid.loss)
+                });
+                format!("{name}  at the end of its rung{at}")
             }
             Outcome::Interrupted => {
                 format!("{of} {name}  interrupted; goes on with the next sweep")
@@ -367,19 +395,5 @@ impl Shown {
             100.0 * epoch.valid.accuracy,
             epoch.images_per_second,
         ))
-    }
-}
-
-fn ended(end: &StageEnd) -> String {
-    let StageEnd { stage, why, epochs, kept_epoch, .. } = end;
-    let all = counted(*epochs, "epoch");
-    match why {
-        Stop::Completed => {
-            format!("{stage} ended after {all}; the weights of epoch {kept_epoch} are kept")
-        }
-        Stop::Early { monitor, patience, .. } => format!(
-            "{stage} stopped early after {all}, since {monitor} did not improve for {patience}; the weights of epoch \
-             {kept_epoch} are kept"
-        ),
     }
 }

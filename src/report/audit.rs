@@ -2,7 +2,8 @@
 
 use ferrite_core::digits::{counted, thousands};
 use ferrite_core::event::Dataset;
-use ferrite_core::event::audit::{Audit, Duplicates, LeakFree, Shared, Split};
+use ferrite_core::event::audit::{Audit, Duplicates, Groups, LeakFree, Shared, Split};
+use ferrite_core::event::split::SplitName;
 use maud::{Markup, PreEscaped, html};
 
 use crate::format;
@@ -133,8 +134,29 @@ pub(super) fn card(it: &Dataset) -> Option<Markup> {
                     dt { "Without a label" } dd { (counted(*n, "image")) ": " (why) }
                 }
             } }
+            @if let Some(groups) = &audit.groups { dl {
+                dt { "Groups (persons, videos)" } dd { (kept_apart(groups)) }
+            } }
         }
     })
+}
+
+/// How many groups of images each split has, and whether one is on two sides.
+fn kept_apart(it: &Groups) -> String {
+    let mut splits: Vec<_> = it.by_split.iter().collect();
+    splits.sort_by_key(|it| SplitName::position(it.0));
+    let splits: Vec<String> =
+        splits.into_iter().map(|(name, n)| format!("{} in {name}", thousands(*n))).collect();
+    let shared = match it.in_several_splits {
+        0 => "none is in two splits".to_owned(),
+        1 => "1 is in more than one split, so that its images may be known before they are judged"
+            .into(),
+        n => format!(
+            "{} are in more than one split, so that their images may be known before they are judged",
+            thousands(n)
+        ),
+    };
+    format!("{}: {}; {shared}", thousands(it.count), splits.join(", "))
 }
 
 /// What equal and blank images there are; a sentence where there are none.
@@ -286,7 +308,7 @@ mod tests {
             conflicting_images: 0,
         };
         let splits = vec![split("train", 0), split("test", 0)];
-        let mut audit = Audit { splits, exact: none, shared: vec![], near: None };
+        let mut audit = Audit { splits, exact: none, shared: vec![], near: None, groups: None };
         let said = "<p class=\"note\">No two of the 60 images are equal, and none is blank.</p>";
         assert_eq!(equal(&audit).into_string(), said);
         audit.splits[0].constant = 1;

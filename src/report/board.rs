@@ -1,16 +1,16 @@
 //! The table that the study's page begins with: every configuration with its scores, held against a baseline.
 
 use ferrite_core::config::facts::Facts;
-use ferrite_core::digits::{counted, thousands};
+use ferrite_core::digits::counted;
 use ferrite_core::metrics::scores::Stat;
 use ferrite_core::metrics::statistics::crossed::Estimate;
-use ferrite_core::store::record::State;
 use maud::{Markup, html};
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::format;
 use crate::report::audit;
+use crate::report::folds;
 use crate::report::page::{
     self, mean_cell, scroll, share_cell, sort_value, swatch, tagged_share_cell,
 };
@@ -93,7 +93,7 @@ impl<'s, 'a> Board<'s, 'a> {
                                 @if at == 0 && self.baseline.is_some() { (self.difference(it)) }
                             }
                             @if has_leaks { (share_cell(it.stat(leak_free), "", None)) }
-                            td .seeds data-v=(it.runs.len()) { (seeds(it)) }
+                            td .seeds data-v=(it.runs.len()) { (folds::seeds(it)) }
                             (kept(it)) (parameters(it))
                             (mean_cell(it.stat(|it| Some(it.record.seconds)), format::duration))
                             (loss(it))
@@ -329,28 +329,13 @@ fn views(it: &Configuration<'_>) -> Option<String> {
     Some(format!("{name}, plain {} %", format::percent(plain.mean)))
 }
 
-/// A link to each seed's page, in the colour of its state.
-fn seeds(it: &Configuration<'_>) -> Markup {
-    let images = it.finished().map(|it| it.record.predictions.len()).max().filter(|it| *it > 0);
-    html! {
-        div .chips { @for run in &it.runs {
-            @let name = run.record.state.word();
-            @let seed = if run.seed.is_empty() { "run" } else { run.seed.as_str() };
-            a class={ "chip " (name) } href=(run.link())
-                title={ "seed " (seed) ", " (name) ": " (run.record.trial) } {
-                (seed) @if run.record.state != State::Finished { span .why { " " (name) } }
-            }
-        } }
-        @if let Some(n) = images { div .interval { "n = " (thousands(n)) } }
-    }
-}
-
 /// The epoch whose weights were kept in the last stage, and by what it was chosen.
 fn kept(it: &Configuration<'_>) -> Markup {
     let last = |run: &Run<'_>| {
         run.record.facts.stages.last().and_then(|it| it.kept()).map(|it| it.epoch as f64)
     };
-    let Some(stat) = it.stat(last) else {
+    let all: Vec<f64> = it.finished().flat_map(Run::trained).filter_map(last).collect();
+    let Some(stat) = Stat::of(&all) else {
         return html! { td .num { span .none { (format::NOTHING) } } };
     };
     let stage = it.runs.iter().find_map(|it| it.record.facts.stages.last());

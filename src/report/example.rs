@@ -131,6 +131,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         weights: Some(weights(shape)),
         noise: vec![Noise { layer: "input".into(), std: 0.1, signal_std: 64.9 }],
         stages,
+        divided: Vec::new(),
         evaluation: Some(Evaluation {
             weights: FINAL.into(),
             split: "test".into(),
@@ -142,6 +143,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         }),
         others: vec![],
         waiting: None,
+        stopped: false,
         work: work(&trial, 1_764_000_000_000 + salt % 10_000_000, shape.seconds),
     };
     Record {
@@ -155,6 +157,7 @@ pub(crate) fn record(runs: &Path, shape: &Shape, seed: usize) -> Record {
         seconds: shape.seconds * (0.95 + 0.1 * noise(salt + 5)),
         facts,
         predictions,
+        folds: vec![],
     }
 }
 
@@ -240,6 +243,7 @@ fn audit() -> Audit {
         },
         shared: vec![shared("valid", "train", 280, 273), shared("test", "train", 288, 279)],
         near: None,
+        groups: None,
     }
 }
 
@@ -333,6 +337,7 @@ fn stage(
         },
         features: vec![],
         augmentation: (name != "head").then_some(augmentation),
+        continued: None,
         epochs,
         end: Some(StageEnd {
             stage: name.into(),
@@ -358,7 +363,13 @@ fn predictions(accuracy: f64, salt: u64) -> Vec<Prediction> {
         let rest = 0.06;
         let mut probabilities = vec![rest; 7];
         probabilities[predicted] = 1.0 - 6.0 * rest;
-        Prediction { id: format!("row {at}"), truth, predicted, probabilities }
+        Prediction {
+            id: format!("row {at}"),
+            truth,
+            predicted,
+            probabilities,
+            group: String::new(),
+        }
     };
     truths.enumerate().map(prediction).collect()
 }

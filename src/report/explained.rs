@@ -13,7 +13,10 @@ use crate::report::trial::Files;
 pub(super) fn section(record: &Record, files: &Files) -> Option<Markup> {
     let finished = record.state == State::Finished;
     match &files.explained {
-        Some((explained, sheet)) => Some(shown(explained, sheet)),
+        Some(Ok((explained, sheet))) => Some(shown(explained, sheet)),
+        Some(Err(error)) => Some(html! {
+            p .lead { (error) ". " code { "ferrite explain " (record.name()) } " makes it again." }
+        }),
         None if finished => Some(html! {
             p .lead {
                 "Nothing here yet. " code { "ferrite explain " (record.name()) }
@@ -152,6 +155,21 @@ mod tests {
             // A sheet that has changed makes a new page, and what is of another run is not shown.
             assert!(write(key, b"others").contains("data:image/png;base64,b3RoZXJz"));
             assert!(write("another", b"others").contains(&command));
+            // One that vouches for itself is not shown when a bit of it has changed.
+            let sealed = explained(key).to_json(b"sealed");
+            let write = |text: &str, sheet: &[u8]| {
+                std::fs::write(record.folder.join(MAPS), text).unwrap();
+                std::fs::write(record.folder.join(SHEET), sheet).unwrap();
+                write_all(&records, &[], runs).unwrap();
+                page(record)
+            };
+            assert!(write(&sealed, b"sealed").contains("base64,c2VhbGVk"));
+            let flipped = sealed.replace("0.875", "0.975");
+            for (text, sheet) in [(flipped.as_str(), &b"sealed"[..]), (&sealed, b"sealee.")] {
+                let found = write(text, sheet);
+                assert!(found.contains("is damaged") && found.contains(&command), "{text}");
+                assert!(!found.contains("data:image/png;base64,c2Vh"));
+            }
         });
     }
 }

@@ -7,9 +7,9 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use ferrite_core::digits::hex;
-use ferrite_core::error::{Error, Result};
+use ferrite_core::error::Result;
 use ferrite_core::event::disk::Artifact;
-use ferrite_core::files::write_derived;
+use ferrite_core::files::{create_folder, remove_file, write_derived};
 use ferrite_core::store::artifact::{Care, check};
 use ferrite_core::store::explained;
 use ferrite_core::store::record::Record;
@@ -57,6 +57,7 @@ pub(super) fn fingerprint(record: &Record, study: &str, extent: Extent) -> Strin
         seconds,
         facts,
         predictions,
+        folds: _,
     } = record;
     let mut digest = Fingerprint::new();
     digest.add(&extent);
@@ -67,6 +68,7 @@ pub(super) fn fingerprint(record: &Record, study: &str, extent: Extent) -> Strin
         bytes.extend((it.predicted as u16).to_le_bytes());
         bytes.extend((it.id.len() as u32).to_le_bytes());
         bytes.extend(it.id.as_bytes());
+        bytes.extend(it.group.as_bytes());
         bytes.extend(it.probabilities.iter().flat_map(|it| it.to_le_bytes()));
     }
     digest.0.update(bytes);
@@ -102,7 +104,7 @@ pub(super) fn remember(folder: &Path, written: &BTreeMap<String, Artifact>) -> R
     let before = remembered(folder).into_keys().filter(within);
     for name in before.filter(|it| !written.contains_key(it)) {
         // What is gone already need not go.
-        let _ = fs::remove_file(folder.join(name));
+        let _ = remove_file(&folder.join(name));
     }
     let text = serde_json::to_vec(written).expect("counts are plain JSON");
     write_file(&folder.join(WRITTEN), &text)
@@ -187,10 +189,11 @@ pub(super) fn read(record: &Record) -> Files {
     let faces = SHEETS.iter().filter_map(|(name, _)| {
         Some(((*name).to_owned(), fs::read(record.folder.join(faces_name(name))).ok()?))
     });
-    let explained = record.facts.start.as_ref().and_then(|start| {
-        let maps = explained::read(&record.folder, &start.key)?;
-        Some((maps, fs::read(record.folder.join(explained::SHEET)).ok()?))
-    });
+    let explained = record
+        .facts
+        .start
+        .as_ref()
+        .and_then(|start| explained::read(&record.folder, &start.key).transpose());
     Files {
         environment: environment(record),
         sheets,
@@ -202,8 +205,7 @@ pub(super) fn read(record: &Record) -> Files {
 
 /// Writes a page or what belongs to it, and makes its folder.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-    folder.map_err(Error::file("cannot write", path))?;
+    path.parent().map_or(Ok(()), create_folder)?;
     write_derived(path, bytes)
 }
 

@@ -12,6 +12,7 @@ use crate::format;
 use crate::report::audit;
 use crate::report::board::{Board, VALID};
 use crate::report::figures::{self, Figure, MOST_MATRICES};
+use crate::report::folds;
 use crate::report::gallery;
 use crate::report::gallery::album::Albums;
 use crate::report::origin;
@@ -19,6 +20,7 @@ use crate::report::page::{
     Page, Section, card, class_table, figure, figures as cards, lead, swatch, tile,
 };
 use crate::report::plot::Style;
+use crate::report::search;
 use crate::report::sections;
 use crate::report::verdicts;
 use crate::report::warnings;
@@ -52,9 +54,13 @@ pub(super) fn page(
         "Which differences are real",
         verdicts::section(comparisons, drawn.effects.as_ref())?,
     );
+    add("folds", "Folds", folds::section(study));
     add("differences", "What differs", board.differences());
     add("curves", "Learning curves", learning(study, &drawn)?);
     add("settings", "Settings and scores", wide(&drawn.parallel)?);
+    let searches = search::found(study);
+    let rungs = wide(&drawn.rungs)?.unwrap_or_default();
+    add("search", "Searches", search::section(&searches, &rungs));
     add("confusion", "Confusion", confusion(&drawn)?);
     add("gallery", "Looking at faces", gallery::of_study(study, albums));
     add("classes", "Classes", classes(study, &drawn)?);
@@ -85,6 +91,7 @@ pub(super) struct Drawn {
     pub(super) class_f1: Option<Figure>,
     pub(super) data: Vec<Figure>,
     pub(super) parallel: Vec<Figure>,
+    pub(super) rungs: Vec<Figure>,
     pub(super) schedule: Option<Figure>,
 }
 
@@ -99,6 +106,7 @@ impl Drawn {
             class_f1: figures::class_f1(study),
             data: sections::data_figures(study),
             parallel: figures::parallel(study),
+            rungs: search::figures(&search::found(study)),
             schedule: figures::schedule(study),
         }
     }
@@ -113,7 +121,7 @@ impl Drawn {
     pub(super) fn singles(&self) -> impl Iterator<Item = &Figure> {
         let options = self.accuracy.iter().chain(&self.cost).chain(&self.effects);
         let options = options.chain(&self.class_f1).chain(&self.learning).chain(&self.data);
-        options.chain(&self.parallel).chain(&self.schedule)
+        options.chain(&self.parallel).chain(&self.rungs).chain(&self.schedule)
     }
 }
 
@@ -125,7 +133,7 @@ fn header(
 ) -> Markup {
     let n_runs = study.runs().count();
     let of = |wanted: &str| study.runs().filter(|it| it.record.state.word() == wanted).count();
-    let states = ["finished", "running", "failed", "interrupted"].map(|it| (it, of(it)));
+    let states = ["finished", "running", "stopped", "failed", "interrupted"].map(|it| (it, of(it)));
     let seconds: f64 = study.runs().map(|it| it.record.seconds).filter(|it| it.is_finite()).sum();
     html! {
         h1 id="top" { (name) }

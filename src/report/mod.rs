@@ -18,6 +18,7 @@ mod explained;
 mod faces;
 mod figures;
 pub(crate) mod files;
+mod folds;
 mod gallery;
 mod index;
 mod origin;
@@ -26,6 +27,7 @@ pub(crate) mod pair;
 pub mod plot;
 #[cfg(test)]
 mod sample;
+mod search;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -197,7 +199,8 @@ fn write_index(judged: &Judged<'_, '_>, shared: &Shared<'_>, inputs: String) -> 
 /// All runs of `study` in its order, and how much of each is drawn.
 fn extents<'s, 'a>(study: &'s Study<'a>, every_figure: bool) -> Vec<(&'s Run<'a>, Extent)> {
     let few = every_figure || study.runs().count() <= MOST_DRAWN;
-    let best = study.ranked().flat_map(Configuration::finished).take(BEST_DRAWN);
+    let best = study.ranked().flat_map(Configuration::finished).flat_map(Run::trained);
+    let best = best.take(BEST_DRAWN);
     let best: HashSet<&Path> = best.map(|it| it.place.as_path()).collect();
     let extent = |it: &Run<'_>| match (few, best.contains(it.place.as_path())) {
         (true, _) => Extent::Whole,

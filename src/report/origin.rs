@@ -122,6 +122,34 @@ pub(super) fn rows(settings: &Table) -> Markup {
 
 /// What each split is of: a split that the source names, or a fraction that a seed draws.
 fn parts(split: &Table) -> Markup {
+    let together = split.get("groups") == Some(&Value::Boolean(true));
+    html! {
+        @match split.get("folds") {
+            Some(folds) => (dealt(split, folds)),
+            None => (named_or_drawn(split)),
+        }
+        @if together { "; no group (person, video) is in two parts" }
+    }
+}
+
+/// What the parts of a trial of a cross-validation are.
+fn dealt(split: &Table, folds: &Value) -> Markup {
+    let share = |part: &Value| match part {
+        Value::Float(it) => format!("{} of the images outside of it", format::small_percent(*it)),
+        other => readable(other),
+    };
+    html! {
+        @match split.get("fold") {
+            Some(fold) => { "test is fold " (readable(fold)) " of " (readable(folds)) }
+            None => { "each of " (readable(folds)) " folds is the test once" }
+        }
+        @if let Some(pool) = split.get("train") { " of " code { (readable(pool)) } }
+        @if let Some(valid) = split.get("valid") { ", valid is " (share(valid)) }
+        @if let Some(seed) = split.get("seed") { ", drawn with seed " (readable(seed)) }
+    }
+}
+
+fn named_or_drawn(split: &Table) -> Markup {
     let all: Vec<_> = SplitName::ALL
         .iter()
         .filter_map(|it| Some((it.as_str(), split.get(it.as_str())?)))
@@ -191,6 +219,11 @@ mod tests {
                      split = { train = 0.5, valid = 0.15, test = 'held-out', seed = 7 }";
         let splits = "train is 50.0 %, valid is 15.0 %, test is held-out, drawn with seed 7";
         assert_eq!(told(drawn), format!("|Source: folder, path faces|Splits: {splits}"));
+        let dealt = "[data]\nsource = { folder = { path = 'faces', classes = ['a', 'b'] } }\n\
+                     split = { valid = 0.15, seed = 0, folds = 5, fold = 2, groups = true }";
+        let splits = "test is fold 2 of 5, valid is 15.0 % of the images outside of it, drawn with seed 0; \
+                      no group (person, video) is in two parts";
+        assert_eq!(told(dealt), format!("|Source: folder, path faces|Splits: {splits}"));
         assert_eq!(told(""), "");
         let mut record =
             crate::report::example::records(std::path::Path::new("runs")).swap_remove(0);

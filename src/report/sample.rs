@@ -59,13 +59,14 @@ fn sample(runs: &Path) -> Vec<Record> {
             _ => ("", ""),
         };
         let extends = if extends.is_empty() { vec![] } else { vec![extends.to_owned()] };
-        it.description = Description { about: about.into(), extends };
+        it.description = Description { about: about.into(), extends, ..Description::default() };
         it.settings.remove("about");
         let data = it.settings["data"].as_table_mut().unwrap();
         data.insert("split".into(), SPLIT.parse::<toml::Table>().unwrap().into());
         it.seconds = it.seconds.round();
         if it.state == State::Running {
             it.state = State::Interrupted;
+            it.facts.stopped = true;
         }
         if let Some(dataset) = &mut it.facts.dataset {
             dataset.classes[6] = "neutral & <i>\"calm\"</i>".into();
@@ -110,16 +111,18 @@ fn events(record: &Record) -> Vec<Event> {
     kinds.extend(facts.noise.into_iter().map(Kind::NoiseMeasured));
     for stage in facts.stages {
         kinds.push(Kind::StageStarted(stage.start));
+        kinds.extend(stage.continued.map(Kind::StageContinued));
         kinds.extend(stage.augmentation.map(Kind::AugmentationMeasured));
         kinds.extend(stage.epochs.into_iter().map(Kind::EpochEnded));
         kinds.extend(stage.end.map(Kind::StageEnded));
     }
     kinds.extend(stages.into_iter().map(ready));
     kinds.extend(facts.evaluation.map(Kind::Evaluated));
-    kinds.push(match &record.state {
-        State::Finished => Kind::RunEnded { seconds: record.seconds, files: [].into() },
-        State::Failed(failure) => Kind::RunFailed(failure.clone()),
-        State::Running | State::Interrupted => Kind::RunInterrupted,
+    kinds.extend(match &record.state {
+        State::Finished => Some(Kind::RunEnded { seconds: record.seconds, files: [].into() }),
+        State::Failed(failure) => Some(Kind::RunFailed(failure.clone())),
+        State::Stopped(rung) => Some(Kind::RungEnded(rung.clone())),
+        State::Running | State::Interrupted => facts.stopped.then_some(Kind::RunInterrupted),
     });
     let last = kinds.len() - 1;
     let step = record.seconds * 1000.0 / last as f64;

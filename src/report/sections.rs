@@ -7,7 +7,7 @@ use ferrite_core::digits::thousands;
 use ferrite_core::error::Error;
 use ferrite_core::event::Dataset;
 use ferrite_core::event::split::SplitName;
-use ferrite_core::store::record::State;
+use ferrite_core::store::record::{Record, State};
 use maud::{Markup, html};
 use miette::Diagnostic;
 use toml::Table;
@@ -43,17 +43,21 @@ struct Used<'a> {
     /// The settings of one of these runs.
     settings: &'a Table,
     runs: usize,
+    /// The fold that its splits are of, of those that there are.
+    fold: Option<[usize; 2]>,
 }
 
 /// The datasets of the study, the most used first.
 fn datasets<'a>(study: &Study<'a>) -> Vec<Used<'a>> {
-    // One decoded source can be split and labelled in many ways.
+    // One decoded source can be split and labelled in many ways. Of folds the first stands for all.
     let mut found = BTreeMap::<_, Used<'a>>::new();
-    for record in study.runs().map(|it| it.record) {
-        let Some(dataset) = &record.facts.dataset else { continue };
-        let new = Used { dataset, settings: &record.settings, runs: 0 };
+    for run in study.configurations.iter().flat_map(|it| &it.runs) {
+        let first = &run.trained()[0];
+        let Record { facts, settings, .. } = first.record;
+        let Some(dataset) = &facts.dataset else { continue };
+        let new = Used { dataset, settings, runs: 0, fold: first.fold() };
         let key = (&dataset.key, &dataset.classes, &dataset.counts);
-        found.entry(key).or_insert(new).runs += 1;
+        found.entry(key).or_insert(new).runs += run.trained().len();
     }
     let mut all: Vec<_> = found.into_values().collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.runs));
@@ -71,11 +75,12 @@ pub(super) fn data(study: &Study<'_>, drawn: &[Figure]) -> io::Result<Option<Mar
         drawn.iter().map(|it| cards(std::slice::from_ref(it))).collect::<io::Result<_>>()?;
     Ok(Some(html! {
         @if let Some(card) = faces::of_study(study) { div .cards { (card) } }
-        @for (Used { dataset: it, settings, runs }, figure) in all.into_iter().zip(cards) {
+        @for (Used { dataset: it, settings, runs, fold }, figure) in all.into_iter().zip(cards) {
+            @let of = fold.map_or_else(String::new, |[fold, of]| format!("fold {fold} of {of}, "));
             div .figures.lopsided {
                 (figure)
                 div .stack {
-                    (data_card(it, settings, &format!("used by {}", counted(runs, "run"))))
+                    (data_card(it, settings, &format!("{of}used by {}", counted(runs, "run"))))
                     @if let Some(card) = audit::card(it) { (card) }
                 }
             }
@@ -144,7 +149,7 @@ pub(super) fn failures(study: &Study<'_>, is_live: bool) -> Option<Markup> {
     let open = |it: &&Run<'_>| match it.record.state {
         State::Failed(_) => true,
         State::Interrupted => !is_live,
-        State::Finished | State::Running => false,
+        State::Finished | State::Running | State::Stopped(_) => false,
     };
     let all: Vec<_> = study.runs().filter(open).collect();
     (!all.is_empty() || !study.damaged.is_empty()).then(|| {
@@ -189,11 +194,8 @@ fn failure(run: &Run<'_>) -> Markup {
 
 /// Every run in one table.
 pub(super) fn runs(study: &Study<'_>) -> Option<Markup> {
-    let all: Vec<_> = study
-        .configurations
-        .iter()
-        .flat_map(|it| it.runs.iter().map(move |run| (it, run)))
-        .collect();
+    let all: Vec<_> =
+        study.configurations.iter().flat_map(|it| it.trained().map(move |run| (it, run))).collect();
     let empty = all.is_empty();
     let share = |it: Option<f64>| {
         html! {

@@ -1,5 +1,7 @@
 //! The report as a whole: from records to files.
 
+mod folds;
+mod search;
 pub(super) mod verdicts;
 
 use std::fs;

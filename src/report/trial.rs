@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ferrite_core::digits::thousands;
+use ferrite_core::error::Result;
 use ferrite_core::event::{Dataset, Epoch};
 use ferrite_core::metrics::curves::BINS;
 use ferrite_core::metrics::scores::{Confusion, calibration_error};
@@ -46,8 +47,8 @@ pub(super) struct Files {
     pub(super) faces: Vec<(String, Vec<u8>)>,
     /// The images that it was judged by; none where nobody looked for them.
     pub(super) album: Option<Opened>,
-    /// Where its network looks, as numbers and as a PNG; none if nobody asked.
-    pub(super) explained: Option<(Explained, Vec<u8>)>,
+    /// Where its network looks, as numbers and as a PNG, or what is wrong with these; none if nobody asked.
+    pub(super) explained: Option<Result<(Explained, Vec<u8>)>>,
 }
 
 /// The page of `run` and the figures on it; `study` is the name of the page above.
@@ -184,6 +185,7 @@ fn header(run: &Run<'_>, extent: Extent) -> Markup {
         p .states {
             (state(&record.state)) " "
             @if !run.seed.is_empty() { "seed " (run.seed) ", " }
+            @if let Some([fold, of]) = run.fold() { "fold " (fold) " of " (of) ", " }
             (counted(run.epochs(), "epoch")) " in " (format::duration(record.seconds))
         }
         (origin::of_run(record))

@@ -57,6 +57,12 @@ fn explanation(all: &Comparisons<'_, '_>) -> Markup {
                 code { "seeds = [0, 1, 2]" } " or more."
             }
         }
+        @if every().any(|it| it.clustered) {
+            p .lead {
+                "By groups: images of one person or video were kept together, so whole groups and not single images are taken \
+                as drawn by chance, in intervals and p values."
+            }
+        }
         @if every().any(|it| it.split() == Some("valid")) {
             p .warning {
                 "There is no test split: the differences are those on the validation images, which chose \
@@ -246,7 +252,7 @@ fn by_seed(it: &Comparison<'_, '_>) -> Markup {
                 "the first of " (it.seeds.len()) @if it.over > 1 { " paired trainings, " } @else { " seeds, " }
             }
             @if let Some(sd) = sd { "SD " (format::percent(sd)) ", " }
-            (counted(it.images, "image"))
+            (counted(it.images, "image")) @if it.clustered { ", by groups" }
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn of_study(study: &Study<'_>) -> Option<Markup> {
     let mut all: Vec<(String, Vec<Markup>)> = Vec::new();
     for configuration in &study.configurations {
         let mut watch = Watch::default();
-        for run in &configuration.runs {
+        for run in configuration.trained() {
             for warning in run.record.facts.warnings(&mut watch) {
                 let of = html! {
                     (swatch(Style(configuration.position)))

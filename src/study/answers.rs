@@ -243,7 +243,7 @@ pub(crate) mod tests {
     pub(crate) fn answer(id: &str, truth: usize, predicted: usize, probability: f64) -> Prediction {
         let mut probabilities = vec![(1.0 - probability) / 2.0; 3];
         probabilities[predicted] = probability;
-        Prediction { id: id.into(), truth, predicted, probabilities }
+        Prediction { id: id.into(), truth, predicted, probabilities, group: String::new() }
     }
 
     /// The answers of `configurations`, each a list of seeds' tables.

@@ -6,12 +6,13 @@
 
 use ferrite_core::metrics::Prediction;
 use ferrite_core::metrics::scores::Stat;
+use ferrite_core::metrics::statistics::clustered;
 use ferrite_core::metrics::statistics::crossed::{Estimate, difference, mean};
 use ferrite_core::metrics::statistics::paired::Discordant;
 use ferrite_core::metrics::statistics::{Gain, LEVEL, holm, wilson};
 use rayon::prelude::*;
 
-use crate::study::matched::{common, on_common_images, right_on_common_images, tables};
+use crate::study::matched::{common, on_common_images, tables};
 use crate::study::pairs::{Change, Effect, Pairs};
 use crate::study::{Configuration, Run, Study};
 
@@ -50,6 +51,8 @@ pub(crate) struct Comparison<'s, 'a> {
     pub(crate) accuracies: [f64; 2],
     /// Accuracy of `to` less that of `from`.
     pub(crate) difference: Estimate,
+    /// Whether whole groups of images, such as persons, take the place of images.
+    pub(crate) clustered: bool,
     /// Whether the two gave every image the very same probabilities, and so the same predictions, under every seed.
     pub(crate) identical: bool,
     /// P value, adjusted for all comparisons of its table.
@@ -61,7 +64,7 @@ pub(crate) struct Comparison<'s, 'a> {
 pub(crate) struct SeedGain {
     pub(crate) seed: String,
     pub(crate) difference: f64,
-    /// P value of McNemar's exact test.
+    /// P value of McNemar's exact test, or of Student's over groups where these stand for images.
     pub(crate) mcnemar: f64,
 }
 
@@ -109,6 +112,7 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         // which is compared with its own kind.
         let others = study.configurations.iter().filter(|it| it.rank.is_none());
         let all = study.ranked().chain(others).filter(|it| it.finished().next().is_some());
+        let all = all.filter(|it| !it.is_of_search());
         let all: Vec<_> = all.collect();
         let pairs = Pairs::of(&all.iter().map(|it| &it.settings).collect::<Vec<_>>());
         let mut found = pairs.effects();
@@ -260,21 +264,35 @@ impl Comparison<'_, '_> {
 /// (Wilson's). None without predictions.
 pub(crate) fn accuracy_interval(it: &Configuration<'_>) -> Option<[f64; 2]> {
     let tables: Vec<_> = it.finished().map(|it| it.record.predictions.as_slice()).collect();
-    interval_of(&right_on_common_images(&tables)?)
+    interval_of(&on_common_images(&tables)?)
 }
 
-/// The interval of the accuracy of networks that are `right` or not about the same images, seed by seed: over seeds and
-/// images, or Wilson's where images alone vary, as with one seed or where all seeds agree on all images.
-pub(crate) fn interval_of(right: &[Vec<bool>]) -> Option<[f64; 2]> {
+/// The interval of the accuracy of networks by their answers about the same images, seed by seed: over seeds and images, or
+/// Wilson's where images alone vary, as with one seed or where all seeds agree on all images. Over groups in place of images
+/// where these were kept together.
+pub(crate) fn interval_of(tables: &[Vec<&Prediction>]) -> Option<[f64; 2]> {
+    let right: Vec<Vec<bool>> =
+        tables.iter().map(|it| it.iter().map(|it| it.is_right()).collect()).collect();
+    let gains = |it: &Vec<bool>| it.iter().map(|it| Gain::from(*it)).collect::<Vec<_>>();
+    let clamped = |it: Estimate| it.interval.map(|it| it.clamp(0.0, 1.0));
+    if let Some(groups) = groups(tables) {
+        let values: Vec<_> = right.iter().map(gains).collect();
+        return clustered::mean(&values, &groups, LEVEL).map(clamped);
+    }
     let (first, others) = right.split_first()?;
     let hits = first.iter().filter(|it| **it).count();
     let alike = hits == 0 || hits == first.len();
     if others.is_empty() || (alike && others.iter().all(|it| it == first)) {
         return wilson(hits as u64, first.len() as u64);
     }
-    let values: Vec<Vec<Gain>> =
-        right.iter().map(|it| it.iter().map(|it| Gain::from(*it)).collect()).collect();
-    Some(mean(&values, LEVEL)?.interval.map(|it| it.clamp(0.0, 1.0)))
+    mean(&right.iter().map(gains).collect::<Vec<_>>(), LEVEL).map(clamped)
+}
+
+/// The group of each image that `tables` tell of, where images of one group were kept together when they were split: they are
+/// not independent of each other, and groups are what is drawn by chance.
+fn groups<'p>(tables: &[Vec<&'p Prediction>]) -> Option<Vec<&'p str>> {
+    let of = |it: &&'p Prediction| Some(it.group.as_str()).filter(|it| !it.is_empty());
+    tables.iter().find_map(|table| table.iter().map(of).collect())
 }
 
 /// `all` with p values adjusted for one another, and with verdicts.
@@ -317,11 +335,17 @@ pub(crate) fn compare_tables<'s, 'a>(
     let same = |(a, b): (&&Prediction, &&Prediction)| {
         a.predicted == b.predicted && a.probabilities == b.probabilities
     };
+    let groups = groups(tables);
     let identical = tables.chunks_exact(2).all(|it| it[0].iter().zip(&it[1]).all(same));
     let seed = |(seed, gains): (&&str, &Vec<Gain>)| {
         let counts = Discordant::of(gains);
         let seed = (*seed).to_owned();
-        SeedGain { seed, difference: counts.difference(), mcnemar: counts.mcnemar() }
+        // McNemar's test takes images as independent.
+        let of_groups = groups.as_ref();
+        let of_groups =
+            of_groups.and_then(|it| clustered::mean(std::slice::from_ref(gains), it, LEVEL));
+        let mcnemar = of_groups.map_or_else(|| counts.mcnemar(), |it| it.p);
+        SeedGain { seed, difference: counts.difference(), mcnemar }
     };
     let accuracy = |side: usize| {
         let all = tables.iter().skip(side).step_by(2).flatten();
@@ -338,7 +362,11 @@ pub(crate) fn compare_tables<'s, 'a>(
         seeds: seeds.iter().zip(&gains).map(seed).collect(),
         images: gains.first()?.len(),
         accuracies: [accuracy(0), accuracy(1)],
-        difference: difference(&gains, LEVEL)?,
+        difference: match &groups {
+            Some(groups) => clustered::mean(&gains, groups, LEVEL)?,
+            None => difference(&gains, LEVEL)?,
+        },
+        clustered: groups.is_some(),
         identical,
         p: 1.0,
         verdict: Verdict::NotShown,

@@ -14,20 +14,21 @@ pub(crate) struct Row {
     pub(crate) values: Vec<Option<String>>,
 }
 
-/// `settings` by dotted key, without seed and names. Items of a list that have a `name` go by it.
+/// `settings` by dotted key, without seed, fold and names. Items of a list that have a `name` go by it.
 pub(crate) fn flatten(settings: &toml::Table) -> Flat {
     let mut flat = Flat::new();
     let is_name = |key: &str| Facts::all().of(key).is_name();
     for (key, value) in settings.iter().filter(|(key, _)| !is_name(key)) {
         flatten_value(key, value, &mut flat);
     }
+    flat.remove("data.split.fold");
     if let Some(run) = flat.get_mut("model.weights.run") {
         *run = format!("\"{}\"", without_seed(plain(run)));
     }
     flat
 }
 
-/// The name of a run without its seed and key: seeds that start from seeds are one configuration.
+/// The name of a run without its seed, fold and key: seeds that start from seeds, and folds from folds, are one configuration.
 pub(crate) fn without_seed(run: &str) -> &str {
     let end = run.rfind("seed-").filter(|at| {
         let mut parts = run[at + 5..].split('-');
@@ -35,7 +36,10 @@ pub(crate) fn without_seed(run: &str) -> &str {
         let key = parts.next().is_some_and(|it| it.len() == 8);
         seed && key && parts.next().is_none()
     });
-    end.map_or(run, |at| run[..at].trim_end_matches(['/', '_']))
+    let Some(end) = end else { return run };
+    let name = run[..end].trim_end_matches(['/', '_']);
+    let fold = name.rfind("fold-").filter(|at| name[at + 5..].parse::<usize>().is_ok());
+    fold.map_or(name, |at| name[..at].trim_end_matches(['/', '_']))
 }
 
 /// The keys whose values are not all the same.
@@ -130,6 +134,8 @@ mod tests {
         assert_eq!(weights("a/pretrain/seed-0-01234567"), weights("a/pretrain/seed-12-89abcdef"));
         let one = weights("grid/lr-0.1_seed-0-01234567");
         assert_eq!(one["model.weights.run"], "\"grid/lr-0.1\"");
+        let [first, second] = [1, 2].map(|it| format!("a/cross/fold-{it}_seed-0-0123456{it}"));
+        assert_eq!(weights(&first), weights(&second));
         assert_eq!(weights("mine/seed-0-x")["model.weights.run"], "\"mine/seed-0-x\"");
     }
 

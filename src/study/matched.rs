@@ -32,13 +32,6 @@ pub(crate) fn tables<'a>(pairs: &[(&Run<'a>, &Run<'a>)]) -> Vec<&'a [Prediction]
     pairs.iter().flat_map(|it| [it.0, it.1]).map(|it| it.record.predictions.as_slice()).collect()
 }
 
-/// Which images each table has right, over the images that are in all `tables`; none if there is no such
-/// image, or if an image has another label in another table.
-pub(crate) fn right_on_common_images(tables: &[&[Prediction]]) -> Option<Vec<Vec<bool>>> {
-    let right = |it: Vec<&Prediction>| it.into_iter().map(Prediction::is_right).collect();
-    Some(on_common_images(tables)?.into_iter().map(right).collect())
-}
-
 /// The predictions of each table on the images that are in all `tables`, in the order of the first; none if there is no such
 /// image, or if an image has another label in another table.
 pub(crate) fn on_common_images<'p>(

@@ -1,7 +1,8 @@
 //! A study: runs gathered by configuration and ranked, and which differences between them are real. The report and the
 //! terminal tell the same of it.
 //!
-//! A configuration is an experiment with all its settings but the seed. Configurations are ranked by
+//! A configuration is an experiment with all its settings but the seed, and but the fold of a cross-validation, whose folds
+//! under one seed are one run with one answer for every image ([`folds`]). Configurations are ranked by
 //! the mean validation accuracy of the epochs that were kept: the test split chooses nothing.
 //!
 //! **Invariant:** pure; a run that failed or whose score is not a number never ranks.
@@ -11,9 +12,11 @@ pub(crate) mod baseline;
 pub(crate) mod comparison;
 pub(crate) mod contrast;
 pub(crate) mod diff;
+pub(crate) mod folds;
 pub(crate) mod judged;
 pub(crate) mod matched;
 pub(crate) mod pairs;
+mod ranking;
 pub(crate) mod slices;
 pub(crate) mod splits;
 
@@ -21,7 +24,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use ferrite_core::config::facts::{Facts, Judges};
 use ferrite_core::error::Error;
 use ferrite_core::event::Epoch;
 use ferrite_core::event::acts::Viewed;
@@ -30,7 +32,8 @@ use ferrite_core::store::record::{Record, State};
 use rayon::prelude::*;
 
 use crate::format;
-use crate::study::diff::{Flat, differences, flatten, plain, short_names};
+use crate::study::diff::{Flat, flatten};
+use crate::study::ranking::{judged_on, labels, mark_comparable, rank};
 use crate::study::splits::in_source;
 
 /// All runs of a folder.
@@ -58,7 +61,7 @@ pub(crate) struct Configuration<'a> {
     pub(crate) settings: Flat,
     /// Those of them that decide which images judge it.
     pub(crate) judged_on: Flat,
-    /// One run a seed.
+    /// One run a seed; a cross-validation is one.
     pub(crate) runs: Vec<Run<'a>>,
 }
 
@@ -73,6 +76,8 @@ pub(crate) struct Run<'a> {
     pub(crate) seed: String,
     /// Counted from its predictions.
     pub(crate) confusion: Option<Confusion>,
+    /// The runs of its folds, where it is a whole cross-validation.
+    pub(crate) folds: Vec<Self>,
     /// Asked for by pages that are written anew only, since it takes sorting.
     roc_auc: OnceLock<Option<f64>>,
 }
@@ -108,9 +113,9 @@ impl<'a> Study<'a> {
         Self { configurations, damaged }
     }
 
-    /// All runs, the best configuration's first.
+    /// All runs that lie on disk, each fold by itself, the best configuration's first.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Run<'a>> {
-        self.configurations.iter().flat_map(|it| &it.runs)
+        self.configurations.iter().flat_map(Configuration::trained)
     }
 
     /// The configurations that figures compare: judged on the same images, and not failed for good.
@@ -163,6 +168,12 @@ impl<'a> Configuration<'a> {
         self.runs.first().map_or(&[], |it| &it.record.description.extends)
     }
 
+    /// Whether it is a point of a search. The best of many is the best by luck, too: no test of two hypotheses holds for it, so
+    /// points get ranks and no verdicts.
+    pub(crate) fn is_of_search(&self) -> bool {
+        self.runs.first().is_some_and(|it| it.record.description.search.is_some())
+    }
+
     /// `score` over the seeds that are finished.
     pub(crate) fn stat(&self, score: impl Fn(&Run<'a>) -> Option<f64>) -> Option<Stat> {
         Stat::of(&self.finished().filter_map(score).collect::<Vec<_>>())
@@ -173,10 +184,15 @@ impl<'a> Configuration<'a> {
         self.runs.iter().filter(|it| it.record.state == State::Finished)
     }
 
-    /// The runs whose curves speak for it: the finished ones, or all if there is none.
+    /// Its runs that lie on disk, each fold by itself.
+    pub(crate) fn trained(&self) -> impl Iterator<Item = &Run<'a>> {
+        self.runs.iter().flat_map(Run::trained)
+    }
+
+    /// The runs whose curves speak for it: the finished ones, or all if there is none. Each fold has curves of its own.
     pub(crate) fn drawn(&self) -> Vec<&'a Record> {
-        let finished: Vec<_> = self.finished().map(|it| it.record).collect();
-        if finished.is_empty() { self.runs.iter().map(|it| it.record).collect() } else { finished }
+        let finished: Vec<_> = self.finished().flat_map(Run::trained).map(|it| it.record).collect();
+        if finished.is_empty() { self.trained().map(|it| it.record).collect() } else { finished }
     }
 
     /// Whether none of its runs can still come to a score.
@@ -206,7 +222,33 @@ impl<'a> Run<'a> {
         let counted = || Confusion::count(n_classes, &record.predictions);
         let confusion = (!record.predictions.is_empty()).then(counted);
         let (seed, roc_auc) = (seed(&record.settings), OnceLock::new());
-        Self { record, place, seed, confusion, roc_auc }
+        let folds = record.folds.iter().map(|it| Self::of(it, runs)).collect();
+        Self { record, place, seed, confusion, folds, roc_auc }
+    }
+
+    /// What was trained for it: its folds, or itself.
+    pub(crate) fn trained(&self) -> &[Self] {
+        if self.folds.is_empty() { std::slice::from_ref(self) } else { &self.folds }
+    }
+
+    /// The fold that it tests and how many there are; none where it is a whole cross-validation, or a part of none.
+    pub(crate) fn fold(&self) -> Option<[usize; 2]> {
+        folds::fold(self.record)
+    }
+
+    /// How many of its folds are finished, and how many there are; none where it is no whole cross-validation.
+    pub(crate) fn folds_done(&self) -> Option<[usize; 2]> {
+        let [_, of] = self.folds.first()?.fold()?;
+        let finished = self.folds.iter().filter(|it| it.record.state == State::Finished);
+        let mut done: Vec<_> = finished.filter_map(Self::fold).collect();
+        done.dedup();
+        Some([done.len(), of])
+    }
+
+    /// The mean of `score` over what was trained for it: over its folds where it has some. None if one of them has none.
+    fn mean(&self, score: impl Fn(&Self) -> Option<f64>) -> Option<f64> {
+        let all: Vec<f64> = self.trained().iter().map(score).collect::<Option<_>>()?;
+        Some(all.iter().sum::<f64>() / all.len() as f64)
     }
 
     /// Link to its page from the page of the study.
@@ -214,13 +256,15 @@ impl<'a> Run<'a> {
         format::link(&self.place.join("index.html"))
     }
 
-    /// The last epoch whose weights were kept; while a stage runs, its last epoch.
+    /// The last epoch whose weights were kept; while a stage runs, its last epoch. That of the first fold, where there are
+    /// folds.
     pub(crate) fn epoch(&self) -> Option<&'a Epoch> {
         self.record.facts.kept_epoch()
     }
 
+    /// Accuracy on the validation images; of a cross-validation the mean over its folds, which have other ones each.
     pub(crate) fn valid_accuracy(&self) -> Option<f64> {
-        self.epoch().map(|it| it.valid.accuracy)
+        self.mean(|it| it.epoch().map(|it| it.valid.accuracy))
     }
 
     pub(crate) fn split(&self) -> Option<&'a str> {
@@ -270,9 +314,10 @@ impl<'a> Run<'a> {
         Some((sum(&start.trainable), sum(&start.trainable) + sum(&start.frozen)))
     }
 
-    /// Epochs over all its stages.
+    /// Epochs over all its stages, and over all its folds.
     pub(crate) fn epochs(&self) -> usize {
-        self.record.facts.stages.iter().map(|it| it.epochs.len()).sum()
+        let stages = self.trained().iter().flat_map(|it| &it.record.facts.stages);
+        stages.map(|it| it.epochs.len()).sum()
     }
 
     /// Names of its classes, as many as `n` at least.
@@ -301,86 +346,4 @@ fn seed(settings: &toml::Table) -> String {
         _ => it.to_string(),
     };
     settings.get("seeds").map_or_else(String::new, one)
-}
-
-/// The settings that decide which images judge a configuration: source, split, limit and labels. A limit cuts validation
-/// images by the same factor as training images, so with one even what decides only about these counts.
-fn judged_on(settings: &Flat) -> Flat {
-    let limited = settings.contains_key("data.limit");
-    let decides = |key: &str, value: &str| {
-        let setting = Facts::all().of(key);
-        let judges = match setting.judges {
-            Some(Judges::Always) => true,
-            Some(Judges::WithLimit) => limited,
-            None => false,
-        };
-        // Older runs do not name what was then the only choice.
-        judges && !setting.is_off(value)
-    };
-    let settings = settings.iter().filter(|(key, value)| decides(key, value));
-    settings.map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
-/// Marks the configurations that are judged on the same images as most others; those with a finished run decide, as long as
-/// there are any. Scores on other images, as of a source task, say nothing against these.
-fn mark_comparable(configurations: &mut [Configuration<'_>]) {
-    let mut counts = BTreeMap::<&Flat, (usize, usize)>::new();
-    for it in configurations.iter() {
-        let (finished, all) = counts.entry(&it.judged_on).or_default();
-        *finished += usize::from(it.finished().next().is_some());
-        *all += 1;
-    }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(it, _)| it.clone());
-    for it in configurations {
-        it.comparable = most.as_ref() == Some(&it.judged_on);
-    }
-}
-
-/// Sorts by mean validation accuracy, what is equal by name, and hands out ranks and colours.
-fn rank(configurations: &mut [Configuration<'_>]) {
-    // Means of the same accuracies in another order may differ in their last bit. An image more or less makes a difference
-    // of 1e-9 at the very least.
-    const EQUAL: f64 = 1e-12;
-    let score = |it: &Configuration<'_>| {
-        let mean = it.stat(Run::valid_accuracy).map(|it| it.mean);
-        mean.filter(|mean| mean.is_finite() && it.comparable).map(|it| (it / EQUAL).round())
-    };
-    configurations.sort_by(|a, b| {
-        let by_score = match (score(a), score(b)) {
-            (Some(a), Some(b)) => b.total_cmp(&a),
-            (a, b) => b.is_some().cmp(&a.is_some()),
-        };
-        by_score.then_with(|| a.label.cmp(&b.label))
-    });
-    let scores: Vec<Option<f64>> = configurations.iter().map(score).collect();
-    let mut rank = 0;
-    for (at, it) in configurations.iter_mut().enumerate() {
-        let (before, next) = (at.checked_sub(1).map(|it| scores[it]), scores.get(at + 1));
-        if before != Some(scores[at]) {
-            rank = at + 1;
-        }
-        it.rank = scores[at].map(|_| rank);
-        it.shares_rank = it.rank.is_some() && (rank < at + 1 || next == Some(&scores[at]));
-        it.position = at;
-    }
-}
-
-/// A name for each configuration: its experiment and the settings that differ within it.
-fn labels(all: &[(&str, &Flat)]) -> Vec<String> {
-    let mut by_experiment = BTreeMap::<&str, Vec<&Flat>>::new();
-    for (experiment, settings) in all {
-        by_experiment.entry(experiment).or_default().push(settings);
-    }
-    let label = |experiment: &str, settings: &[&Flat]| -> Vec<String> {
-        let rows = differences(settings);
-        let names = short_names(&rows.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
-        let said = |at: usize| {
-            let pairs = rows.iter().zip(&names).filter_map(|(row, name)| {
-                Some(format!(" · {name} {}", plain(row.values[at].as_ref()?)))
-            });
-            format!("{experiment}{}", pairs.collect::<String>())
-        };
-        (0..settings.len()).map(said).collect()
-    };
-    by_experiment.iter().flat_map(|(experiment, settings)| label(experiment, settings)).collect()
 }

@@ -7,6 +7,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use ferrite_core::metrics::Prediction;
+
 use crate::study::answers::{Answers, Panel};
 use crate::study::comparison::interval_of;
 
@@ -71,26 +73,23 @@ pub(crate) fn slices(answers: &Answers<'_>, partition: &Partition) -> Vec<Slice>
 }
 
 /// The score on those of `images` of which every seed says something.
-fn score(panel: &Panel<'_>, images: &[usize], whole: Option<f64>) -> Option<Score> {
+fn score<'a>(panel: &Panel<'a>, images: &[usize], whole: Option<f64>) -> Option<Score> {
     let seen: Vec<usize> = images
         .iter()
         .copied()
         .filter(|image| panel.seeds.iter().all(|it| it[*image].is_some()))
         .collect();
-    let right: Vec<Vec<bool>> = panel
-        .seeds
-        .iter()
-        .map(|seed| {
-            let of = |image: &usize| seed[*image].is_some_and(|it| it.predicted == it.truth);
-            seen.iter().map(of).collect()
-        })
-        .collect();
+    let of_seed = |seed: &Vec<Option<&'a Prediction>>| -> Vec<&'a Prediction> {
+        seen.iter().filter_map(|image| seed[*image]).collect()
+    };
+    let tables: Vec<Vec<&Prediction>> = panel.seeds.iter().map(of_seed).collect();
     let answers = seen.len() * panel.seeds.len();
     if answers == 0 {
         return None;
     }
-    let accuracy = right.iter().flatten().filter(|it| **it).count() as f64 / answers as f64;
-    let interval = interval_of(&right);
+    let right = tables.iter().flatten().filter(|it| it.is_right()).count();
+    let accuracy = right as f64 / answers as f64;
+    let interval = interval_of(&tables);
     let apart = interval.zip(whole).and_then(|([low, high], whole)| match () {
         () if low > whole => Some(Ordering::Greater),
         () if high < whole => Some(Ordering::Less),
@@ -165,7 +164,6 @@ pub(crate) fn by_group(groups: &[Option<&str>]) -> Option<Partition> {
 
 #[cfg(test)]
 mod tests {
-    use ferrite_core::metrics::Prediction;
     use ferrite_core::metrics::statistics::wilson;
 
     use super::*;

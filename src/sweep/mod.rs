@@ -1,25 +1,37 @@
 //! A sweep: the trials that are not finished, carried out by workers, a few at a time.
 //!
-//! [`schedule`] decides which trial is worked at next, and knows no process and no file; [`launch`] is what starts,
-//! watches and stops workers. A crash or a kill of a worker costs one epoch of one trial.
+//! [`schedule`] decides which trial is worked at next, and [`rungs`] which trials of a search are worth it; they know no process
+//! and no file. [`launch`] is what starts, watches and stops workers. A crash or a kill of a worker costs one epoch of one trial.
 
+mod alike;
+pub mod cluster;
 pub mod launch;
+mod queue;
+pub mod rungs;
+#[cfg(test)]
+mod scale;
 pub mod schedule;
 #[cfg(test)]
+mod simulated_search;
+#[cfg(test)]
 mod simulation;
+mod standing;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind;
 use ferrite_core::event::failure::Failure;
 use ferrite_core::plan::Trial;
+use ferrite_core::plan::search::Halved;
 use ferrite_core::store::Store;
 use ferrite_core::store::read::last;
 use ferrite_core::store::record::State;
 use rayon::prelude::*;
 
 use crate::sweep::launch::Launcher;
+use crate::sweep::rungs::Rungs;
 use crate::sweep::schedule::Schedule;
 
 /// What is to be done about a trial.
@@ -31,6 +43,8 @@ pub enum TrialState {
     Failed(Failure),
     /// Nothing: something that it needs cannot be had now.
     Lacking(Failure),
+    /// Nothing unless it is promoted: it is a trial of a search, and came to the end of its rung.
+    Stopped,
     /// To go on with it.
     Interrupted,
     /// To do it.
@@ -50,7 +64,8 @@ pub fn state_of(store: &Store, trial: &Trial) -> TrialState {
             _ => TrialState::Interrupted,
         },
         State::Failed(failure) => TrialState::Failed(failure.clone()),
-        State::Interrupted | State::Running => TrialState::Interrupted,
+        // Where it is of no search any more that stops it, it goes on.
+        State::Stopped(_) | State::Interrupted | State::Running => TrialState::Interrupted,
     }
 }
 
@@ -61,20 +76,61 @@ pub struct Agenda<'a> {
     pub trials: &'a [Trial],
     /// What is to be done about each, in their order.
     pub states: Vec<TrialState>,
+    /// How far those of searches may go.
+    pub rungs: Rungs<'a>,
 }
 
 impl<'a> Agenda<'a> {
-    /// Looks at what is there of each of `trials`.
-    pub fn of(store: &Store, trials: &'a [Trial]) -> Self {
+    /// Looks at what is there of each of `trials`, of which those of `halved` stop where they are behind.
+    pub fn of(store: &'a Store, trials: &'a [Trial], halved: Vec<Halved>) -> Self {
         let states = trials.par_iter().map(|it| state_of(store, it)).collect();
-        Self { trials, states }
+        Self::new(trials, states, Rungs::new(trials, halved, store))
+    }
+
+    /// Trials that stand so, but for those of searches that are where they are to stop.
+    pub fn new(trials: &'a [Trial], mut states: Vec<TrialState>, rungs: Rungs<'a>) -> Self {
+        for (at, state) in states.iter_mut().enumerate() {
+            let is_reached = rungs.goal(at).is_some_and(|it| it.is_reached);
+            if is_reached && matches!(state, TrialState::Interrupted | TrialState::New) {
+                *state = TrialState::Stopped;
+            }
+        }
+        Self { trials, states, rungs }
+    }
+
+    /// The trials that are to be tried again: those that failed, those that could not begin because they start from one of them,
+    /// and whatever these start from that is not whole. In their order.
+    pub fn to_retry(&self) -> Vec<Trial> {
+        let names: Vec<String> = self.trials.iter().map(Trial::name).collect();
+        let source = |at: usize| {
+            let needs = self.trials[at].needs.as_ref()?;
+            names.iter().position(|it| it == needs)
+        };
+        let is_failed = |it: &TrialState| matches!(it, TrialState::Failed(_));
+        let mut chosen: Vec<bool> = self.states.iter().map(is_failed).collect();
+        // Those that others start from stand before them.
+        for at in 0..self.trials.len() {
+            let behind = source(at).is_some_and(|it| chosen[it]);
+            chosen[at] |= behind && self.states[at] != TrialState::Finished;
+        }
+        // Points of a search are held against each other, so it is taken whole.
+        for at in 0..self.trials.len() {
+            let same = |it: usize| self.trials[it].experiment == self.trials[at].experiment;
+            let of_search = self.trials[at].point.is_some();
+            chosen[at] |= of_search && (0..chosen.len()).any(|it| chosen[it] && same(it));
+        }
+        for at in (0..self.trials.len()).rev() {
+            let Some(source) = source(at).filter(|_| chosen[at]) else { continue };
+            chosen[source] |= self.states[source] != TrialState::Finished;
+        }
+        self.trials.iter().zip(chosen).filter(|it| it.1).map(|it| it.0.clone()).collect()
     }
 
     /// The trials that a sweep carries out; those that failed earlier only if it is to `retry` them.
     pub fn unfinished(&self, retry: bool) -> Vec<&'a Trial> {
         let all = self.trials.iter().zip(&self.states);
         let unfinished = |it: &TrialState| match it {
-            TrialState::Finished | TrialState::Lacking(_) => false,
+            TrialState::Finished | TrialState::Lacking(_) | TrialState::Stopped => false,
             TrialState::Failed(_) => retry,
             TrialState::Interrupted | TrialState::New => true,
         };
@@ -98,8 +154,17 @@ pub enum SweepEvent<'a> {
     Happened(&'a Trial, &'a Kind),
     /// The worker of this trial was called back, since it only waited for somebody else's; the trial waits for another.
     Recalled(&'a Trial),
+    /// The worker of this trial has given no sign of life for so long.
+    Silent(&'a Trial, Duration),
+    /// This trial of a search goes on with the rung of this number, of so many.
+    Promoted(&'a Trial, [usize; 2]),
     /// The worker of this trial ended.
     Ended(&'a Trial, &'a Outcome),
+    /// So many trials in a row failed with the same words that the sweep stops.
+    NoUse {
+        /// How many.
+        failures: usize,
+    },
     /// Every worker was asked to stop at the end of its epoch.
     Stopping,
 }
@@ -115,6 +180,9 @@ pub enum Outcome {
     Died(Failure),
     /// It was stopped and can go on later.
     Interrupted,
+    /// It came to the end of a rung of its search, and goes on if it is promoted. No launcher tells it: the worker ended as it
+    /// was told to.
+    Stopped,
 }
 
 /// What became of the trials of a sweep.
@@ -124,6 +192,8 @@ pub struct Summary {
     pub found: Vec<String>,
     /// Names of trials that were carried out.
     pub done: Vec<String>,
+    /// Names of trials that stopped at a rung of their search, now or earlier, and are not promoted.
+    pub stopped: Vec<String>,
     /// Names of trials that failed, now or earlier, or that need one that did.
     pub failed: Vec<String>,
     /// Names of trials whose worker died, or that need one whose worker did.

@@ -1,6 +1,6 @@
 //! The schedule, driven by workers that are scripted and a clock that is not real: thousands of sweeps a second, each
-//! from a seed, with workers that do not start, fail, die, say nothing for a long time, or talk nonsense, beside another
-//! sweep that holds steps of its own.
+//! from a seed, with workers that do not start, fail, die, say nothing for a long time or for ever, or talk nonsense, beside
+//! another sweep that holds steps of its own.
 //!
 //! Safety: no step is made by two workers at once or made twice, nothing finished is lost, a failed trial blocks nobody
 //! but those behind it. Liveness: when faults stop, the sweep ends, with everything done.
@@ -15,17 +15,23 @@ use ferrite_core::event::Kind;
 use ferrite_core::event::disk::{StepReady, Waiting};
 use ferrite_core::event::failure::Failure;
 use ferrite_core::plan::chain::Inputs;
+use ferrite_core::plan::job::Until;
 use ferrite_core::plan::steps::Kind as StepKind;
 use ferrite_core::plan::{Step, Trial};
 use ferrite_random::{Random, Use};
 
+use crate::sweep::launch::patience::{Patience, Silence, Verdict};
 use crate::sweep::launch::{Launcher, Message, Node};
+use crate::sweep::rungs::{Nothing, Rungs};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
 
 /// A sweep that has not ended by then, in milliseconds of its own clock, never will.
 const FOREVER: u64 = 100 * LONG;
 const LONG: u64 = 60_000;
+
+/// A worker that will go on is silent for less long than that.
+const PATIENCE: Patience = Patience(Some(Duration::from_millis(LONG)));
 
 /// What a worker is to suffer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,11 +46,16 @@ enum Fate {
     Dies(usize),
     /// It says nothing for a long time, there, and then goes on.
     Silence(usize),
+    /// It says nothing any more from there on, and never ends.
+    Hangs(usize),
     /// It tells what makes no sense, there.
     Nonsense(usize),
 }
 
 struct Worker {
+    /// When its silence was counted last.
+    counted: u64,
+    silence: Silence,
     position: usize,
     /// When it does something next.
     wakes: u64,
@@ -63,6 +74,8 @@ struct World<'a> {
     workers: BTreeMap<usize, Worker>,
     most_workers: usize,
     faults_left: usize,
+    /// Trials whose worker's silence was told.
+    told: BTreeSet<usize>,
     made: BTreeSet<String>,
     /// Steps that the other sweep makes, and until when.
     others: HashMap<String, u64>,
@@ -87,8 +100,35 @@ impl World<'_> {
             Fate::Dies(at),
             Fate::Silence(at),
             Fate::Nonsense(at),
+            Fate::Hangs(at),
         ];
-        fates[self.draw(5) as usize]
+        fates[self.draw(6) as usize]
+    }
+
+    /// What comes of the silence of workers until now: the same as on a real machine, with another clock.
+    fn count_silence(&mut self) -> Option<Message> {
+        let clock = self.clock;
+        let mut end = None;
+        for (trial, worker) in &mut self.workers {
+            let time = Duration::from_millis(clock - worker.counted);
+            worker.counted = clock;
+            match worker.silence.goes_on(time, PATIENCE) {
+                Verdict::Wait => {}
+                Verdict::Tell => {
+                    self.told.insert(*trial);
+                }
+                Verdict::End => end = Some(*trial),
+            }
+        }
+        let trial = end?;
+        assert!(self.told.remove(&trial), "{trial} was ended before that was threatened");
+        let worker = self.workers.remove(&trial);
+        assert!(
+            matches!(worker, Some(Worker { fate: Fate::Hangs(_), .. })),
+            "{trial} was not hung"
+        );
+        let failure = Failure { message: "it hung".into(), help: String::new(), exit_code: 70 };
+        Some(Message::Ended(trial, Outcome::Died(failure)))
     }
 
     /// The other sweep's steps that are over by now are made.
@@ -125,6 +165,11 @@ impl World<'_> {
                     _ => Outcome::Failed(failure),
                 };
                 return Some(Message::Ended(trial, outcome));
+            }
+            Fate::Hangs(at) if at == worker.position => {
+                worker.wakes = FOREVER;
+                self.workers.insert(trial, worker);
+                return None;
             }
             Fate::Silence(at) if at == worker.position => {
                 worker.fate = Fate::None;
@@ -170,7 +215,8 @@ impl World<'_> {
 }
 
 impl Launcher for World<'_> {
-    fn start(&mut self, trial: usize) -> Result<()> {
+    fn start(&mut self, trial: usize, until: Option<Until>) -> Result<()> {
+        assert_eq!(until, None, "no search stops anyone here");
         let source = self.trials[trial].needs.as_ref();
         let source =
             source.map(|name| self.trials.iter().position(|it| it.name() == *name).unwrap());
@@ -186,6 +232,8 @@ impl Launcher for World<'_> {
         }
         let wakes = self.clock + 400;
         let worker = Worker {
+            counted: self.clock,
+            silence: Silence::default(),
             position: 0,
             wakes,
             fate,
@@ -212,10 +260,15 @@ impl Launcher for World<'_> {
             let Some((wakes, trial)) = next.filter(|it| it.0 <= until) else {
                 self.clock = until;
                 self.others_go_on();
-                return None;
+                return self.count_silence();
             };
             self.clock = self.clock.max(wakes);
             self.others_go_on();
+            if let Some(worker) = self.workers.get_mut(&trial) {
+                // Whatever it does is a sign of life, but for hanging.
+                worker.counted = self.clock;
+                worker.silence.broken();
+            }
             if let Some(message) = self.act(trial) {
                 return Some(message);
             }
@@ -232,7 +285,7 @@ fn ready(key: String, reused: bool) -> Kind {
 }
 
 /// Trials of which some share their first steps, and some start from others.
-fn trials(draw: &mut impl FnMut(u64) -> u64) -> Vec<Trial> {
+pub(super) fn trials(draw: &mut impl FnMut(u64) -> u64) -> Vec<Trial> {
     let count = 1 + draw(7) as usize;
     let mut trials: Vec<Trial> = Vec::new();
     for at in 0..count {
@@ -249,7 +302,17 @@ fn trials(draw: &mut impl FnMut(u64) -> u64) -> Vec<Trial> {
         let key = steps.last().unwrap().key.clone();
         let inputs = Inputs { images: "".into(), votes: None, weights: String::new() };
         let (experiment, id, settings) = ("e".to_owned(), at.to_string(), Arc::default());
-        trials.push(Trial { experiment, id, seed: 0, settings, inputs, needs, steps, key });
+        trials.push(Trial {
+            experiment,
+            id,
+            point: None,
+            seed: 0,
+            settings,
+            inputs,
+            needs,
+            steps,
+            key,
+        });
     }
     trials
 }
@@ -281,13 +344,14 @@ fn simulate(seed: u64, faults: usize) {
         workers: BTreeMap::new(),
         most_workers: jobs,
         faults_left: faults,
+        told: BTreeSet::new(),
         made: BTreeSet::new(),
         others,
         finished: BTreeSet::new(),
     };
     let states = trials.iter().map(|_| TrialState::New).collect();
-    let agenda = Agenda { trials: &trials, states };
-    let limits = Limits { jobs, retry: false, fail_fast: false };
+    let agenda = Agenda::new(&trials, states, Rungs::new(&trials, Vec::new(), &Nothing));
+    let limits = Limits { jobs, retry: false, fail_fast: false, most_alike: None };
     let ended = RefCell::new(BTreeMap::<String, Outcome>::new());
     let say = &mut |it: SweepEvent<'_>| {
         if let SweepEvent::Ended(trial, outcome) = it {
@@ -296,7 +360,7 @@ fn simulate(seed: u64, faults: usize) {
         }
     };
     let costs = &mut |it: &Trial| vec![1.0; it.steps.len()];
-    let schedule = Schedule::new(&agenda, limits, Known { is_made: &|_| false, costs }, say);
+    let schedule = Schedule::new(agenda, limits, Known { is_made: &|_| false, costs }, say);
     let (summary, stopped) = schedule.run(&mut world, &|| false);
     assert!(!stopped && world.workers.is_empty());
     let ended_somehow = summary.done.len() + summary.failed.len() + summary.died.len();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use ferrite_core::config::clusters::Clusters;
 use ferrite_core::config::docs::manual;
 use ferrite_core::config::editors;
 use ferrite_core::config::read::read;
@@ -847,5 +848,274 @@ fn a_set_that_cannot_be_right_is_told() {
             `--set model.backbone.depth=3`: unknown choice `depth`; there are `vgg16`, `vgg16_bn`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `mobilenet_v2`, `efficientnet_b0`, `convnext_tiny`, `xception`
               help: `ferrite docs` lists every key and what it may be
         "#]],
+    );
+}
+
+#[test]
+fn the_page_on_clusters_has_every_setting_of_them() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clusters.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let settings = serde_json::to_value(Clusters::default()).unwrap();
+    for (table, settings) in settings.as_object().unwrap() {
+        let (_, section) = page.split_once(&format!("| `[{table}]` |")).unwrap();
+        let section = section.split("\n\n").next().unwrap();
+        for setting in settings.as_object().unwrap().keys() {
+            assert!(section.contains(&format!("`{setting}`")), "{table}.{setting}");
+        }
+    }
+}
+
+#[test]
+fn a_search_that_cannot_be_says_where_and_what_instead() {
+    let text = r#"
+[search]
+points = 0
+trials = 9
+halving = { eta = 3 }
+
+[search.space]
+"model.head.dropout" = { quniform = [0.0, 0.7] }
+"stages.head.epochs" = { int_uniform = [2, 9.5] }
+"#;
+    check(
+        &[("shape", text)],
+        &[],
+        expect![[r#"
+        shape.toml:4:1 `trials`
+          unknown key `trials`; did you mean `points`?
+        shape.toml:5:13 `eta`
+          unknown key `eta`; did you mean `reduction_factor`?
+        shape.toml:8:26 `quniform`
+          unknown choice `quniform`; did you mean `int_uniform`?
+        shape.toml:9:44 `9.5`
+          must be a whole number, not a number with a fraction
+    "#]],
+    );
+    let text = r#"
+[grid]
+"model.head.norm" = ["batch"]
+
+[search]
+points = 0
+
+[search.space]
+"model.head.dropout" = { uniform = [0.7, 0.0] }
+"stages.train.optimizer.adam.lr" = { log_uniform = [0.0, 1e-2] }
+"stages.train.batch_size" = { choice = [] }
+"stages.train.epochs" = { int_uniform = [2, 9] }
+seeds = { choice = [[1]] }
+
+[search.halving]
+min_epochs = 10
+reduction_factor = 1
+
+[[stages]]
+name = "train"
+epochs = 10
+"#;
+    check(
+        &[("values", text)],
+        &[],
+        expect![[r#"
+        values.toml:5:1 `[search]`
+          cannot stand beside `[grid]`: put the grid's values into the space, as `{ choice = [ … ] }`
+        values.toml:6:10 `0`
+          must be at least 1
+        values.toml:9:36 `[0.7, 0.0]`
+          must be two numbers, the smaller one first
+        values.toml:10:52 `[0.0, 1e-2]`
+          must be two numbers above 0, the smaller one first
+        values.toml:11:40 `[]`
+          must list at least one value
+        values.toml:13:1 `seeds`
+          `seeds` cannot vary in a search
+        values.toml:15:1 `[search.halving]`
+          needs equal `epochs` in all points: take `stages.train.epochs` out of the space
+        values.toml:16:14 `10`
+          must be at least 1 and below the stage's `epochs`
+        values.toml:17:20 `1`
+          must be at least 2
+    "#]],
+    );
+    let text = r#"
+[search.space]
+"model.head.dropout" = { uniform = [0.0, 2.0] }
+
+[search.halving]
+stage = "tail"
+"#;
+    check(
+        &[("stage", text)],
+        &[],
+        expect![[r#"
+        stage.toml:6:9 `"tail"`
+          is no stage of this experiment; there are `train`
+    "#]],
+    );
+}
+
+#[test]
+fn a_point_of_a_search_that_cannot_be_is_told_at_its_range() {
+    let drawn = r#"
+[search]
+points = 50
+
+[search.space]
+"model.head.dropout" = { uniform = [0.0, 2.0] }
+"#;
+    check(
+        &[("range", drawn)],
+        &[],
+        expect![[r#"
+        range.toml:6:36 `[0.0, 2.0]`
+          `model.head.dropout` must be at least 0 and below 1 (point 2 has 1.5)
+    "#]],
+    );
+    let choice = r#"
+[search.space]
+"model.head.dropuot" = { uniform = [0.0, 0.5] }
+"stages.tail.batch_size" = { choice = [16, 32] }
+
+[[stages]]
+name = "train"
+"#;
+    check(
+        &[("key", choice)],
+        &[],
+        expect![[r#"
+        key.toml:3:1 `"model.head.dropuot"`
+          unknown key `dropuot`; did you mean `dropout`?
+        key.toml:4:1 `"stages.tail.batch_size"`
+          names no item `tail` of `stages`; there are `train`
+    "#]],
+    );
+    let item = r#"
+[search]
+points = 2
+
+[search.space]
+"stages.train.batch_size" = { choice = [16, "many"] }
+
+[[stages]]
+name = "train"
+"#;
+    check(
+        &[("item", item)],
+        &[],
+        expect![[r#"
+        item.toml:6:45 `"many"`
+          `stages.0.batch_size` must be a whole number, not a string (point 2 has "many")
+    "#]],
+    );
+    let few = r#"
+[search]
+points = 5
+
+[search.space]
+"stages.train.batch_size" = { choice = [16, 32, 32] }
+
+[[stages]]
+name = "train"
+"#;
+    check(
+        &[("few", few)],
+        &[],
+        expect![[r#"
+        few.toml:3:10 `5`
+          asks for 5 points, and the space seems to have no more than 2
+    "#]],
+    );
+    let many =
+        "[search]\npoints = 4000\nspace = { \"model.head.dropout\" = { uniform = [0, 0.5] } }\n";
+    check(
+        &[("many", &format!("seeds = [0, 1, 2]\n{many}"))],
+        &[],
+        expect![[r#"
+        many.toml:2:2 `search`
+          makes 12000 trials (4000 x 3); at most 10000 are planned at once: ask for fewer points
+    "#]],
+    );
+}
+
+/// The values that the points of the search in `text` have, by their numbers, one line each.
+fn drawn(text: &str) -> Vec<String> {
+    let place = Place::with(&[("e", text)]);
+    let written = read(&[place.path("experiments/e.toml")], &[]).unwrap();
+    let point = |it: &ferrite_core::config::read::Point| {
+        let values = it.varies.iter().map(|(key, value)| format!("{key} = {value}"));
+        format!("{} {}", it.number.unwrap(), values.collect::<Vec<_>>().join(", "))
+    };
+    written[0].points.iter().map(point).collect()
+}
+
+#[test]
+fn more_points_keep_those_that_there_were_and_another_setting_keeps_the_values_of_the_others() {
+    let space = r#"
+[[stages]]
+name = "train"
+
+[search.space]
+"stages.train.optimizer.adam.lr" = { log_uniform = [1e-5, 1e-2] }
+"stages.train.batch_size" = { choice = [16, 32, 64] }
+"#;
+    let few = drawn(&format!("[search]\npoints = 6\n{space}"));
+    let many = drawn(&format!("[search]\npoints = 40\n{space}"));
+    assert_eq!((few.len(), many.len(), &few[..]), (6, 40, &many[..6]));
+    let wider = drawn(&format!(
+        "[search]\npoints = 6\n{space}\"model.head.dropout\" = {{ uniform = [0, 0.5] }}\n"
+    ));
+    for (few, wider) in few.iter().zip(&wider) {
+        let rest = few.split_once(' ').unwrap().1;
+        assert!(wider.ends_with(rest), "{wider} without {rest}");
+    }
+    assert_ne!(few, drawn(&format!("[search]\npoints = 6\nseed = 1\n{space}")));
+    // What lies on disk is found again, by every version and on every machine.
+    expect![[r#"
+        1 stages.train.batch_size = 16, stages.train.optimizer.adam.lr = 0.0000325
+        2 stages.train.batch_size = 16, stages.train.optimizer.adam.lr = 0.000138
+        3 stages.train.batch_size = 32, stages.train.optimizer.adam.lr = 0.00317
+        4 stages.train.batch_size = 64, stages.train.optimizer.adam.lr = 0.00163
+        5 stages.train.batch_size = 32, stages.train.optimizer.adam.lr = 0.000013
+        6 stages.train.batch_size = 32, stages.train.optimizer.adam.lr = 0.000328
+    "#]]
+    .assert_eq(&(few.join("\n") + "\n"));
+}
+
+#[test]
+fn equal_points_are_drawn_again_and_every_seed_has_all_of_them() {
+    let text = r#"
+seeds = [3, 4]
+
+[search]
+points = 6
+
+[search.space]
+"stages.train.batch_size" = { int_uniform = [2, 7] }
+
+[[stages]]
+name = "train"
+"#;
+    let place = Place::with(&[("e", text)]);
+    let written = read(&[place.path("experiments/e.toml")], &[]).unwrap();
+    let points = &written[0].points;
+    let sizes: std::collections::BTreeSet<usize> =
+        points.iter().map(|it| it.settings.stages[0].batch_size).collect();
+    assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7]);
+    assert_eq!(points.iter().map(|it| it.seed).collect::<Vec<_>>(), [3, 4].repeat(6));
+    assert!(points.iter().all(|it| it.settings.search.is_none()));
+}
+
+#[test]
+fn a_search_over_a_parents_may_draw_a_setting_from_something_else() {
+    let parent =
+        "[search]\npoints = 3\n[search.space]\n\"model.head.dropout\" = { uniform = [0, 0.5] }\n";
+    let child = "extends = \"a.toml\"\n[search.space]\n\"model.head.dropout\" = { choice = [0.1, 0.2, 0.3] }\n";
+    let place = Place::with(&[("a", parent), ("b", child)]);
+    let written = read(&[place.path("experiments/b.toml")], &["search.points=2".into()]).unwrap();
+    let values: Vec<f64> =
+        written[0].points.iter().map(|it| it.settings.model.head.dropout).collect();
+    assert!(
+        values.len() == 2 && values.iter().all(|it| [0.1, 0.2, 0.3].contains(it)),
+        "{values:?}"
     );
 }

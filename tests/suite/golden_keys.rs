@@ -18,8 +18,15 @@ use serde_json::Value as Json;
 use crate::disk::NamesAsContent;
 
 /// The folders of experiments that come with Ferrite.
-const FOLDERS: [&str; 6] =
-    ["", "fer2013/study", "fer2013/corrected", "fer2013/laptop", "fer2013/best", "fer2013/faces"];
+const FOLDERS: [&str; 7] = [
+    "",
+    "fer2013/study",
+    "fer2013/corrected",
+    "fer2013/laptop",
+    "fer2013/best",
+    "fer2013/faces",
+    "folds",
+];
 
 fn experiments(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(folder);

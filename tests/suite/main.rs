@@ -9,6 +9,8 @@ mod disk;
 #[cfg(test)]
 mod first_steps;
 #[cfg(test)]
+mod folds;
+#[cfg(test)]
 mod golden_keys;
 #[cfg(test)]
 mod keys;
@@ -25,4 +27,8 @@ mod reports;
 #[cfg(test)]
 mod schema_keys;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod verbs;

@@ -176,7 +176,7 @@ fn provide(place: &Place, experiment: &Table) {
         place.write(votes, "Usage,Image name\n");
     }
     if let Some(table) = said(experiment, "data.source.manifest.table") {
-        write_table(place, table);
+        write_table(place, table, experiment);
     }
     if let Some(images) = said(experiment, "data.source.manifest.images") {
         place.write(&format!("{images}/1.pgm"), "P5\n1 1\n255\n\0");
@@ -203,10 +203,24 @@ fn write_pictures(place: &Place, folder: &str, experiment: &Table) {
     }
 }
 
-/// Writes a table of pictures: a CSV file, or a folder of Parquet files.
-fn write_table(place: &Place, table: &str) {
+/// Writes a table of pictures: a CSV file of ten persons, or a folder of Parquet files.
+fn write_table(place: &Place, table: &str, experiment: &Table) {
     if Path::new(table).extension().is_some_and(|it| it == "csv") {
-        return place.write(table, "path,label,split\n");
+        let classes = at(experiment, "data.source.manifest.classes").unwrap().as_array().unwrap();
+        let beside = Path::new(table).parent().and_then(Path::to_str).unwrap();
+        let folder = said(experiment, "data.source.manifest.images").unwrap_or(beside);
+        let mut rows = String::from("path,label,split,person\n");
+        for (class, person) in
+            classes.iter().filter_map(Value::as_str).flat_map(|it| (0..10_u8).map(move |n| (it, n)))
+        {
+            let split = if person < 5 { "train" } else { "test" };
+            rows +=
+                &[&format!("{class}-{person}.pgm"), class, split, &person.to_string()].join(",");
+            rows.push('\n');
+            let picture = [b"P5\n40 32\n255\n".as_slice(), &[person; 40 * 32]].concat();
+            place.write(&format!("{folder}/{class}-{person}.pgm"), picture);
+        }
+        return place.write(table, rows);
     }
     let pictures = std::fs::read(project().join("fuzz/seeds/parquet_table/pictures.parquet"));
     let pictures = pictures.unwrap();

@@ -14,8 +14,11 @@ use crate::mutations::mutated;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 
-/// How many mutations of its files a reader gets.
+/// How many mutations of its files a reader gets, unless [`MORE`] says so.
 const MUTATIONS: u64 = 300;
+
+/// A variable that says how many, for whoever has the time.
+const MORE: &str = "FERRITE_MUTATIONS";
 
 /// Readers whose files are mutated elsewhere.
 const ELSEWHERE: [&str; 2] = ["weights", "experiment"];
@@ -30,13 +33,14 @@ fn seeds(reader: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_reader_ends_with_a_result_or_an_error() {
+    let mutations = std::env::var(MORE).ok().and_then(|it| it.parse().ok()).unwrap_or(MUTATIONS);
     for (name, read) in fuzz::READERS {
         let files: Vec<Vec<u8>> = seeds(name).iter().map(|it| std::fs::read(it).unwrap()).collect();
         assert!(!files.is_empty(), "fuzz/seeds/{name} holds no file");
         for file in &files {
             read(file);
         }
-        let mutations = if ELSEWHERE.contains(&name) { 0 } else { MUTATIONS };
+        let mutations = if ELSEWHERE.contains(&name) { 0 } else { mutations };
         for index in 0..mutations {
             let mut random = Random::at(1, Use::Split, 0, index);
             let file = &files[random.below(files.len())];

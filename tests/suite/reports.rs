@@ -32,7 +32,13 @@ fn run(place: &Place, experiment: &str, seed: usize, right: usize) {
         let predicted = if at < right { at % 2 } else { 1 - at % 2 };
         let mut probabilities = vec![0.25; 2];
         probabilities[predicted] = 0.75;
-        Prediction { id: at.to_string(), truth: at % 2, predicted, probabilities }
+        Prediction {
+            id: at.to_string(),
+            truth: at % 2,
+            predicted,
+            probabilities,
+            group: String::new(),
+        }
     };
     let predictions: Vec<_> = (0..IMAGES).map(prediction).collect();
     folder.write(files::PREDICTIONS, &predictions_csv(&classes, &predictions).unwrap()).unwrap();

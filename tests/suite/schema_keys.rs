@@ -20,10 +20,12 @@ use ferrite_core::plan::{FinishedRun, Lookup, Trial, trials};
 use serde_json::{Map, Value as Json, json};
 
 /// Settings that cannot change a result, with the reason.
-const NEUTRAL: [(&str, &str); 8] = [
+const NEUTRAL: [(&str, &str); 10] = [
     ("about", "a sentence for the report"),
+    ("tags", "words to choose experiments by"),
     ("extends", "what it brings stands in the settings themselves"),
     ("grid", "its points stand in the settings themselves"),
+    ("search", "its points stand in the settings themselves"),
     ("data.source.fer2013.csv", "the content of the file counts, not where it lies"),
     ("data.source.folder.path", "the content of the folder counts, not where it lies"),
     ("data.source.manifest.table", "the content of the table counts, not where it lies"),
@@ -76,7 +78,8 @@ fn trial(settings: &Json) -> Trial {
     let experiment: Experiment = serde_json::from_value(settings.clone())
         .unwrap_or_else(|error| panic!("{error}: {settings:#}"));
     let seed = experiment.seeds[0];
-    let point = Point { varies: Vec::new(), seed, settings: Arc::new(experiment.clone()) };
+    let point =
+        Point { varies: Vec::new(), number: None, seed, settings: Arc::new(experiment.clone()) };
     let (name, path) = ("e".to_owned(), "e.toml".into());
     let extends = Vec::new();
     let written = Written { name, path, extends, experiment, points: vec![point] };
@@ -84,7 +87,12 @@ fn trial(settings: &Json) -> Trial {
     let sources = STRINGS.map(|name| {
         let mut settings = Experiment::default();
         settings.stages[0].name = name.replace('.', "-");
-        let point = Point { varies: Vec::new(), seed: 0, settings: Arc::new(settings.clone()) };
+        let point = Point {
+            varies: Vec::new(),
+            number: None,
+            seed: 0,
+            settings: Arc::new(settings.clone()),
+        };
         let (name, path) = (name.to_owned(), format!("{name}.toml").into());
         let extends = Vec::new();
         Written { name, path, extends, experiment: settings, points: vec![point] }
@@ -186,7 +194,7 @@ impl Walk {
     fn change(&mut self, path: &[String], base: &Json, value: Json) {
         let name = path.join(".");
         let changed = trial(&with(base, path, value.clone()));
-        let job = Job::new(&changed);
+        let job = Job::new(&changed, None);
         let back = Job::from_json(&job.to_json(), Path::new("job.json")).unwrap();
         assert_eq!(back, job, "{name}");
         let before = trial(base);
@@ -227,7 +235,12 @@ impl Walk {
             "integer" => json!(n + 2),
             "number" => json!(0.25 + n as f64 / 4.0),
             "string" => json!(STRINGS[n]),
-            "object" => json!({ "data.limit": [n] }),
+            "object" => {
+                let of_any_key = definition.get("additionalProperties");
+                let table = of_any_key.filter(|it| it.get("$ref").is_some());
+                let value = table.map_or_else(|| json!([n]), |it| self.example(it, n));
+                json!({ "data.limit": value })
+            }
             "array" => (0..items).map(|_| self.example(&definition["items"], n)).collect(),
             other => panic!("no example of `{other}`: {definition:#}"),
         }

@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["digits"]),
     ("event", &["error"]),
     ("fault", &["error"]),
-    ("files", &["error"]),
+    ("pulse", &["error", "fault"]),
+    ("files", &["error", "pulse"]),
     ("machine", &[]),
     ("mapped", &[]),
     // Whoever has predictions may judge them: pages, exports, searches.
@@ -27,24 +28,41 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
     ("data", &["digits", "error", "event", "files", "mapped", "remote"]),
-    ("model", &["device", "digits", "error", "event", "kernels", "mapped", "precision", "remote"]),
+    (
+        "model",
+        &[
+            "device",
+            "digits",
+            "error",
+            "event",
+            "files",
+            "kernels",
+            "mapped",
+            "precision",
+            "remote",
+        ],
+    ),
     // Layer 2: how a trial trains; the tables together.
     ("settings", &["error", "event", "data", "model"]),
-    ("config", &["error", "data", "model", "settings"]),
+    // Which settings are tried, and which of them are worth more epochs.
+    ("search", &["error", "event", "settings"]),
+    ("config", &["error", "data", "model", "search", "settings"]),
     // Layer 3: what is to be done; folders and files of others. They do not know each other.
-    ("plan", &["digits", "error", "event", "data", "model", "settings", "config"]),
-    ("store", &["error", "event", "files", "metrics", "warning"]),
+    ("plan", &["digits", "error", "event", "data", "model", "settings", "search", "config"]),
+    ("store", &["error", "event", "files", "metrics", "pulse", "warning"]),
     ("fetch", &["digits", "error", "files", "mapped", "remote", "store"]),
     // Layer 4, of `ferrite`: many trials; pages. They do not know each other.
-    ("sweep", &["error", "event", "fault", "files", "plan", "store"]),
+    ("sweep", &["error", "event", "fault", "files", "config", "plan", "search", "store"]),
+    // What trials cost, from what steps took.
+    ("forecast", &["digits", "machine", "processor", "data", "plan", "store"]),
     ("format", &["error", "metrics"]),
     // A study reads from the schema what settings mean: technique, unit, what is off.
     ("study", &["error", "event", "metrics", "config", "store", "format"]),
     (
         "report",
         &[
-            "digits", "error", "event", "files", "metrics", "warning", "data", "model", "config",
-            "store", "format", "study",
+            "digits", "error", "event", "files", "metrics", "warning", "data", "model", "settings",
+            "search", "config", "store", "format", "study",
         ],
     ),
     // What the report says, as files for other programs.
@@ -83,6 +101,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fetch",
             "remote",
             "sweep",
+            "forecast",
             "format",
             "study",
             "report",
@@ -111,13 +130,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // The crate ferrite-engine: networks with their numbers; training.
-    ("forward", &["device", "error", "event", "precision", "model", "torch"]),
+    ("forward", &["device", "error", "event", "precision", "pulse", "model", "torch"]),
     (
         "train",
         &[
             "device",
             "error",
             "event",
+            "fault",
             "mapped",
             "precision",
             "data",
@@ -186,8 +206,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "command",
         &[
-            "device", "error", "event", "fault", "files", "machine", "terminal", "data", "plan",
-            "store", "fetch", "remote", "torch", "mark", "run", "predict", "explain",
+            "device", "error", "event", "fault", "files", "machine", "pulse", "terminal", "data",
+            "plan", "store", "fetch", "remote", "torch", "mark", "run", "predict", "explain",
         ],
     ),
     ("lib", &[]),
@@ -431,6 +451,63 @@ fn imports_are_one_line_a_module() {
             .filter(|it| !is_outside(&it.path) && grouped(it))
             .map(|it| format!("{}: write one `use` line for each module", it.path)),
     );
+}
+
+/// What changes files and folders, in the words of the standard library and of `fs-err`.
+const CHANGES_FILES: [&str; 16] = [
+    "fs::write(",
+    "fs_err::write(",
+    "File::create",
+    "File::options",
+    "OpenOptions",
+    "fs::rename",
+    "fs_err::rename",
+    "fs::copy",
+    "fs::hard_link",
+    "create_dir",
+    "remove_dir",
+    "fs::remove_file",
+    "fs_err::remove_file",
+    "set_len(",
+    "sync_all(",
+    "sync_data(",
+];
+
+/// Files and folders that hold tests alone: the modules that are declared behind `#[cfg(test)]`, without `.rs`.
+fn of_tests(all: &[Source]) -> BTreeSet<String> {
+    let declared = all.iter().flat_map(|source| {
+        let path = source.path.trim_end_matches(".rs");
+        // A file beside a folder of its name declares what lies in that folder.
+        let folder = path.trim_end_matches("/mod").trim_end_matches("/lib").to_owned();
+        let behind = source.text.split("#[cfg(test)]").skip(1);
+        let lines = behind.filter_map(|it| it.trim_start().lines().next());
+        let names = lines.filter_map(|it| it.split_once("mod ")?.1.strip_suffix(';'));
+        names.map(|it| format!("{folder}/{it}")).collect::<Vec<_>>()
+    });
+    declared.collect()
+}
+
+#[test]
+fn files_are_changed_through_one_door() {
+    let all = mapped();
+    let tests = of_tests(&all);
+    let is_of_tests = |path: &str| {
+        let path = path.trim_end_matches(".rs");
+        tests.iter().any(|it| path == it || path.starts_with(&format!("{it}/")))
+    };
+    let outside = |it: &&Source| {
+        !is_outside(&it.path)
+            && !is_of_tests(&it.path)
+            && !it.path.starts_with("crates/core/src/files/")
+    };
+    none(all.iter().filter(outside).flat_map(|source| {
+        let code = source.code();
+        let found: Vec<&str> = CHANGES_FILES.into_iter().filter(|it| code.contains(it)).collect();
+        let path = &source.path;
+        found.into_iter().map(move |it| {
+            format!("{path}: `{it}` changes files: use `files`, whose operations tests let fail")
+        })
+    }));
 }
 
 #[test]

@@ -28,6 +28,7 @@ import backbones
 import bfloat16
 import data_out
 import faces
+import folds
 import keras_layers
 import losses
 import network
@@ -37,7 +38,7 @@ import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, attribution, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, faces, scores, data_out]
+MODULES = [network, backbones, attribution, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, faces, scores, folds, data_out]
 
 
 def main() -> int:

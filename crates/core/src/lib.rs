@@ -15,6 +15,7 @@ pub mod mapped;
 pub mod metrics;
 pub mod precision;
 pub mod processor;
+pub mod pulse;
 pub mod remote;
 pub mod warning;
 
@@ -24,6 +25,8 @@ pub mod data;
 pub mod model;
 
 pub mod settings;
+
+pub mod search;
 
 pub mod config;
 

@@ -11,3 +11,10 @@ pub fn available_memory() -> Option<u64> {
     let line = text.lines().find_map(|it| it.strip_prefix("MemAvailable:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
+
+/// What the processor is called, where the system says it.
+pub fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|it| it.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}

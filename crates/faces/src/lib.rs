@@ -57,10 +57,15 @@ pub struct Synthetic {
     pub difficulty: f64,
     /// What the labels say.
     pub task: Task,
-    /// Number of persons for `task = "identity"`, 2 to 256. Other tasks ignore it: there every
-    /// face is another person.
+    /// Number of persons for `task = "identity"`, 2 to 256. Other tasks ignore it: see
+    /// `persons`.
     #[schemars(extend("x-unit" = "persons"))]
     pub identities: usize,
+    /// Number of persons who show the expressions for `task = "expression"`, 2 to 10,000. All have as many faces, and each
+    /// is a group of images (see `split.groups`). Left out: every face is another person, and there are no groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "persons"))]
+    pub persons: Option<usize>,
     /// Faces somewhere in larger pictures, turned and small, like `{ size = 96, rotation = 30.0,
     /// scale = [0.4, 0.7] }`: what detection and alignment are for. Left out: each face fills its
     /// picture of 48x48 pixels, nearly upright.
@@ -97,6 +102,7 @@ impl Default for Synthetic {
             difficulty: 0.5,
             task: Task::Expression,
             identities: 40,
+            persons: None,
             frame: None,
         }
     }
@@ -150,7 +156,7 @@ impl Synthetic {
     /// The label of the face at `index`, and how it looks. `random` is its stream, from the start.
     fn look(&self, index: u64, random: &mut Random) -> (usize, Look) {
         let (label, person, actions) = match self.task {
-            Task::Expression => self.expressive(random),
+            Task::Expression => self.expressive(index, random),
             Task::Identity => self.of_someone(index, random),
         };
         let scene = Scene::drawn(self.difficulty as f32, random);
@@ -159,29 +165,43 @@ impl Synthetic {
         (label, Look { person, actions, scene, place })
     }
 
-    /// A new person who shows the expression of the label, or nearly.
-    fn expressive(&self, random: &mut Random) -> (usize, Person, Actions) {
+    /// A new person, or one of the persons, who shows the expression of the label, or nearly.
+    fn expressive(&self, index: u64, random: &mut Random) -> (usize, Person, Actions) {
         let difficulty = self.difficulty as f32;
         let label = Expression::common(random);
         let shown = Expression::ALL[label].0.shown(difficulty, random);
-        let person = Person::drawn(random);
+        let person = match self.persons {
+            None => Person::drawn(random),
+            Some(persons) => self.person(self.among(persons, index)),
+        };
         (label, person, shown.perform(difficulty, random))
     }
 
     /// One of the persons, who shows any expression.
     fn of_someone(&self, index: u64, random: &mut Random) -> (usize, Person, Actions) {
-        let label = self.identity(index);
-        let person = Person::drawn(&mut self.stream(Stream::Person, label as u64));
+        let label = self.among(self.identities, index);
+        let person = self.person(label);
         let expression = Expression::ALL[Expression::common(random)].0;
         (label, person, expression.perform(self.difficulty as f32, random))
     }
 
-    /// Who is at `index`: each row of `identities` faces holds everyone once, in random order.
-    fn identity(&self, index: u64) -> usize {
-        let count = self.identities as u64;
-        let mut order: Vec<usize> = (0..self.identities).collect();
+    /// Who of so many persons is at `index`: each row of that many faces holds everyone once, in random order.
+    fn among(&self, persons: usize, index: u64) -> usize {
+        let count = persons as u64;
+        let mut order: Vec<usize> = (0..persons).collect();
         self.stream(Stream::Order, index / count).shuffle(&mut order);
         order[(index % count) as usize]
+    }
+
+    fn person(&self, number: usize) -> Person {
+        Person::drawn(&mut self.stream(Stream::Person, number as u64))
+    }
+
+    /// Who of a limited number of persons shows the expression at `index`; none where every face is another person, and
+    /// where the label says who it is.
+    pub fn shown_by(&self, index: u64) -> Option<String> {
+        let persons = self.persons.filter(|_| self.task == Task::Expression)?;
+        Some(format!("person-{:03}", self.among(persons, index)))
     }
 
     fn stream(&self, stream: Stream, item: u64) -> Random {
@@ -285,7 +305,7 @@ mod tests {
             let source = Synthetic { difficulty, ..Synthetic::default() };
             let n = 20_000;
             let labels: Vec<usize> = (0..n)
-                .map(|it| source.expressive(&mut source.stream(Stream::Face, it)).0)
+                .map(|it| source.expressive(it, &mut source.stream(Stream::Face, it)).0)
                 .collect();
             for (label, (_, name, count)) in Expression::ALL.into_iter().enumerate() {
                 let found = labels.iter().filter(|it| **it == label).count();
@@ -315,7 +335,7 @@ mod tests {
     fn every_person_is_as_frequent_as_the_others() {
         let task = Task::Identity;
         let source = Synthetic { task, identities: 5, ..Synthetic::default() };
-        let labels: Vec<usize> = (0..100).map(|it| source.identity(it)).collect();
+        let labels: Vec<usize> = (0..100).map(|it| source.among(5, it)).collect();
         for person in 0..5 {
             assert_eq!(labels.iter().filter(|it| **it == person).count(), 20);
         }
@@ -333,6 +353,26 @@ mod tests {
             assert_eq!(look.person, other.person);
         }
         assert_ne!(looks[0].1.scene, looks[1].1.scene);
+    }
+
+    #[test]
+    fn a_limited_number_of_persons_show_every_expression() {
+        let source = Synthetic { persons: Some(4), ..Synthetic::default() };
+        let of = |it: u64| {
+            (source.shown_by(it).unwrap(), source.look(it, &mut source.stream(Stream::Face, it)))
+        };
+        let all: Vec<_> = (0..80).map(of).collect();
+        for (name, (_, look)) in &all {
+            let same: Vec<_> = all.iter().filter(|it| it.0 == *name).collect();
+            assert_eq!(same.len(), 20, "all are as frequent");
+            assert!(same.iter().all(|it| it.1.1.person == look.person));
+            assert!(
+                same.iter().any(|it| it.1.0 != same[0].1.0),
+                "{name} shows one expression only"
+            );
+        }
+        assert_eq!(Synthetic::default().shown_by(3), None);
+        assert_eq!(Synthetic { task: Task::Identity, ..source }.shown_by(3), None);
     }
 
     #[test]

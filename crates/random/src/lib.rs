@@ -29,6 +29,8 @@ pub enum Use {
     Sample = 9,
     /// Measuring what random layers do, beside training.
     Evidence = 10,
+    /// Drawing the points of a search.
+    Search = 11,
 }
 
 /// A stream of random numbers: `SplitMix64` (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).

@@ -132,6 +132,15 @@ impl Place {
         self.start_as(Command::new(&*FERRITE).args(arguments))
     }
 
+    /// Starts a copy of `ferrite` at `below`, which takes for its engine what lies beside it there.
+    pub fn start_copy(&self, below: &str, arguments: &[&str]) -> Started {
+        let copy = self.path(below);
+        if !copy.exists() && std::fs::hard_link(&*FERRITE, &copy).is_err() {
+            std::fs::copy(&*FERRITE, &copy).unwrap();
+        }
+        self.start_as(Command::new(copy).args(arguments))
+    }
+
     /// Starts a command that leads to `ferrite`.
     fn start_as(&self, command: &mut Command) -> Started {
         static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);

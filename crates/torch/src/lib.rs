@@ -153,6 +153,19 @@ fn keep_freed_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_freed_memory() {}
 
+/// Gives the system back what was freed and is kept, once: to be called where memory was refused, so that whoever asks the
+/// system itself, as oneDNN does for code and threads for their stacks, finds some.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "glibc's tuning knob has no safe wrapper")]
+pub fn give_memory_back() {
+    // SAFETY: `malloc_trim` takes a number of bytes to keep and touches free memory alone.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Another system gives freed memory back by itself.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_memory_back() {}
+
 /// Whether cuDNN tries its kernels for each new shape and takes the fastest, instead of the one that it expects to be.
 ///
 /// Trying takes some tenths of a second for each convolution, and its gain is 10 % of VGG16's step and nothing of the
@@ -168,7 +181,9 @@ pub fn version() -> &'static str {
 
 /// Runs `work` without recording a graph for gradients.
 pub fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
-    tch::no_grad(work)
+    // Given back where `work` panics for want of memory, too.
+    let _without = tch::no_grad_guard();
+    work()
 }
 
 /// Makes the device's own generator (dropout masks, noise) start from `seed`.

@@ -1,5 +1,7 @@
 //! What training minimises and counts: labels, cross-entropy, tallies.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
 use tch::{Kind, Reduction};
@@ -50,6 +52,27 @@ impl Objective {
     /// - input: `[batch, classes]`
     pub fn loss(&self, logits: &Tensor<2>, labels: &Labels) -> Tensor<1> {
         entropy(logits, labels, self.weights.as_ref(), self.smoothing)
+    }
+
+    /// How much the images with these labels count together: the loss of a batch is the mean of those of its parts, each
+    /// counted so.
+    fn count(&self, labels: &Labels) -> tch::Tensor {
+        match &self.weights {
+            Some(weights) if labels.are_classes() => {
+                weights.of_classes.index_select(0, &labels.indices).sum(Kind::Float)
+            }
+            _ => labels.indices.ones_like().sum(Kind::Float),
+        }
+    }
+
+    /// What the loss of a part of a batch is of the batch's.
+    ///
+    /// - input: `[part, classes]`
+    pub fn share(&self, logits: &Tensor<2>, part: &Labels, batch: &Labels) -> Tensor<1> {
+        let all = self.count(batch);
+        // Where nothing counts, the loss is 0, whatever its share.
+        let share = self.count(part) / (&all + all.eq(0.0).to_kind(Kind::Float));
+        close(open(self.loss(logits, part)) * share)
     }
 
     /// The least loss of a batch with these labels: that of answers which are as sure as the labels are. Waits for the
@@ -156,6 +179,12 @@ impl Labels {
     fn rows(&self, classes: usize) -> tch::Tensor {
         let one_hot = || self.indices.one_hot(classes as i64).to_kind(Kind::Float);
         self.probabilities.as_ref().map_or_else(one_hot, tch::Tensor::shallow_clone)
+    }
+
+    /// Those of the images in `range`.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let part = |it: &tch::Tensor| it.narrow(0, range.start as i64, range.len() as i64);
+        Self { indices: part(&self.indices), probabilities: self.probabilities.as_ref().map(part) }
     }
 
     /// A copy that stays where it is ([`Labels::set`]).
@@ -303,6 +332,28 @@ mod tests {
             &Labels::new(&CLASSES, Device::Cpu),
             [[0.590_284, 0.742_590], [0.685_284, 0.807_506]],
         );
+    }
+
+    #[test]
+    fn the_losses_of_parts_add_up_to_that_of_their_batch() {
+        let rows = [0.1, 0.2, 0.7, 0.6, 0.4, 0.0, 0.0, 1.0, 0.0, 0.25, 0.25, 0.5];
+        let classes = Labels::new(&CLASSES, Device::Cpu);
+        let distributions = Labels::with_probabilities(&CLASSES, &rows, Device::Cpu);
+        let nothing = [0.0; 3];
+        for labels in [classes, distributions] {
+            for weights in [None, Some(&WEIGHTS[..]), Some(&nothing[..])] {
+                for smoothing in [0.0, 0.1] {
+                    let objective = Objective::new(smoothing, weights, Device::Cpu);
+                    let part = |range: Range<usize>| {
+                        let logits = logits().slice([range.clone()]);
+                        to_scalar(objective.share(&logits, &labels.part(range), &labels))
+                    };
+                    let whole = to_scalar(objective.loss(&logits(), &labels));
+                    let sum: f64 = [0..1, 1..3, 3..4].map(part).into_iter().sum();
+                    assert!((sum - whole).abs() < 1e-6, "{weights:?} {smoothing}: {sum}, {whole}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Parameters {
         for pairs in [rounded, exact] {
             let (places, parts): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
             if !parts.is_empty() {
-                tch::no_grad(|| native::gpu::copy_all(&places, &parts));
+                crate::without_gradients(|| native::gpu::copy_all(&places, &parts));
             }
         }
         whole
@@ -279,6 +279,16 @@ impl Parameters {
 pub struct Gradient {
     /// One-dimensional pieces that follow one another as in the flat tensor.
     pub(super) parts: Vec<tch::Tensor>,
+}
+
+impl Gradient {
+    /// Adds that of another part of the same batch.
+    pub fn add(&mut self, other: Self) {
+        for (sum, part) in self.parts.iter_mut().zip(other.parts) {
+            // 16 bits hold no such sum.
+            *sum = sum.to_kind(Kind::Float) + part;
+        }
+    }
 }
 
 /// Everything that training changes.

@@ -7,7 +7,9 @@ use ferrite_core::store::read::Runs;
 use serde_json::{Value, json};
 
 use crate::cli::scores::stat;
-use crate::cli::status::{damaged_json, epoch_json, epochs};
+use crate::cli::status::damaged_json;
+use crate::cli::status::json::epoch_json;
+use crate::cli::status::progress::epochs;
 use crate::study::Configuration;
 use crate::study::comparison::Verdict;
 use crate::study::contrast::classes::{Classes, RatioChange};
@@ -45,6 +47,7 @@ fn side(it: &Configuration<'_>) -> Value {
         json!({
             "run": it.record.name(),
             "seed": it.seed,
+            "fold": it.fold().map(|it| it[0]),
             "state": it.record.state.word(),
             "seconds": it.record.seconds,
             "kept_epoch": it.record.facts.kept_epoch().map(|it| it.epoch),
@@ -55,7 +58,7 @@ fn side(it: &Configuration<'_>) -> Value {
         "label": it.label,
         "experiment": it.experiment(),
         "about": it.about(),
-        "runs": it.runs.iter().map(run).collect::<Vec<_>>(),
+        "runs": it.trained().map(run).collect::<Vec<_>>(),
     })
 }
 
@@ -78,6 +81,7 @@ fn comparison(it: &Matched<'_, '_>) -> Value {
     json!({
         "split": compared.split(),
         "images": compared.images,
+        "by_groups": compared.clustered,
         "accuracies": compared.accuracies,
         "difference": compared.difference.mean,
         "interval": compared.difference.interval,

@@ -22,8 +22,9 @@ use crate::cli::status::{existing, tell_damaged};
 use crate::report;
 use crate::study::contrast::Contrast;
 use crate::study::diff::without_seed;
+use crate::study::folds::gather;
 use crate::study::judged::Judged;
-use crate::study::{Configuration, Study};
+use crate::study::{Configuration, Run, Study};
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
@@ -48,14 +49,15 @@ pub(super) fn diff_command(arguments: &DiffArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
     let asked = [&arguments.first, &arguments.second];
     let folders = [runs_of(&store, asked[0])?, runs_of(&store, asked[1])?];
-    let runs = all(&store);
+    let mut runs = all(&store);
+    gather(&mut runs);
     tell_damaged(&runs);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let side = |at: usize| side(&study, &store, asked[at], &folders[at]);
     let sides = [side(0)?, side(1)?];
     let [a, b] = &sides;
     let names = |it: &Configuration<'_>| -> BTreeSet<String> {
-        it.runs.iter().map(|it| it.record.name()).collect()
+        it.trained().map(|it| it.record.name()).collect()
     };
     let (of_a, of_b) = (names(a), names(b));
     if of_a == of_b {
@@ -101,8 +103,8 @@ fn side<'a>(
 ) -> Result<Configuration<'a>> {
     let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
     let folders: BTreeSet<PathBuf> = folders.iter().map(|it| whole(it)).collect();
-    let is_asked = |it: &crate::study::Run<'_>| folders.contains(&whole(&it.record.folder));
-    let mut found = study.configurations.iter().filter(|it| it.runs.iter().any(is_asked));
+    let is_asked = |it: &Run<'_>| folders.contains(&whole(&it.record.folder));
+    let mut found = study.configurations.iter().filter(|it| it.trained().any(is_asked));
     let Some(first) = found.next() else {
         // A run that is there and cannot be read is damaged.
         return Err(Error::Usage {
@@ -121,15 +123,26 @@ fn side<'a>(
         });
     }
     let mut side = first.clone();
-    side.runs.retain(is_asked);
-    if let ([only], true) = (&side.runs[..], first.runs.len() > 1) {
-        side.label = only.record.name();
+    // Folds of a cross-validation that are not all asked for are told one by one.
+    let asked = |run: Run<'a>| {
+        if run.trained().iter().all(is_asked) {
+            return vec![run];
+        }
+        run.trained().iter().filter(|it| is_asked(it)).cloned().collect()
+    };
+    side.runs = side.runs.into_iter().flat_map(asked).collect();
+    if let [only] = &side.runs[..] {
+        // A seed among others, or a fold.
+        let name = only.record.name();
+        if first.runs.len() > 1 || first.runs.iter().all(|it| it.record.name() != name) {
+            side.label = name;
+        }
     }
     Ok(side)
 }
 
 /// What all runs of a configuration go by: the name of one without its seed.
 fn name(it: &Configuration<'_>) -> Option<String> {
-    let name = it.runs.first()?.record.name();
+    let name = it.trained().next()?.record.name();
     Some(without_seed(&name).to_owned())
 }

@@ -7,7 +7,7 @@ use ferrite_core::error::printable;
 use ferrite_core::metrics::scores::Stat;
 use ferrite_core::store::record::Record;
 
-use crate::cli::status::epochs;
+use crate::cli::status::progress::epochs;
 use crate::cli::table::{Column, Table, sparkline, wrapped};
 use crate::format;
 use crate::study::comparison::Verdict;

@@ -152,6 +152,12 @@ fn stage(record: &Record, it: &Stage, sheet: Option<&[u8]>) -> Markup {
                         @if mean.is_finite() { ", " (format::duration(mean)) }
                         @if let Some(speed) = speed { ", " (speed) }
                     }
+                    @if let Some(it) = &it.continued {
+                        dt { "Trained before" } dd {
+                            (counted(it.epochs, "epoch")) ", in " (format::duration(it.seconds))
+                            ", by an earlier run that is the same but for how many epochs it has; this one went on from there"
+                        }
+                    }
                     dt { "Trainable" } dd { (layers(&format!("Trainable layers of {}", start.stage), &start.trainable)) }
                     @if let Some(keras) = start.keras_parameters {
                         dt { "Trainable in Keras" } dd { (thousands(keras)) " parameters of Keras's backbone under the same setting" }

@@ -20,6 +20,7 @@ pub(super) fn work(key: &str, from_ms: u64, seconds: f64) -> Vec<Work> {
         from_ms,
         until_ms: until(seconds),
         reused,
+        continued: 0,
     };
     vec![
         step("dataset", "images", 2.0, !key.contains("seed=1")),

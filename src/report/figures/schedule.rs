@@ -53,6 +53,14 @@ pub(in crate::report) fn schedule(study: &Study<'_>) -> Option<Figure> {
         let _ =
             write!(caption, " {results} of earlier runs saved {} in all.", format::duration(saved));
     }
+    let continued = continued_seconds(&records);
+    if continued > 0.0 {
+        let _ = write!(
+            caption,
+            " Stages that went on from shorter ones, as their names say, saved {} of training.",
+            format::duration(continued)
+        );
+    }
     if let Some(longest) = clock.pauses.iter().map(|it| it.1 - it.0).reduce(f64::max) {
         let n = counted(clock.pauses.len(), "pause");
         let _ = write!(
@@ -69,6 +77,18 @@ pub(in crate::report) fn schedule(study: &Study<'_>) -> Option<Figure> {
         pauses: clock.pauses.iter().map(|it| (clock.at(it.0), it.1 - it.0)).collect(),
     };
     (!records.is_empty()).then(|| figure("schedule", Chart::Gantt(chart), caption))
+}
+
+/// Seconds that the epochs had taken which runs did not train themselves, where they trained the rest.
+fn continued_seconds(records: &[&Record]) -> f64 {
+    let works =
+        records.iter().flat_map(|record| record.facts.work.iter().map(move |it| (record, it)));
+    let own = works.filter(|(_, work)| !work.reused && work.continued > 0 && !work.key.is_empty());
+    let stages = own.filter_map(|(record, work)| {
+        let name = work.stage.as_ref()?;
+        record.facts.stages.iter().find(|it| it.start.stage == *name)?.continued.as_ref()
+    });
+    stages.map(|it| it.seconds).sum()
 }
 
 /// What a run is called, without the digits of its key.
@@ -111,7 +131,11 @@ fn word(kind: &str) -> &str {
 }
 
 fn bar(work: &Work, kinds: &[&str], made: &BTreeMap<&str, f64>, clock: &Clock) -> Bar {
-    let named = |it: &String| format!("{} {it}", word(&work.step));
+    let from = match work.continued {
+        0 => String::new(),
+        epochs => format!(" from epoch {} on", epochs + 1),
+    };
+    let named = |it: &String| format!("{} {it}{from}", word(&work.step));
     Bar {
         label: work.stage.as_ref().map_or_else(|| word(&work.step).to_owned(), named),
         kind: kinds.iter().position(|it| *it == work.step).unwrap_or(0),
@@ -194,7 +218,15 @@ mod tests {
 
     fn work(from: u64, until: u64) -> Work {
         let (step, key) = ("stage".into(), String::new());
-        Work { step, stage: None, key, from_ms: from * 1000, until_ms: until * 1000, reused: false }
+        Work {
+            step,
+            stage: None,
+            key,
+            from_ms: from * 1000,
+            until_ms: until * 1000,
+            reused: false,
+            continued: 0,
+        }
     }
 
     #[test]

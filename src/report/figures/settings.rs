@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ferrite_core::metrics::scores::Stat;
+
 use crate::report::figures::{Figure, MOST_ROWS, figure};
 use crate::report::plot::axis::Format;
 use crate::report::plot::parallel::{Dimension, Parallel, ParallelRow};
@@ -19,7 +21,9 @@ const ENOUGH: usize = 4;
 /// One figure for each experiment of which several settings vary.
 pub(in crate::report) fn parallel(study: &Study<'_>) -> Vec<Figure> {
     let mut by_experiment = BTreeMap::<&str, Vec<&Configuration<'_>>>::new();
-    for it in study.ranked() {
+    // Points of a search that were stopped have no rank, and tell of the ranges that they were drawn from.
+    let stopped = study.compared().filter(|it| it.rank.is_none() && it.is_of_search());
+    for it in study.ranked().chain(stopped.filter(|it| so_far(it).is_some())) {
         by_experiment.entry(it.experiment()).or_default().push(it);
     }
     let figures = by_experiment.into_iter().filter_map(|(name, all)| of_experiment(name, &all));
@@ -28,6 +32,12 @@ pub(in crate::report) fn parallel(study: &Study<'_>) -> Vec<Figure> {
         Figure { name, ..it }
     });
     named.collect()
+}
+
+/// The mean validation accuracy of the finished runs, and where there is none, of all runs as far as they came.
+fn so_far(it: &Configuration<'_>) -> Option<f64> {
+    let all = || Stat::of(&it.runs.iter().filter_map(Run::valid_accuracy).collect::<Vec<_>>());
+    it.stat(Run::valid_accuracy).or_else(all).map(|it| it.mean)
 }
 
 fn of_experiment(name: &str, all: &[&Configuration<'_>]) -> Option<Figure> {
@@ -50,7 +60,7 @@ fn of_experiment(name: &str, all: &[&Configuration<'_>]) -> Option<Figure> {
     let format = Format::Percent;
     axes.push(Dimension { name: "validation accuracy".into(), format, categories: vec![] });
     let rows = all.iter().enumerate().take(MOST_ROWS).map(|(at, it)| {
-        let score = it.stat(Run::valid_accuracy).map_or(f64::NAN, |it| it.mean);
+        let score = so_far(it).unwrap_or(f64::NAN);
         let values = columns.iter().map(|column| column[at]).chain([score]).collect();
         ParallelRow { label: it.label.clone(), style: Style(it.position), values }
     });
@@ -67,10 +77,15 @@ fn of_experiment(name: &str, all: &[&Configuration<'_>]) -> Option<Figure> {
     };
     let settings =
         if left_out > 0 { format!(" {left_out} more settings vary.") } else { String::new() };
+    let stopped = if all.iter().any(|it| it.rank.is_none()) {
+        " Points that were stopped at a rung have the accuracy that they had there."
+    } else {
+        ""
+    };
     let caption = format!(
         "A line is a configuration, in the style that it has everywhere on this page; it crosses each upright axis at the value \
          of that setting, and the last one at its mean validation accuracy. Settings whose lines end high wherever they begin \
-         matter little.{best}{settings}"
+         matter little.{best}{settings}{stopped}"
     );
     Some(figure("settings", Chart::Parallel(chart), caption))
 }

@@ -99,7 +99,7 @@ impl Album {
             Ok(it) => (it, None),
             // Without the file of votes the images are there all the same.
             Err(error) if data.labels != Labels::Source => {
-                let data = Data { labels: Labels::Source, ..data };
+                let data = Data { labels: Labels::Source, ..data.clone() };
                 let missing = format!(
                     "Votes, and which images have a twin in training, are not shown: {error}."
                 );
@@ -107,11 +107,14 @@ impl Album {
             }
             Err(error) => return Err(cannot(&error)),
         };
-        Ok(Self::of(dataset, split, missing))
+        // The images of a whole cross-validation are those of all folds.
+        let whole = data.split.folds.is_some() && data.split.fold.is_none();
+        Ok(Self::of(dataset, Some(split).filter(|_| !whole), missing))
     }
 
-    fn of(dataset: Dataset, split: &str, missing: Option<String>) -> Self {
-        let named = SplitName::ALL.into_iter().find(|it| it.as_str() == split);
+    /// The album of the images of `split`, or of all.
+    fn of(dataset: Dataset, split: Option<&str>, missing: Option<String>) -> Self {
+        let named = SplitName::ALL.into_iter().find(|it| Some(it.as_str()) == split);
         // Under other labels other images are left out, so that all may be judged.
         let judged: Vec<u32> = match named.filter(|_| missing.is_none()) {
             Some(it) => dataset.rows(it).to_vec(),
@@ -121,7 +124,8 @@ impl Album {
         let read = if bytes <= MOST_READ { judged.as_slice() } else { &[] };
         let level = |row: &u32| (*row, mean(dataset.image(*row)));
         let brightness = read.par_iter().with_min_len(256).map(level).collect();
-        let twins = missing.is_none().then(|| {
+        // What trains differs from fold to fold.
+        let twins = (missing.is_none() && split.is_some()).then(|| {
             let leaks = dataset.leaks(&judged);
             judged.iter().zip(leaks).filter(|it| it.1).map(|it| *it.0).collect()
         });

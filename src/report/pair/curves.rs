@@ -42,7 +42,9 @@ pub(super) fn curves(it: &Contrast<'_, '_>, styles: [Style; 2]) -> io::Result<Ma
     let row = |(letter, run): (&str, &Run<'_>)| {
         let kept = run.epoch();
         html! { tr {
-            th scope="row" { (letter) ", seed " (run.seed) }
+            th scope="row" {
+                (letter) ", seed " (run.seed) @if let Some([fold, _]) = run.fold() { ", fold " (fold) }
+            }
             td { (state(&run.record.state)) }
             td .num { (kept.map_or(format::NOTHING.into(), |it| format!("{} of {}", it.epoch, it.stage))) }
             td .num { (run.epochs()) }
@@ -51,7 +53,7 @@ pub(super) fn curves(it: &Contrast<'_, '_>, styles: [Style; 2]) -> io::Result<Ma
         } }
     };
     let runs = ["A", "B"].into_iter().zip(it.sides);
-    let runs = runs.flat_map(|(letter, side)| side.runs.iter().map(move |it| (letter, it)));
+    let runs = runs.flat_map(|(letter, side)| side.trained().map(move |it| (letter, it)));
     Ok(html! {
         div .figures { (drawn(&figure("", accuracy, caption))?) (drawn(&figure("", loss, caption))?) }
         (scroll("Training of every run", html! { table .pair .runs .compact {

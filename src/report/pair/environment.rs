@@ -19,7 +19,7 @@ pub(super) fn environment(it: &Contrast<'_, '_>) -> Markup {
     let more = names.into_iter().map(|name| (name.clone(), [value(0, name), value(1, name)]));
     let rows: Vec<_> = known.into_iter().chain(more).filter(|it| it.1[0] != it.1[1]).collect();
     let keys = it.sides.map(|side| {
-        let starts = side.runs.iter().filter_map(|it| it.record.facts.start.as_ref());
+        let starts = side.trained().filter_map(|it| it.record.facts.start.as_ref());
         starts.map(|it| it.key.chars().take(8).collect::<String>()).collect::<Vec<_>>().join(", ")
     });
     html! {
@@ -39,7 +39,7 @@ pub(super) fn environment(it: &Contrast<'_, '_>) -> Markup {
 fn written(side: &Configuration<'_>) -> BTreeMap<String, String> {
     const TOLD: [&str; 3] = ["ferrite", "device", "threads"];
     let mut all = BTreeMap::<String, BTreeSet<String>>::new();
-    for (name, value) in side.runs.iter().flat_map(|it| read(it.record).environment) {
+    for (name, value) in side.trained().flat_map(|it| read(it.record).environment) {
         if !TOLD.contains(&name.as_str()) {
             all.entry(name).or_default().insert(value);
         }

@@ -145,11 +145,13 @@ fn card(letter: &str, it: &Configuration<'_>, style: Style, links: &Links) -> Ma
         div .card {
             h2 { span .letter { (letter) } (swatch(style)) bdi { (breakable(&it.label)) } }
             @if !it.about().is_empty() { p .about { bdi { (it.about()) } } }
-            div .chips { @for run in &it.runs {
+            div .chips { @for run in it.trained() {
                 @let name = run.record.state.word();
                 @let seed = if run.seed.is_empty() { "run" } else { run.seed.as_str() };
                 a class={ "chip " (name) } href=(links.to(&run.place.join("index.html")))
-                    title={ "seed " (seed) ", " (name) ": " (run.record.trial) } { "seed " (seed) }
+                    title={ "seed " (seed) ", " (name) ": " (run.record.trial) } {
+                        "seed " (seed) @if let Some([fold, _]) = run.fold() { ", fold " (fold) }
+                    }
             } }
         }
     }

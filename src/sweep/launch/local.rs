@@ -15,24 +15,26 @@ use std::time::{Duration, Instant};
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind;
-use ferrite_core::event::disk::SetAside;
 use ferrite_core::event::failure::Failure;
 use ferrite_core::fault::{Work, exhausted, no_thread};
-use ferrite_core::files::write_whole;
 use ferrite_core::plan::Trial;
+use ferrite_core::plan::job::Until;
 use ferrite_core::store::Store;
-use ferrite_core::store::artifact::set_aside;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::lock::is_locked;
 use ferrite_core::store::log::Follower;
 use ferrite_core::store::read::{Last, last};
 use ferrite_core::store::record::State;
 
-use crate::sweep::launch::{Launcher, Message, Node, write_job};
+use crate::sweep::launch::patience::{Patience, Silence, Verdict};
+use crate::sweep::launch::{Launcher, Message, Node, by_itself, write_job, write_settings};
 use crate::sweep::{Outcome, TrialState, state_of};
 
 /// How often the logs of runs are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often the silence of workers is counted.
+const COUNT_EVERY: Duration = Duration::from_millis(500);
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Settings {
     pub threads: usize,
     /// Where they train.
     pub device: String,
+    /// How long one may give no sign of life.
+    pub patience: Patience,
 }
 
 /// Starts workers on this machine.
@@ -56,6 +60,8 @@ pub struct Local<'a> {
     sender: Sender<FromPipe>,
     receiver: Receiver<FromPipe>,
     looked: Instant,
+    /// When silence was counted last.
+    counted: Instant,
 }
 
 /// What a worker's threads tell: a line of its standard output, or that there is no more.
@@ -74,29 +80,55 @@ struct Worker {
     child: Child,
     lifeline: Option<ChildStdin>,
     complaints: JoinHandle<String>,
+    silence: Silence,
+    /// Whether it was ended because it gave no sign of life any more.
+    given_up: bool,
 }
 
 impl<'a> Local<'a> {
     /// A launcher of workers on these trials, whose results lie in `store`.
     pub fn new(store: &'a Store, trials: &'a [Trial], settings: Settings) -> Self {
         let (sender, receiver) = channel();
-        let (workers, heard, looked) = (Vec::new(), VecDeque::new(), Instant::now());
-        Self { store, trials, settings, workers, heard, sender, receiver, looked }
+        let (workers, heard, now) = (Vec::new(), VecDeque::new(), Instant::now());
+        let (looked, counted) = (now, now);
+        Self { store, trials, settings, workers, heard, sender, receiver, looked, counted }
     }
 
     /// Looks into the logs of all runs.
     fn look(&mut self) {
         self.looked = Instant::now();
-        for Worker { trial, log, .. } in &mut self.workers {
-            let trial = *trial;
-            self.heard.extend(log.news().into_iter().map(|it| Message::Happened(trial, it)));
+        for Worker { trial, log, silence, .. } in &mut self.workers {
+            let (trial, news) = (*trial, log.news());
+            if !news.is_empty() {
+                silence.broken();
+            }
+            self.heard.extend(news.into_iter().map(|it| Message::Happened(trial, it)));
+        }
+    }
+
+    /// Counts the silence of workers, tells it where it is long, and ends those of whom nothing is to be hoped.
+    fn count_silence(&mut self) {
+        // What is longer, this process slept through, with the machine or alone: it heard nobody.
+        let time = self.counted.elapsed().min(2 * COUNT_EVERY);
+        self.counted = Instant::now();
+        for worker in self.workers.iter_mut().filter(|it| !it.is_held_up()) {
+            match worker.silence.goes_on(time, self.settings.patience) {
+                Verdict::Wait => {}
+                Verdict::Tell => {
+                    let silent = Message::Silent(worker.trial, worker.silence.lasts());
+                    self.heard.push_back(silent);
+                }
+                Verdict::End => worker.give_up(),
+            }
         }
     }
 
     fn hear_line(&mut self, trial: usize, line: &str) {
+        let Some(worker) = self.workers.iter_mut().find(|it| it.trial == trial) else { return };
+        worker.silence.broken();
+        // What is no event only says that the worker gets on.
         let Ok(kind) = serde_json::from_str::<Kind>(line) else { return };
-        let worker = self.workers.iter_mut().find(|it| it.trial == trial);
-        if let (Kind::RunFailed(failure), Some(worker)) = (&kind, worker) {
+        if let Kind::RunFailed(failure) = &kind {
             worker.failure = Some(failure.clone());
         }
         self.heard.push_back(Message::Happened(trial, kind));
@@ -107,40 +139,21 @@ impl<'a> Local<'a> {
         let Some(position) = self.workers.iter().position(|it| it.trial == trial) else { return };
         let worker = self.workers.remove(position);
         let outcome = worker.outcome(&mut || last(self.store, &self.trials[trial].name()));
+        let outcome = by_itself(self.store, &self.trials[trial], outcome);
         self.heard.push_back(Message::Ended(trial, outcome));
-    }
-
-    /// Writes the `trial.toml` of a run, whose folder is there. That of a finished run stays if it is whole; else it is set
-    /// aside. What else is damaged the worker finds, but its settings must be there before it starts.
-    fn write_settings(&self, trial: &Trial) -> Result<Option<SetAside>> {
-        let path = self.store.root.join(trial.name()).join(files::TRIAL);
-        let finished =
-            |it: &Last| it.state == State::Finished && it.key.as_ref() == Some(&trial.key);
-        let mut aside = None;
-        if let Some(last) = last(self.store, &trial.name()).filter(finished) {
-            let damages = last.damages(self.store, &trial.name())?;
-            let message = damages.into_iter().find_map(|it| match it {
-                Error::Damaged { path: it, message, .. } if it == path => Some(message),
-                _ => None,
-            });
-            let Some(message) = message else { return Ok(None) };
-            aside = Some(set_aside(&path, &path, &message)?);
-        }
-        write_whole(&path, trial.settings.to_toml().as_bytes())?;
-        Ok(aside)
     }
 }
 
 impl Launcher for Local<'_> {
-    fn start(&mut self, at: usize) -> Result<()> {
+    fn start(&mut self, at: usize, until: Option<Until>) -> Result<()> {
         let trial = &self.trials[at];
         // Another sweep may have done it since this one began.
         if state_of(self.store, trial) == TrialState::Finished {
             self.heard.push_back(Message::Ended(at, Outcome::Finished));
             return Ok(());
         }
-        let job = write_job(self.store, trial)?;
-        let aside = self.write_settings(trial)?;
+        let job = write_job(self.store, trial, until)?;
+        let aside = write_settings(self.store, trial)?;
         let log = Follower::from_its_end(&job.with_file_name(files::EVENTS));
         let started = Started { trial: at, job: &job, runs: &self.store.root };
         self.workers.push(Worker::start(&started, log, &self.settings, &self.sender)?);
@@ -162,6 +175,10 @@ impl Launcher for Local<'_> {
             }
             if self.looked.elapsed() >= LOOK_EVERY {
                 self.look();
+                continue;
+            }
+            if self.counted.elapsed() >= COUNT_EVERY {
+                self.count_silence();
                 continue;
             }
             let now = Instant::now();
@@ -239,7 +256,24 @@ impl Worker {
             let _ = sender.send(FromPipe::Closed(trial));
         });
         listening.map_err(no_thread(Work::Training))?;
-        Ok(Self { trial, failure: None, log, child, lifeline, complaints })
+        let (failure, silence, given_up) = (None, Silence::default(), false);
+        Ok(Self { trial, failure, log, child, lifeline, complaints, silence, given_up })
+    }
+
+    /// Whether it cannot give a sign of life for a reason that passes: it is stopped, or waits for a disk.
+    fn is_held_up(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let threads = threads.into_iter().flatten().filter_map(std::result::Result::ok);
+        let states = threads.filter_map(|it| std::fs::read_to_string(it.path().join("stat")).ok());
+        let mut states = states.filter_map(|it| state_in(&it));
+        states.any(|it| matches!(it, 'T' | 't' | 'D'))
+    }
+
+    /// Ends it.
+    fn give_up(&mut self) {
+        self.given_up = true;
+        // One that is gone already is what was wanted.
+        let _ = self.child.kill();
     }
 
     /// Asks it to stop at the end of its epoch.
@@ -256,6 +290,7 @@ impl Worker {
         let complaints = self.complaints.join().unwrap_or_default();
         match status {
             Ok(it) if it.success() => Outcome::Finished,
+            Ok(_) if self.given_up => Outcome::Died(hung(self.silence.lasts())),
             Ok(it) if was_stopped(it) => Outcome::Interrupted,
             Ok(it) => match (self.failure, last().map(|it| it.state)) {
                 (Some(failure), _) | (None, Some(State::Failed(failure))) => {
@@ -285,6 +320,25 @@ fn spins() -> String {
     /// Some tens of microseconds, about what waking a thread up costs.
     const SPINS: &str = "20000";
     std::env::var("GOMP_SPINCOUNT").unwrap_or_else(|_| SPINS.into())
+}
+
+/// The state of a thread, as a letter, in what the system says of it: it stands behind the name, which may hold anything.
+fn state_in(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Why a worker was ended.
+fn hung(silent: Duration) -> Failure {
+    Failure {
+        message: format!(
+            "its process gave no sign of life for {:.0} s and was ended",
+            silent.as_secs_f64()
+        ),
+        help: "the next sweep goes on from its last checkpoint. If one step may take so long here, grant more with \
+               `--patience`"
+            .into(),
+        exit_code: 70,
+    }
 }
 
 /// Why a worker that said nothing is gone.

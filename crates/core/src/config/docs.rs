@@ -105,6 +105,11 @@ impl<'a> Manual<'a> {
             let place = if table { format!("{place}.<name>") } else { place };
             return self.collect(items, place, about);
         }
+        // What stands under any key is described once, for whichever.
+        let items = definition.get("additionalProperties").filter(|it| it.is_object());
+        if let Some(items) = items {
+            return self.collect(items, format!("{place}.<setting>"), about);
+        }
         let worth = properties(definition).chain(variants(definition).flat_map(properties)).count()
             + variants(definition).count();
         if worth == 0 || self.section_of(property).is_some() {
@@ -136,10 +141,10 @@ impl<'a> Manual<'a> {
     /// The section that describes `property`, or the items of its list.
     fn section_of(&self, property: &Json) -> Option<&Section<'a>> {
         let definition = self.schema.resolve(property);
-        let definition = match definition.get("items") {
-            Some(items) => self.schema.resolve(items),
-            None => definition,
-        };
+        // Of a table with keys of its own it says that there are no others.
+        let others = definition.get("additionalProperties").filter(|it| it.is_object());
+        let inner = definition.get("items").or(others);
+        let definition = inner.map_or(definition, |it| self.schema.resolve(it));
         self.sections.iter().find(|it| std::ptr::eq(it.definition, definition))
     }
 
@@ -265,7 +270,7 @@ impl<'a> Manual<'a> {
 impl Section<'_> {
     /// 1 for the file and its tables, 2 for what is in them, 3 for choices between names.
     fn level(&self) -> usize {
-        let depth = self.place.replace(".<name>", "").split('.').count();
+        let depth = self.place.replace(".<name>", "").replace(".<setting>", "").split('.').count();
         if is_names(self.definition) { DEEPEST + 1 } else { depth.min(DEEPEST) }
     }
 }

@@ -9,6 +9,7 @@
 //! - `x-off`: the value with which it does nothing, `null` where it is left out;
 //! - `x-keras`: the default of the same thing in Keras 3, where it is another one;
 //! - `x-judges`: the setting decides which images judge a run, `"always"` or only `"with-limit"`;
+//! - `x-replaces`: settings of its table that mean another way of doing the same, and go where a file or `--set` sets it;
 //! - `x-follows-backbone-unless`: its values are names that another backbone brings along, except for these.
 //!
 //! **Invariant:** every setting lies in exactly one technique, or names an experiment and is no technique at all.
@@ -210,7 +211,21 @@ mod tests {
     use super::*;
 
     /// Settings that name an experiment or a stage, or say which trials there are: no techniques.
-    const NAMES: [&str; 5] = ["about", "extends", "grid", "seeds", "stages.name"];
+    const NAMES: [&str; 13] = [
+        "about",
+        "extends",
+        "grid",
+        "search.halving.min_epochs",
+        "search.halving.monitor",
+        "search.halving.reduction_factor",
+        "search.halving.stage",
+        "search.points",
+        "search.seed",
+        "search.space",
+        "seeds",
+        "stages.name",
+        "tags",
+    ];
 
     #[test]
     fn every_setting_belongs_to_exactly_one_technique() {

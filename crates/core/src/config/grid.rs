@@ -1,4 +1,4 @@
-//! The `[grid]` table: every combination of its values.
+//! The `[grid]` table: every combination of its values; and how a value that varies is called, wherever it comes from.
 
 use std::collections::BTreeMap;
 
@@ -6,41 +6,62 @@ use toml::{Table, Value};
 
 use crate::config::path::{by_position, joined, quoted};
 use crate::error::Problem;
+use crate::search::Search;
+use crate::search::space::{Distribution, Drawn};
 
-/// One value of one key of the grid.
+/// A value that a setting has in some points and not in others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// The setting's dotted key.
     pub key: String,
-    /// The value's position in its list.
+    /// The dotted key, in the file, of the list that it is taken from, or of the range that it is drawn from.
+    pub list: String,
+    /// Its position in the list; 0 where there is none.
     pub index: usize,
     /// The value.
     pub value: Value,
+    /// The dotted key of the value in the file, or that of its range.
+    pub place: String,
+    /// Which point of a search has it; none in a grid, whose values stand in the file.
+    pub point: Option<usize>,
 }
 
 impl Choice {
-    /// The dotted key of its list in the file.
-    pub fn list(&self) -> String {
-        joined("grid", &quoted(&self.key))
+    fn of_grid(key: &str, index: usize, value: &Value) -> Self {
+        let list = joined("grid", &quoted(key));
+        let place = joined(&list, &index.to_string());
+        Self { key: key.to_owned(), list, index, value: value.clone(), place, point: None }
     }
 
-    /// The dotted key of the value in the file.
-    pub fn place(&self) -> String {
-        joined(&self.list(), &self.index.to_string())
+    /// What the point of a search with this number has drawn.
+    fn of_search(key: &str, number: usize, from: &Distribution, drawn: Drawn) -> Self {
+        let list = joined("search.space", &quoted(key));
+        let of_kind = joined(&list, from.name());
+        let place = drawn.item.map_or(of_kind.clone(), |it| joined(&of_kind, &it.to_string()));
+        let (index, value) = (drawn.item.unwrap_or(0), drawn.value);
+        Self { key: key.to_owned(), list, index, value, place, point: Some(number) }
     }
 
-    /// `problem` with settings that hold this value, as a problem of the grid.
+    /// `problem` with settings that hold this value, as a problem of the grid or the search.
     pub fn blamed(&self, problem: &Problem) -> Problem {
-        let message = format!("`{}` {}", problem.key, problem.message);
         if problem.of_key {
-            return Problem::of_key(self.list(), problem.message.clone());
+            return Problem::of_key(self.list.clone(), problem.message.clone());
         }
-        Problem::new(self.place(), message)
+        let drawn =
+            self.point.map_or(String::new(), |it| format!(" (point {it} has {})", self.value));
+        let message = format!("`{}` {}{drawn}", problem.key, problem.message);
+        Problem::new(self.place.clone(), message)
     }
 }
 
+/// The values of the point with this number, as they are drawn at this attempt.
+pub fn drawn(search: &Search, number: usize, attempt: usize) -> Vec<Choice> {
+    let drawn = search.draw(number, attempt).into_iter().zip(search.space.values());
+    drawn.map(|((key, drawn), from)| Choice::of_search(key, number, from, drawn)).collect()
+}
+
 /// Settings that are not of one trial and cannot vary between trials.
-const FIXED: [&str; 4] = ["about", "extends", "grid", "seeds"];
+const FIXED: [&str; 6] = ["about", "tags", "extends", "grid", "search", "seeds"];
 
 /// What cannot be right in the grid alone.
 pub fn check(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Problem> {
@@ -59,8 +80,7 @@ pub fn check(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Problem> {
 pub fn combinations(grid: &BTreeMap<String, Vec<Value>>) -> Vec<Vec<Choice>> {
     grid.iter().fold(vec![Vec::new()], |all, (key, values)| {
         let with = |it: &Vec<Choice>, (index, value): (usize, &Value)| {
-            let choice = Choice { key: key.clone(), index, value: value.clone() };
-            [it.as_slice(), &[choice]].concat()
+            [it.as_slice(), &[Choice::of_grid(key, index, value)]].concat()
         };
         all.iter().flat_map(|it| values.iter().enumerate().map(move |at| with(it, at))).collect()
     })
@@ -75,7 +95,7 @@ pub fn differing<'a>(first: &'a [Choice], second: &'a [Choice]) -> Vec<[&'a Choi
 /// What to say about two combinations with the same settings, of which these items differ.
 pub fn alike(differing: &[[&Choice; 2]]) -> Option<Problem> {
     let [.., [_, blamed]] = differing else { return None };
-    let place = blamed.place();
+    let place = blamed.place.clone();
     if let [[first, second]] = differing {
         let [first, second] = [first, second].map(|it| it.index + 1);
         let message = format!(
@@ -107,7 +127,7 @@ mod tests {
     use super::*;
 
     fn choice(key: &str, index: usize) -> Choice {
-        Choice { key: key.into(), index, value: Value::Boolean(true) }
+        Choice::of_grid(key, index, &Value::Boolean(true))
     }
 
     #[test]

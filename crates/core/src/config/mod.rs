@@ -6,6 +6,7 @@
 //! **Invariant:** a value of [`Experiment`] that came through [`read`] has no problem left in it.
 
 mod aliases;
+pub mod clusters;
 pub mod docs;
 pub mod editors;
 pub mod facts;
@@ -31,6 +32,7 @@ use crate::data::augment::Augment;
 use crate::error::Problem;
 use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise, Weights};
+use crate::search::Search;
 use crate::settings::Stage;
 use crate::settings::evaluate::Evaluate;
 use crate::settings::loss::ClassWeights;
@@ -44,6 +46,10 @@ const MOST_STAGES: usize = 100;
 pub struct Experiment {
     /// One sentence for the report: what this experiment is to show.
     pub about: String,
+    /// Words to choose experiments by: `ferrite sweep --select overnight` takes those that have the tag `overnight`. They
+    /// change no result. A tag has letters, digits, `-`, `_` and `.`. A file that lists none has those of the file that it
+    /// extends.
+    pub tags: Vec<String>,
     /// Another experiment file, relative to this one, whose settings hold where this one says nothing. Tables are merged
     /// key by key; a list here replaces the list there, `[[stages]]` too. That file may extend another one, up to 16 in
     /// a row.
@@ -73,12 +79,16 @@ pub struct Experiment {
     /// and there may be 10,000 trials, seeds included.
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub grid: BTreeMap<String, Vec<toml::Value>>,
+    /// Points of a space of settings that are drawn at random, in place of `[grid]`. Left out: there is no search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
 }
 
 impl Default for Experiment {
     fn default() -> Self {
         Self {
             about: String::new(),
+            tags: Vec::new(),
             extends: None,
             seeds: vec![0],
             data: Data::default(),
@@ -89,6 +99,7 @@ impl Default for Experiment {
             stages: vec![Stage::default()],
             evaluate: Evaluate::default(),
             grid: BTreeMap::new(),
+            search: None,
         }
     }
 }
@@ -112,11 +123,28 @@ impl Experiment {
             .chain(within("noise", self.noise.check()))
             .chain(within("evaluate", self.evaluate.check()))
             .collect();
+        problems.extend(self.check_tags());
         problems.extend(self.check_run());
         problems.extend(self.check_seeds());
         problems.extend(self.check_stages());
         problems.extend(self.check_image_size());
+        problems.extend(self.check_search());
         problems
+    }
+
+    fn check_search(&self) -> Vec<Problem> {
+        let Some(search) = &self.search else { return Vec::new() };
+        let both = "cannot stand beside `[grid]`: put the grid's values into the space, as `{ choice = [ … ] }`";
+        let alone = Problem::unless(self.grid.is_empty(), "search", both);
+        let own = search.check(&self.stages).into_iter().map(|it| it.within("search"));
+        alone.into_iter().chain(own).collect()
+    }
+
+    fn check_tags(&self) -> Option<Problem> {
+        let plain = |it: char| it.is_alphanumeric() || "-_.".contains(it);
+        let odd = self.tags.iter().find(|it| it.is_empty() || !it.chars().all(plain))?;
+        let message = format!("has `{odd}`: a tag is a word of letters, digits, `-`, `_` and `.`");
+        Some(Problem::new("tags", message))
     }
 
     fn check_seeds(&self) -> Option<Problem> {

@@ -84,18 +84,24 @@ pub fn set(table: &mut Table, key: &str, value: Value, schema: &Schema) -> Resul
     Ok(())
 }
 
-/// Takes the other variants out of a choice before `variant` goes in.
-fn make_room(table: &mut Table, variant: &str, schema: &Schema, key: &str) {
+/// Takes out of the table at `key` what does not go with the setting `name` in it, before that goes in: the other variants
+/// of a choice, and settings that it replaces.
+fn make_room(table: &mut Table, name: &str, schema: &Schema, key: &str) {
     if schema.is_choice(key) {
-        table.retain(|name, _| name == variant);
+        table.retain(|it, _| it == name);
+    }
+    for it in schema.replaced_by(&joined(key, name)) {
+        table.remove(it);
     }
 }
 
 /// Puts `child` over `parent`: tables merge, everything else replaces, and so does another variant.
 pub fn merge(parent: &mut Table, child: Table, schema: &Schema, key: &str) {
+    for name in child.keys() {
+        make_room(parent, name, schema, key);
+    }
     for (name, value) in child {
-        let here = joined(key, &name);
-        make_room(parent, &name, schema, key);
+        let here = joined(key, &quoted(&name));
         match (parent.get_mut(&name), value) {
             (Some(Value::Table(old)), Value::Table(new)) => merge(old, new, schema, &here),
             (_, value) => {
@@ -108,6 +114,16 @@ pub fn merge(parent: &mut Table, child: Table, schema: &Schema, key: &str) {
 /// `key` and `part` as one dotted key.
 pub fn joined(key: &str, part: &str) -> String {
     if key.is_empty() { part.to_owned() } else { format!("{key}.{part}") }
+}
+
+/// The parts of a dotted key, of which some may be [`quoted`].
+pub fn parts(key: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    let part = key.split(move |it| {
+        is_quoted ^= it == '"';
+        it == '.' && !is_quoted
+    });
+    part.map(|it| it.trim_matches('"'))
 }
 
 /// `name` as a part of a dotted key.
@@ -153,6 +169,20 @@ mod tests {
             "'a'",
             "[model]\nweights = { experiment = 'a' }",
         );
+    }
+
+    #[test]
+    fn folds_take_the_place_of_parts_and_parts_that_of_folds() {
+        let parts = "[data.split]\ntrain = 'a'\nvalid = 0.2\ntest = 'b'\nseed = 3";
+        check_set(parts, "data.split.folds", "5", "[data.split]\nseed = 3\nfolds = 5");
+        let folds = "[data.split]\nfolds = 5\nfold = 2\nvalid = 0.2";
+        check_set(folds, "data.split.fold", "3", &folds.replace("fold = 2", "fold = 3"));
+        check_set(folds, "data.split.test", "0.1", "[data.split]\ntest = 0.1\nvalid = 0.2");
+        let mut table: Table = parts.parse().unwrap();
+        let child = "[data.split]\nfolds = 5\nvalid = 0.1".parse().unwrap();
+        merge(&mut table, child, &Schema::of_experiment(), "");
+        let merged = "[data.split]\nseed = 3\nfolds = 5\nvalid = 0.1";
+        assert_eq!(table, merged.parse::<Table>().unwrap());
     }
 
     #[test]

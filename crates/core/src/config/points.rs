@@ -1,4 +1,5 @@
-//! The points of an experiment: every combination of its grid and its seeds, each with settings of its own.
+//! The points of an experiment: every combination of its grid, or what its search draws, with each of its seeds. Each has
+//! settings of its own.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -14,10 +15,15 @@ use crate::config::grid::{self, Choice};
 use crate::config::path::set;
 use crate::config::read::{Point, Reader, Text};
 use crate::error::Problem;
+use crate::search::Search;
 
 /// So many trials can be planned at once. At ten seconds each they take a day, and a report of more is read by
 /// nobody: a list that was to be shorter is told at once, instead of after minutes of planning.
 pub const MOST_TRIALS: usize = 10_000;
+
+/// The settings that say how many folds there are, and which one is tested.
+const FOLDS: &str = "data.split.folds";
+const FOLD: &str = "data.split.fold";
 
 impl Reader {
     /// The settings in `table`, which hold `choices` of the grid of `text`, if nothing is wrong with them.
@@ -56,6 +62,16 @@ impl Reader {
         // A grid of thousands of values is not to be copied for each of them.
         let mut base = text.table.clone();
         base.remove("grid");
+        // They are of the experiment and lie beside its runs.
+        base.remove("tags");
+        base.remove("search");
+        match &experiment.search {
+            None => self.points_of_grid(text, experiment, &base),
+            Some(search) => self.points_of_search(text, (search, &experiment.seeds), &base),
+        }
+    }
+
+    fn points_of_grid(&mut self, text: &Text, experiment: &Experiment, base: &Table) -> Vec<Point> {
         let mut points = Vec::new();
         let mut twins = Twins::default();
         let mut known = KnownChoices::new();
@@ -63,20 +79,69 @@ impl Reader {
             let point = self.point(text, base.clone(), (&choices, &mut known));
             let Some(settings) = point else { continue };
             twins.see(&settings, &choices);
-            let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
-            points.extend(experiment.seeds.iter().map(|seed| {
-                let settings = Arc::new(Experiment { seeds: vec![*seed], ..settings.clone() });
-                Point { varies: varies.clone(), seed: *seed, settings }
-            }));
+            points.extend(with_seeds(&settings, choices, &experiment.seeds, None));
         }
         self.tell(text, twins.problems());
         points
     }
 
+    fn points_of_search(
+        &mut self,
+        text: &Text,
+        (search, seeds): (&Search, &[u64]),
+        base: &Table,
+    ) -> Vec<Point> {
+        /// A space in which so many draws in a row come to earlier points has no others.
+        const ATTEMPTS: usize = 1000;
+        let mut points = Vec::new();
+        let mut seen = HashSet::new();
+        let mut known = KnownChoices::new();
+        for number in 1..=search.points {
+            let mut found = None;
+            for attempt in 0..ATTEMPTS {
+                let choices = grid::drawn(search, number, attempt);
+                let point = self.point(text, base.clone(), (&choices, &mut known));
+                // Where one point is wrong others are as well; one of them is enough to tell.
+                let Some(settings) = point else { return points };
+                if seen.insert(identifying(&settings)) {
+                    found = Some((settings, choices));
+                    break;
+                }
+            }
+            let Some((settings, choices)) = found else {
+                let message = format!(
+                    "asks for {} points, and the space seems to have no more than {}",
+                    search.points,
+                    number - 1
+                );
+                self.tell(text, [Problem::new("search.points", message)]);
+                return points;
+            };
+            points.extend(with_seeds(&settings, choices, seeds, Some(number)));
+        }
+        points
+    }
+
     /// What is wrong with the number of trials, before any of them is made.
     fn too_many(&mut self, experiment: &Experiment) -> Option<Problem> {
-        let lists = experiment.grid.values().map(Vec::len).chain([experiment.seeds.len()]);
-        let lists: Vec<usize> = lists.filter(|it| *it != 1).collect();
+        let lists = experiment.grid.iter().map(|(key, values)| match key.as_str() {
+            // Each of these values makes so many trials.
+            FOLDS if experiment.data.split.fold.is_none() => {
+                let folds =
+                    values.iter().map(|it| it.as_integer().and_then(|it| it.try_into().ok()));
+                folds.map(|it| it.unwrap_or(1)).fold(0, usize::saturating_add)
+            }
+            _ => values.len(),
+        });
+        let in_grid = experiment.grid.contains_key(FOLDS) || experiment.grid.contains_key(FOLD);
+        let drawn = experiment.search.iter().map(|it| it.points);
+        let folds = folds(experiment).len();
+        let folds = if in_grid { 1 } else { folds };
+        let lists: Vec<usize> = lists
+            .chain(drawn)
+            .chain([folds, experiment.seeds.len()])
+            .filter(|it| *it != 1)
+            .collect();
         let trials = lists.iter().try_fold(1, |all: usize, it| all.checked_mul(*it));
         let before = self.trials;
         self.trials = trials.map_or(usize::MAX, |it| it.saturating_add(before));
@@ -91,9 +156,15 @@ impl Reader {
         };
         let others =
             if before > 0 { format!(", beside {before} of other files") } else { String::new() };
-        let key = if experiment.grid.is_empty() { "seeds" } else { "grid" };
+        let key = match &experiment.search {
+            Some(_) => "search",
+            None if experiment.grid.is_empty() => "seeds",
+            None => "grid",
+        };
+        let fewer =
+            if experiment.search.is_some() { "ask for fewer points" } else { "list fewer values" };
         let message = format!(
-            "makes {many} trials{product}{others}; at most {MOST_TRIALS} are planned at once: list fewer values"
+            "makes {many} trials{product}{others}; at most {MOST_TRIALS} are planned at once: {fewer}"
         );
         Some(Problem::of_key(key, message))
     }
@@ -113,7 +184,7 @@ impl Reader {
             let before = (!is_known).then(|| table.clone());
             let set = set(&mut table, &choice.key, choice.value.clone(), &self.schema);
             let problem = match set {
-                Err(message) => Some(Problem::of_key(choice.list(), message)),
+                Err(message) => Some(Problem::of_key(choice.list.clone(), message)),
                 Ok(()) if is_known => None,
                 Ok(()) => self.schema.problems(&table).first().map(|it| choice.blamed(it)),
             };
@@ -130,8 +201,36 @@ impl Reader {
     }
 }
 
+/// The points with these settings, one for each fold and seed.
+fn with_seeds(
+    settings: &Experiment,
+    choices: Vec<Choice>,
+    seeds: &[u64],
+    number: Option<usize>,
+) -> Vec<Point> {
+    let varies = choices.into_iter().map(|it| (it.key, it.value)).collect::<Vec<_>>();
+    let mut points = Vec::new();
+    for fold in folds(settings) {
+        points.extend(seeds.iter().map(|seed| {
+            let mut settings = Experiment { seeds: vec![*seed], ..settings.clone() };
+            settings.data.split.fold = fold;
+            Point { varies: varies.clone(), number, seed: *seed, settings: Arc::new(settings) }
+        }));
+    }
+    points
+}
+
 fn deserialized(table: &Table) -> Result<Experiment, String> {
     table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+/// The folds that become trials with these settings: each of them, or the only one; none where there are no folds.
+fn folds(settings: &Experiment) -> Vec<Option<usize>> {
+    let split = &settings.data.split;
+    match (split.folds, split.fold) {
+        (Some(count), None) => (1..=count).map(Some).collect(),
+        (_, fold) => vec![fold],
+    }
 }
 
 /// Items of a grid's lists whose shape was looked at and is right, by key and position.

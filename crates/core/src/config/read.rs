@@ -33,18 +33,20 @@ pub struct Written {
     pub extends: Vec<String>,
     /// What it says, parents and `--set` included.
     pub experiment: Experiment,
-    /// Its points: every combination of the grid and the seeds.
+    /// Its points: every combination of the grid, or what the search draws, and the seeds.
     pub points: Vec<Point>,
 }
 
 /// One trial's settings and what sets it apart from its siblings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// Dotted keys of the grid with this point's values.
+    /// Dotted keys of the grid or the search with this point's values.
     pub varies: Vec<(String, Value)>,
+    /// Its number in the search, counted from 1; none where there is no search.
+    pub number: Option<usize>,
     /// The seed.
     pub seed: u64,
-    /// All settings: no `extends`, no `grid`, one seed. An experiment whose weights it starts from has its full
+    /// All settings: no `extends`, no `grid`, no `search`, one seed. An experiment whose weights it starts from has its full
     /// name, as in [`Written::name`].
     pub settings: Arc<Experiment>,
 }

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::config::Experiment;
 use crate::config::aliases;
-use crate::config::path::{joined, quoted};
+use crate::config::path::{joined, parts, quoted};
 use crate::error::Problem;
 
 /// The shape of an experiment file.
@@ -73,17 +73,20 @@ impl Schema {
 
     /// Whether the value at `key` is a choice between variants.
     pub fn is_choice(&self, key: &str) -> bool {
-        let mut schema = &self.root;
-        if key.is_empty() {
-            return false;
-        }
-        for part in key.split('.') {
-            match self.child(schema, part) {
-                Some(child) => schema = child,
-                None => return false,
-            }
-        }
-        matches!(self.shape(schema), Shape::Choice { .. })
+        let value = self.at(key);
+        !key.is_empty() && value.is_some_and(|it| matches!(self.shape(it), Shape::Choice { .. }))
+    }
+
+    /// The settings beside that at `key` which mean another way of doing the same, so that it takes their place.
+    pub(super) fn replaced_by(&self, key: &str) -> Vec<&str> {
+        let names = self.at(key).and_then(|it| it.get("x-replaces")?.as_array());
+        names.into_iter().flatten().filter_map(Json::as_str).collect()
+    }
+
+    /// The schema of the value at `key`.
+    fn at(&self, key: &str) -> Option<&Json> {
+        let mut parts = parts(key).filter(|it| !it.is_empty());
+        parts.try_fold(&self.root, |schema, part| self.child(schema, part))
     }
 
     fn child<'a>(&'a self, schema: &'a Json, part: &str) -> Option<&'a Json> {

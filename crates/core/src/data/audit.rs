@@ -2,11 +2,11 @@
 //! images that show nothing. Pure: it counts what [`findings`](crate::data::findings) and
 //! [`near`](crate::data::near) have found.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::data::findings::Findings;
 use crate::data::near::Pair;
-use crate::event::audit::{Audit, Duplicates, Near, Shared, Split};
+use crate::event::audit::{Audit, Duplicates, Groups, Near, Shared, Split};
 
 /// Images by split, with their labels.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,29 @@ pub fn audit(subject: Subject<'_>) -> Audit {
         exact: duplicates(exact_groups(subject).iter(), subject.labels),
         shared: shared(subject, &originals, &twins, &|_, _| true),
         near: None,
+        groups: None,
     }
+}
+
+/// Counts the groups that the rows of `splits` belong to, told by the name of each row's; none if no image has a group.
+pub fn groups<'a>(
+    of_rows: &[String],
+    splits: impl IntoIterator<Item = (&'a str, &'a [u32])>,
+) -> Option<Groups> {
+    let mut found = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for (split, rows) in splits {
+        for group in rows.iter().map(|row| of_rows[*row as usize].as_str()) {
+            if !group.is_empty() {
+                found.entry(group).or_default().insert(split);
+            }
+        }
+    }
+    let mut by_split = BTreeMap::<String, usize>::new();
+    for split in found.values().flatten() {
+        *by_split.entry((*split).to_owned()).or_default() += 1;
+    }
+    let in_several_splits = found.values().filter(|it| it.len() > 1).count();
+    (!found.is_empty()).then_some(Groups { count: found.len(), in_several_splits, by_split })
 }
 
 /// Rows of the splits with equal pixels, two or more a group.

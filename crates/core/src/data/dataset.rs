@@ -6,15 +6,15 @@ use std::path::Path;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use crate::data::audit::{Subject, audit};
+use crate::data::audit::{Subject, audit, groups};
 use crate::data::faces::Missing;
 use crate::data::faces::counted::{drop_faceless, faceless_class, faceless_part};
 use crate::data::faces::placed::{self, Placed};
 use crate::data::ferplus::Counts;
 use crate::data::findings::{Findings, Pixels};
-use crate::data::folder::list::same;
-use crate::data::labelled::{Labelled, Wanted};
+use crate::data::labelled::Labelled;
 use crate::data::layout::Layout;
+use crate::data::parts::Pool;
 use crate::data::prepared::{self, Prepared};
 use crate::data::{Data, Leakage, rows};
 use crate::digits::counted;
@@ -40,6 +40,8 @@ pub struct Dataset {
     pub ids: Vec<String>,
     /// The person, video or other thing that an image shares with others; empty where nothing is known of it.
     pub groups: Vec<String>,
+    /// Whether images of one group were kept together when the splits were drawn.
+    pub keeps_groups: bool,
     /// People's votes for each image under `labels = { ferplus = { … } }`.
     pub votes: Option<Vec<Counts>>,
     /// What identifies the picture that each image was made from, whatever size networks see it in; see
@@ -81,7 +83,8 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
     let findings = Findings::remembered(folder, pixels);
     let labelled = Labelled::of(data, &prepared)?;
     let mut unlabelled = BTreeMap::new();
-    let mut parts = parts(data, &prepared, &labelled, &mut unlabelled)?;
+    let pool = Pool { data, prepared: &prepared, labelled: &labelled };
+    let mut parts = pool.parts(&mut unlabelled)?;
     let faces = match &data.faces {
         Some(faces) => Some((placed::read(folder, prepared.ids.len())?, faces.missing)),
         None => None,
@@ -115,6 +118,7 @@ pub fn open(data: &Data, folder: &Path) -> Result<Dataset> {
         probabilities,
         ids,
         groups,
+        keeps_groups: data.split.groups,
         votes,
         train,
         valid,
@@ -169,12 +173,13 @@ impl Dataset {
     /// What is wrong with the images of the parts; near twins are not looked for.
     pub fn audit(&self) -> Audit {
         let splits: Vec<_> = self.splits().map(|(name, rows)| (name.as_str(), rows)).collect();
-        audit(Subject {
+        let counted = audit(Subject {
             splits: &splits,
             labels: &self.labels,
             classes: self.classes.len(),
             findings: &self.findings,
-        })
+        });
+        Audit { groups: groups(&self.groups, splits), ..counted }
     }
 
     /// Which of `rows` have an exact twin among the training images.
@@ -231,82 +236,13 @@ impl Dataset {
     }
 }
 
-/// The rows of each part of `data.split`, in its order.
-pub(super) fn parts(
-    data: &Data,
-    prepared: &Prepared,
-    labelled: &Labelled,
-    unlabelled: &mut BTreeMap<String, usize>,
-) -> Result<Vec<Vec<u32>>> {
-    let all = || 0..prepared.labels.len() as u32;
-    let drawn = labelled.drawn(data.split.seed);
-    let fractions: Vec<f64> = data.split.parts().filter_map(|it| it.1.fraction()).collect();
-    let mut parts = if data.split.is_named() {
-        let mut parts = Vec::new();
-        for (key, part) in data.split.parts() {
-            let Some(name) = part.name() else {
-                parts.push(Vec::new());
-                continue;
-            };
-            let split = prepared.split_names.iter().position(|it| same(it, name));
-            let split = split.ok_or_else(|| no_such_split(data, prepared, key, name))?;
-            let is_in = |it: &u32| usize::from(prepared.splits[*it as usize]) == split;
-            parts.push(all().filter(is_in).collect());
-        }
-        if !fractions.is_empty() {
-            let train = std::mem::take(&mut parts[0]);
-            let train = labelled.fit(train, Wanted::Training, unlabelled);
-            let mut taken = rows::by_fractions(drawn, train.clone(), &fractions).into_iter();
-            let fractional =
-                data.split.parts().zip(&mut parts).filter(|it| it.0.1.name().is_none());
-            fractional.for_each(|(_, rows)| *rows = taken.next().unwrap_or_default());
-            let elsewhere: HashSet<u32> = parts.iter().flatten().copied().collect();
-            parts[0] = train.into_iter().filter(|it| !elsewhere.contains(it)).collect();
-        }
-        parts
-    } else {
-        let rows = labelled.fit(all().collect(), Wanted::Training, unlabelled);
-        rows::by_fractions(drawn, rows, &fractions)
-    };
-    for (position, rows) in parts.iter_mut().enumerate() {
-        let wanted = Wanted::of_part(position);
-        *rows = labelled.fit(std::mem::take(rows), wanted, unlabelled);
-    }
-    Ok(parts)
-}
-
-fn no_such_split(data: &Data, prepared: &Prepared, key: &str, name: &str) -> Error {
-    let counted = |(split, name): (usize, &String)| {
-        let count = prepared.splits.iter().filter(|it| usize::from(**it) == split).count();
-        format!("`{name}` ({count} images)")
-    };
-    let names: Vec<String> = prepared.split_names.iter().enumerate().map(counted).collect();
-    if prepared.split_names.iter().all(String::is_empty) {
-        return refused(
-            data,
-            "it has no named splits".into(),
-            "write fractions: `split = { train = 0.7, valid = 0.15, test = 0.15 }`",
-        );
-    }
-    let message = format!("it has no split `{name}`, only {}", names.join(", "));
-    let help = if key == "valid" {
-        "get the rest of the data, or take the validation images out of the training ones: \
-         `data.split.valid = 0.15`"
-            .to_owned()
-    } else {
-        format!("change `data.split.{key}` to one of these, or get the rest of the data")
-    };
-    refused(data, message, &help)
-}
-
 fn refuse_empty(data: &Data, dataset: &Dataset) -> Result<()> {
     if dataset.labels.is_empty() {
         let help = "look at what was skipped with `data.on_error = \"error\"`";
-        return Err(refused(data, "no image in it can be used".into(), help));
+        return Err(data.refused("no image in it can be used".into(), help));
     }
     let every: Vec<u32> = (0..dataset.labels.len() as u32).collect();
-    for ((key, _), rows) in data.split.parts().zip([&dataset.train, &dataset.valid, &dataset.test])
-    {
+    for (key, rows) in data.split.keys().zip([&dataset.train, &dataset.valid, &dataset.test]) {
         if rows.is_empty() {
             if let Some(error) = faceless_part(data, dataset, key) {
                 return Err(error);
@@ -339,18 +275,27 @@ pub(super) fn empty_part(data: &Data, key: &str, counts: &[usize]) -> Error {
         ),
     };
     let message = format!("no image is left for `data.split.{key}`{why}");
-    refused(data, message, "give it a larger fraction, or add images")
+    let help = if data.split.folds.is_some() {
+        "write fewer `folds`, or add images"
+    } else {
+        "give it a larger fraction, or add images"
+    };
+    data.refused(message, help)
 }
 
 /// The error about a class that no training image shows.
 pub(super) fn empty_class(data: &Data, class: &str) -> Error {
     let message = format!("no training image shows the class `{class}`");
-    refused(data, message, "give `data.split.train` a larger fraction, or add images of it")
-}
-
-/// The error about the source as a whole.
-pub(super) fn refused(data: &Data, message: String, help: &str) -> Error {
-    Error::Data { path: data.source.place(), place: String::new(), message, help: help.into() }
+    match data.split.fold {
+        None => {
+            let help = "give `data.split.train` a larger fraction, or add images of it";
+            data.refused(message, help)
+        }
+        Some(fold) => {
+            let help = "write more `folds`, so that more images train, or add images of it";
+            data.refused(format!("{message} while fold {fold} is tested"), help)
+        }
+    }
 }
 
 #[cfg(test)]

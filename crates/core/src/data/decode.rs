@@ -38,7 +38,8 @@ fn draw(synthetic: &Synthetic, folder: &Path, progress: Progress<'_>) -> Result<
         for (index, face) in indices.clone().zip(faces) {
             let content = content(&face.pixels, shape);
             let (id, label) = (&index.to_string(), face.label);
-            writer.push(Item { id, split: "", group: "", label, content }, shape, &face.pixels)?;
+            let group = &synthetic.shown_by(index as u64).unwrap_or_default();
+            writer.push(Item { id, split: "", group, label, content }, shape, &face.pixels)?;
         }
         progress(indices.end, synthetic.faces);
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::layout::Layout;
 use crate::error::Result;
+use crate::files::sealed::{opened, seal};
 use crate::files::write_derived;
 
 /// Version of `audit.json`. Version 2 calls no image nearly constant in which something small stands out.
@@ -109,7 +110,9 @@ impl Findings {
     /// What is remembered of the decoded `folder`, or else found now and remembered.
     pub(super) fn remembered(folder: &Path, pixels: Pixels<'_>) -> Self {
         let path = folder.join(FILE);
-        let known = std::fs::read(&path).ok().and_then(|it| serde_json::from_slice(&it).ok());
+        // One that an older version wrote, or that is damaged, is found again.
+        let known = std::fs::read(&path).ok().and_then(|it| opened(&it));
+        let known = known.and_then(|it| serde_json::from_slice(&it).ok());
         let fits = |it: &Self| it.format == FORMAT && it.count == pixels.count() && it.is_sound();
         known.filter(fits).unwrap_or_else(|| {
             let found = Self::of(pixels);
@@ -126,7 +129,8 @@ impl Findings {
     }
 
     fn write(&self, path: &Path) -> Result<()> {
-        write_derived(path, &serde_json::to_vec(self).expect("plain values are always JSON"))
+        let text = serde_json::to_string(self).expect("plain values are always JSON");
+        write_derived(path, seal(text).as_bytes())
     }
 
     /// For each row the first one with the same pixels.
@@ -250,7 +254,8 @@ mod tests {
         let pixels = Pixels::new(&bytes, &layout);
         let found = Findings::remembered(folder.path(), pixels);
         let path = folder.path().join(FILE);
-        let kept: Findings = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let kept = opened(&std::fs::read(&path).unwrap()).unwrap();
+        let kept: Findings = serde_json::from_slice(&kept).unwrap();
         assert_eq!(kept, found);
         // A memory that fits is believed, even where it is wrong: nothing is looked at again.
         let wrong = Findings { equal: vec![vec![1, 3]], ..kept };

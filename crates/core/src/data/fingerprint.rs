@@ -23,6 +23,7 @@ use crate::data::source::Source;
 use crate::data::{Data, broken, manifest};
 use crate::digits::hex;
 use crate::error::{Error, Result};
+use crate::files::sealed::{opened, seal};
 use crate::files::write_derived;
 use crate::mapped;
 
@@ -119,9 +120,10 @@ fn content(
     cache: &Path,
 ) -> Result<String> {
     let (stat, newest) = stat(files, setting)?;
+    // What an older version wrote, or what is damaged, is found again.
     let mut known: BTreeMap<String, Known> = std::fs::read(cache)
         .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok())
+        .and_then(|text| serde_json::from_slice(&opened(&text)?).ok())
         .unwrap_or_default();
     if let Some(same) = known.get(&name).filter(|it| it.stat == stat) {
         return Ok(same.content.clone());
@@ -133,8 +135,8 @@ fn content(
     if newest.elapsed().is_ok_and(|it| it > SETTLED) {
         known.insert(name, Known { stat, content: content.clone() });
         // A cache that cannot be written costs time, not correctness.
-        let text = serde_json::to_vec_pretty(&known).expect("plain values are always JSON");
-        let _ = write_derived(cache, &text);
+        let text = serde_json::to_string(&known).expect("plain values are always JSON");
+        let _ = write_derived(cache, seal(text).as_bytes());
     }
     Ok(content)
 }
@@ -221,9 +223,10 @@ mod tests {
         let ask = || content(&files, "key", "name".into(), &trial.path("hashes.json")).unwrap();
         std::thread::sleep(SETTLED + Duration::from_millis(50));
         let right = ask();
-        let known = std::fs::read_to_string(trial.path("hashes.json")).unwrap();
+        let known = opened(&std::fs::read(trial.path("hashes.json")).unwrap()).unwrap();
+        let known = String::from_utf8(known).unwrap();
         // What is remembered is believed, even where it is wrong: nothing is read again.
-        trial.write("hashes.json", known.replace(&right, "wrong"));
+        trial.write("hashes.json", seal(known.replace(&right, "wrong")));
         assert_eq!(ask(), "wrong");
         trial.write("hashes.json", "{ damaged");
         assert_eq!(ask(), right);

@@ -1,25 +1,24 @@
 //! A decoded source as an audit looks at it: all of it, split as the source itself is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use memmap2::Mmap;
-use serde::Serialize;
 
 use crate::data::Data;
 use crate::data::audit::{
-    Subject, audit, audit_near, conflicts, different_pictures, exact_groups, near_groups,
+    Subject, audit, audit_near, conflicts, different_pictures, exact_groups, groups, near_groups,
 };
-use crate::data::dataset::parts;
 use crate::data::findings::{Findings, Pixels};
 use crate::data::labelled::{Labelled, Wanted};
 use crate::data::layout::Layout;
 use crate::data::near::{Pair, near};
+use crate::data::parts::Pool;
 use crate::data::prepared::{self, Prepared};
 use crate::error::Result;
-use crate::event::audit::Audit;
+use crate::event::audit::{Audit, Groups};
 
 /// What the splits of a source without named ones are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +56,6 @@ pub struct Inspected {
     images: Mmap,
 }
 
-/// The groups of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Groups {
-    /// How many there are.
-    pub count: usize,
-    /// How many have images in more than one split.
-    pub in_several_splits: usize,
-}
-
 /// Images worth looking at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examples {
@@ -89,13 +79,19 @@ pub fn inspect(data: &Data, folder: &Path, unnamed: Unnamed) -> Result<Inspected
     let mut unlabelled = BTreeMap::new();
     let splits = match unnamed {
         Unnamed::Drawn if prepared.split_names.iter().all(String::is_empty) => {
-            let parts = parts(data, &prepared, &labelled, &mut unlabelled)?;
-            data.split.parts().map(|it| it.0.to_owned()).zip(parts).collect()
+            let pool = Pool { data, prepared: &prepared, labelled: &labelled };
+            if let Some(count) = data.split.folds.filter(|_| data.split.fold.is_none()) {
+                let folds = pool.folds(count, &mut unlabelled)?;
+                (1..=count).map(|it| format!("fold {it}")).zip(folds).collect()
+            } else {
+                let parts = pool.parts(&mut unlabelled)?;
+                data.split.keys().map(str::to_owned).zip(parts).collect()
+            }
         }
         _ => own_splits(&prepared, &labelled, &mut unlabelled),
     };
     let Labelled { classes, labels, .. } = labelled;
-    let groups = groups(&prepared.groups, &splits);
+    let groups = groups(&prepared.groups, splits.iter().map(|it| (it.0.as_str(), it.1.as_slice())));
     let Prepared { manifest, images, layout, ids, .. } = prepared;
     let (skipped, beside, pairs) = (manifest.skipped, manifest.beside, Vec::new());
     let mut inspected = Inspected {
@@ -115,20 +111,6 @@ pub fn inspect(data: &Data, folder: &Path, unnamed: Unnamed) -> Result<Inspected
     let rows = inspected.with_subject(different_pictures);
     inspected.pairs = near(Pixels::new(&inspected.images, &inspected.layout), &rows);
     Ok(inspected)
-}
-
-/// Counts the groups that the rows of `splits` belong to; none if no image has a group.
-fn groups(of_rows: &[String], splits: &[(String, Vec<u32>)]) -> Option<Groups> {
-    let mut found = BTreeMap::<&str, BTreeSet<usize>>::new();
-    for (split, (_, rows)) in splits.iter().enumerate() {
-        for group in rows.iter().map(|row| of_rows[*row as usize].as_str()) {
-            if !group.is_empty() {
-                found.entry(group).or_default().insert(split);
-            }
-        }
-    }
-    let in_several_splits = found.values().filter(|it| it.len() > 1).count();
-    (!found.is_empty()).then_some(Groups { count: found.len(), in_several_splits })
 }
 
 /// The splits of the source itself with their rows that have a label to train with.

@@ -19,6 +19,7 @@ pub mod ferplus;
 pub mod findings;
 pub mod fingerprint;
 pub mod folder;
+pub mod groups;
 pub mod inspect;
 mod labelled;
 pub mod labels;
@@ -27,6 +28,7 @@ pub mod manifest;
 pub mod near;
 pub mod originals;
 pub mod part;
+mod parts;
 pub mod photo;
 pub mod picture;
 pub mod prepared;
@@ -44,7 +46,7 @@ use crate::data::faces::Faces;
 use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::data::split::Split;
-use crate::error::Problem;
+use crate::error::{Error, Problem};
 
 /// Is told how much is done, and of how much: bytes of a table, files of a folder, drawn faces.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -141,6 +143,11 @@ impl Data {
         self.labels.classes(&self.source)
     }
 
+    /// The error about the source as a whole.
+    fn refused(&self, message: String, help: &str) -> Error {
+        Error::Data { path: self.source.place(), place: String::new(), message, help: help.into() }
+    }
+
     /// What cannot be right in this table alone.
     pub fn check(&self) -> Vec<Problem> {
         let source = self.source.check().into_iter().map(|it| it.within("source"));
@@ -154,6 +161,11 @@ impl Data {
             Problem::new("limit", message)
         });
         let unnamed = matches!(self.source, Source::Synthetic(_)) && self.split.is_named();
+        let groups = Problem::unless(
+            !self.split.groups || self.source.can_have_groups(),
+            "split.groups",
+            "must be left out: FER2013 and faces without `persons` do not say whose images they are",
+        );
         let size = Problem::unless(fits, "image_size", "must be between 32 and 512");
         let names = Problem::unless(
             !unnamed,
@@ -164,7 +176,7 @@ impl Data {
         source
             .chain(split)
             .chain(faces)
-            .chain([size, too_few, labels, names].into_iter().flatten())
+            .chain([size, too_few, labels, names, groups].into_iter().flatten())
             .collect()
     }
 }

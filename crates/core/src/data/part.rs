@@ -18,6 +18,14 @@ pub enum Part {
 }
 
 impl Part {
+    /// All images that no other part takes. It is not written out: a fraction is less than 1.
+    pub const EVERYTHING: Self = Self::Fraction(1.0);
+
+    /// Whether it is [`Part::EVERYTHING`].
+    pub fn is_everything(&self) -> bool {
+        *self == Self::EVERYTHING
+    }
+
     /// The name, if it is one.
     pub fn name(&self) -> Option<&str> {
         if let Self::Name(name) = self { Some(name) } else { None }

@@ -7,7 +7,6 @@
 //! **Invariant:** what `read` returns fits together; a folder that does not is named damaged.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufWriter, Error as IoError, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::layout::Layout;
 use crate::data::picture::content;
 use crate::error::{Error, Result};
+use crate::files::output::Output;
 use crate::files::write_whole;
 use crate::mapped;
 
@@ -83,8 +83,8 @@ pub(super) struct Notes {
 /// Writes a decoded folder, image by image.
 pub(super) struct Writer {
     folder: PathBuf,
-    images: BufWriter<File>,
-    items: csv::Writer<File>,
+    images: BufWriter<Output>,
+    items: csv::Writer<Output>,
     count: usize,
     size: [usize; 3],
     /// The shape of the last image, and how it is written: most have that of the one before.
@@ -96,7 +96,7 @@ impl Writer {
     pub(super) fn create(folder: &Path) -> Result<Self> {
         let create = |name| {
             let path = folder.join(name);
-            File::create(&path).map_err(Error::file("cannot write", path))
+            Output::create(&path).map_err(Error::file("cannot write", path))
         };
         let images = BufWriter::with_capacity(BUFFER, create(IMAGES)?);
         let items = csv::Writer::from_writer(create(ITEMS)?);
@@ -132,7 +132,7 @@ impl Writer {
         let images = images.into_inner().map_err(std::io::IntoInnerError::into_error);
         let items = items.into_inner().map_err(|it| IoError::other(it.to_string()));
         for (name, file) in [(IMAGES, images), (ITEMS, items)] {
-            file.and_then(|it| it.sync_all()).map_err(Error::file("cannot write", path(name)))?;
+            file.and_then(|it| it.sync()).map_err(Error::file("cannot write", path(name)))?;
         }
         let (source, Notes { skipped, beside }) = (source.to_owned(), notes);
         let manifest = Manifest { format: FORMAT, source, count, size, classes, skipped, beside };

@@ -6,11 +6,18 @@
 use ferrite_random::{Random, Use};
 
 /// What rows are drawn for; two draws never share a stream.
-#[derive(Clone, Copy)]
-enum Draw {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Draw {
+    /// Parts of all images, or of those outside a fold.
     Fractions = 0,
+    /// Fewer images for a quick look.
     Limit = 1,
+    /// Folds.
+    Folds = 2,
 }
+
+/// Where whole groups are drawn the item of a draw is none of a class.
+const GROUPS: u64 = 256;
 
 /// What draws go by.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +52,25 @@ pub(super) fn by_fractions(drawn: Drawn<'_>, rows: Vec<u32>, fractions: &[f64]) 
         rows.sort_unstable();
     }
     parts
+}
+
+/// Deals `rows` into `count` folds: each class is shuffled, and dealt in turn from where the class before it ended. So two
+/// folds differ by at most one image in each class, and by at most one in all, as scikit-learn's `StratifiedKFold` does.
+pub(super) fn folds(drawn: Drawn<'_>, rows: Vec<u32>, count: usize) -> Vec<Vec<u32>> {
+    let mut classes: Vec<_> = by_class(drawn.labels, rows).into_iter().enumerate().collect();
+    classes.sort_by_key(|(class, _)| drawn.classes.get(*class));
+    let mut folds = vec![Vec::new(); count];
+    let mut turn = (0..count).cycle();
+    for (class, mut rows) in classes {
+        drawn.shuffle(&mut rows, Draw::Folds, class);
+        for (row, fold) in rows.into_iter().zip(&mut turn) {
+            folds[fold].push(row);
+        }
+    }
+    for rows in &mut folds {
+        rows.sort_unstable();
+    }
+    folds
 }
 
 /// Cuts the first part to `limit` rows and the others by the same factor, keeping the proportions
@@ -101,6 +127,11 @@ fn by_class(labels: &[u8], rows: Vec<u32>) -> Vec<Vec<u32>> {
 }
 
 impl Drawn<'_> {
+    /// Shuffles whole groups, which stand in the order of their names.
+    pub(super) fn shuffle_groups<T>(self, groups: &mut [T], draw: Draw) {
+        Random::at(self.seed, Use::Split, draw as u64, GROUPS).shuffle(groups);
+    }
+
     /// Shuffles rows of one class. They are put in the order of their identities before.
     fn shuffle(self, rows: &mut [u32], draw: Draw, class: usize) {
         if let Some(ranks) = self.ranks {
@@ -163,6 +194,29 @@ mod tests {
     }
 
     #[test]
+    fn folds_hold_every_row_once_and_differ_by_one_image_at_most() {
+        let labels = labels();
+        for count in [2, 3, 7, 10, 499] {
+            let folds = folds(drawn(&labels, 3), every(), count);
+            assert!(folds.iter().all(|it| it.is_sorted()));
+            let mut all = folds.concat();
+            all.sort_unstable();
+            assert_eq!(all, every());
+            let even =
+                |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1;
+            assert!(even(folds.iter().map(Vec::len).collect()), "{count}");
+            for class in 0..3 {
+                let of = |rows: &Vec<u32>| {
+                    rows.iter().filter(|it| labels[**it as usize] == class).count()
+                };
+                assert!(even(folds.iter().map(of).collect()), "class {class} in {count} folds");
+            }
+        }
+        assert_eq!(folds(drawn(&labels, 3), every(), 5), folds(drawn(&labels, 3), every(), 5));
+        assert_ne!(folds(drawn(&labels, 3), every(), 5), folds(drawn(&labels, 4), every(), 5));
+    }
+
+    #[test]
     fn a_limit_cuts_every_part_alike_and_keeps_every_class() {
         let labels = labels();
         let parts = by_fractions(drawn(&labels, 0), every(), &[0.7, 0.3]);
@@ -202,5 +256,10 @@ mod tests {
         assert_eq!(parts.iter().map(back).collect::<Vec<_>>(), here);
         let cut = limited(there, parts, 77);
         assert_eq!(cut.iter().map(back).collect::<Vec<_>>(), limited(drawn(&labels, 4), here, 77));
+        let dealt = folds(there, every(), 7);
+        assert_eq!(
+            dealt.iter().map(back).collect::<Vec<_>>(),
+            folds(drawn(&labels, 4), every(), 7)
+        );
     }
 }

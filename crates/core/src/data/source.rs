@@ -96,6 +96,15 @@ impl Source {
         }
     }
 
+    /// Whether it can say which images belong to one person or video.
+    pub fn can_have_groups(&self) -> bool {
+        match self {
+            Self::Fer2013 { .. } => false,
+            Self::Folder { .. } | Self::Manifest(_) => true,
+            Self::Synthetic(it) => it.shown_by(0).is_some(),
+        }
+    }
+
     /// The file or folder, for messages.
     pub fn place(&self) -> PathBuf {
         match self {

@@ -5,15 +5,20 @@ use ferrite_faces::{SIZE, Synthetic, Task};
 
 use crate::error::Problem;
 
+/// More persons than any data set of faces for expressions shows.
+const MOST_PERSONS: usize = 10_000;
+
 /// What cannot be right in this table alone.
 pub(super) fn check(synthetic: &Synthetic) -> Vec<Problem> {
-    let Synthetic { faces, seed: _, difficulty, task, identities, ref frame } = *synthetic;
+    let Synthetic { faces, seed: _, difficulty, task, identities, persons, ref frame } = *synthetic;
     let enough = task != Task::Identity || (2..=256).contains(&identities);
+    let some = persons.is_none_or(|it| (2..=MOST_PERSONS).contains(&it));
     let frame = frame.iter().flat_map(check_frame).map(|it| it.within("frame"));
     [
         Problem::unless(faces >= 1, "faces", "must be at least 1"),
         Problem::unless((0.0..=1.0).contains(&difficulty), "difficulty", "must be between 0 and 1"),
         Problem::unless(enough, "identities", "must be between 2 and 256"),
+        Problem::unless(some, "persons", "must be between 2 and 10000"),
     ]
     .into_iter()
     .flatten()
@@ -61,6 +66,14 @@ mod tests {
             assert!(keys(Synthetic { identities, ..fine.clone() }).is_empty());
             let source = Synthetic { identities, task: Task::Identity, ..fine.clone() };
             assert_eq!(keys(source), ["identities"]);
+        }
+    }
+
+    #[test]
+    fn one_person_alone_is_no_group_among_others() {
+        for persons in [0, 1, 10_001] {
+            let source = Synthetic { persons: Some(persons), ..Synthetic::default() };
+            assert_eq!(check(&source)[0].key, "persons");
         }
     }
 

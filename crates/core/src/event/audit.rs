@@ -1,5 +1,7 @@
 //! What an audit of images found: counts only; `data::audit` counts, `report` and `cli` show.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::number;
@@ -16,6 +18,20 @@ pub struct Audit {
     /// Images that nearly show the same; none where nobody looked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub near: Option<Near>,
+    /// Persons or videos that images belong to; none where the source does not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Groups>,
+}
+
+/// Groups of images: persons, videos.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// How many there are.
+    pub count: usize,
+    /// How many have images in more than one split.
+    pub in_several_splits: usize,
+    /// How many each split has, by its name.
+    pub by_split: BTreeMap<String, usize>,
 }
 
 /// One split.

@@ -15,9 +15,11 @@ impl Kind {
         matches!(
             self,
             Self::StageStarted(_)
+                | Self::StageContinued(_)
                 | Self::FeaturesReady(_)
                 | Self::NoiseMeasured(_)
                 | Self::AugmentationMeasured(_)
+                | Self::BatchDivided(_)
                 | Self::EpochEnded(_)
                 | Self::StageEnded(_)
                 | Self::Evaluated(_)

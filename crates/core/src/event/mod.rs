@@ -12,7 +12,9 @@ pub mod faces;
 pub mod failure;
 pub mod gradient;
 mod kept;
+pub mod memory;
 mod number;
+pub mod parts;
 pub mod progress;
 pub mod split;
 pub mod weights;
@@ -28,11 +30,14 @@ use crate::event::disk::{Artifact, Features, SetAside, StepReady, Waiting};
 use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::gradient::Gradient;
+use crate::event::memory::Divided;
+use crate::event::parts::{Continued, Rung};
 use crate::event::progress::{Advance, Progress};
 use crate::event::weights::Weights;
 
-/// Version of the events' format, written into the first event of every run. Version 3 tells of steps.
-pub const FORMAT: u32 = 3;
+/// Version of the events' format, written into the first event of every run. Version 3 tells of steps, version 4 of batches
+/// that did not fit into memory, of stages that go on from shorter ones and of rungs.
+pub const FORMAT: u32 = 4;
 
 /// One fact and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,12 +71,16 @@ pub enum Kind {
     StepReady(StepReady),
     /// A training stage begins (or goes on).
     StageStarted(StageStart),
+    /// A stage goes on from the end of a shorter one with the same settings.
+    StageContinued(Continued),
     /// The output of a frozen prefix is at hand for one split.
     FeaturesReady(Features),
     /// How strong a noise layer is against what it is added to, measured on training images.
     NoiseMeasured(Noise),
     /// What augmentation did to the images of the first epoch; the sheet lies beside the events.
     AugmentationMeasured(Augmentation),
+    /// A batch did not fit into memory and is computed in parts from now on.
+    BatchDivided(Divided),
     /// A step of training; for progress only, never stored.
     StepEnded(Progress),
     /// Some of what must be done besides training is done; for progress only, never stored.
@@ -90,6 +99,8 @@ pub enum Kind {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         files: BTreeMap<String, Artifact>,
     },
+    /// It came to the end of a rung of a search, and goes on if it is promoted.
+    RungEnded(Rung),
     /// The run cannot go on.
     RunFailed(Failure),
     /// Stopped by the user; the next sweep goes on from the last epoch.

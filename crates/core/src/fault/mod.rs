@@ -8,7 +8,7 @@
 pub mod allocation;
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
@@ -87,6 +87,22 @@ pub fn caught<T>(work: Work, job: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|payload| Err(told(&*payload, work)))
 }
 
+/// The result of `job`, or what was said where it could not have the memory that it needs, on a processor or a GPU. Any
+/// other panic goes on.
+///
+/// # Errors
+/// What the system or LibTorch said, in a line.
+pub fn within_memory<T>(job: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(job)).or_else(|payload| {
+        let message = message_of(&*payload);
+        let said = said_by_torch(&*payload).map_or(message, first_line);
+        match Shortage::in_text(said) {
+            Some(Shortage::Memory | Shortage::GpuMemory) => Err(said_by_system(said).to_owned()),
+            Some(Shortage::Threads) | None => resume_unwind(payload),
+        }
+    })
+}
+
 /// The error behind a panic.
 fn told(payload: &(dyn Any + Send), work: Work) -> Error {
     let message = message_of(payload);
@@ -122,7 +138,8 @@ fn first_line(said: &str) -> &str {
     said.lines().next().unwrap_or_default().trim_end_matches("\")")
 }
 
-fn refused_by_torch(message: &str, work: Work) -> Error {
+/// The error behind what LibTorch said when it refused an operation.
+pub fn refused_by_torch(message: &str, work: Work) -> Error {
     if let Some(what) = Shortage::in_text(message) {
         let message = format!("there is no more {} ({message})", what.name());
         return Error::Torch { message, help: what.advice(work) };
@@ -255,6 +272,21 @@ mod tests {
     /// The error behind a panic with this message.
     fn behind(message: &str) -> Error {
         told(&message.to_owned(), Work::Training)
+    }
+
+    #[test]
+    fn only_a_lack_of_memory_is_told_to_whoever_can_do_with_less() {
+        let wrapped =
+            r#"called `Result::unwrap()` on an `Err` value: Torch("std::bad_alloc\nframe #0")"#;
+        let refused = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
+                       allocate 8 bytes.";
+        for (message, expected) in [(wrapped, "std::bad_alloc"), (refused, refused)] {
+            let said = within_memory(|| panic!("{message}"));
+            assert_eq!(said, Err::<(), _>(expected.to_owned()));
+        }
+        assert_eq!(within_memory(|| 1), Ok(1));
+        let other = catch_unwind(|| within_memory(|| panic!("index out of bounds")));
+        assert_eq!(message_of(&*other.unwrap_err()), "index out of bounds");
     }
 
     #[test]

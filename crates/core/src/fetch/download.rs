@@ -1,17 +1,17 @@
 //! One download: as many answers of a server as it takes, and what is done about bad ones.
 
-use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fs_err as fs;
 use ureq::Body;
 use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
 
 use crate::error::{Error, Result};
 use crate::fetch::{Cache, Progress, digest, length};
+use crate::files::output::Output;
+use crate::files::remove_file;
 use crate::remote::Remote;
 
 /// How often in a row a download may break off without a new byte.
@@ -71,7 +71,7 @@ impl Download<'_> {
             if digest.starts_with(self.remote.sha256) {
                 return Ok(digest);
             }
-            fs::remove_file(self.part).map_err(Error::file("cannot remove", self.part))?;
+            remove_file(self.part)?;
             if self.state == State::Continued {
                 self.state = State::Anew;
                 continue;
@@ -138,14 +138,11 @@ impl Download<'_> {
         if of.is_some_and(|it| it > most) {
             return Err(self.too_much());
         }
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(self.part);
-        let mut file = file.map_err(failed(self.part))?;
-        file.set_len(from).map_err(failed(self.part))?;
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(from))
-            .map_err(failed(self.part))?;
+        let mut file = Output::open(self.part).map_err(failed(self.part))?;
+        file.cut(from).map_err(failed(self.part))?;
         let done =
             self.copy(answer.into_body(), &mut file, Progress { done: from, of, anew: false })?;
-        file.sync_data().map_err(failed(self.part))?;
+        file.sync().map_err(failed(self.part))?;
         match of {
             Some(of) if done < of => {
                 Err(Stop::Broken(format!("the connection ended after {done} of {of} bytes")))
@@ -155,7 +152,7 @@ impl Download<'_> {
     }
 
     /// Appends what comes to the file, and says every now and then how much is there.
-    fn copy(&mut self, body: Body, file: &mut File, from: Progress) -> Result<u64, Stop> {
+    fn copy(&mut self, body: Body, file: &mut Output, from: Progress) -> Result<u64, Stop> {
         let mut reader = body.into_reader();
         let mut chunk = vec![0; CHUNK];
         let mut done = from.done;
@@ -212,8 +209,8 @@ impl Download<'_> {
 
     /// `stop`, or why what is there cannot be thrown away before it.
     fn throw_away(&self, stop: Stop) -> Stop {
-        match std::fs::remove_file(self.part) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => failed(self.part)(error),
+        match remove_file(self.part) {
+            Err(error) if self.part.exists() => Stop::Failed(error),
             _ => stop,
         }
     }

@@ -7,16 +7,16 @@ mod download;
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use sha2::{Digest, Sha256};
 use ureq::{Agent, Proxy};
 
 use crate::digits::hex;
 use crate::error::{Error, Result};
 use crate::fetch::download::{Download, PATIENCE, State};
-use crate::files::write_whole;
+use crate::files::{create_folder, rename, write_whole};
 use crate::mapped;
 use crate::remote::Remote;
+use crate::store::artifact::of_file;
 use crate::store::lock::lock;
 
 /// How far a download is.
@@ -105,7 +105,7 @@ impl Cache {
         if let Some(found) = self.find(remote)? {
             return Ok(found);
         }
-        fs::create_dir_all(&self.folder).map_err(Error::file("cannot create", &self.folder))?;
+        create_folder(&self.folder)?;
         let path = self.path(remote);
         let part = beside(&path, "part");
         let lock = lock(&beside(&path, "lock"), &mut |_| {
@@ -120,7 +120,7 @@ impl Cache {
         let state = State::Fresh;
         let mut download = Download { cache: self, remote, part: &part, say, interrupted, state };
         let digest = download.verified()?;
-        fs::rename(&part, &path).map_err(Error::file("cannot rename", &part))?;
+        rename(&part, &path)?;
         remember(&path, &digest);
         lock.discard();
         Ok(path)
@@ -175,17 +175,21 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The digest beside a file, unless the file changed since.
+/// The digest beside a file, unless the file has changed since. That it has not, a CRC-32 beside the digest says, which is
+/// many times as fast.
 fn known_digest(path: &Path) -> Option<String> {
-    let beside = beside(path, "sha256");
-    let changed = |it: &Path| it.metadata().and_then(|it| it.modified()).ok();
-    let text = std::fs::read_to_string(&beside).ok()?;
-    (changed(&beside)? >= changed(path)?).then(|| text.trim().to_owned())
+    let text = std::fs::read_to_string(beside(path, "sha256")).ok()?;
+    let (digest, crc32) = text.trim().split_once(' ')?;
+    let same = of_file(path).is_ok_and(|it| format!("{:08x}", it.crc32) == crc32);
+    same.then(|| digest.to_owned())
 }
 
 fn remember(path: &Path, digest: &str) {
     // Where it cannot be written, the file is verified again the next time.
-    let _ = write_whole(&beside(path, "sha256"), digest.as_bytes());
+    if let Ok(it) = of_file(path) {
+        let text = format!("{digest} {:08x}\n", it.crc32);
+        let _ = write_whole(&beside(path, "sha256"), text.as_bytes());
+    }
 }
 
 /// The sha256 of a file in hexadecimal digits.

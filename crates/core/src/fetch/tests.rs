@@ -338,3 +338,19 @@ fn a_file_put_there_by_hand_is_verified() {
     assert!(error.to_string().contains(&says), "{error}");
     assert!(path.exists());
 }
+
+#[test]
+fn a_bit_that_changes_after_a_file_was_verified_is_noticed_whatever_its_time_says() {
+    let server = Server::new(b"", &[]);
+    let (_folder, cache) = cache(&server);
+    std::fs::create_dir_all(&cache.folder).unwrap();
+    let path = cache.folder.join("net-0123.pth");
+    std::fs::write(&path, b"mine").unwrap();
+    let changed = path.metadata().unwrap().modified().unwrap();
+    let digest = sha256(b"mine");
+    fetch(&cache, &digest).unwrap();
+    std::fs::write(&path, b"mind").unwrap();
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(changed).unwrap();
+    let error = fetch(&cache, &digest).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}

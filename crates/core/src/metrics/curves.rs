@@ -215,6 +215,7 @@ mod tests {
             truth: *truth,
             predicted: usize::from(*score >= 0.5),
             probabilities: vec![1.0 - score, *score],
+            group: String::new(),
         };
         scores.iter().map(one).collect()
     }

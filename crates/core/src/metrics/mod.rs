@@ -19,6 +19,8 @@ pub struct Prediction {
     pub predicted: usize,
     /// Probability of each class.
     pub probabilities: Vec<f64>,
+    /// The person or video that it shows, where images of one group are kept together; else empty.
+    pub group: String,
 }
 
 impl Prediction {

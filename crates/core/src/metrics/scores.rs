@@ -209,6 +209,7 @@ mod tests {
             truth: *truth,
             predicted: *predicted,
             probabilities: vec![],
+            group: String::new(),
         };
         truths.iter().zip(predicted).map(prediction).collect()
     }

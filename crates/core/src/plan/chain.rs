@@ -109,13 +109,14 @@ impl Builder<'_> {
         let train = views.into_iter().filter_map(|it| keep(SplitName::Train, it)).collect();
         let features = StageFeatures { train, valid: keep(SplitName::Valid, None) };
         let is_last = position + 1 == self.settings.stages.len();
-        let tests = self.settings.data.split.test.is_some();
+        let tests = self.settings.data.split.tests();
         let tested =
             if is_last && tests { keep(SplitName::Test, None) } else { features.valid.clone() };
         let settings = StageSettings::new(self.settings, &self.rows, stage);
-        let key = settings.key(&[&self.images, &self.weights]);
+        let inputs = [self.images.as_str(), &self.weights];
+        let (key, lineage) = (settings.key(&inputs), settings.lineage(&inputs));
         self.weights.clone_from(&key);
-        let stage = Stage { settings, position, features };
+        let stage = Stage { settings, position, features, lineage };
         self.links.push(Link { key, step: Step::Stage(Box::new(stage)) });
         if is_last {
             self.evaluate(position, tested);

@@ -14,7 +14,7 @@ use crate::plan::steps::stage::Stage;
 use crate::plan::steps::{Key, Step};
 
 /// Version of the format of jobs. The two programs of one build use the same.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A trial as the engine carries it out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,18 @@ pub struct Job {
     pub settings: Experiment,
     /// The steps in order.
     pub chain: Vec<Link>,
+    /// Where it stops before its end, at a rung of a search; none where it goes to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<Until>,
+}
+
+/// Where a trial stops at a rung of a search, unless it is promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Until {
+    /// The position of the stage that is cut.
+    pub stage: usize,
+    /// After how many of its epochs, or at its end if that comes before.
+    pub epochs: usize,
 }
 
 /// The steps that look for faces and place them, each with its key.
@@ -43,8 +55,8 @@ pub struct FaceSteps<'a> {
 }
 
 impl Job {
-    /// The job of carrying out `trial`.
-    pub fn new(trial: &Trial) -> Self {
+    /// The job of carrying out `trial`, to its end or to where it stops.
+    pub fn new(trial: &Trial, until: Option<Until>) -> Self {
         Self {
             format: FORMAT,
             name: trial.name(),
@@ -52,6 +64,7 @@ impl Job {
             seed: trial.seed,
             settings: Experiment::clone(&trial.settings),
             chain: trial.chain(),
+            rung: until,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod cost;
 pub mod graph;
 pub mod job;
+pub mod search;
 pub mod steps;
 
 use std::collections::{HashMap, HashSet};
@@ -47,6 +48,8 @@ pub struct Trial {
     pub experiment: String,
     /// What varies, readable, and 8 hex digits of the key.
     pub id: String,
+    /// The number of its point in a search, counted from 1; none where there is no search.
+    pub point: Option<usize>,
     /// The seed.
     pub seed: u64,
     /// All settings; weights of an experiment are resolved to those of a run.
@@ -147,7 +150,7 @@ fn check_folders(trials: &[Trial]) -> Result<()> {
     if let Some(twice) = trials.iter().map(Trial::name).find(|it| !names.insert(it.clone())) {
         return Err(Error::Usage {
             message: format!("two trials have the same name and the same results: `{twice}`"),
-            help: "take one of them out of the experiment's `[grid]`".into(),
+            help: "take one of them out of the experiment's `[grid]` or `[search]`".into(),
         });
     }
     let within = |it: &&Trial| {
@@ -260,7 +263,7 @@ impl<'a> Planner<'a> {
                 (key, Some(name))
             }
             Weights::Experiment(name) => {
-                let source = self.source_trial(name, point.seed)?;
+                let source = self.source_trial(name, point)?;
                 resolve(Weights::Run(source.name()));
                 (source.key.clone(), Some(source.name()))
             }
@@ -274,8 +277,8 @@ impl<'a> Planner<'a> {
         let steps: Vec<Step> = chain.iter().map(|it| Step::of(it, &settings)).collect();
         let key = steps.last().expect("a trial ends with its evaluation").key.clone();
         let id = format!("{}-{}", readable(point), &key[..8]);
-        let (experiment, seed) = (written.name.clone(), point.seed);
-        Ok(Trial { experiment, id, seed, settings, inputs, needs, steps, key })
+        let (experiment, seed, point) = (written.name.clone(), point.seed, point.number);
+        Ok(Trial { experiment, id, point, seed, settings, inputs, needs, steps, key })
     }
 
     fn images(&mut self, data: &Data) -> Result<Arc<str>> {
@@ -295,17 +298,26 @@ impl<'a> Planner<'a> {
         once(&mut self.files, path.to_owned(), || self.lookup.file(path))
     }
 
-    /// The trial of `experiment` with this seed, or else its only one.
-    fn source_trial(&self, experiment: &str, seed: u64) -> Result<&Trial> {
+    /// The trial of `experiment` with the seed of `point`, or else its only one. Of a cross-validation it is that of the same
+    /// fold: the others have trained on the images that this one is tested on.
+    fn source_trial(&self, experiment: &str, point: &Point) -> Result<&Trial> {
+        let seed = point.seed;
         let of_seed = |planned: &Planned| {
             let found = planned.by_seed.get(&seed);
-            found.or_else(|| planned.by_seed.get(&planned.first_seed?)).cloned()
+            let all = found.or_else(|| planned.by_seed.get(&planned.first_seed?))?;
+            let tests_the_same = |it: &&usize| {
+                let (theirs, own) = (&self.trials[**it].settings.data, &point.settings.data);
+                (&theirs.source, &theirs.split) == (&own.source, &own.split)
+            };
+            let same: Vec<usize> = all.iter().filter(tests_the_same).copied().collect();
+            let dealt = point.settings.data.split.fold.is_some();
+            Some(if dealt && same.len() == 1 { same } else { all.clone() })
         };
         match self.planned.get(experiment).and_then(of_seed).as_deref() {
             Some([only]) => Ok(&self.trials[*only]),
             _ => Err(Error::Usage {
                 message: format!("`{experiment}` has several trials with seed {seed}"),
-                help: "start from an experiment without a grid, or from one run with \
+                help: "start from an experiment without a grid or search, or from one run with \
                        `weights = { run = \"…\" }`"
                     .into(),
             }),
@@ -343,7 +355,10 @@ fn readable(point: &Point) -> String {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("{}-{value}", short(key))
     });
-    let all: Vec<String> = varies.chain([format!("seed-{}", point.seed)]).collect();
+    let in_grid = keys.contains(&"data.split.fold");
+    let fold = point.settings.data.split.fold.filter(|_| !in_grid);
+    let fold = fold.map(|it| format!("fold-{it}"));
+    let all: Vec<String> = varies.chain(fold).chain([format!("seed-{}", point.seed)]).collect();
     let plain = |it: char| if it.is_ascii_alphanumeric() || "-._".contains(it) { it } else { '-' };
     all.join("_").chars().map(plain).take(120).collect()
 }

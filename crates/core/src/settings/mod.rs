@@ -225,6 +225,17 @@ impl Stage {
         self.schedule.lr(base, [step - rising, steps - rising], before)
     }
 
+    /// The best epoch of `epochs`, counted from 1, if early stopping restores its weights.
+    pub fn best_epoch(&self, epochs: &[Epoch]) -> Option<usize> {
+        let stopping = self.early_stopping.as_ref().filter(|it| it.restore_best)?;
+        Some(stopping.standing(epochs).best_epoch).filter(|it| *it > 0)
+    }
+
+    /// The epoch whose weights the stage ends with, if it ends after `epochs`; 0 if there are none.
+    pub fn kept_epoch(&self, epochs: &[Epoch]) -> usize {
+        self.best_epoch(epochs).unwrap_or(epochs.len())
+    }
+
     /// Whether images of a batch are mixed with one another, so that what the network is fed changes from
     /// step to step.
     pub fn mixes(&self) -> bool {

@@ -205,6 +205,14 @@ impl Schedule {
         problems.into_iter().flatten().map(|it| it.within(table)).collect()
     }
 
+    /// Whether the rate at a step depends on how many epochs the stage has.
+    pub fn spans_the_stage(&self) -> bool {
+        match self {
+            Self::Constant | Self::Step(_) | Self::Plateau(_) => false,
+            Self::Cosine | Self::CosineAnnealing(_) | Self::OneCycle(_) => true,
+        }
+    }
+
     /// The rate of step `step` of `steps` (from 0, over all epochs), after the epochs `before`.
     pub fn lr(&self, base: f64, [step, steps]: [usize; 2], before: &[Epoch]) -> f64 {
         let done = step as f64 / steps.max(1) as f64;

@@ -132,6 +132,14 @@ impl Monitor {
         }
     }
 
+    /// The value in `epoch`, turned so that less is better.
+    pub fn cost(self, epoch: &Epoch) -> f64 {
+        match self.direction(Mode::Auto) {
+            Direction::Down => self.of(epoch),
+            Direction::Up => -self.of(epoch),
+        }
+    }
+
     /// The way it improves.
     pub(in crate::settings) fn direction(self, mode: Mode) -> Direction {
         match (mode, self) {

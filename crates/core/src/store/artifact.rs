@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::disk::{Artifact, SetAside};
-use crate::files::write_whole;
+use crate::files::{rename, write_whole};
+use crate::pulse::beat;
 
 /// The name of the file in a step's folder that says what the others held.
 pub const MANIFEST: &str = "manifest.json";
@@ -59,6 +60,7 @@ pub fn of_file(path: &Path) -> Result<Artifact> {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(Artifact { bytes, crc32: hasher.finalize() }),
                 Ok(count) => {
+                    beat();
                     hasher.update(&buffer[..count]);
                     bytes += count as u64;
                 }
@@ -118,13 +120,29 @@ pub(in crate::store) fn manifest(folder: &Path) -> Result<Option<Manifest>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::file("cannot read", &path)(error)),
     };
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|it| damaged(&path, &it.to_string()))?;
-    if manifest.format > FORMAT {
-        let message = format!("format {} is newer than this Ferrite's {FORMAT}", manifest.format);
-        return Err(damaged(&path, &message));
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
+        // A newer version may say more, and nothing that it made is damaged for that.
+        match serde_json::from_slice::<Format>(&text) {
+            Ok(Format { format }) if format > FORMAT => newer(&path, format),
+            _ => damaged(&path, &error.to_string()),
+        }
+    })?;
+    if manifest.format > FORMAT { Err(newer(&path, manifest.format)) } else { Ok(Some(manifest)) }
+}
+
+/// The one thing that is read of the manifest of whatever version.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// The error of a step that a newer version made: an older one neither takes nor touches it.
+fn newer(path: &Path, format: u32) -> Error {
+    let path = path.display();
+    Error::Usage {
+        message: format!("`{path}` has format {format}, newer than this Ferrite's {FORMAT}"),
+        help: "use the newer Ferrite, or another folder with `--runs`".into(),
     }
-    Ok(Some(manifest))
 }
 
 impl Manifest {
@@ -154,7 +172,7 @@ pub fn set_aside(path: &Path, like: &Path, message: &str) -> Result<SetAside> {
         return Ok(told);
     }
     let aside = free_name(like);
-    std::fs::rename(path, &aside).map_err(Error::file("cannot rename", path))?;
+    rename(path, &aside)?;
     told.aside = aside.to_string_lossy().into_owned();
     Ok(told)
 }
@@ -243,6 +261,20 @@ mod tests {
                 let text = String::from_utf8_lossy(&whole[at.saturating_sub(9)..=at]).into_owned();
                 panic!("byte {at} after {text} may be anything");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_newer_version_made_is_neither_believed_nor_called_damaged() {
+        let folder = step();
+        let path = folder.path().join(MANIFEST);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let next = text.replace("\"format\": 2", "\"format\": 3");
+        for newer in [&next, &next.replace("\"precision\"", "\"a new word\": 1, \"precision\"")] {
+            std::fs::write(&path, newer).unwrap();
+            let error = manifest(folder.path()).unwrap_err();
+            assert!(matches!(error, Error::Usage { .. }), "{error}");
+            assert!(error.to_string().contains("newer than this Ferrite's 2"), "{error}");
         }
     }
 

@@ -4,6 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+use crate::event::disk::Artifact;
+use crate::files::sealed::{self, seal};
+use crate::store::artifact::{Care, check, of_bytes};
+
 /// The name of the numbers in a run's folder.
 pub const MAPS: &str = "gradcam.json";
 
@@ -79,9 +84,47 @@ pub struct Map {
     pub rows: Vec<Vec<f32>>,
 }
 
-/// What lies in the `folder` of the run with this `key`; none if there is nothing, or it is of another run or format.
-pub fn read(folder: &Path, key: &str) -> Option<Explained> {
-    let text = std::fs::read(folder.join(MAPS)).ok()?;
-    let explained: Explained = serde_json::from_slice(&text).ok()?;
-    (explained.format == FORMAT && explained.key == key).then_some(explained)
+impl Explained {
+    /// The content of [`MAPS`], which vouches for itself and for `sheet`.
+    pub fn to_json(&self, sheet: &[u8]) -> String {
+        let mut value = serde_json::to_value(self).expect("names and numbers are plain JSON");
+        value["sheet"] = serde_json::to_value(of_bytes(sheet)).expect("counts are plain JSON");
+        seal(value.to_string())
+    }
+}
+
+/// What lies in the `folder` of the run with this `key`, and the sheet; none if there is nothing, or it is of another run or
+/// format.
+///
+/// # Errors
+/// [`Error::Damaged`] if it is not what was written. Older versions wrote nothing that tells.
+pub fn read(folder: &Path, key: &str) -> Result<Option<(Explained, Vec<u8>)>> {
+    /// What is needed of [`MAPS`] to vouch for the sheet.
+    #[derive(Deserialize)]
+    struct Vouched {
+        sheet: Artifact,
+    }
+    let path = folder.join(MAPS);
+    let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+    let wrong = |message: &str| Error::Damaged {
+        path: path.clone(),
+        message: message.to_owned(),
+        help: "`ferrite explain` with the name of the run makes it again".into(),
+    };
+    let explained: Explained = match serde_json::from_slice(&text) {
+        Ok(it) => it,
+        Err(error) => return Err(wrong(&error.to_string())),
+    };
+    if explained.format != FORMAT || explained.key != key {
+        return Ok(None);
+    }
+    let sheet = folder.join(SHEET);
+    if sealed::split(&text).1.is_some() {
+        let whole = sealed::opened(&text);
+        let whole = whole.ok_or_else(|| wrong("its bytes are not those that were written"))?;
+        let Vouched { sheet: written } =
+            serde_json::from_slice(&whole).map_err(|it| wrong(&it.to_string()))?;
+        check(&sheet, &written, Care::Content)?;
+    }
+    Ok(std::fs::read(sheet).ok().map(|sheet| (explained, sheet)))
 }

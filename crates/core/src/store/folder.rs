@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
-
 use crate::error::{Error, Result};
 use crate::event::Kind;
 use crate::event::disk::{Artifact, SetAside};
-use crate::files::{write_whole, write_whole_by};
+use crate::files::{create_folder, write_whole, write_whole_by};
 use crate::store::artifact::{of_bytes, of_file, set_aside};
 use crate::store::lock::{Caller, Lock, lock};
 use crate::store::log::{Log, events};
-use crate::store::{Store, leftovers};
+use crate::store::{Store, leftovers, stop};
 
 /// Names of the files in a run's folder.
 pub mod files {
@@ -24,8 +22,16 @@ pub mod files {
     pub const EXPERIMENT: &str = "experiment.toml";
     /// Resolved settings.
     pub const TRIAL: &str = "trial.toml";
+    /// Asks the process that holds the folder to stop.
+    pub const STOP: &str = ".stop";
     /// What a worker is to do. Two sweeps may hand the same to a worker each, so nobody takes it away.
     pub const JOB: &str = "job.json";
+    /// The job that a cluster has for it.
+    pub const QUEUED: &str = "queued.json";
+    /// Who is at it on a cluster.
+    pub const ATTEMPT: &str = "attempt.json";
+    /// What the jobs of a cluster said that were at it.
+    pub const JOB_LOG: &str = "job.log";
     /// What happened.
     pub const EVENTS: &str = "events.jsonl";
     /// Where it happened.
@@ -67,8 +73,10 @@ impl RunFolder {
     pub fn own(store: &Store, name: &str, caller: &mut Caller<'_>) -> Result<Self> {
         let path = store.root.join(name);
         let plots = path.join(files::PLOTS);
-        fs::create_dir_all(&plots).map_err(Error::file("cannot create", &plots))?;
+        create_folder(&plots)?;
         let lock = lock(&path.join(files::LOCK), &mut |held| caller.wait(held))?;
+        // It asked whoever held the folder before.
+        stop::forget(&path);
         leftovers::clear_own(&path);
         leftovers::clear_own(&plots);
         let log = path.join(files::EVENTS);

@@ -1,10 +1,11 @@
 //! What processes that were killed have left: files under the names that they have while they are written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use walkdir::WalkDir;
 
+use crate::files::remove_file;
 use crate::store::lock::is_running;
 
 /// Nobody writes one file for so long. A process of that number, if there is one, is then another one.
@@ -23,8 +24,20 @@ pub fn clear_old(root: &Path) {
     clear(root, usize::MAX, YOUNG);
 }
 
+/// What is left anywhere below `root`, where it is old.
+pub fn old(root: &Path) -> Vec<PathBuf> {
+    left(root, usize::MAX, YOUNG)
+}
+
 /// What cannot be removed is left: it costs its space and nothing else.
 fn clear(folder: &Path, depth: usize, least_age: Duration) {
+    for path in left(folder, depth, least_age) {
+        let _ = remove_file(&path);
+    }
+}
+
+fn left(folder: &Path, depth: usize, least_age: Duration) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     let walk = WalkDir::new(folder).min_depth(1).max_depth(depth).into_iter();
     for entry in walk.filter_map(Result::ok).filter(|it| it.file_type().is_file()) {
         let Some(writer) = writer(&entry.file_name().to_string_lossy()) else { continue };
@@ -32,9 +45,10 @@ fn clear(folder: &Path, depth: usize, least_age: Duration) {
         let age = changed.and_then(|it| SystemTime::now().duration_since(it).ok());
         let age = age.unwrap_or_default();
         if age >= LONGEST_WRITE || (age >= least_age && !is_running(writer)) {
-            let _ = std::fs::remove_file(entry.path());
+            found.push(entry.into_path());
         }
     }
+    found
 }
 
 /// The process that writes a file of this name, if it is a name that a file has only while it is written.

@@ -3,7 +3,7 @@
 //! The operating system gives a lock back when its process ends, however it ends. The number of the process in
 //! the lock file is for messages only.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::event::Sink;
 use crate::event::disk::Waiting;
+use crate::files::output::Output;
+use crate::files::remove_file;
+use crate::pulse::beat;
 
 /// How often a lock is tried that another process holds.
 const POLL: Duration = Duration::from_millis(50);
@@ -22,7 +25,7 @@ const WORTH_SAYING: Duration = Duration::from_millis(500);
 /// A lock that ends with its value.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    file: Output,
     path: PathBuf,
 }
 
@@ -66,14 +69,14 @@ impl Lock {
     /// Gives the lock back and takes its file away.
     pub fn discard(self) {
         // Those who wait for it see that the file is gone. If it cannot be removed, it does no harm.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = remove_file(&self.path);
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Only the message of whoever looks at it next would be wrong.
-        let _ = self.file.set_len(0);
+        let _ = self.file.cut(0);
     }
 }
 
@@ -86,15 +89,13 @@ pub fn lock(path: &Path, wait: &mut dyn FnMut(&Held<'_>) -> Result<()>) -> Resul
     let since = Instant::now();
     let mut said = false;
     loop {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true);
-        let mut file = options.open(path).map_err(Error::file("cannot create", path))?;
-        match file.try_lock() {
+        let mut file = Output::open(path).map_err(Error::file("cannot create", path))?;
+        match file.file().try_lock() {
             // Its last holder may have taken the file away meanwhile; then others hold another one.
-            Ok(()) if !is_at(&file, path) => continue,
+            Ok(()) if !is_at(file.file(), path) => continue,
             Ok(()) => {
                 // On a full disk nobody reads whose lock it is, and it holds all the same.
-                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                let _ = file.cut(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                 return Ok(Lock { file, path: path.to_owned() });
             }
             Err(TryLockError::WouldBlock) => {}
@@ -102,6 +103,8 @@ pub fn lock(path: &Path, wait: &mut dyn FnMut(&Held<'_>) -> Result<()>) -> Resul
                 return Err(Error::file("cannot lock", path)(error));
             }
         }
+        // Whoever waits does what it should.
+        beat();
         let worth_saying = !said && since.elapsed() >= WORTH_SAYING;
         said |= worth_saying;
         wait(&Held { path, process: holder(path), worth_saying })?;

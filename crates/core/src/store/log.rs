@@ -3,7 +3,7 @@
 //! So a line that was changed or lost is noticed, in runs that go on as well as in finished ones. Lines of older
 //! versions have no checksum and are believed; one behind them covers them too.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,18 +12,15 @@ use crc32fast::Hasher;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, FORMAT, Kind};
+use crate::files::output::Output;
+use crate::files::sealed;
 use crate::store::artifact::damaged;
-
-/// What stands before the checksum at the end of a line, and behind it.
-const BEFORE: &str = ",\"crc32\":\"";
-const BEHIND: &str = "\"}\n";
-const DIGITS: usize = 8;
 
 /// A log that this process appends to.
 #[derive(Debug)]
 pub(in crate::store) struct Log {
     path: PathBuf,
-    file: File,
+    file: Output,
     length: u64,
     hasher: Hasher,
 }
@@ -36,11 +33,11 @@ impl Log {
     /// [`Error::File`] if it cannot be read or written.
     pub(in crate::store) fn open(path: &Path) -> Result<Self> {
         let cannot = || Error::file("cannot write", path);
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(cannot())?;
+        let mut file = Output::append(path).map_err(cannot())?;
         let text = std::fs::read(path).map_err(Error::file("cannot read", path))?;
         let whole = whole_lines(&text);
         if whole < text.len() {
-            file.set_len(whole as u64).map_err(cannot())?;
+            file.cut(whole as u64).map_err(cannot())?;
         }
         let mut hasher = Hasher::new();
         hasher.update(&text[..whole]);
@@ -57,12 +54,12 @@ impl Log {
         line.pop();
         let mut hasher = self.hasher.clone();
         hasher.update(line.as_bytes());
-        let end = format!("{BEFORE}{:08x}{BEHIND}", hasher.clone().finalize());
+        let end = sealed::end(hasher.clone().finalize()) + "\n";
         hasher.update(end.as_bytes());
         line.push_str(&end);
         if let Err(error) = self.file.write_all(line.as_bytes()) {
             // The part that was written would spoil the next line.
-            let _ = self.file.set_len(self.length);
+            let _ = self.file.cut(self.length);
             return Err(Error::file("cannot write", &self.path)(error));
         }
         self.length += line.len() as u64;
@@ -123,7 +120,7 @@ pub fn events(path: &Path) -> Result<Vec<Event>> {
     let lines = text.split_inclusive(|it| *it == b'\n').filter(|it| it.ends_with(b"\n"));
     for (index, line) in lines.enumerate() {
         let wrong = |message: &str| damaged(path, &format!("line {} {message}", index + 1));
-        let (said, checksum) = checksum(line);
+        let (said, checksum) = sealed::split(&line[..line.len() - 1]);
         hasher.update(said);
         if checksum.is_some_and(|it| it != hasher.clone().finalize()) {
             return Err(wrong("is not what was written, or follows a line that is lost"));
@@ -145,17 +142,6 @@ pub fn events(path: &Path) -> Result<Vec<Event>> {
         events.push(event);
     }
     Ok(events)
-}
-
-/// What the checksum at the end of `line` covers of it, and the checksum; all of it if there is none.
-fn checksum(line: &[u8]) -> (&[u8], Option<u32>) {
-    let checksum = || {
-        let rest = line.strip_suffix(BEHIND.as_bytes())?;
-        let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
-        let said = rest.strip_suffix(BEFORE.as_bytes())?;
-        Some((said, u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?))
-    };
-    checksum().map_or((line, None), |(said, it)| (said, Some(it)))
 }
 
 /// Where the last whole line of `text` ends.

@@ -5,15 +5,19 @@
 //!   <experiment>/experiment.toml   what is said of it
 //!   <experiment>/<trial>/     trial.toml, events.jsonl, environment.json, predictions.csv,
 //!                             model.safetensors, plots/, index.html
+//!                             queued.json, attempt.json, job.log, where a cluster has a job for it
 //!   .store/<step>/<key>/      the result of a step; complete when the folder has this name
 //!   .store/<step>/<key>.partial/   a step that is being done, or was interrupted
+//!   .store/sweep/             sweeps that run, and what they are asked (`sweeps`)
 //!   .store/<step>/<key>.in/<precision>/   the same step, where <key>/ was computed in another precision
+//!   .store/checkpoint/<lineage>/<precision>/<epochs>.safetensors   a finished stage, for longer ones to go on from
 //! ```
 //!
 //! Every file but the log is written under another name and renamed. One process owns a folder, by a
 //! lock that the operating system gives back when the process ends, however it ends.
 
 pub mod artifact;
+pub mod checkpoints;
 pub mod description;
 pub mod explained;
 pub mod find;
@@ -22,18 +26,21 @@ pub mod health;
 pub mod leftovers;
 pub mod lock;
 pub mod log;
+pub mod queued;
 pub mod read;
 pub mod record;
+pub mod stop;
+pub mod sweeps;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::Kind;
-use crate::files::write_whole;
+use crate::files::output::Output;
+use crate::files::{create_folder, remove_file, remove_folder, rename, write_whole};
 use crate::store::artifact::{Care, damaged, manifest, set_aside, write_manifest};
 use crate::store::lock::Caller;
 
@@ -68,10 +75,11 @@ impl Store {
     /// [`Error::File`] if it cannot be written.
     pub fn open(root: &Path) -> Result<Self> {
         let steps = root.join(".store");
-        fs::create_dir_all(&steps).map_err(Error::file("cannot create", &steps))?;
+        create_folder(&steps)?;
         let probe = steps.join(format!(".probe-{}", std::process::id()));
-        fs::write(&probe, b"").map_err(Error::file("cannot write in", root))?;
-        fs::remove_file(&probe).map_err(Error::file("cannot write in", root))?;
+        let cannot = || Error::file("cannot write in", root);
+        Output::create(&probe).map_err(cannot())?;
+        remove_file(&probe)?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -133,7 +141,7 @@ impl Store {
         }
         let lock = self.lock_file(wanted.kind, wanted.key);
         let steps = lock.parent().unwrap_or(&self.root);
-        fs::create_dir_all(steps).map_err(Error::file("cannot create", steps))?;
+        create_folder(steps)?;
         let lock = lock::lock(&lock, &mut |held| caller.wait(held))?;
         // Whoever held the lock may have made it, in whatever precision.
         let result = wanted.place(self).and_then(|folder| {
@@ -228,7 +236,7 @@ fn find_or_make(
     make: impl FnOnce(&Path, &mut Caller<'_>) -> Result<()>,
 ) -> Result<bool> {
     if folder.is_dir() && wanted.is_outdated(folder) {
-        fs::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
+        remove_folder(folder)?;
     }
     if folder.is_dir() {
         match wanted.look(folder) {
@@ -241,7 +249,7 @@ fn find_or_make(
         }
     }
     let partial = partial_of(folder);
-    fs::create_dir_all(&partial).map_err(Error::file("cannot create", &partial))?;
+    create_folder(&partial)?;
     leftovers::clear_own(&partial);
     let begun = partial.join(BEGUN);
     if let Some(precision) = wanted.precision {
@@ -250,10 +258,10 @@ fn find_or_make(
     }
     make(&partial, caller)?;
     if wanted.precision.is_some() {
-        let _ = std::fs::remove_file(&begun);
+        let _ = remove_file(&begun);
     }
     write_manifest(&partial, wanted.precision)?;
-    fs::rename(&partial, folder).map_err(Error::file("cannot rename", &partial))?;
+    rename(&partial, folder)?;
     Ok(false)
 }
 
@@ -262,15 +270,14 @@ fn find_or_make(
 /// # Errors
 /// [`Error::File`] if it cannot be written.
 pub fn clear(folder: &Path) -> Result<()> {
-    fs::remove_dir_all(folder).map_err(Error::file("cannot clear", folder))?;
-    fs::create_dir_all(folder).map_err(Error::file("cannot create", folder))
+    remove_folder(folder)?;
+    create_folder(folder)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Sink;
-    use crate::files::write_whole;
 
     /// Keeps what it hears.
     #[derive(Default)]

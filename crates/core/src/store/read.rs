@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Kind};
+use crate::event::{Epoch, Event, Kind};
 use crate::metrics::Prediction;
 use crate::store::Store;
 use crate::store::artifact::damaged;
@@ -35,11 +35,23 @@ const OF_A_RUN: [&str; 4] = [files::TRIAL, files::EVENTS, files::PREDICTIONS, fi
 
 /// Every run below the store.
 pub fn all(store: &Store) -> Runs {
+    all_by(store, &record)
+}
+
+/// The same without predictions, which take longer to read than all else and which few need.
+pub fn heads(store: &Store) -> Runs {
+    all_by(store, &head)
+}
+
+/// Every run below the store, as `read` reads the folder of one.
+pub fn all_by(store: &Store, read: &(dyn Fn(&Store, &Path) -> Result<Record> + Sync)) -> Runs {
     let mut runs = Runs::default();
     let mut folders = BTreeSet::new();
-    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    // No run lies below a dot, nor among figures, of which there are more than of all other files.
+    let passed =
+        |name: &std::ffi::OsStr| name == files::PLOTS || name.to_string_lossy().starts_with('.');
     let walk = WalkDir::new(&store.root).min_depth(1).into_iter();
-    for entry in walk.filter_entry(|it| !hidden(it.file_name())) {
+    for entry in walk.filter_entry(|it| !passed(it.file_name())) {
         match entry {
             Ok(it) => {
                 let of_a_run = OF_A_RUN.iter().any(|name| it.file_name() == *name);
@@ -56,7 +68,7 @@ pub fn all(store: &Store) -> Runs {
         }
     }
     let folders: Vec<PathBuf> = folders.into_iter().collect();
-    let read: Vec<_> = folders.par_iter().map(|it| record(store, it)).collect();
+    let read: Vec<_> = folders.par_iter().map(|it| read(store, it)).collect();
     for result in read {
         match result {
             Ok(record) => runs.records.push(record),
@@ -88,6 +100,20 @@ fn describe(store: &Store, runs: &mut Runs) {
 /// # Errors
 /// [`Error::Damaged`] or [`Error::File`], naming the file that cannot be read or is not what was written.
 pub fn record(store: &Store, folder: &Path) -> Result<Record> {
+    let mut record = head(store, folder)?;
+    if record.state == State::Finished {
+        let classes = record.facts.dataset.as_ref().map(|it| it.classes.len());
+        record.predictions = predictions(&folder.join(files::PREDICTIONS), classes)?;
+    }
+    record.facts.count_predictions(&record.predictions);
+    Ok(record)
+}
+
+/// The same without its predictions.
+///
+/// # Errors
+/// As of [`record`].
+pub fn head(store: &Store, folder: &Path) -> Result<Record> {
     let below = folder.strip_prefix(&store.root).unwrap_or(folder);
     let experiment = below.parent().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     let trial = below.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
@@ -104,11 +130,6 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
         return Err(damage);
     }
     let settings = settings(&folder.join(files::TRIAL))?;
-    let predictions = match state {
-        State::Finished => predictions(&folder.join(files::PREDICTIONS))?,
-        _ => Vec::new(),
-    };
-    facts.count_predictions(&predictions);
     let began_ms = events.first().map_or_else(|| made_ms(folder), |it| it.at_ms);
     let seconds = busy_seconds(&events);
     let (folder, description) = (folder.to_owned(), Description::default());
@@ -122,7 +143,8 @@ pub fn record(store: &Store, folder: &Path) -> Result<Record> {
         began_ms,
         seconds,
         facts,
-        predictions,
+        predictions: Vec::new(),
+        folds: Vec::new(),
     })
 }
 
@@ -184,6 +206,22 @@ pub fn last(store: &Store, name: &str) -> Option<Last> {
 }
 
 impl Last {
+    /// The epochs of `stage` that its processes told of, in order, and whether the stage is over. Whoever goes on tells them
+    /// again, from the first on, and may be killed while it does: what was told before counts as well.
+    pub fn epochs(&self, stage: &str) -> (Vec<Epoch>, bool) {
+        let mut epochs = BTreeMap::new();
+        let mut is_over = false;
+        for event in &self.events {
+            match &event.kind {
+                Kind::EpochEnded(it) if it.stage == stage => drop(epochs.insert(it.epoch, it)),
+                Kind::StageEnded(it) if it.stage == stage => is_over = true,
+                _ => {}
+            }
+        }
+        let in_a_row = (1..).zip(epochs).take_while(|(at, (epoch, _))| at == epoch);
+        (in_a_row.map(|(_, (_, it))| it.clone()).collect(), is_over)
+    }
+
     /// What is wrong with the files of the run called `name`, which is finished.
     ///
     /// # Errors
@@ -197,6 +235,7 @@ fn state(events: &[Event]) -> State {
     let end = events.iter().rev().find_map(|it| match &it.kind {
         Kind::RunEnded { .. } => Some(State::Finished),
         Kind::RunFailed(failure) => Some(State::Failed(failure.clone())),
+        Kind::RungEnded(rung) => Some(State::Stopped(rung.clone())),
         Kind::RunStarted(_) | Kind::RunInterrupted => Some(State::Interrupted),
         _ => None,
     });
@@ -225,27 +264,35 @@ fn busy_seconds(events: &[Event]) -> f64 {
 pub fn predictions_csv(classes: &[String], rows: &[Prediction]) -> Result<Vec<u8>> {
     let path = Path::new(files::PREDICTIONS);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header =
-        ["id", "truth", "prediction"].into_iter().chain(classes.iter().map(String::as_str));
+    // A column of groups stands where images were kept together by them.
+    let grouped = rows.iter().any(|it| !it.group.is_empty());
+    let group = grouped.then_some("group");
+    let known = ["id", "truth", "prediction"].into_iter().chain(group);
+    let header = known.chain(classes.iter().map(String::as_str));
     writer.write_record(header).map_err(|it| damaged(path, &it.to_string()))?;
     for row in rows {
         let names = [&row.id, &classes[row.truth], &classes[row.predicted]].map(String::clone);
+        let group = grouped.then(|| row.group.clone());
         let probabilities = row.probabilities.iter().map(|it| format!("{it:.6}"));
         writer
-            .write_record(names.into_iter().chain(probabilities))
+            .write_record(names.into_iter().chain(group).chain(probabilities))
             .map_err(|it| damaged(path, &it.to_string()))?;
     }
     writer.into_inner().map_err(|it| damaged(path, &it.to_string()))
 }
 
-/// Where the classes' columns begin in `predictions.csv`.
+/// Where the classes' columns begin in `predictions.csv`, or the column of groups in front of them.
 const CLASSES_FROM: usize = 3;
 
-fn predictions(path: &Path) -> Result<Vec<Prediction>> {
+/// Reads the predictions at `path`, which are of so many classes, if that is known. A class may be called `group`, so it is
+/// their number that tells whether there is a column of groups.
+fn predictions(path: &Path, classes: Option<usize>) -> Result<Vec<Prediction>> {
     let wrong = |error: &dyn std::fmt::Display| damaged(path, &error.to_string());
     let mut reader = csv::Reader::from_path(path).map_err(|it| wrong(&it))?;
     let columns = reader.headers().map_err(|it| wrong(&it))?.clone();
-    let classes: Vec<&str> = columns.iter().skip(CLASSES_FROM).collect();
+    let grouped = classes.is_some_and(|it| columns.len() == CLASSES_FROM + it + 1);
+    let from = CLASSES_FROM + usize::from(grouped);
+    let classes: Vec<&str> = columns.iter().skip(from).collect();
     let mut predictions = Vec::new();
     for row in reader.records() {
         let row = row.map_err(|it| wrong(&it))?;
@@ -259,7 +306,8 @@ fn predictions(path: &Path) -> Result<Vec<Prediction>> {
             id: cell(0).to_owned(),
             truth: class(cell(1))?,
             predicted: class(cell(2))?,
-            probabilities: (CLASSES_FROM..row.len()).map(probability).collect::<Result<_>>()?,
+            probabilities: (from..row.len()).map(probability).collect::<Result<_>>()?,
+            group: if grouped { cell(CLASSES_FROM).to_owned() } else { String::new() },
         });
     }
     Ok(predictions)
@@ -299,24 +347,30 @@ mod tests {
     fn predictions_are_read_as_they_were_written_and_written_as_they_were_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(files::PREDICTIONS);
-        let classes = ["happy", "a, \"quoted\" class"].map(str::to_owned);
-        let row = |it: u64| {
-            let draw = (it as f64 * 0.618_033_988_749_895).fract();
-            let probabilities = vec![draw, 1.0 - draw];
-            let (truth, predicted) = ((it % 2) as usize, usize::from(draw < 0.5));
-            Prediction { id: format!("{it},\n"), truth, predicted, probabilities }
-        };
-        let rows: Vec<Prediction> = (0..200).map(row).collect();
-        let written = predictions_csv(&classes, &rows).unwrap();
-        std::fs::write(&path, &written).unwrap();
-        let there = predictions(&path).unwrap();
-        assert_eq!(there.len(), rows.len());
-        for (there, row) in there.iter().zip(&rows) {
-            assert_eq!((&there.id, there.truth), (&row.id, row.truth));
-            for (a, b) in there.probabilities.iter().zip(&row.probabilities) {
-                assert!((a - b).abs() <= 0.5e-6, "{a} and {b}");
+        let classes = ["group", "a, \"quoted\" class"].map(str::to_owned);
+        for groups in [["", ""], ["Anna", "no, 2"]] {
+            let row = |it: u64| {
+                let draw = (it as f64 * 0.618_033_988_749_895).fract();
+                let probabilities = vec![draw, 1.0 - draw];
+                let (truth, predicted) = ((it % 2) as usize, usize::from(draw < 0.5));
+                let group = groups[it as usize / 3 % 2].to_owned();
+                Prediction { id: format!("{it},\n"), truth, predicted, probabilities, group }
+            };
+            let rows: Vec<Prediction> = (0..200).map(row).collect();
+            let written = predictions_csv(&classes, &rows).unwrap();
+            std::fs::write(&path, &written).unwrap();
+            let there = predictions(&path, Some(2)).unwrap();
+            assert_eq!(there.len(), rows.len());
+            for (there, row) in there.iter().zip(&rows) {
+                assert_eq!(
+                    (&there.id, there.truth, &there.group),
+                    (&row.id, row.truth, &row.group)
+                );
+                for (a, b) in there.probabilities.iter().zip(&row.probabilities) {
+                    assert!((a - b).abs() <= 0.5e-6, "{a} and {b}");
+                }
             }
+            assert_eq!(predictions_csv(&classes, &there).unwrap(), written);
         }
-        assert_eq!(predictions_csv(&classes, &there).unwrap(), written);
     }
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use crate::event::disk::{Features, Waiting};
 use crate::event::faces::Faces;
 use crate::event::failure::Failure;
+use crate::event::memory::Divided;
+use crate::event::parts::{Continued, Rung};
 use crate::event::weights::Weights;
 use crate::event::{
     Augmentation, Dataset, Epoch, Evaluation, Event, FINAL, Kind, Network, Noise, StageEnd,
@@ -40,6 +42,8 @@ pub struct Record {
     pub facts: Facts,
     /// `predictions.csv`; empty until the run is finished.
     pub predictions: Vec<Prediction>,
+    /// The runs of its folds, where it tells a whole cross-validation under one seed; empty for a run, as it lies on disk.
+    pub folds: Vec<Self>,
 }
 
 impl Record {
@@ -68,6 +72,8 @@ pub enum State {
     Finished,
     /// It cannot go on.
     Failed(Failure),
+    /// It stopped at a rung of a search, and goes on if it is promoted.
+    Stopped(Rung),
     /// No process is at it and it is not done: killed or stopped. The next sweep goes on with it.
     Interrupted,
 }
@@ -89,12 +95,16 @@ pub struct Facts {
     pub noise: Vec<Noise>,
     /// The stages, in order.
     pub stages: Vec<Stage>,
+    /// Batches that did not fit into memory: what was done last about those of each stage.
+    pub divided: Vec<Divided>,
     /// The test of the final weights.
     pub evaluation: Option<Evaluation>,
     /// Tests of the weights that were kept under other metrics.
     pub others: Vec<Evaluation>,
     /// What the run waits for since its last event.
     pub waiting: Option<Waiting>,
+    /// Whether the last process was asked to stop and did, instead of having been killed.
+    pub stopped: bool,
     /// What it spent its time on, in order.
     pub work: Vec<Work>,
 }
@@ -114,6 +124,8 @@ pub struct Work {
     pub until_ms: u64,
     /// Whether its result was there already.
     pub reused: bool,
+    /// How many epochs of a stage were there already, where it went on from a shorter one.
+    pub continued: usize,
 }
 
 impl Work {
@@ -126,7 +138,7 @@ impl Work {
     pub(super) fn of(events: &[Event]) -> Vec<Self> {
         let mut all = Vec::new();
         let mut open: Option<(&str, u64)> = None;
-        let mut last = 0;
+        let (mut last, mut continued) = (0, 0);
         let unfinished = |(stage, from_ms): (&str, u64), until_ms| Self {
             step: "stage".into(),
             stage: Some(stage.to_owned()),
@@ -134,11 +146,15 @@ impl Work {
             from_ms,
             until_ms,
             reused: false,
+            continued: 0,
         };
         for event in events {
             match &event.kind {
                 Kind::RunStarted(_) => all.extend(open.take().map(|it| unfinished(it, last))),
-                Kind::StageStarted(it) => open = Some((&it.stage, event.at_ms)),
+                Kind::StageStarted(it) => {
+                    (open, continued) = (Some((it.stage.as_str(), event.at_ms)), 0);
+                }
+                Kind::StageContinued(it) => continued = it.epochs,
                 Kind::StepReady(it) => {
                     let stage = open.filter(|_| it.step == "stage").map(|it| it.0.to_owned());
                     if it.step == "stage" {
@@ -152,6 +168,7 @@ impl Work {
                         from_ms: event.at_ms.saturating_sub(took),
                         until_ms: event.at_ms,
                         reused: it.reused,
+                        continued: if it.step == "stage" { continued } else { 0 },
                     });
                 }
                 _ => {}
@@ -172,6 +189,8 @@ pub struct Stage {
     pub features: Vec<Features>,
     /// What augmentation did.
     pub augmentation: Option<Augmentation>,
+    /// The epochs that a shorter stage had trained, if it went on from one.
+    pub continued: Option<Continued>,
     /// Its finished epochs, in order.
     pub epochs: Vec<Epoch>,
     /// How it ended, if it did.
@@ -185,6 +204,7 @@ impl State {
             Self::Running => "running",
             Self::Finished => "finished",
             Self::Failed(_) => "failed",
+            Self::Stopped(_) => "stopped",
             Self::Interrupted => "interrupted",
         }
     }
@@ -199,6 +219,7 @@ impl Facts {
         let before = before.chain(self.weights.iter().map(Fact::Weights));
         let before = before.chain(self.faces.iter().map(Fact::Faces));
         let before = before.chain(self.noise.iter().map(Fact::Noise));
+        let before = before.chain(self.divided.iter().map(Fact::Divided));
         let stages = self.stages.iter().flat_map(|it| {
             let augmentation = it.augmentation.iter().map(Fact::Augmentation);
             let epochs = it.epochs.iter().map(Fact::Epoch);
@@ -225,6 +246,7 @@ impl Facts {
     /// Takes note of one more event.
     pub fn fold(&mut self, kind: &Kind) {
         self.waiting = None;
+        self.stopped = matches!(kind, Kind::RunInterrupted);
         match kind.clone() {
             Kind::Waiting(it) => self.waiting = Some(it),
             Kind::RunStarted(start) => self.start = Some(start),
@@ -237,6 +259,11 @@ impl Facts {
                 self.noise.push(noise);
             }
             Kind::StageStarted(start) => self.fold_stage_start(start),
+            Kind::StageContinued(it) => {
+                if let Some(stage) = self.stage(&it.stage) {
+                    stage.continued = Some(it);
+                }
+            }
             Kind::FeaturesReady(features) => {
                 if let Some(stage) = self.stage(&features.stage) {
                     stage.features.retain(|it| it.split != features.split);
@@ -247,6 +274,10 @@ impl Facts {
                 if let Some(stage) = self.stage(&augmentation.stage) {
                     stage.augmentation = Some(augmentation);
                 }
+            }
+            Kind::BatchDivided(it) => {
+                self.divided.retain(|other| other.stage != it.stage);
+                self.divided.push(it);
             }
             Kind::EpochEnded(epoch) => {
                 if let Some(stage) = self.stage(&epoch.stage) {
@@ -269,6 +300,7 @@ impl Facts {
             | Kind::StepReady(_)
             | Kind::SetAside(_)
             | Kind::RunEnded { .. }
+            | Kind::RungEnded(_)
             | Kind::RunFailed(_)
             | Kind::RunInterrupted => {}
         }
@@ -293,6 +325,7 @@ impl Facts {
                 start,
                 features: Vec::new(),
                 augmentation: None,
+                continued: None,
                 epochs: Vec::new(),
                 end: None,
             }),

@@ -1,4 +1,4 @@
-//! Ctrl-C, and the lifeline of a worker.
+//! Ctrl-C, what a cluster says before it takes a node away, and the lifeline of a worker.
 
 use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::fault::{Work, no_thread};
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the process that started this one passed such a request on. A terminal sends its signal to both, and this
-/// must not look like a second one.
+/// must not look like a second one, nor must what a script of a cluster sends.
 static TOLD_TO_STOP: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C, or a termination signal, asks to stop; a second one stops at once.
@@ -22,6 +22,17 @@ pub fn listen_for_interrupts() {
     });
     // Without a handler the signal ends the process, and the next sweep goes on as after a kill.
     drop(heard);
+}
+
+/// From now on SIGUSR1 asks to stop, however often it comes: a cluster sends it before a job's time is over.
+#[expect(unsafe_code, reason = "the standard library listens for no signal")]
+pub fn listen_for_the_end_of_time() {
+    extern "C" fn heard(_: libc::c_int) {
+        TOLD_TO_STOP.store(true, Ordering::SeqCst);
+    }
+    let handler: extern "C" fn(libc::c_int) = heard;
+    // SAFETY: the handler stores into an atomic and does nothing else, which a signal's may.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
 }
 
 /// Ends this process without tidying up, as a kill would.

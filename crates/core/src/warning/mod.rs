@@ -13,6 +13,7 @@ use crate::digits::counted;
 use crate::event::acts::Clipped;
 use crate::event::disk::SetAside;
 use crate::event::faces::{ClassFaces, Faces};
+use crate::event::memory::Divided;
 use crate::event::weights::Weights;
 use crate::event::{Augmentation, Dataset, Epoch, Evaluation, FINAL, Kind, Noise, StageEnd, Start};
 use crate::warning::scores::{Images, divergence, evaluation};
@@ -57,6 +58,8 @@ pub enum Fact<'a> {
     Noise(&'a Noise),
     /// What augmentation did.
     Augmentation(&'a Augmentation),
+    /// A batch that did not fit into memory.
+    Divided(&'a Divided),
     /// What was damaged.
     Damage(&'a SetAside),
     /// A finished epoch.
@@ -77,6 +80,7 @@ impl<'a> Fact<'a> {
             Kind::FacesReady(it) => Self::Faces(it),
             Kind::NoiseMeasured(it) => Self::Noise(it),
             Kind::AugmentationMeasured(it) => Self::Augmentation(it),
+            Kind::BatchDivided(it) => Self::Divided(it),
             Kind::SetAside(it) => Self::Damage(it),
             Kind::EpochEnded(it) => Self::Epoch(it),
             Kind::StageEnded(it) => Self::StageEnd(it),
@@ -111,6 +115,7 @@ impl Watch {
             Fact::Faces(it) => faces(it),
             Fact::Noise(it) => noise(it).into_iter().collect(),
             Fact::Augmentation(it) => augmentation(it).into_iter().collect(),
+            Fact::Divided(it) => vec![divided(it)],
             Fact::Damage(it) => vec![damage(it)],
             Fact::Epoch(it) => {
                 let clipped = self.clipped.entry(it.stage.clone()).or_default();
@@ -228,6 +233,22 @@ fn uneven(it: &Faces) -> [f64; 2] {
     let classes = (0..count).map(|it| class(it).sum::<ClassFaces>()).filter(|it| it.images > 0);
     let shares = classes.map(|it| it.share());
     shares.fold([1.0, 0.0], |[least, most], it| [least.min(it), most.max(it)])
+}
+
+/// Warns of batches that did not fit into memory.
+fn divided(it: &Divided) -> Warning {
+    let Divided { stage, epoch, step, batch, at_once, norms, message } = it;
+    let other = if *norms {
+        "; its batch norms see that many images at once instead of a batch, so its result is another one"
+    } else {
+        ""
+    };
+    let message = format!(
+        "a batch of {batch} images of stage `{stage}` did not fit into memory ({message}), so from step {step} of epoch {epoch} on \
+         the gradients of at most {at_once} images at once are added up to those of a batch{other}; dropout and noise are drawn \
+         anew for each part. More memory, fewer `--jobs` or a smaller `batch_size` avoid it"
+    );
+    Warning { about: format!("memory of stage {stage}, {at_once} at once"), message }
 }
 
 /// Warns of what was damaged and is made again.

@@ -93,9 +93,8 @@ pub(crate) fn train(setup: &Setup) -> Result<()> {
     let job = job(&stage, (&images, &augment), &rows, [None, None]);
     let ended = std::cell::Cell::new(false);
     let mut rounds = Rounds { ended: &ended, device };
-    let interrupted = || ended.get();
-    let callbacks =
-        &mut Callbacks { sink: &mut rounds, save: &mut |_| Ok(()), interrupted: &interrupted };
+    let stops = |_| ended.get();
+    let callbacks = &mut Callbacks { sink: &mut rounds, save: &mut |_| Ok(()), stops: &stops };
     match fit(&mut network, &job, None, callbacks) {
         Err(ferrite_core::error::Error::Interrupted) => Ok(()),
         other => Err(format!("training ended by itself: {:?}", other.map(|it| it.end)).into()),
@@ -158,7 +157,7 @@ pub(crate) fn frozen_stage(setup: &Setup) -> Result<()> {
         let features = [features(&rows)?, features(&rows[..VALID])?];
         let job = job(&stage, (&images, &augment), &rows, features);
         let callbacks =
-            &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+            &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), stops: &|_| false };
         let epochs = fit(&mut network, &job, None, callbacks)?.epochs;
         let images_per_second = (EPOCHS * rows.len()) as f64 / began.elapsed().as_secs_f64();
         let loss = epochs.last().map(|it| it.train.loss);

@@ -8,6 +8,7 @@
 mod attribution;
 mod exchange;
 mod faces;
+mod folds;
 mod layers;
 mod network;
 mod pictures;
@@ -17,6 +18,7 @@ mod views;
 
 use std::path::PathBuf;
 
+use ferrite_core::data::Data;
 use ferrite_core::data::augment::Augment;
 use ferrite_core::device::Device;
 use ferrite_core::model::backbone::Backbone;
@@ -89,6 +91,10 @@ enum Work {
     Scores { classes: usize },
     /// Draws curves over all thresholds, and bins confidences.
     Curves { classes: usize },
+    /// Deals groups into folds; see [`folds::of_groups`].
+    GroupFolds { cases: Vec<(Vec<Vec<usize>>, usize)> },
+    /// Deals drawn faces into folds.
+    FaceFolds { data: Box<Data> },
     /// Computes what the report says of counts and p values.
     Statistics { counts: Vec<Counts>, p: Vec<Vec<f64>> },
 }
@@ -125,6 +131,10 @@ fn main() -> Result<()> {
             Work::Explain(looks) => attribution::explain(&folder, &looks, &input)?,
             Work::Scores { classes } => scores::score(&input, classes)?,
             Work::Curves { classes } => scores::curves(&input, classes)?,
+            Work::GroupFolds { cases } => folds::of_groups(&cases),
+            Work::FaceFolds { data } => {
+                folds::of_faces(&folder.join(format!("{name}.images")), &data)?
+            }
             Work::Statistics { counts, p } => scores::statistics(&counts, &p)?,
         };
         output.write(&folder.join(format!("{name}.out.safetensors")))?;

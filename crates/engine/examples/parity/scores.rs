@@ -29,6 +29,7 @@ fn predictions(input: &SafeTensors<'_>) -> Result<Vec<Prediction>> {
         predicted: usize::from(*guess),
         id: String::new(),
         probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
+        group: String::new(),
     };
     Ok(rows.map(prediction).collect())
 }

@@ -136,7 +136,7 @@ fn history(folder: &Path, cached: &Cached, dataset: &Dataset, prefix: Prefix) ->
         noise: NoiseStd::default(),
     };
     let callbacks =
-        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), stops: &|_| false };
     let epochs = fit(&mut network, &job, None, callbacks)?.epochs;
     let losses = |it: &Epoch| [it.train.loss, it.valid.loss];
     Ok(epochs.iter().flat_map(losses).collect())

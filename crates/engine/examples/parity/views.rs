@@ -22,7 +22,7 @@ pub(crate) fn judge_all(
     views: Views,
 ) -> Result<Output> {
     let [train, valid] = ["Training", "PublicTest"].map(|it| Part::Name(it.into()));
-    let split = Split { train, valid, test: None, seed: 0 };
+    let split = Split { train, valid, test: None, ..Split::default() };
     let data = Data { source: Source::Fer2013 { csv: folder.join(csv) }, split, ..Data::default() };
     let decoded = folder.join(format!("{name}.faces"));
     fs_err::create_dir_all(&decoded)?;

@@ -1,7 +1,7 @@
 //! `ferrite explain`: where a finished run's network looks.
 
-use ferrite_core::error::{Error, Result};
-use ferrite_core::files::write_whole;
+use ferrite_core::error::Result;
+use ferrite_core::files::{create_folder, write_whole};
 use ferrite_core::machine;
 use ferrite_core::store::Store;
 use ferrite_core::store::explained::{MAPS, SHEET};
@@ -37,10 +37,10 @@ pub(super) fn explain_command(arguments: &ExplainArguments) -> Result<()> {
     bar.finish_and_clear();
     let (maps, sheet) = (folder.join(MAPS), folder.join(SHEET));
     let plots = sheet.parent().unwrap_or(&folder);
-    fs_err::create_dir_all(plots).map_err(Error::file("cannot create", plots))?;
-    let text = serde_json::to_vec(&answer.explained).expect("names and numbers are plain JSON");
+    create_folder(plots)?;
+    let text = answer.explained.to_json(&answer.sheet);
     write_whole(&sheet, &answer.sheet)?;
-    write_whole(&maps, &text)?;
+    write_whole(&maps, text.as_bytes())?;
     print(&format!(
         "{}\n{}\n{}\n`ferrite report` shows them on the page of the run.\n",
         answer.explained.layer.note,

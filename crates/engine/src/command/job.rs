@@ -9,9 +9,14 @@ use ferrite_core::event::Kind;
 use ferrite_core::event::failure::Failure;
 use ferrite_core::machine;
 use ferrite_core::plan::job::Job;
+use ferrite_core::pulse;
 use ferrite_core::store::Store;
+use ferrite_core::store::queued::Claim;
+use ferrite_core::store::stop::Watch;
 use ferrite_core::terminal::arguments::Place;
-use ferrite_core::terminal::interrupt::{hold_the_lifeline, interrupted, listen_for_interrupts};
+use ferrite_core::terminal::interrupt::{
+    hold_the_lifeline, interrupted, listen_for_interrupts, listen_for_the_end_of_time,
+};
 use ferrite_core::terminal::notes::note;
 use ferrite_torch::device_named;
 
@@ -25,6 +30,12 @@ pub(super) struct JobArguments {
     /// Print what stands in no log as JSON lines, and stop when standard input closes
     #[arg(long)]
     events: bool,
+    /// End when the step under this key is there, which others wait for
+    #[arg(long, value_name = "KEY")]
+    until: Option<String>,
+    /// Take the run over from whoever was at it, for this job of a cluster
+    #[arg(long, value_name = "JOB", conflicts_with = "events")]
+    claim: Option<String>,
     /// CPU threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -38,8 +49,10 @@ pub(super) struct JobArguments {
 pub(super) fn job_command(arguments: &JobArguments) -> Result<()> {
     // First of all, since loading LibTorch takes long enough to be interrupted.
     listen_for_interrupts();
+    listen_for_the_end_of_time();
     if arguments.events {
         hold_the_lifeline()?;
+        pulse::watch(print_sign_of_life)?;
     }
     let mut told = false;
     let result = carry_out(arguments, &mut |kind: &Kind, recorded: Recorded| {
@@ -72,8 +85,18 @@ fn carry_out(arguments: &JobArguments, listener: &mut Listener<'_>) -> Result<()
     if interrupted() {
         return Err(Error::Interrupted);
     }
-    let interrupted = &interrupted;
-    run::run(&job, Context { store: &store, device, threads, listener, interrupted })
+    let claim = |it: &String| Claim::take(&store.root.join(&job.name), it);
+    let claim = arguments.claim.as_ref().map(claim).transpose()?;
+    let (claim, until) = (claim.as_ref(), arguments.until.as_deref());
+    let asked = Watch::over(&store.root.join(&job.name));
+    let interrupted = &|| interrupted() || asked.is_asked() || claim.is_some_and(|it| !it.holds());
+    let store = &store;
+    run::run(&job, Context { store, device, threads, listener, interrupted, claim, until })
+}
+
+/// A line that is no event: this process gets on, and has nothing to tell.
+fn print_sign_of_life() {
+    let _ = writeln!(std::io::stdout(), "\"alive\"");
 }
 
 fn print_event(kind: &Kind) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ferrite_core::data::photo::{self, Photos};
 use ferrite_core::error::{Error, Result, printable};
 use ferrite_core::fetch::Cache;
-use ferrite_core::files::write_whole;
+use ferrite_core::files::{create_folder, write_whole};
 use ferrite_core::machine;
 use ferrite_core::remote::Remote;
 use ferrite_core::store::Store;
@@ -122,7 +122,7 @@ struct Annotated<'a> {
 
 impl<'a> Annotated<'a> {
     fn into(folder: &'a Path, pictures: &[PathBuf]) -> Result<Self> {
-        fs_err::create_dir_all(folder).map_err(Error::file("cannot create", folder))?;
+        create_folder(folder)?;
         let inputs = pictures.iter().filter_map(|it| it.canonicalize().ok()).collect();
         Ok(Self { folder, inputs, taken: HashSet::new() })
     }

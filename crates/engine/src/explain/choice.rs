@@ -112,7 +112,13 @@ mod tests {
             let mut probabilities = vec![1.0 - probability; 2];
             probabilities[*truth] = *probability;
             let predicted = if *probability >= 0.5 { *truth } else { 1 - truth };
-            Prediction { id: format!("row {at}"), truth: *truth, predicted, probabilities }
+            Prediction {
+                id: format!("row {at}"),
+                truth: *truth,
+                predicted,
+                probabilities,
+                group: String::new(),
+            }
         };
         all.iter().enumerate().map(prediction).collect()
     }

@@ -18,6 +18,7 @@ use ferrite_core::model::summary::{input_norm, layers_of};
 use ferrite_core::model::trainable::Trained;
 use ferrite_core::model::{FrozenNorm, GaussianNoise, Input, Model};
 use ferrite_core::precision::Precisions;
+use ferrite_core::pulse::beat;
 use ferrite_torch::attribution::grad_cam;
 use ferrite_torch::ops::{self, AfterNorm};
 use ferrite_torch::parameters::{Gradient, Parameters};
@@ -316,6 +317,19 @@ impl Network {
         (!means.is_empty()).then_some(means)
     }
 
+    /// Whether batch norms compute with the statistics of what they see in training: they train, or follow the batches all the
+    /// same.
+    pub fn norms_see_batches(&self) -> bool {
+        let mut follows = false;
+        self.parameters.specs().any(|(slot, spec)| {
+            if spec.name.ends_with(".weight") {
+                follows = self.parameters.trains(slot);
+            }
+            let is_norm = spec.name.ends_with(".running_mean");
+            is_norm && (follows || self.frozen_norm == FrozenNorm::BatchStatistics)
+        })
+    }
+
     /// What the batch norm in front of the backbone makes of the pixels; none without it.
     pub fn normalized(&self) -> Option<Normalized> {
         let slots = self.input_norm.as_ref()?.slots;
@@ -348,7 +362,10 @@ impl Network {
             let blocks = &self.backbone.blocks[range];
             // Pooled features, which no block follows, stay as they are.
             let x = if blocks.is_empty() { x } else { cast(x, precision) };
-            blocks.iter().fold(x, |x, block| forward_all(&block.layers, x, pass))
+            blocks.iter().fold(x, |x, block| {
+                beat();
+                forward_all(&block.layers, x, pass)
+            })
         })
     }
 

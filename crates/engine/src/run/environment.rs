@@ -14,19 +14,13 @@ pub(super) fn describe(device: Device, threads: usize) -> String {
         "device": device.to_string(),
         "threads": threads,
         "cores": machine::cores(),
-        "processor": processor(),
+        "processor": machine::processor(),
         "system": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,
         "host": first_line("/proc/sys/kernel/hostname"),
         "commit": commit(),
     });
     format!("{facts:#}\n")
-}
-
-fn processor() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|it| it.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 fn first_line(path: &str) -> Option<String> {

@@ -187,6 +187,11 @@ fn predictions(dataset: &Dataset, rows: &[u32], probabilities: &[f32]) -> Vec<Pr
             truth: usize::from(dataset.labels[*row as usize]),
             predicted: first_largest(probabilities),
             probabilities: probabilities.iter().map(|it| f64::from(*it)).collect(),
+            group: if dataset.keeps_groups {
+                dataset.groups[*row as usize].clone()
+            } else {
+                String::new()
+            },
         })
         .collect()
 }

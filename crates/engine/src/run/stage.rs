@@ -12,6 +12,7 @@ use ferrite_core::model::trainable::{Trained as Trainable, resolve};
 use ferrite_core::model::weights::file::TensorFile;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::steps::stage::{Stage, StageSettings, draws};
+use ferrite_core::store::Store;
 use ferrite_core::store::artifact::set_aside;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::lock::Caller;
@@ -41,14 +42,25 @@ impl<'a> Perform<Bench<'a>> for Stage {
 
     fn perform(&self, bench: &mut Bench<'a>, caller: &mut Caller<'_>, folder: &Path) -> Result<()> {
         let job = prepare(self, bench, caller, folder)?;
+        let stage = job.stage;
         let path = folder.join("checkpoint.safetensors");
-        let checkpoint = read_checkpoint(&path, caller)?;
+        let lineage = (self.lineage.as_str(), &*bench.place.precisions.to_string());
+        let checkpoint =
+            match read_checkpoint(&path, &folder.with_extension("safetensors"), caller)? {
+                None => of_shorter(bench.place.store, lineage, stage.epochs, caller)?,
+                own => own,
+            };
         let mut save = |it: &Checkpoint| write_whole_by(&path, |path| it.write(path));
         let Caller { sink, interrupted } = caller;
-        let mut callbacks = Callbacks { sink: *sink, save: &mut save, interrupted: *interrupted };
+        let rung = bench.job.rung.filter(|it| it.stage == self.position);
+        let stops = |epochs| interrupted() || rung.is_some_and(|it| epochs >= it.epochs);
+        let mut callbacks = Callbacks { sink: *sink, save: &mut save, stops: &stops };
         let trained = fit(&mut bench.network, &job, checkpoint, &mut callbacks)?;
         write_stage(folder, &mut bench.network, &trained)?;
-        let _ = std::fs::remove_file(&path);
+        // There is none where the stage had ended already where it went on from.
+        if path.exists() {
+            bench.place.store.keep_checkpoint(lineage, trained.epochs.len(), &path)?;
+        }
         Ok(())
     }
 
@@ -162,17 +174,34 @@ pub(super) fn trainable(settings: &StageSettings) -> Result<Trainable> {
     })
 }
 
-/// The checkpoint at `path`, if there is one. A damaged one is set aside, beside the folder that it lies in, and the
-/// stage begins again.
-fn read_checkpoint(path: &Path, caller: &mut Caller<'_>) -> Result<Option<Checkpoint>> {
+/// The end of the longest stage that is the same but for having fewer epochs, or as many, if there is one.
+fn of_shorter(
+    store: &Store,
+    (lineage, precision): (&str, &str),
+    most: usize,
+    caller: &mut Caller<'_>,
+) -> Result<Option<Checkpoint>> {
+    for there in store.checkpoints(lineage, precision, most) {
+        if let Some(found) = read_checkpoint(&there.path, &there.path, caller)? {
+            return Ok(Some(Checkpoint { continued: found.epochs.len(), ..found }));
+        }
+    }
+    Ok(None)
+}
+
+/// The checkpoint at `path`, if there is one. A damaged one is set aside, beside `like`, and the stage begins again.
+fn read_checkpoint(
+    path: &Path,
+    like: &Path,
+    caller: &mut Caller<'_>,
+) -> Result<Option<Checkpoint>> {
     let bytes = match std::fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         bytes => bytes.map_err(Error::file("cannot read", path))?,
     };
     match Checkpoint::from_bytes(&bytes, path) {
         Err(Error::Damaged { message, .. }) => {
-            let folder = path.parent().unwrap_or(path);
-            let told = set_aside(path, &folder.with_extension("safetensors"), &message)?;
+            let told = set_aside(path, like, &message)?;
             caller.sink.emit(Event::SetAside(told))?;
             Ok(None)
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Epoch;
+use ferrite_core::event::memory::Divided;
 use ferrite_core::model::weights::output::write_tensors;
 use ferrite_torch::numbers::Numbers;
 use ferrite_torch::parameters::Snapshot;
@@ -24,6 +25,10 @@ pub struct Checkpoint {
     pub named: BTreeMap<String, Snapshot>,
     /// The moving average of what trains; empty where there is none.
     pub average: Numbers,
+    /// What was done last about a batch that did not fit into memory.
+    pub divided: Option<Divided>,
+    /// How many of the epochs a shorter stage had trained.
+    pub continued: usize,
     /// Steps of the optimizer.
     pub steps: u64,
     /// What the optimizer remembers.
@@ -35,6 +40,8 @@ const NAMED: &str = "named.";
 const AVERAGE: &str = "average";
 const EPOCHS: &str = "epochs";
 const STEPS: &str = "steps";
+const DIVIDED: &str = "divided";
+const CONTINUED: &str = "continued";
 const CHECKSUM: &str = "crc32";
 
 impl Checkpoint {
@@ -64,9 +71,17 @@ impl Checkpoint {
         let moments = self.moments.iter().enumerate();
         blobs.extend(moments.map(|(index, it)| (format!("moments.{index}"), Blob::new(it))));
         let epochs = serde_json::to_string(&self.epochs).expect("epochs are plain JSON");
-        let facts = [(EPOCHS, epochs), (STEPS, self.steps.to_string())];
+        let facts = [
+            (EPOCHS, epochs),
+            (STEPS, self.steps.to_string()),
+            (CONTINUED, self.continued.to_string()),
+        ];
         let mut facts: BTreeMap<String, String> =
             facts.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();
+        if let Some(divided) = &self.divided {
+            let text = serde_json::to_string(divided).expect("names and counts are plain JSON");
+            facts.insert(DIVIDED.to_owned(), text);
+        }
         blobs.sort_by(|(a, _), (b, _)| a.cmp(b));
         let all = blobs.iter().map(|(name, it)| (name.as_str(), it.numbers.bytes()));
         facts.insert(CHECKSUM.to_owned(), checksum(all, &facts));
@@ -114,7 +129,13 @@ impl Checkpoint {
             current: snapshot("current")?,
             best: has("best.flat").then(|| snapshot("best")).transpose()?,
             named: named.collect::<Result<_>>()?,
+            divided: facts
+                .get(DIVIDED)
+                .map(|it| serde_json::from_str(it).map_err(|it| broken(&it.to_string())))
+                .transpose()?,
             average: if has(AVERAGE) { floats(AVERAGE)? } else { Numbers::default() },
+            // Older versions wrote none, and went on from nothing.
+            continued: facts.get(CONTINUED).and_then(|it| it.parse().ok()).unwrap_or(0),
             steps: fact(STEPS)?.parse().map_err(|_| broken("its number of steps is unreadable"))?,
             moments: moments.iter().map(|it| floats(it)).collect::<Result<_>>()?,
         })
@@ -211,7 +232,17 @@ mod tests {
             current: snapshot(1.0),
             best: Some(snapshot(2.0)),
             named: [("valid_accuracy".to_owned(), snapshot(3.0))].into(),
+            divided: Some(Divided {
+                stage: "s".into(),
+                epoch: 1,
+                step: 2,
+                batch: 64,
+                at_once: 32,
+                norms: true,
+                message: "no \"memory\"".into(),
+            }),
             average: numbers(4.0, 3),
+            continued: 1,
             steps: 7,
             moments: vec![numbers(0.5, 3), numbers(0.25, 3)],
         }

@@ -1,29 +1,28 @@
 //! One epoch of a stage: its steps, its validation, and what its techniques did.
 
+mod step;
+
 use std::time::{Duration, Instant};
 
-use burn::tensor::Tensor;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::{Clipped, Mixed, TechniqueEvidence};
 use ferrite_core::event::gradient::Gradient as GradientNorms;
+use ferrite_core::event::memory::Divided;
 use ferrite_core::event::progress::Progress;
 use ferrite_core::event::{Epoch, Kind, Scores, Sink};
 use ferrite_core::settings::Clip;
 use ferrite_core::settings::sampling::Sampling;
-use ferrite_random::Use;
 use ferrite_torch::average::Average;
 use ferrite_torch::clip::{Clipper, Limit};
-use ferrite_torch::loss::{Labels, Objective, Tally};
-use ferrite_torch::parameters::Gradient;
-use ferrite_torch::recording::{self, GraphInput, Recording, detached};
+use ferrite_torch::loss::{Objective, Tally};
 use ferrite_torch::update::{Optimizer, OptimizerState};
 
 use crate::forward::network::Network;
 use crate::train::checkpoint::Checkpoint;
+use crate::train::epoch::step::Recorded;
 use crate::train::evidence::Before;
 use crate::train::fit::Job;
-use crate::train::images::Augmented;
-use crate::train::mix::{Alphas, BatchShape, Mix};
+use crate::train::mix::Alphas;
 use crate::train::order::{EpochAt, StepAt, batches, order};
 
 /// How often progress is said, at most.
@@ -41,21 +40,15 @@ pub(in crate::train) struct Trainer<'a> {
     recorded: Option<Recorded>,
     /// Steps with a whole batch that were not recorded.
     unrecorded: usize,
+    /// What was done last about a batch that did not fit into memory.
+    divided: Option<Divided>,
 }
-
-/// A step with a whole batch as a GPU does it from the first few on.
-struct Recorded {
-    input: GraphInput<4>,
-    labels: Labels,
-    step: Recording<Outcome>,
-}
-
-/// What a step gives besides new weights: the loss before, and the class scores.
-type Outcome = (Tensor<1>, Tensor<2>);
 
 /// What a step trains on, and how fast.
 struct Batch<'a> {
     at: StepAt,
+    /// Within its epoch, counted from 1.
+    number: usize,
     /// Of the images in the training split.
     positions: &'a [u32],
     lr: f64,
@@ -95,12 +88,14 @@ impl<'a> Trainer<'a> {
             }),
             recorded: None,
             unrecorded: 0,
+            divided: None,
         }
     }
 
     /// Goes on from `state`, which forgets what is taken from it.
     pub(in crate::train) fn restore(&mut self, network: &mut Network, state: &mut Checkpoint) {
         network.parameters.restore(&state.current);
+        self.divided.clone_from(&state.divided);
         let moments = std::mem::take(&mut state.moments);
         self.optimizer.restore(OptimizerState { steps: state.steps, moments });
         if let Some(average) = &mut self.average {
@@ -114,6 +109,7 @@ impl<'a> Trainer<'a> {
         state.current = network.parameters.shared_snapshot();
         let OptimizerState { steps, moments } = self.optimizer.shared_snapshot();
         (state.steps, state.moments) = (steps, moments);
+        state.divided.clone_from(&self.divided);
         state.average = self.average.as_ref().map(Average::shared_snapshot).unwrap_or_default();
     }
 
@@ -160,8 +156,8 @@ impl<'a> Trainer<'a> {
             let step = (epoch - 1) * steps + index;
             lr = job.stage.lr([step, steps * job.stage.epochs], before);
             let (at, last) = (StepAt { seed: job.seed, epoch, step }, index + 1 == steps);
-            let batch = Batch { at, positions, lr, last };
-            self.step(network, batch, &mut counts);
+            let batch = Batch { at, number: index + 1, positions, lr, last };
+            self.step(network, &batch, &mut counts, sink)?;
             if last || said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
                 let progress = job.progress([epoch, index + 1, steps], &counts.scores, started);
@@ -198,101 +194,7 @@ impl<'a> Trainer<'a> {
             gradient: counts.gradient,
         })
     }
-
-    fn step(&mut self, network: &mut Network, batch: Batch<'_>, counts: &mut Counts) {
-        let (job, Batch { at, positions, lr, last }) = (self.job, batch);
-        ferrite_torch::seed_layers(at.random(Use::Layers).bits());
-        let rows = job.train.at(positions);
-        let mut labels = job.images.labels(&rows);
-        let input = if let Some(features) = &job.train.features {
-            features.in_epoch(at.epoch, positions)
-        } else {
-            let mut x = pixels(network, job, at.epoch, &rows);
-            let shape = BatchShape { images: rows.len(), size: x.dims()[2] };
-            if let Some(mix) = Mix::draw(job.alphas(), at, shape) {
-                x = ferrite_torch::without_gradients(|| mix.images(x, network.parameters.device()));
-                labels = labels.mixed(&mix.partners, mix.own, job.images.classes());
-                counts.mixes.push(mix.told());
-            }
-            x
-        };
-        if let (Some(ignored), Some(steps)) = (&self.ignored, &mut counts.weightless) {
-            let classes = job.images.classes_of(&rows);
-            let nothing = classes.iter().all(|it| ignored[usize::from(*it)]);
-            *steps += usize::from(nothing && labels.are_classes());
-        }
-        self.optimizer.advance(lr);
-        let whole = positions.len() == job.stage.batch_size;
-        let (loss, logits) = if last {
-            // Not as a recording: it would measure in every launch, or hold the gradient until the next one.
-            let gradient = &mut counts.gradient;
-            self.work(network, input, &labels, |network, it| *gradient = Some(network.measure(it)))
-        } else if whole && recording::is_possible(network.parameters.device()) {
-            self.launch(network, input, &labels)
-        } else {
-            self.work(network, input, &labels, unmeasured)
-        };
-        counts.scores.add(&loss, &logits, &labels);
-    }
-
-    /// A step, in operations that a GPU can record: nothing in it waits for the device or depends on the host, if nothing in
-    /// `measure` does, which is shown the gradient as it is.
-    fn work(
-        &mut self,
-        network: &mut Network,
-        input: Tensor<4>,
-        labels: &Labels,
-        measure: impl FnOnce(&Network, &Gradient),
-    ) -> Outcome {
-        let job = self.job;
-        let logits = if job.train.features.is_some() {
-            network.train_on_features(input, job.noise)
-        } else {
-            network.train_on_pixels(input, job.noise)
-        };
-        let loss = self.objective.loss(&logits, labels);
-        let outcome = (detached(loss.clone()), detached(logits));
-        let mut gradient = network.parameters.gradient(loss);
-        measure(network, &gradient);
-        if let Some(clipper) = &mut self.clipper {
-            clipper.clip(&mut gradient);
-        }
-        self.optimizer.apply(&mut network.parameters, gradient);
-        if let Some(average) = &mut self.average {
-            average.update(&network.parameters);
-        }
-        outcome
-    }
-
-    /// The same on a GPU: the first few steps as they are, the others as a recording of one.
-    fn launch(&mut self, network: &mut Network, input: Tensor<4>, labels: &Labels) -> Outcome {
-        /// In these LibTorch and cuDNN choose their kernels, which they cannot while they record.
-        const FIRST: usize = 3;
-        if self.unrecorded < FIRST {
-            self.unrecorded += 1;
-            ferrite_torch::try_kernels(self.job.is_long());
-            let outcome = self.work(network, input, labels, unmeasured);
-            ferrite_torch::try_kernels(false);
-            return outcome;
-        }
-        let recorded = if let Some(mut recorded) = self.recorded.take() {
-            recorded.input.set(input);
-            recorded.labels.set(labels);
-            recorded
-        } else {
-            let (input, labels) = (GraphInput::new(input), labels.graph_input());
-            let step = Recording::of(|| self.work(network, input.tensor(), &labels, unmeasured));
-            Recorded { input, labels, step }
-        };
-        let (loss, logits) = recorded.step.launch().clone();
-        network.parameters.have_changed();
-        self.recorded = Some(recorded);
-        (loss, logits)
-    }
 }
-
-/// Leaves a gradient alone.
-fn unmeasured(_: &Network, _: &Gradient) {}
 
 impl Counts {
     /// What the techniques did in an epoch that saw `order`: what was counted beside what was `seen`.
@@ -373,13 +275,4 @@ impl Job<'_> {
             images_per_second: scores.images() as f64 / started.elapsed().as_secs_f64(),
         }
     }
-}
-
-/// Training images, changed and scaled.
-fn pixels(network: &Network, job: &Job<'_>, epoch: usize, rows: &[u32]) -> Tensor<4> {
-    ferrite_torch::without_gradients(|| {
-        let Job { augment, seed, .. } = *job;
-        let changes = augment.acts().then_some(Augmented { augment, seed, epoch });
-        network.scale_pixels(job.images.seen(rows, changes))
-    })
 }

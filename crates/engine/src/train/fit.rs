@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ferrite_core::data::augment::Augment;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::Stop;
+use ferrite_core::event::parts::Continued;
 use ferrite_core::event::{Epoch, Kind, Sink, StageEnd};
 use ferrite_core::settings::Stage;
 use ferrite_torch::parameters::Snapshot;
@@ -42,8 +43,8 @@ pub struct Callbacks<'a> {
     pub sink: &'a mut dyn Sink,
     /// Keeps a checkpoint.
     pub save: &'a mut dyn FnMut(&Checkpoint) -> Result<()>,
-    /// Whether the user wants to stop.
-    pub interrupted: &'a dyn Fn() -> bool,
+    /// Whether to stop after so many epochs, since the user wants it or the rung of a search ends there.
+    pub stops: &'a dyn Fn(usize) -> bool,
 }
 
 /// What a stage leaves behind, besides the network with the weights that go on.
@@ -62,7 +63,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// [`Error::Diverged`] when the loss stops being finite, [`Error::Usage`] if no training image counts in it,
-/// [`Error::Interrupted`], and whatever sink and save fail with.
+/// [`Error::Interrupted`] if it is to stop before its end, and whatever sink and save fail with.
 pub fn fit(
     network: &mut Network,
     job: &Job<'_>,
@@ -74,6 +75,12 @@ pub fn fit(
     let mut state = checkpoint.unwrap_or_default();
     if !state.epochs.is_empty() {
         trainer.restore(network, &mut state);
+        if let Some(divided) = &state.divided {
+            callbacks.sink.emit(Kind::BatchDivided(divided.clone()))?;
+        }
+        if state.continued > 0 {
+            callbacks.sink.emit(Kind::StageContinued(continued(job.stage, &state)))?;
+        }
         for epoch in &state.epochs {
             callbacks.sink.emit(Kind::EpochEnded(epoch.clone()))?;
         }
@@ -83,7 +90,7 @@ pub fn fit(
         if let Some(why) = ends(job.stage, &state.epochs) {
             break why;
         }
-        if (callbacks.interrupted)() {
+        if (callbacks.stops)(state.epochs.len()) {
             saves.keep(&trainer, network, &mut state, callbacks)?;
             return Err(Error::Interrupted);
         }
@@ -95,7 +102,9 @@ pub fn fit(
         }
         callbacks.sink.emit(Kind::EpochEnded(epoch))?;
     };
-    let kept_epoch = keeps_best(job.stage, &state.epochs).unwrap_or(state.epochs.len());
+    // A stage with more epochs goes on from it.
+    saves.keep(&trainer, network, &mut state, callbacks)?;
+    let kept_epoch = job.stage.kept_epoch(&state.epochs);
     trainer.show(network);
     if let Some(best) = state.best.filter(|_| kept_epoch < state.epochs.len()) {
         network.parameters.restore(&best);
@@ -189,7 +198,7 @@ impl Saves {
 fn keep_best(network: &Network, job: &Job<'_>, state: &mut Checkpoint) {
     let last = state.epochs.len();
     let is_last = |it: Option<usize>| it == Some(last);
-    if is_last(keeps_best(job.stage, &state.epochs)) {
+    if is_last(job.stage.best_epoch(&state.epochs)) {
         state.best = Some(network.parameters.snapshot());
     }
     for monitor in &job.stage.checkpoints {
@@ -199,14 +208,14 @@ fn keep_best(network: &Network, job: &Job<'_>, state: &mut Checkpoint) {
     }
 }
 
+/// What a shorter stage had trained of `state`.
+fn continued(stage: &Stage, state: &Checkpoint) -> Continued {
+    let seconds = state.epochs.iter().take(state.continued).map(|it| it.seconds).sum();
+    Continued { stage: stage.name.clone(), epochs: state.continued, seconds }
+}
+
 /// Why a stage is over after `epochs`, if it is.
 fn ends(stage: &Stage, epochs: &[Epoch]) -> Option<Stop> {
     let early = stage.early_stopping.as_ref().and_then(|it| it.stop(epochs));
     early.or_else(|| (epochs.len() >= stage.epochs).then_some(Stop::Completed))
-}
-
-/// The epoch whose weights are to go on, if early stopping restores the best.
-fn keeps_best(stage: &Stage, epochs: &[Epoch]) -> Option<usize> {
-    let stopping = stage.early_stopping.as_ref().filter(|it| it.restore_best)?;
-    Some(stopping.standing(epochs).best_epoch).filter(|it| *it > 0)
 }

@@ -6,6 +6,7 @@ use ferrite_core::data::dataset::Dataset;
 use ferrite_core::device::Device;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::{MOST_CONFUSED, Scores, Signal};
+use ferrite_core::fault::within_memory;
 use ferrite_core::mapped::Bytes;
 use ferrite_core::precision::Precision;
 use ferrite_torch::loss::{self, Labels, Tally};
@@ -193,18 +194,29 @@ pub fn compute_features(
 ) -> Result<FeatureBytes> {
     let mut bytes = Vec::new();
     let (mut position, mut precision) = ([1, 1, 1], Precision::F32);
-    let at_once = inference_batch(images.size, images.device);
-    for (index, batch) in rows.chunks(at_once).enumerate() {
+    let compute = |batch: &[u32]| {
         ferrite_torch::without_gradients(|| {
             let x = network.scale_pixels(images.seen(batch, changes));
             let x = network.frozen_prefix(x, blocks);
             let [_, channels, height, width] = x.dims();
-            position = [height, width, channels];
-            let (of_batch, each) = to_channels_last_bytes(x);
-            bytes.extend(of_batch);
-            precision = each;
-        });
-        if !go_on(index * at_once + batch.len()) {
+            ([height, width, channels], to_channels_last_bytes(x))
+        })
+    };
+    let (mut at_once, mut done) = (inference_batch(images.size, images.device), 0);
+    while done < rows.len() {
+        let batch = &rows[done..rows.len().min(done + at_once)];
+        let computed =
+            if batch.len() < 2 { Ok(compute(batch)) } else { within_memory(|| compute(batch)) };
+        let Ok((of_image, (of_batch, each))) = computed else {
+            // Memory does not hold so many at once.
+            ferrite_torch::give_memory_back();
+            at_once = batch.len() / 2;
+            continue;
+        };
+        (position, precision) = (of_image, each);
+        bytes.extend(of_batch);
+        done += batch.len();
+        if !go_on(done) {
             return Err(Error::Interrupted);
         }
     }
@@ -293,7 +305,7 @@ impl Split<'_> {
         ferrite_torch::without_gradients(|| {
             let batches = positions.chunks(inference_batch(images.size, images.device));
             let of_batch = |batch: &[u32]| {
-                let logits = infer(batch);
+                let logits = in_memory(batch, infer);
                 let labels = images.labels(&self.at(batch));
                 tally.add(&loss::cross_entropy(&logits, &labels), &logits, &labels);
                 logits
@@ -301,6 +313,18 @@ impl Split<'_> {
             batches.map(of_batch).collect()
         })
     }
+}
+
+/// What `infer` says of `batch`: of all at once, or where memory does not hold that, of ever fewer at once.
+fn in_memory(batch: &[u32], infer: &mut dyn FnMut(&[u32]) -> Tensor<2>) -> Tensor<2> {
+    if batch.len() < 2 {
+        return infer(batch);
+    }
+    within_memory(|| infer(batch)).unwrap_or_else(|_| {
+        ferrite_torch::give_memory_back();
+        let (first, second) = batch.split_at(batch.len() / 2);
+        Tensor::cat(vec![in_memory(first, infer), in_memory(second, infer)], 0)
+    })
 }
 
 fn scores(tally: &Tally) -> Scores {

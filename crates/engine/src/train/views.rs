@@ -54,9 +54,9 @@ pub fn judge(
     }
     let mut done = 0;
     let (scores, probabilities) = split.score(images, &mut |positions| {
-        done += positions.len();
         let rows = split.at(positions);
         let logits = infer(views, network, &|window| images.window(&rows, window));
+        done += positions.len();
         progress(done);
         logits
     });

@@ -135,6 +135,8 @@ fn a_loss_that_is_no_number_fails_its_trial_with_10_and_the_others_finish() {
     assert_eq!(place.run("c").state, State::Finished);
     check_failure(&place, "a", 10, "training diverged in stage `head`");
     check_failure(&place, "b", 10, "training diverged in stage `head`, epoch 1");
+    // It has no score that could be held against that of another.
+    assert_eq!(place.run("a").facts.evaluation, None);
     // It is not tried again, but neither is it forgotten.
     place.sweep().ends_with(1).says("2 of 3 trials failed");
     place.ferrite(&["plan"]).ends_with(0).says("failed").says("3 trials, 0 to do");

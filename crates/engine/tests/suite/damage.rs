@@ -30,20 +30,69 @@ const ALL: &str = r#"
 #[derive(Debug, Clone, Copy)]
 enum Damage {
     Empty,
-    Half,
-    Flip,
+    /// Cut off there.
+    Cut(Offset),
+    /// A bit of the byte there changes.
+    Flip(Offset),
     Lose,
 }
 
-const WAYS: [Damage; 4] = [Damage::Empty, Damage::Half, Damage::Flip, Damage::Lose];
+/// Where in a file.
+#[derive(Debug, Clone, Copy)]
+enum Offset {
+    First,
+    Second,
+    Middle,
+    /// Where the second page of memory begins.
+    Page,
+    Last,
+}
+
+impl Offset {
+    fn of(self, length: usize) -> usize {
+        let last = length - 1;
+        match self {
+            Self::First => 0,
+            Self::Second => 1.min(last),
+            Self::Middle => length / 2,
+            Self::Page => 4096.min(last),
+            Self::Last => last,
+        }
+    }
+}
+
+const WAYS: [Damage; 6] = [
+    Damage::Empty,
+    Damage::Cut(Offset::Middle),
+    Damage::Flip(Offset::Middle),
+    Damage::Lose,
+    Damage::Flip(Offset::First),
+    Damage::Cut(Offset::Last),
+];
+
+/// The same for files of steps, which are told from each other by more.
+const WAYS_OF_STEPS: [Damage; 10] = [
+    Damage::Flip(Offset::Middle),
+    Damage::Cut(Offset::Middle),
+    Damage::Empty,
+    Damage::Flip(Offset::First),
+    Damage::Cut(Offset::Last),
+    Damage::Flip(Offset::Last),
+    Damage::Cut(Offset::Second),
+    Damage::Flip(Offset::Page),
+    Damage::Cut(Offset::Page),
+    Damage::Flip(Offset::Second),
+];
 
 fn damage(path: &Path, how: Damage) {
     let mut bytes = std::fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
     match how {
         Damage::Empty => bytes.clear(),
-        Damage::Half => bytes.truncate(middle),
-        Damage::Flip => bytes[middle] ^= 1,
+        Damage::Cut(at) => bytes.truncate(at.of(bytes.len())),
+        Damage::Flip(at) => {
+            let at = at.of(bytes.len());
+            bytes[at] ^= 1;
+        }
         Damage::Lose => return std::fs::remove_file(path).unwrap(),
     }
     std::fs::write(path, bytes).unwrap();
@@ -93,7 +142,7 @@ fn every_file_of_a_finished_run_is_made_again_when_it_is_damaged() {
     let others = ["plots/augmented-head.png", "model.safetensors", "model.train_loss.safetensors"];
     for how in WAYS {
         let why = format!("{how:?}");
-        let whole_size = matches!(how, Damage::Flip);
+        let whole_size = matches!(how, Damage::Flip(_));
         // Flipped weights are found where they are read, which a sweep with nothing to do does not.
         let files = small.iter().chain(&others[..if whole_size { 1 } else { 3 }]);
         let files: Vec<PathBuf> = files.map(|it| folder.join(it)).collect();
@@ -113,8 +162,8 @@ fn every_file_of_a_finished_run_is_made_again_when_it_is_damaged() {
     let names = |it: &str| {
         place.files("runs/e").keys().filter(|path| path.to_string_lossy().contains(it)).count()
     };
-    assert_eq!(names("predictions.damaged"), 3);
-    assert_eq!(names("model.damaged"), 2);
+    assert_eq!(names("predictions.damaged"), 5);
+    assert_eq!(names("model.damaged"), 3);
 }
 
 #[test]
@@ -164,14 +213,14 @@ fn every_file_of_every_step_is_made_again_when_it_is_damaged() {
     let rounds = of_steps().iter().map(Vec::len).max().unwrap();
     assert!(rounds > 3, "a stage has two files of weights, a history and a manifest");
     for round in 0..rounds {
-        let how = [Damage::Flip, Damage::Half, Damage::Empty][round % 3];
         let hit: Vec<PathBuf> = of_steps().iter().map(|it| it[round % it.len()].clone()).collect();
-        for it in &hit {
-            damage(it, how);
+        let how = |at: usize| WAYS_OF_STEPS[(round + 3 * at) % WAYS_OF_STEPS.len()];
+        for (at, it) in hit.iter().enumerate() {
+            damage(it, how(at));
         }
         std::fs::remove_dir_all(place.path("runs/e")).unwrap();
         let told = place.sweep_well();
-        let why = format!("{how:?} of {hit:?}");
+        let why = format!("round {round} of {hit:?}");
         for it in &hit {
             check_named(&told, it, &why);
         }
@@ -245,7 +294,7 @@ fn what_older_versions_finished_stays_finished_and_is_checked_as_far_as_it_can_b
     place.sweep_well().says("1 trial finished in");
     // What the steps say of themselves is looked at as well.
     for (kind, name, how) in [
-        ("stage", "history.json", Damage::Half),
+        ("stage", "history.json", Damage::Cut(Offset::Middle)),
         ("stage", "weights.safetensors", Damage::Lose),
         ("features", "features.bin", Damage::Empty),
     ] {
@@ -290,12 +339,12 @@ fn weights_with_a_flipped_bit_are_set_aside_by_whoever_reads_them_and_made_again
     let said = predict(&place);
     let folder = place.run("e").folder;
     let model = folder.join("model.safetensors");
-    damage(&model, Damage::Flip);
+    damage(&model, Damage::Flip(Offset::Middle));
     predict(&place).ends_with(5).says("model.safetensors` is damaged: its bytes are not those");
     assert!(folder.join("model.damaged.safetensors").exists() && !model.exists());
     place.sweep_well().says("1 trial finished in");
     assert_eq!(predict(&place).ends_with(0).out, said.out);
-    damage(&model, Damage::Flip);
+    damage(&model, Damage::Flip(Offset::Middle));
     place.write("experiments/next.toml", next);
     place.sweep().ends_with(1).says("model.safetensors` is damaged: its bytes are not those");
     place.ferrite(&["retry", "--threads", "1"]).ends_with(0).says("2 trials finished in");
@@ -444,7 +493,7 @@ fn a_run_that_was_only_just_made_is_not_called_unreadable() {
     place.write("runs/e/new/trial.toml", settings);
     let told = place.ferrite(&["status"]);
     let expected =
-        "run    epochs   time  state\ne/new       0  0.0 s  interrupted\n1 run: 1 interrupted\n";
+        "run    epochs   time  state\ne/new     0/2  0.0 s  interrupted\n1 run: 1 interrupted\n";
     assert_eq!(told.ends_with(0).out, expected);
     place.ferrite(&["report"]).ends_with(0);
 }

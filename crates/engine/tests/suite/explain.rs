@@ -13,7 +13,7 @@ fn swept() -> (Place, Record) {
 }
 
 fn explained(run: &Record) -> Explained {
-    read(&run.folder, &run.facts.start.as_ref().unwrap().key).unwrap()
+    read(&run.folder, &run.facts.start.as_ref().unwrap().key).unwrap().unwrap().0
 }
 
 #[test]

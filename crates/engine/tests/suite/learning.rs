@@ -191,8 +191,7 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
     let valid = Split { rows: &dataset.valid, features: None };
     let job =
         Job { stage: &stage, seed: 0, images: &images, train, valid, augment: &augment, noise };
-    let mut callbacks =
-        Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    let mut callbacks = Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), stops: &|_| false };
     fit(&mut network, &job, None, &mut callbacks).unwrap().epochs
 }
 

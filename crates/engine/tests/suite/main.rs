@@ -6,6 +6,10 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod continued;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod data;
@@ -16,9 +20,15 @@ mod explain;
 #[cfg(test)]
 mod faces;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod folds;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod learning;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod noise;
 #[cfg(test)]
@@ -34,9 +44,13 @@ mod runs;
 #[cfg(test)]
 mod scores;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod sharing;
 #[cfg(test)]
 mod small;
+#[cfg(test)]
+mod stop;
 #[cfg(test)]
 mod study;
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn train(precision: Precision) -> Vec<Epoch> {
         noise: NoiseStd::default(),
     };
     let callbacks =
-        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+        &mut Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), stops: &|_| false };
     fit(&mut network, &job, None, callbacks).unwrap().epochs
 }
 

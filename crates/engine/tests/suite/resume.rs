@@ -282,7 +282,7 @@ fn ctrl_c_ends_with_130_and_the_next_sweep_gives_the_same_predictions() {
     assert_eq!(place.run("e").state, State::Interrupted);
     let log = &logs(&place.path("runs"))[0];
     assert_eq!(events(log).last().unwrap().kind, Kind::RunInterrupted);
-    place.ferrite(&["status"]).ends_with(0).says("interrupted");
+    place.ferrite(&["status"]).ends_with(0).says("stopped");
     place.ferrite(&["plan"]).ends_with(0).says("interrupted").says("1 trial, 1 to do");
     place.sweep_well();
     same("predictions", &predictions(&place), undisturbed());
@@ -347,6 +347,30 @@ fn two_sweeps_at_once_train_each_stage_once_and_both_end_well() {
     let left = place.files("runs/.store");
     let left = left.keys().find(|it| it.to_string_lossy().contains(".partial"));
     assert_eq!(left, None);
+}
+
+#[test]
+fn four_sweeps_at_once_make_each_step_once_and_end_in_the_same_bytes() {
+    let experiments = [("a", &format!("seeds = [0, 1]\n{SMALL}")[..]), ("b", SMALL)];
+    let expected = Place::with(&experiments);
+    expected.sweep_well();
+    let place = Place::with(&experiments);
+    let sweeps = [(); 4].map(|()| place.start(&["sweep", "--threads", "1", "--jobs", "2"]));
+    for sweep in sweeps {
+        sweep.end().ends_with(0);
+    }
+    let mut made = std::collections::BTreeSet::new();
+    for event in logs(&place.path("runs")).iter().flat_map(|it| events(it)) {
+        if let Kind::StepReady(it) = event.kind
+            && !it.reused
+        {
+            assert!(made.insert(it.key.clone()), "`{}` was made twice", it.key);
+        }
+    }
+    for (run, like) in place.runs().iter().zip(expected.runs()) {
+        let read = |folder: &Path| std::fs::read(folder.join("predictions.csv")).unwrap();
+        same(run.name(), &read(&run.folder), &read(&like.folder));
+    }
 }
 
 #[test]

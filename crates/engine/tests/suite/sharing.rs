@@ -111,8 +111,7 @@ fn train(trainable: &str, cached: bool) -> Vec<Epoch> {
     let (augment, noise) = (Augment::default(), NoiseStd::default());
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
-    let mut callbacks =
-        Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    let mut callbacks = Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), stops: &|_| false };
     fit(&mut network, &job, None, &mut callbacks).unwrap().epochs
 }
 

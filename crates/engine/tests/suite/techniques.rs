@@ -77,8 +77,7 @@ fn attempt_with(model: &Model, settings: &str, keeps: &dyn Fn(usize) -> bool) ->
     let (augment, noise) = (Augment::default(), NoiseStd::default());
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
-    let mut callbacks =
-        Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), interrupted: &|| false };
+    let mut callbacks = Callbacks { sink: &mut NullSink, save: &mut |_| Ok(()), stops: &|_| false };
     let trained = fit(&mut network, &job, None, &mut callbacks)?;
     let trains = |slot: &Slot| network.parameters.trains(*slot);
     let slots = network.parameters.specs().map(|(slot, _)| slot).filter(trains);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::Data;
-use crate::data::dataset::{Dataset, refused};
+use crate::data::dataset::Dataset;
 use crate::data::faces::placed::{How, Placed};
 use crate::error::Error;
 use crate::event::faces::{ClassFaces, Histogram, SplitFaces};
@@ -31,7 +31,7 @@ pub(in crate::data) fn faceless_part(data: &Data, dataset: &Dataset, key: &str) 
     let count = dataset.faceless.get(part).map_or(0, Vec::len);
     let message =
         format!("no image is left for `data.split.{key}`: no face was found in any of {count}");
-    (count > 0).then(|| refused(data, message, HELP))
+    (count > 0).then(|| data.refused(message, HELP))
 }
 
 /// Why no training image is left of a class, if that is because no face was found in any.
@@ -46,7 +46,7 @@ pub(in crate::data) fn faceless_class(
         "no training image of the class `{}` is left: no face was found in any of {count}",
         dataset.classes[class]
     );
-    (count > 0).then(|| refused(data, message, HELP))
+    (count > 0).then(|| data.refused(message, HELP))
 }
 
 impl Dataset {

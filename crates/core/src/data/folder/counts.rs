@@ -31,12 +31,14 @@ impl Counts {
 
     /// Refuses data of which a part, or a class of the training images, would be empty.
     ///
-    /// Where damaged pictures are left out nobody knows how many are left before they are decoded, so nothing is refused.
+    /// Where damaged pictures are left out nobody knows how many are left before they are decoded, so nothing is refused;
+    /// what folds and groups leave empty is told when they are drawn.
     ///
     /// # Errors
     /// [`Error::Data`](crate::error::Error::Data), as opening the decoded pictures would.
     pub(in crate::data) fn check(&self, data: &Data) -> Result<()> {
-        if data.on_error != OnError::Error {
+        let split = &data.split;
+        if data.on_error != OnError::Error || split.folds.is_some() || split.groups {
             return Ok(());
         }
         let parts = self.parts(data);

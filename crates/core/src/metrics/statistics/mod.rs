@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** pure, and no random number: the bootstrap's distribution is computed, not sampled.
 
+pub mod clustered;
 pub mod crossed;
 pub mod distribution;
 pub mod paired;

@@ -78,7 +78,13 @@ mod tests {
                     if draw(1, image) < 0.5 { draw(2, image) } else { draw(10 + at as u64, image) };
                 let wrong = (truth + 1 + usize::from(draw(50 + at as u64, image) < 0.5)) % 3;
                 let predicted = if luck < *accuracy { truth } else { wrong };
-                Prediction { id: image.to_string(), truth, predicted, probabilities: vec![] }
+                Prediction {
+                    id: image.to_string(),
+                    truth,
+                    predicted,
+                    probabilities: vec![],
+                    group: String::new(),
+                }
             };
             (0..images).map(one).collect()
         };
@@ -121,7 +127,13 @@ mod tests {
             let one = |image: usize| {
                 let truth = image * 7 / 5 % 3;
                 let predicted = (truth + taken(image)) % 3;
-                Prediction { id: String::new(), truth, predicted, probabilities: vec![] }
+                Prediction {
+                    id: String::new(),
+                    truth,
+                    predicted,
+                    probabilities: vec![],
+                    group: String::new(),
+                }
             };
             (0..400).map(one).collect()
         };

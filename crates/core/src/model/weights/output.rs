@@ -4,7 +4,6 @@
 //! would get other bytes each time, and gives the file to its owner alone.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use safetensors::tensor::View;
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Error, Result};
+use crate::files::output::Output;
 
 /// Under this name the header has the facts.
 const FACTS: &str = "__metadata__";
@@ -34,7 +34,7 @@ pub fn write_tensors<V: View>(
     let tensors: BTreeMap<String, V> = tensors.into_iter().collect();
     let header = header(&tensors, facts);
     let write = || {
-        let mut file = BufWriter::with_capacity(BUFFER, File::create(path)?);
+        let mut file = BufWriter::with_capacity(BUFFER, Output::create(path)?);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         for tensor in tensors.into_values() {

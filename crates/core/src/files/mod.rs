@@ -1,12 +1,19 @@
-//! Writing files whole or not at all: under another name, then renamed.
+//! The one door to the disk for whoever changes it: files are written whole or not at all, folders made, names changed
+//! and taken away here and nowhere else. Reading needs no door.
 //!
 //! **Invariant:** nobody ever reads half a file, whatever ends the process that writes it. What a killed process leaves is
 //! called `.<name>.<process>.tmp` and removed by [`crate::store::leftovers`].
 
-use std::fs::{File, remove_file, rename};
+mod injected;
+pub mod output;
+pub mod sealed;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files::injected::{Operation, may};
+use crate::files::output::Output;
 
 /// Writes a file that cannot be had again: whole or not at all, and safely on the disk when this returns.
 ///
@@ -23,8 +30,9 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     write_and_rename(path, |temporary| {
         write(temporary)?;
-        let synced = File::open(temporary).and_then(|it| it.sync_data());
-        synced.map_err(Error::file("cannot write", temporary))
+        Output::existing(temporary)
+            .and_then(|it| it.sync())
+            .map_err(Error::file("cannot write", temporary))
     })
 }
 
@@ -46,13 +54,14 @@ pub fn write_derived_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) ->
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).map_err(Error::file("cannot write", path))
+    let written = Output::create(path).and_then(|mut it| it.write_all(bytes));
+    written.map_err(Error::file("cannot write", path))
 }
 
 fn write_and_rename(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let temporary = temporary(path);
-    let rename = || rename(&temporary, path).map_err(Error::file("cannot write", path));
-    write(&temporary).and_then(|()| rename()).map_err(|error| {
+    let put = || move_to(&temporary, path).map_err(Error::file("cannot write", path));
+    write(&temporary).and_then(|()| put()).map_err(|error| {
         // It may not even exist; the first error is the one to tell.
         let _ = remove_file(&temporary);
         match error {
@@ -63,6 +72,48 @@ fn write_and_rename(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Res
             other => other,
         }
     })
+}
+
+/// Makes the folder at `path` and those above it, as far as they are not there.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be made.
+pub fn create_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = may(Operation::Create, path).and_then(|()| std::fs::create_dir_all(path));
+    made.map_err(Error::file("cannot create", path))
+}
+
+/// Gives what lies at `from` the name `to`, in one moment. What has that name already is replaced if it is a file.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be renamed.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    move_to(from, to).map_err(Error::file("cannot rename", from))
+}
+
+fn move_to(from: &Path, to: &Path) -> std::io::Result<()> {
+    may(Operation::Rename, to).and_then(|()| std::fs::rename(from, to))
+}
+
+/// Takes away the file at `path`.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be taken away, or is not there.
+pub fn remove_file(path: &Path) -> Result<()> {
+    let removed = may(Operation::Remove, path).and_then(|()| std::fs::remove_file(path));
+    removed.map_err(Error::file("cannot remove", path))
+}
+
+/// Takes away the folder at `path` with all that is in it.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be taken away, or is not there.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    let removed = may(Operation::Remove, path).and_then(|()| std::fs::remove_dir_all(path));
+    removed.map_err(Error::file("cannot clear", path))
 }
 
 /// What the file at `path` is called while it is written.
