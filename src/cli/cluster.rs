@@ -1,6 +1,6 @@
 //! `ferrite sweep --executor`: what is not finished is submitted to a cluster, and watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use ferrite_core::config::clusters;
@@ -126,18 +126,16 @@ fn refuse_rungs(agenda: &Agenda<'_>) -> Result<()> {
 
 /// Whether each trial is carried out: one that starts from another that cannot be had is not.
 fn todo(agenda: &Agenda<'_>, retry: bool) -> Vec<bool> {
-    let mut lost: Vec<String> = Vec::new();
+    let mut lost: HashSet<String> = HashSet::new();
     let all = agenda.trials.iter().zip(&agenda.states);
     let todo = all.map(|(trial, state)| {
+        if *state == TrialState::Finished {
+            return false;
+        }
         let needs_lost = trial.needs.as_ref().is_some_and(|it| lost.contains(it));
-        let todo = match state {
-            TrialState::Finished => return false,
-            TrialState::Lacking(_) | TrialState::Stopped => false,
-            TrialState::Failed(_) => retry,
-            TrialState::Interrupted | TrialState::New => true,
-        };
+        let todo = state.is_to_do(retry);
         if !todo || needs_lost {
-            lost.push(trial.name());
+            lost.insert(trial.name());
         }
         todo && !needs_lost
     });

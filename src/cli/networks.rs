@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use crate::cli::layers::kernels;
-use crate::cli::plan::{Detail, WIDTH};
-use crate::cli::table::wrapped;
+use crate::cli::plan::Detail;
+use crate::cli::table::{WIDTH, wrapped};
 use ferrite_core::digits::{counted, thousands};
 use ferrite_core::event::Network;
 use ferrite_core::model::summary::{summarize, trained_layers};

@@ -9,7 +9,7 @@ use crate::cli::jobs::count;
 use crate::cli::networks::{Networks, Trains, lines_of};
 use crate::cli::planned::{Guess, Planned, schema, words};
 use crate::cli::select::Selection;
-use crate::cli::table::wrapped;
+use crate::cli::table::{WIDTH, wrapped};
 use crate::format;
 use crate::sweep::TrialState;
 use crate::sweep::rungs::Goal;
@@ -21,9 +21,6 @@ use ferrite_core::plan::search::Halved;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::store::Store;
 use ferrite_core::terminal::{documented, print, print_json};
-
-/// Columns of a line of text.
-pub(super) const WIDTH: usize = 80;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {

@@ -55,7 +55,7 @@ impl Planned {
         let written = experiments(selection)?;
         let trials = trials(selection, &written, store)?;
         let halved = Halved::all(&written, &trials);
-        let agenda = Agenda::of(store, &trials, Halved::all(&written, &trials));
+        let agenda = Agenda::of(store, &trials, halved.clone());
         let goals: Vec<Option<Goal>> = (0..trials.len()).map(|it| agenda.rungs.goal(it)).collect();
         let states = agenda.states;
         let graph = Graph::new(trials.iter().map(|it| it.steps.as_slice()));
@@ -70,7 +70,7 @@ impl Planned {
                 costs[*node] = cost;
             }
         }
-        let todo: Vec<bool> = states.iter().map(is_to_do).collect();
+        let todo: Vec<bool> = states.iter().map(|it| it.is_to_do(false)).collect();
         let count = todo.iter().filter(|it| **it).count();
         let jobs = guess.jobs.map_or_else(|| best_jobs(forecast.device(), count), usize::from);
         let bill = Bill::of(&trials, (&graph, &there, &costs), &todo, jobs);
@@ -92,7 +92,7 @@ impl Planned {
 
     /// How many trials a sweep would carry out.
     pub(super) fn todo(&self) -> usize {
-        self.states.iter().filter(|it| is_to_do(it)).count()
+        self.states.iter().filter(|it| it.is_to_do(false)).count()
     }
 
     /// The other experiments that need the step of `node` beside `experiment`, sorted.
@@ -161,10 +161,6 @@ impl Planned {
             },
         }
     }
-}
-
-fn is_to_do(state: &TrialState) -> bool {
-    matches!(state, TrialState::Interrupted | TrialState::New)
 }
 
 /// A trial's state in a word.

@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 
 use ferrite_core::event::Kind;
 use ferrite_core::store::Store;
-use ferrite_core::store::read::all;
 
 use crate::report::{Report, Target};
-use crate::study::Study;
-use crate::study::folds::gather;
 use crate::study::judged::Judged;
+use crate::study::{Study, folds};
 use crate::sweep::SweepEvent;
 
 /// The least time between the end of one writing and the beginning of the next.
@@ -72,8 +70,7 @@ impl Refresh {
 fn write(root: PathBuf) -> Duration {
     let began = Instant::now();
     let store = Store { root };
-    let mut runs = all(&store);
-    gather(&mut runs);
+    let runs = folds::read(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let target = Target { is_live: true, ..Target::beside(&store.root) };
     let _told_by_the_last_report = Report::of(&Judged::new(&study), target).write().is_err();

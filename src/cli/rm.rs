@@ -21,11 +21,8 @@ use serde_json::json;
 use crate::cli::confirm::confirmed;
 use crate::cli::remove::{keys_of, remove_run, run_folders, size, try_lock};
 use crate::cli::status::existing;
-use crate::cli::table::wrapped;
+use crate::cli::table::{WIDTH, wrapped};
 use crate::format;
-
-/// Columns of a line of text.
-const WIDTH: usize = 80;
 
 #[derive(Debug, Args)]
 pub(super) struct RmArguments {

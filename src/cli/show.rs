@@ -10,7 +10,6 @@ use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::Stop;
 use ferrite_core::metrics::scores::ClassScores;
 use ferrite_core::store::find::runs_of;
-use ferrite_core::store::read::all;
 use ferrite_core::store::record::{Record, Stage, State};
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::{documented, print, print_json};
@@ -21,14 +20,11 @@ use crate::cli::scores::Board;
 use crate::cli::status::json::run_json;
 use crate::cli::status::progress::state;
 use crate::cli::status::{damaged_json, existing, runs_table, tell_damaged};
-use crate::cli::table::{Column, Table, sparkline, wrapped};
+use crate::cli::table::{Column, Table, WIDTH, sparkline, wrapped};
 use crate::format;
-use crate::study::folds::gather;
 use crate::study::judged::Judged;
-use crate::study::{Run, Study};
+use crate::study::{Run, Study, folds};
 
-/// Columns of a line of text.
-const WIDTH: usize = 80;
 /// How many characters a curve has.
 const CURVE: usize = 24;
 
@@ -48,8 +44,7 @@ pub(super) fn show_command(arguments: &ShowArguments) -> Result<()> {
     let folders = runs_of(&store, &arguments.run)?;
     let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
     let asked: BTreeSet<PathBuf> = folders.iter().map(|it| whole(it)).collect();
-    let mut runs = all(&store);
-    gather(&mut runs);
+    let runs = folds::read(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let mut shown: Vec<&Run<'_>> =
         study.runs().filter(|it| asked.contains(&whole(&it.record.folder))).collect();

@@ -15,7 +15,6 @@ use ferrite_core::plan::search::Halved;
 use ferrite_core::store::Store;
 use ferrite_core::store::description::{Description, Searched};
 use ferrite_core::store::leftovers::clear_old;
-use ferrite_core::store::read::all;
 use ferrite_core::store::sweeps::{Registered, forget_dead};
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
 use ferrite_core::terminal::{documented, print, print_json};
@@ -36,9 +35,8 @@ use crate::forecast::Forecast;
 use crate::format;
 use crate::progress::Display;
 use crate::report::Target;
-use crate::study::Study;
-use crate::study::folds::gather;
 use crate::study::judged::Judged;
+use crate::study::{Study, folds};
 use crate::sweep;
 use crate::sweep::cluster::Executor;
 use crate::sweep::launch::Node;
@@ -118,14 +116,12 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let planned = trials(&arguments.selection, &written, &store)?;
     let mut display = Display::new(&store, arguments.quiet);
     listen_for_interrupts();
-    let trials = if retry {
-        Agenda::of(&store, &planned, Halved::all(&written, &planned)).to_retry()
-    } else {
-        planned.clone()
-    };
-    let mut agenda = Agenda::of(&store, &trials, Halved::all(&written, &trials));
+    let failed =
+        retry.then(|| Agenda::of(&store, &planned, Halved::all(&written, &planned)).to_retry());
+    let trials = failed.as_deref().unwrap_or(&planned);
+    let mut agenda = Agenda::of(&store, trials, Halved::all(&written, trials));
     let unfinished = agenda.unfinished(retry);
-    let mut fitting = Fitting::new(&store, &trials);
+    let mut fitting = Fitting::new(&store, trials);
     for trial in &unfinished {
         fitting.lines(trial);
     }
@@ -182,8 +178,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         outcome(&summary, started.elapsed().as_secs_f64())
     };
     display.say(&ended);
-    let mut runs = all(&store);
-    gather(&mut runs);
+    let runs = folds::read(&store);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let judged = Judged::new(&study);
     let report = publish(&judged, Target::beside(&store.root)).map(|it| it.page);

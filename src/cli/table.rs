@@ -2,6 +2,9 @@
 
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
+/// Columns of a line of text.
+pub(super) const WIDTH: usize = 80;
+
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {

@@ -84,6 +84,14 @@ fn split(data: &Data, counts: &Counts) -> Images {
     let of = |part: &Part| {
         part.name().map_or_else(|| whole * part.fraction().unwrap_or_default(), named)
     };
+    if let Some(folds) = data.split.folds {
+        let tested = whole / folds as f64;
+        let validated = (whole - tested) * valid.fraction().unwrap_or_default();
+        return Images {
+            all,
+            splits: limited(data, [whole - tested - validated, validated, tested]),
+        };
+    }
     let taken: f64 =
         [Some(valid), test.as_ref()].into_iter().flatten().filter_map(Part::fraction).sum();
     let trained = if train.name().is_some() { whole * (1.0 - taken) } else { of(train) };

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use ferrite_core::event::Evaluation;
 use ferrite_core::event::audit::LeakFree;
-use ferrite_core::store::read::Runs;
+use ferrite_core::store::Store;
+use ferrite_core::store::read::{Runs, all};
 use ferrite_core::store::record::{Record, State};
 use toml::{Table, Value};
 
@@ -20,6 +21,13 @@ pub(crate) fn fold(record: &Record) -> Option<[usize; 2]> {
     let split = record.settings.get("data")?.get("split")?;
     let number = |key: &str| usize::try_from(split.get(key)?.as_integer()?).ok();
     Some([number("fold")?, number("folds")?])
+}
+
+/// All runs of `store`, those of each cross-validation gathered.
+pub(crate) fn read(store: &Store) -> Runs {
+    let mut runs = all(store);
+    gather(&mut runs);
+    runs
 }
 
 /// Gathers the runs of each cross-validation among `runs`.

@@ -6,6 +6,8 @@
 mod alike;
 pub mod cluster;
 pub mod launch;
+#[cfg(test)]
+mod made_up;
 mod queue;
 pub mod rungs;
 #[cfg(test)]
@@ -17,7 +19,7 @@ mod simulated_search;
 mod simulation;
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use ferrite_core::error::{Error, Result};
@@ -49,6 +51,24 @@ pub enum TrialState {
     Interrupted,
     /// To do it.
     New,
+}
+
+impl TrialState {
+    /// Whether a sweep carries the trial out; one that failed earlier only if it is to `retry` it.
+    pub fn is_to_do(&self, retry: bool) -> bool {
+        match self {
+            Self::Finished | Self::Lacking(_) | Self::Stopped => false,
+            Self::Failed(_) => retry,
+            Self::Interrupted | Self::New => true,
+        }
+    }
+}
+
+/// The position of the trial that each of `trials` starts from, where that is one of them.
+fn sources(trials: &[Trial]) -> Vec<Option<usize>> {
+    let positions: HashMap<String, usize> =
+        trials.iter().enumerate().map(|(at, it)| (it.name(), at)).collect();
+    trials.iter().map(|it| positions.get(it.needs.as_ref()?).copied()).collect()
 }
 
 /// What is to be done about `trial`. A finished run of which a file is damaged is gone on with: what is whole of it
@@ -101,26 +121,23 @@ impl<'a> Agenda<'a> {
     /// The trials that are to be tried again: those that failed, those that could not begin because they start from one of them,
     /// and whatever these start from that is not whole. In their order.
     pub fn to_retry(&self) -> Vec<Trial> {
-        let names: Vec<String> = self.trials.iter().map(Trial::name).collect();
-        let source = |at: usize| {
-            let needs = self.trials[at].needs.as_ref()?;
-            names.iter().position(|it| it == needs)
-        };
+        let sources = sources(self.trials);
         let is_failed = |it: &TrialState| matches!(it, TrialState::Failed(_));
         let mut chosen: Vec<bool> = self.states.iter().map(is_failed).collect();
         // Those that others start from stand before them.
         for at in 0..self.trials.len() {
-            let behind = source(at).is_some_and(|it| chosen[it]);
+            let behind = sources[at].is_some_and(|it| chosen[it]);
             chosen[at] |= behind && self.states[at] != TrialState::Finished;
         }
         // Points of a search are held against each other, so it is taken whole.
-        for at in 0..self.trials.len() {
-            let same = |it: usize| self.trials[it].experiment == self.trials[at].experiment;
-            let of_search = self.trials[at].point.is_some();
-            chosen[at] |= of_search && (0..chosen.len()).any(|it| chosen[it] && same(it));
+        let of_searches =
+            self.trials.iter().zip(&chosen).filter(|it| it.0.point.is_some() && *it.1);
+        let searches: HashSet<&str> = of_searches.map(|it| it.0.experiment.as_str()).collect();
+        for (trial, chosen) in self.trials.iter().zip(&mut chosen) {
+            *chosen |= trial.point.is_some() && searches.contains(trial.experiment.as_str());
         }
         for at in (0..self.trials.len()).rev() {
-            let Some(source) = source(at).filter(|_| chosen[at]) else { continue };
+            let Some(source) = sources[at].filter(|_| chosen[at]) else { continue };
             chosen[source] |= self.states[source] != TrialState::Finished;
         }
         self.trials.iter().zip(chosen).filter(|it| it.1).map(|it| it.0.clone()).collect()
@@ -129,12 +146,7 @@ impl<'a> Agenda<'a> {
     /// The trials that a sweep carries out; those that failed earlier only if it is to `retry` them.
     pub fn unfinished(&self, retry: bool) -> Vec<&'a Trial> {
         let all = self.trials.iter().zip(&self.states);
-        let unfinished = |it: &TrialState| match it {
-            TrialState::Finished | TrialState::Lacking(_) | TrialState::Stopped => false,
-            TrialState::Failed(_) => retry,
-            TrialState::Interrupted | TrialState::New => true,
-        };
-        all.filter(|(_, state)| unfinished(state)).map(|(trial, _)| trial).collect()
+        all.filter(|(_, state)| state.is_to_do(retry)).map(|(trial, _)| trial).collect()
     }
 }
 

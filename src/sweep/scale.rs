@@ -3,19 +3,19 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
-use std::sync::Arc;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use ferrite_core::error::Result;
 use ferrite_core::event::Kind;
 use ferrite_core::event::disk::StepReady;
-use ferrite_core::plan::chain::Inputs;
+use ferrite_core::plan::Trial;
 use ferrite_core::plan::job::Until;
 use ferrite_core::plan::steps::Kind as StepKind;
-use ferrite_core::plan::{Step, Trial};
 use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
+use crate::sweep::made_up::{step, trial};
 use crate::sweep::rungs::{Nothing, Rungs};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
@@ -33,7 +33,7 @@ struct Machines<'a> {
     spent: Duration,
 }
 
-impl<'a> Machines<'a> {
+impl Machines<'_> {
     /// The worker of `trial` begins with the first step from `position` on that is not there.
     fn begin(&mut self, trial: usize, position: usize) {
         let steps = &self.trials[trial].steps;
@@ -84,7 +84,7 @@ impl Launcher for Machines<'_> {
 /// So many trials of five seeds: one data set, features of each of ten networks, a head for each seed and tenth rate that
 /// the ten fine-tunings behind it share.
 fn study(count: usize) -> Vec<Trial> {
-    let trial = |at: usize| {
+    let of = |at: usize| {
         let (seed, point) = (at % 5, at / 5);
         let network = point % 10;
         let head = format!("head {network} {seed} {}", point / 100);
@@ -95,20 +95,11 @@ fn study(count: usize) -> Vec<Trial> {
             (StepKind::Stage, format!("fine-tuning {at}")),
             (StepKind::Evaluate, format!("scores {at}")),
         ];
-        let steps = steps.map(|(kind, key)| Step { kind, of: String::new(), key }).to_vec();
-        Trial {
-            experiment: "study".into(),
-            id: format!("point-{point}_seed-{seed}"),
-            seed: seed as u64,
-            settings: Arc::default(),
-            inputs: Inputs { images: "".into(), votes: None, weights: String::new() },
-            needs: None,
-            point: None,
-            key: steps[4].key.clone(),
-            steps,
-        }
+        let steps = steps.map(|(kind, key)| step(kind, key)).to_vec();
+        let id = format!("point-{point}_seed-{seed}");
+        Trial { seed: seed as u64, ..trial(id, steps) }
     };
-    (0..count).map(trial).collect()
+    (0..count).map(of).collect()
 }
 
 /// Carries out a study of so many trials on so many machines, and says what the schedule cost.
@@ -129,9 +120,9 @@ fn measure(count: usize, jobs: usize) -> String {
     let say = &mut |_: SweepEvent<'_>| {};
     let began = Instant::now();
     let schedule = Schedule::new(agenda, limits, Known { is_made: &|_| false, costs }, say);
-    let begun = began.elapsed();
+    let to_begin = began.elapsed();
     let (summary, _) = schedule.run(&mut machines, &|| false);
-    let decided = began.elapsed() - begun - machines.spent;
+    let decided = began.elapsed().saturating_sub(to_begin + machines.spent);
     assert_eq!(summary.done.len(), count);
     let steps: BTreeSet<&str> =
         trials.iter().flat_map(|it| &it.steps).map(|it| it.key.as_str()).collect();
@@ -140,7 +131,7 @@ fn measure(count: usize, jobs: usize) -> String {
         "{count} trials with {} steps on {jobs} machines: {:.1} ms to begin, {:.1} us for each of {} messages, {:.1} days of \
          machines in {:.1} hours",
         steps.len(),
-        begun.as_secs_f64() * 1e3,
+        to_begin.as_secs_f64() * 1e3,
         decided.as_secs_f64() * 1e6 / machines.messages as f64,
         machines.messages,
         steps.len() as f64 * 305.0 / 86_400.0,
@@ -154,6 +145,6 @@ fn a_study_of_ten_thousand_trials_is_scheduled_on_a_thousand_machines() {
     let sizes: &[(usize, usize)] =
         if in_full { &[(1_000, 100), (10_000, 1_000), (50_000, 1_000)] } else { &[(500, 50)] };
     for (count, jobs) in sizes {
-        println!("{}", measure(*count, *jobs));
+        let _ = writeln!(std::io::stderr(), "{}", measure(*count, *jobs));
     }
 }

@@ -4,21 +4,20 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferrite_core::error::Result;
 use ferrite_core::event::Epoch;
 use ferrite_core::event::failure::Failure;
-use ferrite_core::plan::chain::Inputs;
+use ferrite_core::plan::Trial;
 use ferrite_core::plan::job::Until;
 use ferrite_core::plan::search::Halved;
 use ferrite_core::plan::steps::Kind as StepKind;
-use ferrite_core::plan::{Step, Trial};
 use ferrite_core::search::halving::{Halving, Reached};
 use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
+use crate::sweep::made_up::{step, trial};
 use crate::sweep::rungs::{Results, Rungs, Seen};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
@@ -84,24 +83,12 @@ impl Search {
     }
 
     fn trials(self) -> Vec<Trial> {
-        let trial = |at: usize| Trial {
-            experiment: "e".into(),
-            id: format!("{at}"),
-            point: Some(at / self.seeds + 1),
-            seed: (at % self.seeds) as u64,
-            settings: Arc::default(),
-            inputs: Inputs { images: "".into(), votes: None, weights: String::new() },
-            needs: None,
-            steps: ["stage", "evaluate"]
-                .map(|it| Step {
-                    kind: StepKind::Stage,
-                    of: String::new(),
-                    key: format!("{it} {at}"),
-                })
-                .into(),
-            key: format!("evaluate {at}"),
+        let of = |at: usize| {
+            let steps = ["stage", "evaluate"].map(|it| step(StepKind::Stage, format!("{it} {at}")));
+            let (point, seed) = (Some(at / self.seeds + 1), (at % self.seeds) as u64);
+            Trial { point, seed, ..trial(at, steps.into()) }
         };
-        (0..self.points * self.seeds).map(trial).collect()
+        (0..self.points * self.seeds).map(of).collect()
     }
 
     fn halved(self) -> Halved {
@@ -179,16 +166,12 @@ impl World<'_> {
         };
         drop(disk);
         let wakes = self.clock + 1 + self.draw(50);
-        match outcome {
-            Some(outcome) => {
-                self.workers.remove(&trial);
-                Some(Message::Ended(trial, outcome))
-            }
-            None => {
-                self.workers.insert(trial, (wakes, until));
-                None
-            }
+        if let Some(outcome) = outcome {
+            self.workers.remove(&trial);
+            return Some(Message::Ended(trial, outcome));
         }
+        self.workers.insert(trial, (wakes, until));
+        None
     }
 }
 

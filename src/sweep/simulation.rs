@@ -7,21 +7,20 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind;
 use ferrite_core::event::disk::{StepReady, Waiting};
 use ferrite_core::event::failure::Failure;
-use ferrite_core::plan::chain::Inputs;
+use ferrite_core::plan::Trial;
 use ferrite_core::plan::job::Until;
 use ferrite_core::plan::steps::Kind as StepKind;
-use ferrite_core::plan::{Step, Trial};
 use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::patience::{Patience, Silence, Verdict};
 use crate::sweep::launch::{Launcher, Message, Node};
+use crate::sweep::made_up::{step, trial};
 use crate::sweep::rungs::{Nothing, Rungs};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
@@ -293,32 +292,15 @@ pub(super) fn trials(draw: &mut impl FnMut(u64) -> u64) -> Vec<Trial> {
         let family = draw(3);
         let start = needs.clone().unwrap_or_else(|| format!("seed {}", draw(2)));
         let mut path = format!("{family} {start}");
-        let mut steps = vec![step("images".into())];
+        let mut steps = vec![step(StepKind::Stage, "images")];
         for _ in 0..=draw(3) {
             path = format!("{path}/{}", draw(2));
-            steps.push(step(path.clone()));
+            steps.push(step(StepKind::Stage, path.as_str()));
         }
-        steps.push(step(format!("{path} of {at}")));
-        let key = steps.last().unwrap().key.clone();
-        let inputs = Inputs { images: "".into(), votes: None, weights: String::new() };
-        let (experiment, id, settings) = ("e".to_owned(), at.to_string(), Arc::default());
-        trials.push(Trial {
-            experiment,
-            id,
-            point: None,
-            seed: 0,
-            settings,
-            inputs,
-            needs,
-            steps,
-            key,
-        });
+        steps.push(step(StepKind::Stage, format!("{path} of {at}")));
+        trials.push(Trial { needs, ..trial(at, steps) });
     }
     trials
-}
-
-fn step(key: String) -> Step {
-    Step { kind: StepKind::Stage, of: String::new(), key }
 }
 
 /// One sweep from its seed, with so many faults at most. Returns the trials, where they stood and what was said to have

@@ -4,7 +4,7 @@
 //! without looking at all trials: whoever changes a place or a node looks again at the trials that it concerns, since to look
 //! at ten thousand for every message would take longer than all else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use ferrite_core::plan::Trial;
 use ferrite_core::plan::graph::Graph;
@@ -12,6 +12,7 @@ use ferrite_core::plan::graph::Graph;
 use crate::sweep::launch::Node;
 use crate::sweep::queue::Queue;
 use crate::sweep::schedule::Known;
+use crate::sweep::sources;
 
 /// Where a trial stands in this sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +56,7 @@ pub(super) struct Standing {
 impl Standing {
     /// Trials that stand at these places, before anything is done.
     pub(super) fn new(trials: &[Trial], places: Vec<Place>, known: Known<'_>) -> Self {
-        let positions: HashMap<String, usize> =
-            trials.iter().enumerate().map(|(at, it)| (it.name(), at)).collect();
-        let needs = |it: &Trial| positions.get(it.needs.as_ref()?).copied();
-        let needs: Vec<Option<usize>> = trials.iter().map(needs).collect();
+        let needs = sources(trials);
         let mut users = vec![Vec::new(); trials.len()];
         for (at, source) in needs.iter().enumerate() {
             if let Some(source) = source {

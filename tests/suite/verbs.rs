@@ -224,7 +224,9 @@ fn only_what_nobody_refers_to_is_collected_and_what_is_held_stays() {
     );
     place.write("runs/old/seed-0-00000000/predictions.damaged.csv", "12345");
     let store = |below: &str| place.write(&format!("runs/.store/{below}"), "0123456789");
-    wanted.iter().for_each(|it| store(&format!("{it}/manifest.json")));
+    for it in &wanted {
+        store(&format!("{it}/manifest.json"));
+    }
     for below in [
         "stage/1/weights",
         "stage/2.partial/checkpoint",
@@ -248,7 +250,9 @@ fn only_what_nobody_refers_to_is_collected_and_what_is_held_stays() {
     for below in ["stage/1", "stage/2.partial", "stage/3.damaged", "features/4-train", "removed"] {
         assert!(!place.path(&format!("runs/.store/{below}")).exists(), "{below}");
     }
-    wanted.iter().for_each(|it| assert!(place.path(&format!("runs/.store/{it}")).exists(), "{it}"));
+    for it in &wanted {
+        assert!(place.path(&format!("runs/.store/{it}")).exists(), "{it}");
+    }
     assert!(place.path("runs/.store/stage/5/w").exists(), "somebody holds it");
     let all = json_of(&place.ferrite(&["gc", "--dry-run", "--json", "--with-runs"]));
     assert_eq!([0, 1, 2, 3, 4].map(|it| count(&all, it)), [0, 0, 0, 0, 1]);

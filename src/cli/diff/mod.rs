@@ -11,7 +11,6 @@ use clap::Args;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::store::Store;
 use ferrite_core::store::find::runs_of;
-use ferrite_core::store::read::all;
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
@@ -22,9 +21,8 @@ use crate::cli::status::{existing, tell_damaged};
 use crate::report;
 use crate::study::contrast::Contrast;
 use crate::study::diff::without_seed;
-use crate::study::folds::gather;
 use crate::study::judged::Judged;
-use crate::study::{Configuration, Run, Study};
+use crate::study::{Configuration, Run, Study, folds};
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
@@ -49,8 +47,7 @@ pub(super) fn diff_command(arguments: &DiffArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
     let asked = [&arguments.first, &arguments.second];
     let folders = [runs_of(&store, asked[0])?, runs_of(&store, asked[1])?];
-    let mut runs = all(&store);
-    gather(&mut runs);
+    let runs = folds::read(&store);
     tell_damaged(&runs);
     let study = Study::of(&runs.records, &runs.damaged, &store.root);
     let side = |at: usize| side(&study, &store, asked[at], &folders[at]);

@@ -22,11 +22,8 @@ use crate::cli::gc::referred::Referred;
 use crate::cli::remove::{forget_removed, remove, remove_run, try_lock};
 use crate::cli::select::EXPERIMENTS;
 use crate::cli::status::existing;
-use crate::cli::table::{Column, Table, wrapped};
+use crate::cli::table::{Column, Table, WIDTH, wrapped};
 use crate::format;
-
-/// Columns of a line of text.
-const WIDTH: usize = 80;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]

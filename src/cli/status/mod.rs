@@ -25,14 +25,11 @@ use crate::cli::status::json::run_json;
 use crate::cli::status::progress::{epochs, epochs_of, left, state, word};
 use crate::cli::status::sweeps::Progress;
 use crate::cli::status::watch::watch;
-use crate::cli::table::{Column, Table, sparkline, wrapped};
+use crate::cli::table::{Column, Table, WIDTH, sparkline, wrapped};
 use crate::format;
 
 /// How many characters a curve has.
 const CURVE: usize = 16;
-
-/// Columns of a line of text.
-const WIDTH: usize = 80;
 
 /// Every state that a run can be in, in the order in which they are counted.
 const STATES: [&str; 6] = ["finished", "running", "waiting", "failed", "stopped", "interrupted"];

@@ -102,7 +102,7 @@ fn a_cross_validation_has_no_score_before_all_folds_are_finished() {
     assert_eq!(told(&folds[..3]), ("interrupted", Some([3, 5]), None, 0));
     // A fold that lies there twice is one fold.
     let again = Record { began_ms: 1, ..folds[2].clone() };
-    let twice = [&folds[..3], &[again.clone()]].concat();
+    let twice = [&folds[..3], std::slice::from_ref(&again)].concat();
     assert_eq!(told(&twice), ("interrupted", Some([3, 5]), None, 0));
     assert_eq!(told(&[folds.as_slice(), &[again]].concat()).3, images);
     folds[4].state = State::Running;

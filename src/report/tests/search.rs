@@ -14,7 +14,7 @@ const SEARCH: &str = "points = 4\n[space]\n\"stages.head.optimizer.adam.lr\" = {
 
 /// Four points of a search with three seeds each, over rungs of 2, 4 and 8 epochs; the first is finished, the last stopped
 /// after 2 epochs.
-fn search(runs: &std::path::Path) -> Vec<Record> {
+fn searched(runs: &std::path::Path) -> Vec<Record> {
     let mut records = many(runs, 12);
     let names: Vec<Vec<String>> =
         records.chunks(3).map(|it| it.iter().map(|it| it.trial.clone()).collect()).collect();
@@ -34,8 +34,7 @@ fn search(runs: &std::path::Path) -> Vec<Record> {
         }
         if reached < 8 {
             stage.end = None;
-            let rung = Rung { stage: "head".into(), epochs: reached, seconds: 1.0 };
-            it.state = State::Stopped(rung);
+            it.state = State::Stopped(Rung { stage: "head".into(), epochs: reached, seconds: 1.0 });
             it.predictions.clear();
             it.facts.evaluation = None;
         }
@@ -46,7 +45,7 @@ fn search(runs: &std::path::Path) -> Vec<Record> {
 #[test]
 fn the_page_says_who_was_stopped_where_and_what_that_saved() {
     in_study(|runs| {
-        let page = index(&search(runs), runs);
+        let page = index(&searched(runs), runs);
         for said in [
             "4 points drawn with seed 0",
             "4 for 2, 2 for 4, 1 for 8 epochs of head",
@@ -65,7 +64,7 @@ fn the_page_says_who_was_stopped_where_and_what_that_saved() {
 #[test]
 fn points_that_were_stopped_have_no_rank_and_no_point_has_a_verdict() {
     in_study(|runs| {
-        let mut records = search(runs);
+        let mut records = searched(runs);
         // Two whole points, so that there would be something to compare.
         let whole = many(runs, 12);
         for (it, whole) in records[3..6].iter_mut().zip(&whole[3..6]) {
@@ -79,7 +78,9 @@ fn points_that_were_stopped_have_no_rank_and_no_point_has_a_verdict() {
         let comparisons = judged.comparisons();
         assert!(comparisons.effects.is_empty() && comparisons.pairs.is_empty());
         // The same runs are compared where they are points of no search.
-        records.iter_mut().for_each(|it| it.description.search = None);
+        for it in &mut records {
+            it.description.search = None;
+        }
         let study = Study::of(&records, &[], runs);
         assert!(!Judged::new(&study).comparisons().pairs.is_empty());
     });

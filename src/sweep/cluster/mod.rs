@@ -394,34 +394,17 @@ pub fn cancel(store: &Store, programs: &Programs, runs: &[String]) -> Result<Vec
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Arc;
 
-    use ferrite_core::plan::Step;
-    use ferrite_core::plan::chain::Inputs;
     use ferrite_core::plan::steps::Kind;
+
+    use crate::sweep::made_up::{step, trial};
 
     /// Trials whose steps have these keys.
     fn trials(keys: &[&[&str]]) -> Vec<Trial> {
-        let trial = |(at, keys): (usize, &&[&str])| {
-            let step =
-                |key: &&str| Step { kind: Kind::Stage, of: String::new(), key: (*key).to_owned() };
-            let steps: Vec<Step> = keys.iter().map(step).collect();
-            let inputs = Inputs { images: "".into(), votes: None, weights: String::new() };
-            let (experiment, id) = ("e".to_owned(), at.to_string());
-            let (key, settings) = ((*keys.last().unwrap()).to_owned(), Arc::default());
-            Trial {
-                experiment,
-                id,
-                point: None,
-                seed: 0,
-                settings,
-                inputs,
-                needs: None,
-                steps,
-                key,
-            }
+        let of = |(at, keys): (usize, &&[&str])| {
+            trial(at, keys.iter().map(|it| step(Kind::Stage, *it)).collect())
         };
-        keys.iter().enumerate().map(trial).collect()
+        keys.iter().enumerate().map(of).collect()
     }
 
     /// A Slurm that takes everything, lists what it took as waiting, and notes what is cancelled.

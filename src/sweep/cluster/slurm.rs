@@ -45,15 +45,19 @@ impl Slurm<'_> {
             number += arrays.len();
             for array in arrays {
                 let script = self.write(asked, &array)?;
-                let said = self.programs.run("sbatch", &["--parsable", &script], HELP);
-                let said = said.inspect_err(|_| self.take_back(&jobs))?;
-                // Behind a semicolon stands the cluster, where there are several.
-                let id = said.trim().split(';').next().unwrap_or_default().to_owned();
+                let id = self.sbatch(&script).inspect_err(|_| self.take_back(&jobs))?;
                 let tasks = array.tasks.iter().enumerate();
                 jobs.extend(tasks.map(|(index, task)| (*task, format!("{id}_{index}"))));
             }
         }
         Ok(jobs.into_values().collect())
+    }
+
+    /// Submits a script, and returns the number that it got.
+    fn sbatch(&self, script: &str) -> Result<String> {
+        let said = self.programs.run("sbatch", &["--parsable", script], HELP)?;
+        // Behind a semicolon stands the cluster, where there are several.
+        Ok(said.trim().split(';').next().unwrap_or_default().to_owned())
     }
 
     /// The script of what would be submitted first; empty if there is nothing.
@@ -94,8 +98,7 @@ impl Slurm<'_> {
         let text = format!("{}{setup}exec {ferrite} report --runs {runs}\n", head(&options));
         let path = folder.join("report.sh");
         write_whole(&path, text.as_bytes())?;
-        let said = self.programs.run("sbatch", &["--parsable", &path.to_string_lossy()], HELP)?;
-        Ok(said.trim().split(';').next().unwrap_or_default().to_owned())
+        self.sbatch(&path.to_string_lossy())
     }
 
     /// Writes the script of an array and the list of its tasks, and returns the script's path.

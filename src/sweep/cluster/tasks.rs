@@ -4,13 +4,14 @@
 //! advance: what several trials need and is not there is a task of its own. **Invariant:** of two tasks that would make one
 //! step, one waits for the other. So nothing depends on locks, which not every file system knows on all nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ferrite_core::plan::Trial;
 use ferrite_core::plan::graph::{Graph, Node as GraphNode};
 use ferrite_core::plan::steps::{Key, Kind};
 
 use crate::sweep::launch::Node;
+use crate::sweep::sources;
 
 /// One job of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +45,7 @@ pub(super) fn tasks(
         }
     }
     let mut planner = Planner {
-        positions: trials.iter().enumerate().map(|(at, it)| (it.name(), at)).collect(),
-        trials,
+        sources: sources(trials),
         graph: &graph,
         users,
         makers: vec![None; graph.nodes.len()],
@@ -74,8 +74,8 @@ fn is_of_images(node: &GraphNode) -> bool {
 }
 
 struct Planner<'a> {
-    trials: &'a [Trial],
-    positions: BTreeMap<String, usize>,
+    /// The trial that each starts from.
+    sources: Vec<Option<usize>>,
     graph: &'a Graph,
     /// The trials that need a node to be made, ascending.
     users: Vec<Vec<usize>>,
@@ -91,8 +91,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Adds the tasks that `trial` is the first to need, and its own.
     fn plan(&mut self, trial: usize, needed: &[usize]) {
-        let source = self.trials[trial].needs.as_ref().and_then(|it| self.positions.get(it));
-        let source = source.and_then(|it| self.ends[*it]);
+        let source = self.sources[trial].and_then(|it| self.ends[it]);
         let mut after = BTreeSet::new();
         let mut at = 0;
         while let Some(&node) = needed.get(at) {
@@ -135,9 +134,12 @@ impl Planner<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use ferrite_random::{Random, Use};
 
+    use crate::sweep::made_up::{step, trial};
     use crate::sweep::simulation;
 
     /// The steps that each task makes, as the engine does: what is on the way to its end and is not made before it.
@@ -220,41 +222,23 @@ mod tests {
         }
         assert!(shared > 1000, "{shared} shared tasks are few");
     }
+
     #[test]
     fn features_that_some_trials_share_are_made_once_where_no_chain_begins_like_another() {
-        use ferrite_core::plan::Step;
-        use ferrite_core::plan::chain::Inputs;
-
-        let trial = |(at, keys): (usize, &&[&str])| {
+        let of = |(at, keys): (usize, &&[&str])| {
             let kind = |key: &str| match key {
                 "images" => Kind::Dataset,
                 "train" | "valid" | "test" => Kind::Features,
                 _ => Kind::Stage,
             };
-            let step =
-                |key: &&str| Step { kind: kind(key), of: String::new(), key: (*key).to_owned() };
-            let steps: Vec<Step> = keys.iter().map(step).collect();
-            let inputs = Inputs { images: "".into(), votes: None, weights: String::new() };
-            let (experiment, id, key) = ("e".to_owned(), at.to_string(), String::new());
-            let settings = std::sync::Arc::default();
-            Trial {
-                experiment,
-                id,
-                point: None,
-                seed: 0,
-                settings,
-                inputs,
-                needs: None,
-                steps,
-                key,
-            }
+            trial(at, keys.iter().map(|it| step(kind(it), *it)).collect())
         };
         let chains: [&[&str]; 3] = [
             &["images", "valid", "test", "a"],
             &["images", "train", "valid", "test", "b"],
             &["images", "train", "valid", "c"],
         ];
-        let trials: Vec<Trial> = chains.iter().enumerate().map(trial).collect();
+        let trials: Vec<Trial> = chains.iter().enumerate().map(of).collect();
         let tasks = tasks(&trials, &[true; 3], &|_| false);
         let told: Vec<_> =
             tasks.iter().map(|it| (it.trial, it.until.as_deref(), &it.after[..])).collect();

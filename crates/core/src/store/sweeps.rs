@@ -221,7 +221,7 @@ mod tests {
         write("1-1.json", &host());
         let elsewhere = write("2-2.json", "another machine");
         let names = || running(&store).unwrap().into_iter().map(|it| it.path).collect::<Vec<_>>();
-        assert_eq!(names(), [elsewhere.clone()], "it was touched just now");
+        assert_eq!(names(), std::slice::from_ref(&elsewhere), "it was touched just now");
         let file = std::fs::File::options().append(true).open(&elsewhere).unwrap();
         file.set_modified(SystemTime::now() - 2 * SILENT).unwrap();
         assert_eq!(names(), [] as [PathBuf; 0]);

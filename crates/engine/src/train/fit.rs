@@ -208,10 +208,10 @@ fn keep_best(network: &Network, job: &Job<'_>, state: &mut Checkpoint) {
     }
 }
 
-/// What a shorter stage had trained of `state`.
-fn continued(stage: &Stage, state: &Checkpoint) -> Continued {
-    let seconds = state.epochs.iter().take(state.continued).map(|it| it.seconds).sum();
-    Continued { stage: stage.name.clone(), epochs: state.continued, seconds }
+/// What a shorter stage had trained of `checkpoint`.
+fn continued(stage: &Stage, checkpoint: &Checkpoint) -> Continued {
+    let seconds = checkpoint.epochs.iter().take(checkpoint.continued).map(|it| it.seconds).sum();
+    Continued { stage: stage.name.clone(), epochs: checkpoint.continued, seconds }
 }
 
 /// Why a stage is over after `epochs`, if it is.

@@ -149,13 +149,13 @@ fn the_log_and_every_run_that_takes_the_stage_say_where_it_went_on() {
     let long = run(&place, 6);
     let told = long.facts.stages.last().unwrap().continued.clone().unwrap();
     assert_eq!((told.epochs, told.seconds), (3, seconds));
-    let log = events(&long.folder.join("events.jsonl"));
-    let at = |wanted: &dyn Fn(&Kind) -> bool| log.iter().position(|it| wanted(&it.kind)).unwrap();
+    let told = events(&long.folder.join("events.jsonl"));
+    let at = |wanted: &dyn Fn(&Kind) -> bool| told.iter().position(|it| wanted(&it.kind)).unwrap();
     let ended = |epoch: usize| move |it: &Kind| matches!(it, Kind::EpochEnded(it) if it.stage == "tail" && it.epoch == epoch);
     assert!(at(&|it| matches!(it, Kind::StageContinued(_))) < at(&ended(1)));
     // What was trained before is told at once; what is new takes its time.
     let steps = |it: &Kind| matches!(it, Kind::StepReady(it) if it.step == "stage" && !it.reused);
-    let took = log.iter().find_map(|it| match &it.kind {
+    let took = told.iter().find_map(|it| match &it.kind {
         Kind::StepReady(step) if steps(&it.kind) => Some(step.seconds),
         _ => None,
     });

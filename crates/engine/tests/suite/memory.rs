@@ -46,13 +46,13 @@ fn second_epoch(settings: &str, at_once: Option<usize>) -> (Vec<Divided>, f64, V
     let job =
         Job { stage: &stage, seed: 3, images: &images, train, valid, augment: &augment, noise };
     let mut kept = None;
-    let mut heard = Heard::default();
+    let mut sink = Heard::default();
     let mut save = |it: &Checkpoint| {
         kept = Some(it.clone());
         Ok(())
     };
     let stops = |epochs: usize| epochs >= 1;
-    let mut callbacks = Callbacks { sink: &mut heard, save: &mut save, stops: &stops };
+    let mut callbacks = Callbacks { sink: &mut sink, save: &mut save, stops: &stops };
     assert!(fit(&mut network, &job, None, &mut callbacks).is_err());
     let mut checkpoint = kept.unwrap();
     assert_eq!(checkpoint.epochs.len(), 1);
@@ -65,10 +65,10 @@ fn second_epoch(settings: &str, at_once: Option<usize>) -> (Vec<Divided>, f64, V
         norms: false,
         message: "no more".into(),
     });
-    let mut heard = Heard::default();
-    let mut callbacks = Callbacks { sink: &mut heard, save: &mut |_| Ok(()), stops: &|_| false };
+    let mut sink = Heard::default();
+    let mut callbacks = Callbacks { sink: &mut sink, save: &mut |_| Ok(()), stops: &|_| false };
     let trained = fit(&mut network, &job, Some(checkpoint), &mut callbacks).unwrap();
-    let told = heard.0.into_iter();
+    let told = sink.0.into_iter();
     let told = told.filter_map(|it| if let Kind::BatchDivided(it) = it { Some(it) } else { None });
     let trains = network.parameters.specs().map(|it| it.0);
     let trains = trains.filter(|it| network.parameters.trains(*it));
