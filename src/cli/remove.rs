@@ -12,6 +12,7 @@ use ferrite_core::store::folder::files;
 use ferrite_core::store::lock::{Lock, lock};
 use ferrite_core::store::log::events;
 use serde::Deserialize;
+use serde_json::Value;
 use walkdir::WalkDir;
 
 /// Where folders lie while they are removed. What is there was not wanted any more.
@@ -97,13 +98,19 @@ struct Job {
 #[derive(Deserialize)]
 struct Link {
     key: String,
+    #[serde(default)]
+    step: Value,
 }
 
 /// The keys of the steps that the run in `folder` needs or has taken: what its job asks for, and what its log tells of.
 pub(super) fn keys_of(folder: &Path) -> BTreeSet<String> {
     let job = std::fs::read(folder.join(files::JOB)).ok();
     let job = job.and_then(|it| serde_json::from_slice::<Job>(&it).ok());
-    let asked = job.into_iter().flat_map(|it| it.chain).map(|it| it.key);
+    let asked = job.into_iter().flat_map(|it| it.chain).flat_map(|it| {
+        // What its checkpoints lie under, too.
+        let lineage = it.step["stage"]["lineage"].as_str().map(str::to_owned);
+        std::iter::once(it.key).chain(lineage)
+    });
     let told = events(&folder.join(files::EVENTS)).unwrap_or_default();
     let told = told.into_iter().filter_map(|it| match it.kind {
         Kind::StepReady(it) => Some(it.key),

@@ -20,8 +20,22 @@ pub(super) struct Curve {
 
 /// `value` of `runs` by epoch. A stage begins for all of them where the longest stage before it ends.
 pub(super) fn curve(runs: &[&Record], value: impl Fn(&Epoch) -> f64) -> Curve {
+    over(spans(runs), runs, value)
+}
+
+/// `value` of `runs` by epoch of one stage.
+pub(super) fn curve_of_stage(runs: &[&Record], name: &str, value: impl Fn(&Epoch) -> f64) -> Curve {
+    let own = spans(runs).into_iter().filter(|it| it.0 == name);
+    over(own.map(|(name, _, epochs)| (name, 0, epochs)).collect(), runs, value)
+}
+
+fn over(
+    spans: Vec<(String, usize, usize)>,
+    runs: &[&Record],
+    value: impl Fn(&Epoch) -> f64,
+) -> Curve {
     let mut curve = Curve::default();
-    for (name, before, epochs) in spans(runs) {
+    for (name, before, epochs) in spans {
         for epoch in 1..=epochs {
             let x = (before + epoch) as f64;
             let found =

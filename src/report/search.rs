@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ferrite_core::digits::counted;
 use ferrite_core::search::Search;
-use ferrite_core::search::halving::{Contest, Halving, Reached, Standing};
+use ferrite_core::search::halving::{Halving, Reached, Standing};
 use ferrite_core::search::space::Distribution;
 use ferrite_core::settings::Stage;
 use ferrite_core::settings::stopping::Monitor;
@@ -12,7 +12,7 @@ use ferrite_core::store::record::{Record, State};
 use maud::{Markup, html};
 
 use crate::format;
-use crate::report::curves::curve;
+use crate::report::curves::curve_of_stage;
 use crate::report::figures::{Figure, figure};
 use crate::report::page::{lead, scroll};
 use crate::report::plot::axis::Format;
@@ -68,12 +68,8 @@ impl<'s, 'a> Found<'s, 'a> {
         let cut = search.halving.clone().and_then(|halving| {
             let stage = stages[halving.stage(&stages)?].clone();
             let rungs = halving.rungs(stage.epochs);
-            let contest = Contest {
-                points: search.points,
-                rungs: rungs.len(),
-                factor: halving.reduction_factor,
-            };
-            Some(Cut { halving, stage, rungs, entrants: contest.entrants() })
+            let entrants = halving.contest(search.points, &rungs).entrants();
+            Some(Cut { halving, stage, rungs, entrants })
         });
         let mut by_trial = BTreeMap::new();
         for it in configurations {
@@ -88,8 +84,7 @@ impl<'s, 'a> Found<'s, 'a> {
         });
         let mut points: Vec<_> = points.collect();
         if let Some(it) = &cut {
-            let factor = it.halving.reduction_factor;
-            let contest = Contest { points: points.len(), rungs: it.rungs.len(), factor };
+            let contest = it.halving.contest(points.len(), &it.rungs);
             let standings =
                 contest.standings(&|point, rung| points[point].scores.get(rung).copied().flatten());
             points
@@ -126,14 +121,10 @@ impl<'s, 'a> Found<'s, 'a> {
 
 impl Cut {
     fn scores(&self, runs: &[Option<(&Configuration<'_>, &Record)>]) -> Vec<Option<f64>> {
-        let score = |rung: &usize| {
-            let of_run = |it: &Option<(_, &Record)>| {
-                let record = (*it)?.1;
-                self.halving.score(&self.stage, &reached(record, &self.stage.name), *rung)
-            };
-            let sum: Option<f64> = runs.iter().map(of_run).sum();
-            sum.map(|it| it / runs.len().max(1) as f64)
-        };
+        let of_run = |it: &Option<(_, &Record)>| Some(reached((*it)?.1, &self.stage.name));
+        let reached: Vec<Option<Reached>> = runs.iter().map(of_run).collect();
+        let seeds = || reached.iter().map(|it| Some((&self.stage, it.as_ref()?)));
+        let score = |rung: &usize| self.halving.worth(seeds(), *rung);
         self.rungs.iter().map(score).collect()
     }
 
@@ -175,13 +166,9 @@ fn curves(at: usize, found: &Found<'_, '_>, cut: &Cut) -> Option<Figure> {
     let mut lines = Vec::new();
     for point in found.ranked().into_iter().take(MOST_CURVES) {
         let Some(configuration) = point.configuration else { continue };
+        let records: Vec<&Record> = configuration.runs.iter().map(|it| it.record).collect();
         // Only the stage that is cut, whose epochs the rungs count.
-        let mut records: Vec<Record> =
-            configuration.runs.iter().map(|it| it.record.clone()).collect();
-        for record in &mut records {
-            record.facts.stages.retain(|it| it.start.stage == cut.stage.name);
-        }
-        let curve = curve(&records.iter().collect::<Vec<_>>(), |it| monitor.of(it));
+        let curve = curve_of_stage(&records, &cut.stage.name, |it| monitor.of(it));
         let far = point.scores.iter().flatten().count();
         lines.push(Line {
             label: format!("point {}", point.number),

@@ -24,8 +24,20 @@ pub trait Results: Debug {
 pub struct Seen {
     /// What it reached in the stage that is cut.
     pub reached: Reached,
-    /// Whether it came to its end.
-    pub is_finished: bool,
+    /// How its last process ended it.
+    pub end: End,
+}
+
+/// How the last process of a trial of a search ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum End {
+    /// Not at all, or otherwise: it was killed or asked to stop, or it failed.
+    #[default]
+    Open,
+    /// At the end of a rung.
+    Stopped,
+    /// It came to its end.
+    Finished,
 }
 
 impl Results for Store {
@@ -33,8 +45,12 @@ impl Results for Store {
         let Some(last) = last(self, &trial.name()) else { return Seen::default() };
         let (epochs, is_over) = last.epochs(stage);
         let failed = matches!(last.state, State::Failed(_));
-        let is_finished = last.state == State::Finished && last.key.as_ref() == Some(&trial.key);
-        Seen { reached: Reached { epochs, is_over, failed }, is_finished }
+        let end = match &last.state {
+            State::Finished if last.key.as_ref() == Some(&trial.key) => End::Finished,
+            State::Stopped(_) => End::Stopped,
+            _ => End::Open,
+        };
+        Seen { reached: Reached { epochs, is_over, failed }, end }
     }
 }
 
@@ -43,7 +59,8 @@ impl Results for Store {
 pub struct Goal {
     /// Where it stops; none if it may go to its end.
     pub until: Option<Until>,
-    /// Whether it has come so far.
+    /// Whether it has come so far and says so itself. One that was killed between its last epoch and that word goes on once
+    /// more, to say it: whoever looks at it would take it for interrupted.
     pub is_reached: bool,
     /// The rung, counted from 1, and how many there are.
     pub rung: [usize; 2],
@@ -57,14 +74,16 @@ pub struct Rungs<'a> {
     results: &'a dyn Results,
     /// What each trial reached; of trials of no search nothing is known.
     reached: Vec<Reached>,
+    ends: Vec<End>,
     goals: Vec<Option<Goal>>,
 }
 
 impl<'a> Rungs<'a> {
     /// The searches of `trials` that stop those which are behind.
     pub fn new(trials: &'a [Trial], halved: Vec<Halved>, results: &'a dyn Results) -> Self {
-        let (reached, goals) = (vec![Reached::default(); trials.len()], vec![None; trials.len()]);
-        let mut rungs = Self { trials, halved, results, reached, goals };
+        let count = trials.len();
+        let (reached, ends) = (vec![Reached::default(); count], vec![End::Open; count]);
+        let mut rungs = Self { trials, halved, results, reached, ends, goals: vec![None; count] };
         for search in 0..rungs.halved.len() {
             for trial in rungs.trials_of(search) {
                 rungs.look(search, trial);
@@ -84,9 +103,9 @@ impl<'a> Rungs<'a> {
     pub fn ended(&mut self, trial: usize) -> Option<(Vec<usize>, bool)> {
         let of_it = |it: &Halved| it.points.iter().any(|it| it.contains(&trial));
         let search = self.halved.iter().position(of_it)?;
-        let is_finished = self.look(search, trial);
+        self.look(search, trial);
         self.decide(search);
-        Some((self.trials_of(search), is_finished))
+        Some((self.trials_of(search), self.ends[trial] == End::Finished))
     }
 
     /// The searches.
@@ -98,12 +117,11 @@ impl<'a> Rungs<'a> {
         self.halved[search].points.concat()
     }
 
-    fn look(&mut self, search: usize, trial: usize) -> bool {
+    fn look(&mut self, search: usize, trial: usize) {
         let of = &self.trials[trial];
         let stage = &of.settings.stages[self.halved[search].stage].name;
-        let Seen { reached, is_finished } = self.results.seen(of, stage);
-        self.reached[trial] = reached;
-        is_finished
+        let Seen { reached, end } = self.results.seen(of, stage);
+        (self.reached[trial], self.ends[trial]) = (reached, end);
     }
 
     fn decide(&mut self, search: usize) {
@@ -113,7 +131,8 @@ impl<'a> Rungs<'a> {
             let until = halved.until(standing.rung);
             for trial in point {
                 let Reached { epochs, is_over, .. } = &self.reached[*trial];
-                let is_reached = until.is_some_and(|it| epochs.len() >= it.epochs || *is_over);
+                let is_there = until.is_some_and(|it| epochs.len() >= it.epochs || *is_over);
+                let is_reached = is_there && self.ends[*trial] != End::Open;
                 let rung = [standing.rung + 1, halved.rungs.len()];
                 self.goals[*trial] = Some(Goal { until, is_reached, rung });
             }

@@ -18,7 +18,7 @@ use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::made_up::{step, trial};
-use crate::sweep::rungs::{Results, Rungs, Seen};
+use crate::sweep::rungs::{End, Results, Rungs, Seen};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
 
@@ -39,6 +39,8 @@ struct Search {
 struct Disk {
     reached: BTreeMap<usize, Reached>,
     finished: BTreeSet<usize>,
+    /// Those whose last process said that it stopped at a rung.
+    stopped: BTreeSet<usize>,
     /// Epochs that were trained, by trial and number: none may come twice.
     trained: BTreeSet<(usize, usize)>,
 }
@@ -55,7 +57,12 @@ impl Results for Shared {
         let at = self.trials.iter().position(|it| it.name() == trial.name()).unwrap();
         let disk = self.disk.borrow();
         let reached = disk.reached.get(&at).cloned().unwrap_or_default();
-        Seen { reached, is_finished: disk.finished.contains(&at) }
+        let end = match () {
+            () if disk.finished.contains(&at) => End::Finished,
+            () if disk.stopped.contains(&at) => End::Stopped,
+            () => End::Open,
+        };
+        Seen { reached, end }
     }
 }
 
@@ -136,8 +143,9 @@ impl World<'_> {
             self.faults_left -= 1;
             Some(Outcome::Died(failure("it dies")))
         } else if reached.is_over || until.is_some_and(|it| epochs >= it.epochs) {
-            if until.is_none() {
-                assert!(disk.finished.insert(trial), "{trial} was finished twice");
+            match until {
+                None => assert!(disk.finished.insert(trial), "{trial} was finished twice"),
+                Some(_) => drop(disk.stopped.insert(trial)),
             }
             Some(Outcome::Finished)
         } else if self.stops {
@@ -178,6 +186,7 @@ impl World<'_> {
 impl Launcher for World<'_> {
     fn start(&mut self, trial: usize, until: Option<Until>) -> Result<()> {
         let wakes = self.clock + 1 + self.draw(200);
+        self.disk.borrow_mut().stopped.remove(&trial);
         assert!(self.workers.insert(trial, (wakes, until)).is_none(), "it has a worker");
         Ok(())
     }
@@ -266,6 +275,10 @@ fn outcome(search: Search, timing: u64, faults: usize) -> (Vec<usize>, BTreeSet<
     let all = search.points * search.seeds;
     assert_eq!(again.found.len() + again.stopped.len() + again.failed.len(), all);
     let disk = disk.borrow();
+    // Nobody is left who would be taken for interrupted.
+    let said = |it: &usize| disk.finished.contains(it) || disk.stopped.contains(it);
+    let open: Vec<_> = (0..all).filter(|it| !said(it)).collect();
+    assert!(open.iter().all(|it| disk.reached[it].failed), "{open:?}");
     let epochs = |it| disk.reached.get(&it).map_or(0, |it| it.epochs.len());
     ((0..all).map(epochs).collect(), disk.finished.clone())
 }

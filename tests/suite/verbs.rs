@@ -220,7 +220,7 @@ fn only_what_nobody_refers_to_is_collected_and_what_is_held_stays() {
     run(&place, "old/seed-0-00000000", 1, &stopped());
     place.write(
         "runs/old/seed-0-00000000/job.json",
-        json!({"chain": [{"key": of_a_run}]}).to_string(),
+        json!({"chain": [{"key": of_a_run, "step": {"stage": {"lineage": "e"}}}]}).to_string(),
     );
     place.write("runs/old/seed-0-00000000/predictions.damaged.csv", "12345");
     let store = |below: &str| place.write(&format!("runs/.store/{below}"), "0123456789");
@@ -237,6 +237,7 @@ fn only_what_nobody_refers_to_is_collected_and_what_is_held_stays() {
         store(below);
     }
     store(&format!("stage/{of_a_run}.partial/checkpoint"));
+    store("checkpoint/e/f32/2.safetensors");
     let lock = std::fs::File::create(place.path("runs/.store/stage/5.lock")).unwrap();
     lock.lock().unwrap();
     let seen = || json_of(&place.ferrite(&["gc", "--dry-run", "--json"]));
@@ -254,6 +255,10 @@ fn only_what_nobody_refers_to_is_collected_and_what_is_held_stays() {
         assert!(place.path(&format!("runs/.store/{it}")).exists(), "{it}");
     }
     assert!(place.path("runs/.store/stage/5/w").exists(), "somebody holds it");
+    assert!(
+        place.path("runs/.store/checkpoint/e/f32/2.safetensors").exists(),
+        "a run's stage left it"
+    );
     let all = json_of(&place.ferrite(&["gc", "--dry-run", "--json", "--with-runs"]));
     assert_eq!([0, 1, 2, 3, 4].map(|it| count(&all, it)), [0, 0, 0, 0, 1]);
     // Of an experiment that cannot be planned nobody knows the trials.

@@ -17,7 +17,7 @@ use crate::cli::select::{Disk, EXPERIMENTS, experiment_at};
 
 /// What is referred to.
 pub(super) struct Referred {
-    /// The keys of steps of experiments and of runs.
+    /// The keys of steps of experiments and of runs, and what names the checkpoints of their stages.
     pub(super) keys: BTreeSet<String>,
     /// The keys of steps of sweeps that run.
     pub(super) sweeps: BTreeSet<String>,
@@ -41,8 +41,10 @@ impl Referred {
             // One that cannot be read must not hide the others.
             match planned(store, &file) {
                 Ok(trials) => {
-                    let steps = trials.iter().flat_map(|it| &it.steps);
-                    referred.keys.extend(steps.map(|it| it.key.clone()));
+                    for link in trials.iter().flat_map(Trial::chain) {
+                        referred.keys.extend(link.step.lineage().cloned());
+                        referred.keys.insert(link.key);
+                    }
                     referred.trials.extend(trials.iter().map(Trial::name));
                 }
                 Err((name, error)) => {
@@ -97,4 +99,27 @@ fn name_of(file: &Path) -> String {
     let parts: Vec<_> = file.iter().collect();
     let below = parts.iter().rposition(|it| *it == EXPERIMENTS).map_or(0, |it| it + 1);
     parts[below..].iter().collect::<PathBuf>().with_extension("").to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checkpoints_of_the_stages_of_experiments_are_referred_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("runs")).unwrap();
+        let file = folder.path().join("experiments/a.toml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "seeds = [0, 1]\n").unwrap();
+        let trials = planned(&store, &file).unwrap();
+        let referred = Referred::of(&store, &[file]).unwrap();
+        let lineages: Vec<_> = trials
+            .iter()
+            .flat_map(Trial::chain)
+            .filter_map(|it| it.step.lineage().cloned())
+            .collect();
+        assert_eq!(lineages.len(), 2);
+        assert!(lineages.iter().all(|it| referred.has(it)) && !referred.has("of nobody"));
+    }
 }

@@ -45,21 +45,17 @@ impl Halved {
 
     /// The contest of its points.
     pub fn contest(&self) -> Contest {
-        let factor = self.halving.reduction_factor;
-        Contest { points: self.points.len(), rungs: self.rungs.len(), factor }
+        self.halving.contest(self.points.len(), &self.rungs)
     }
 
     /// How far each point may go, by what the trials reached, of which `trials` are all of the plan. A point is worth the mean
     /// over its seeds, and nothing is known of it before all of them came so far.
     pub fn standings(&self, trials: &[Trial], reached: &[Reached]) -> Vec<Standing> {
         self.contest().standings(&|point, rung| {
-            let of_point = &self.points[point];
-            let scores = of_point.iter().map(|it| {
-                let stage = &trials[*it].settings.stages[self.stage];
-                self.halving.score(stage, &reached[*it], self.rungs[rung])
-            });
-            let sum: Option<f64> = scores.sum();
-            sum.map(|it| it / of_point.len() as f64)
+            let seeds = self.points[point].iter();
+            let seeds =
+                seeds.map(|it| Some((&trials[*it].settings.stages[self.stage], &reached[*it])));
+            self.halving.worth(seeds, self.rungs[rung])
         })
     }
 

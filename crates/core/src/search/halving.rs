@@ -120,6 +120,26 @@ impl Halving {
         }
         reached.failed.then_some(f64::INFINITY)
     }
+
+    /// What a point is worth at the end of `rung`: the mean over its `seeds`, each with its stage and what it reached. None
+    /// before all of them came so far; no number, which is never promoted, for a point without any.
+    pub fn worth<'a>(
+        &self,
+        seeds: impl Iterator<Item = Option<(&'a Stage, &'a Reached)>>,
+        rung: usize,
+    ) -> Option<f64> {
+        let score = |it: Option<(&Stage, &Reached)>| {
+            let (stage, reached) = it?;
+            self.score(stage, reached, rung)
+        };
+        let scores: Vec<f64> = seeds.map(score).collect::<Option<_>>()?;
+        Some(scores.iter().sum::<f64>() / scores.len() as f64)
+    }
+
+    /// The contest of so many points over `rungs`.
+    pub fn contest(&self, points: usize, rungs: &[usize]) -> Contest {
+        Contest { points, rungs: rungs.len(), factor: self.reduction_factor }
+    }
 }
 
 /// What a trial of a point reached in the stage that is cut.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ferrite_core::model::weights::file::TensorFile;
+use ferrite_core::store::artifact::of_file;
 use ferrite_testing::{Place, SMALL};
 use safetensors::SafeTensors;
 
@@ -35,9 +36,11 @@ fn header(path: &Path, fact: &str) -> Option<String> {
 fn published_weights_come_from_the_cache_and_their_input_with_them() {
     let place = with_a_network();
     let model = std::fs::read(place.path("drawn.safetensors")).unwrap();
-    // A file of which Ferrite has noted that it is the published one.
-    place.write(&format!("cache/weights/{NAME}"), model);
-    place.write(&format!("cache/weights/{NAME}.sha256"), DIGEST);
+    // A file of which Ferrite has noted that it is the published one, and that it has not changed since.
+    let cached = format!("cache/weights/{NAME}");
+    place.write(&cached, model);
+    let crc32 = of_file(&place.path(&cached)).unwrap().crc32;
+    place.write(&format!("{cached}.sha256"), format!("{DIGEST} {crc32:08x}"));
     place.write("experiments/b.toml", from("\"imagenet\""));
     place.sweep_well();
     let run = place.run("b");
@@ -188,9 +191,13 @@ fn equal_runs_write_equal_files_which_all_may_read_whom_the_umask_lets() {
         files
     };
     let [first, second] = ["one", "two"].map(sweep);
+    // A checkpoint also holds the seconds that its epochs took.
+    let is_model = |it: &Path| {
+        let in_checkpoints = it.components().any(|it| it.as_os_str() == "checkpoint");
+        it.extension().is_some_and(|it| it == "safetensors") && !in_checkpoints
+    };
     let weights = |files: &BTreeMap<PathBuf, (Vec<u8>, SystemTime)>| {
-        let files =
-            files.iter().filter(|it| it.0.extension().is_some_and(|it| it == "safetensors"));
+        let files = files.iter().filter(|it| is_model(it.0));
         files.map(|(_, (bytes, _))| bytes.clone()).collect::<Vec<_>>()
     };
     let (one, two) = (weights(&first), weights(&second));

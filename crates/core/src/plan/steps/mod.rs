@@ -118,6 +118,14 @@ impl Step {
             Self::Evaluate(_) => Kind::Evaluate,
         }
     }
+
+    /// What names the checkpoints that a stage can go on from; none for other steps.
+    pub fn lineage(&self) -> Option<&Key> {
+        match self {
+            Self::Stage(it) => Some(&it.lineage),
+            _ => None,
+        }
+    }
 }
 
 fn json(settings: &(impl Serialize + ?Sized)) -> Json {
