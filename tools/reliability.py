@@ -235,6 +235,50 @@ def together(folder: Path, arguments: argparse.Namespace, dice: random.Random) -
     return Tally(arguments.rounds, failures)
 
 
+LARGE_BATCHES = """[data]
+source = { synthetic = { faces = 300 } }
+image_size = 96
+[[stages]]
+trainable = "all"
+epochs = 1
+batch_size = 192
+"""
+
+
+def memory(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
+    """Limits of address space (`ulimit -v`), from one that nothing fits into to one that a batch of 192 images fits into. With some
+    between, batches are taken in halves: these are searched for, and there must be one of them at least."""
+    del dice
+    failures, count, divided = [], 0, []
+    # A step of 192 images needs about 3 GB in all, of which what is loaded and mapped takes 1 GB.
+    limit, most = 400_000, 6_000_000
+    growth = 1 + 1.6 / arguments.rounds
+    while limit < most:
+        it = Folder(folder / "memory", arguments.program)
+        (it.root / "experiments/e.toml").write_text(LARGE_BATCHES)
+        limited = f'ulimit -v {limit}; exec "$@"'
+        told = subprocess.run(["bash", "-c", limited, "bash", *it.command(*SWEEP)], cwd=it.root, capture_output=True, timeout=PATIENCE, check=False)
+        problem = wrong(told)
+        logs = [path.read_text() for path in (it.root / "runs").glob("e/*/events.jsonl")]
+        was_divided = any("batch-divided" in log for log in logs)
+        if told.returncode == 0 and was_divided:
+            divided.append(limit)
+        # Whoever could not go on does so where there is memory.
+        again = it.run("retry", *SWEEP[1:])
+        problem = problem or wrong(again, {0}) or (None if it.learnt() else "the run is not whole")
+        if problem:
+            failures.append(f"{limit} kB: {problem}")
+        shutil.rmtree(it.root)
+        count += 1
+        limit = int(limit * growth)
+        if told.returncode == 0 and not was_divided and limit > 1_000_000:
+            break
+    if not divided:
+        failures.append("with no limit batches were taken in halves to the end")
+    print(f"  {len(divided)} limits with which batches were taken in halves to the end: {divided} kB")
+    return Tally(count, failures)
+
+
 def disks(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> Tally:
     """A disk that is full sooner or later, and then is not. Wants root, to mount one."""
     if os.geteuid() != 0:
@@ -434,7 +478,7 @@ def many(place: Path, arguments: argparse.Namespace, tries: int, once: Callable[
 
 
 CAMPAIGNS: Dict[str, Callable[[Path, argparse.Namespace, random.Random], Tally]] = {
-    it.__name__: it for it in (kills, faults, together, disks, offsets, flips, experiments, tables, weights)
+    it.__name__: it for it in (kills, faults, together, memory, disks, offsets, flips, experiments, tables, weights)
 }
 
 

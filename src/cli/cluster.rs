@@ -78,9 +78,10 @@ pub(super) fn sweep_on_cluster(
     };
     let summary = follow(&cluster, store, &watched, &interrupted, say);
     if matches!(summary, Err(Error::Interrupted)) && !submitted.ends.is_empty() {
-        let (title, name, stop) = (on.executor.title(), on.executor.name(), on.executor.stop());
+        let (title, name) = (on.executor.title(), on.executor.name());
         display.say(&format!(
-            "the jobs stay in {title} and go on; `ferrite sweep --executor {name}` watches them again, and `{stop}` ends them"
+            "the jobs stay in {title} and go on; `ferrite sweep --executor {name}` watches them again, and `ferrite stop` \
+             cancels them"
         ));
     }
     summary.map(Some)

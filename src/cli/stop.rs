@@ -1,7 +1,7 @@
-//! `ferrite stop`: asks sweeps and runs of other terminals to stop, as Ctrl-C there would.
+//! `ferrite stop`: asks sweeps and runs of other terminals to stop, as Ctrl-C there would, and cancels jobs of clusters.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use ferrite_core::store::Store;
 use ferrite_core::store::find::runs_of;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::lock::is_locked;
+use ferrite_core::store::queued::Queued;
 use ferrite_core::store::read::heads;
 use ferrite_core::store::record::State;
 use ferrite_core::store::stop;
@@ -20,14 +21,16 @@ use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
 use crate::cli::status::existing;
+use crate::sweep::cluster::cancel;
+use crate::sweep::cluster::programs::Programs;
 
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub(super) struct StopArguments {
-    /// Runs, like `fruit/seed-0`, or experiments, like `fruit`, for those of their runs that are running; the sweep goes on
-    /// with others [default: every sweep in the folder of runs]
+    /// Runs, like `fruit/seed-0`, or experiments, like `fruit`, for those of their runs that are running or have a job on a
+    /// cluster; the sweep goes on with others [default: every sweep in the folder of runs, and every job]
     #[arg(value_name = "RUN")]
     named: Vec<PathBuf>,
     /// Wait until they have ended
@@ -42,10 +45,16 @@ pub(super) struct StopArguments {
 
 pub(super) fn stop_command(arguments: &StopArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
-    let asked = if arguments.named.is_empty() {
-        ask_sweeps(&store)?
+    let (asked, cancelled) = if arguments.named.is_empty() {
+        let asked = ask_sweeps(&store)?;
+        (asked, cancel_jobs(&store, heads(&store).records.into_iter().map(|it| it.folder))?)
     } else {
-        ask_runs(&store, &arguments.named)?
+        let mut folders = BTreeSet::new();
+        for it in &arguments.named {
+            folders.extend(runs_of(&store, it)?);
+        }
+        let cancelled = cancel_jobs(&store, folders.iter().cloned())?;
+        (ask_runs(&store, folders)?, cancelled)
     };
     if arguments.wait {
         listen_for_interrupts();
@@ -58,14 +67,17 @@ pub(super) fn stop_command(arguments: &StopArguments) -> Result<()> {
     }
     if arguments.json {
         let names: Vec<&str> = asked.iter().map(|it| it.name.as_str()).collect();
-        return print_json(&documented(json!({ "stopped": names, "ended": arguments.wait })));
+        let told = json!({ "stopped": names, "ended": arguments.wait, "cancelled": cancelled });
+        return print_json(&documented(told));
     }
     let (done, when) = if arguments.wait {
         ("stopped", "")
     } else {
         ("asked to stop", " at the end of the running epoch, where the next sweep goes on")
     };
-    let lines = asked.iter().map(|it| format!("{done}{when}: {}\n", it.name)).collect::<String>();
+    let asked = asked.iter().map(|it| format!("{done}{when}: {}\n", it.name));
+    let jobs = cancelled.iter().map(|it| format!("job cancelled: `{it}`\n"));
+    let lines = asked.chain(jobs).collect::<String>();
     print(&if lines.is_empty() { nothing(&store, arguments.named.is_empty()) } else { lines })
 }
 
@@ -85,11 +97,20 @@ fn ask_sweeps(store: &Store) -> Result<Vec<Asked>> {
     Ok(asked)
 }
 
-fn ask_runs(store: &Store, names: &[PathBuf]) -> Result<Vec<Asked>> {
-    let mut folders = BTreeSet::new();
-    for it in names {
-        folders.extend(runs_of(store, it)?);
-    }
+/// Cancels the jobs that a cluster has for the runs in these folders, and returns their names.
+fn cancel_jobs(store: &Store, folders: impl Iterator<Item = PathBuf>) -> Result<Vec<String>> {
+    let queued = folders.filter(|it| Queued::of(it).is_some());
+    let names: Vec<String> = queued.map(|it| name(store, &it)).collect();
+    cancel(store, &Programs::default(), &names)
+}
+
+/// The name of the run in `folder`.
+fn name(store: &Store, folder: &Path) -> String {
+    folder.strip_prefix(&store.root).unwrap_or(folder).display().to_string()
+}
+
+/// Asks those of the runs in these folders to stop that are running.
+fn ask_runs(store: &Store, folders: BTreeSet<PathBuf>) -> Result<Vec<Asked>> {
     let mut asked = Vec::new();
     for folder in folders {
         let lock = folder.join(files::LOCK);
@@ -97,8 +118,7 @@ fn ask_runs(store: &Store, names: &[PathBuf]) -> Result<Vec<Asked>> {
             continue;
         }
         stop::ask(&folder)?;
-        let below = folder.strip_prefix(&store.root).unwrap_or(&folder);
-        let name = format!("`{}`", below.display());
+        let name = format!("`{}`", name(store, &folder));
         asked.push(Asked { name, still_runs: Box::new(move || is_locked(&lock)) });
     }
     Ok(asked)
@@ -111,7 +131,7 @@ fn nothing(store: &Store, of_sweeps: bool) -> String {
         runs.iter().filter(|it| it.state == State::Running).map(|it| format!("`{}`", it.name()));
     let running: Vec<String> = running.collect();
     match (of_sweeps, &running[..]) {
-        (true, []) => "no sweep runs here\n".into(),
+        (true, []) => "no sweep runs here, and no job is queued for one\n".into(),
         (true, some) => format!(
             "no sweep runs here. Name runs to stop these, which were begun without one: {}\n",
             some.join(", ")

@@ -13,7 +13,7 @@ pub mod script;
 mod slurm;
 mod tasks;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,14 +61,6 @@ impl Executor {
         match self {
             Self::Slurm => "Slurm",
             Self::HyperQueue => "HyperQueue",
-        }
-    }
-
-    /// What a person types to end its jobs.
-    pub fn stop(self) -> &'static str {
-        match self {
-            Self::Slurm => "scancel --me --name=ferrite",
-            Self::HyperQueue => "hq job cancel",
         }
     }
 
@@ -360,7 +352,8 @@ fn name() -> String {
 }
 
 /// Cancels the jobs of these runs, and returns the runs that had one. Those that only make a step for one of them go as
-/// well, and with them what waits for that step.
+/// well, and with them what waits for that step. `HyperQueue` cancels whole submissions alone: there the other runs of
+/// theirs are returned as well.
 ///
 /// # Errors
 /// [`Error::Usage`](ferrite_core::error::Error::Usage) with what the cluster said.
@@ -375,17 +368,26 @@ pub fn cancel(store: &Store, programs: &Programs, runs: &[String]) -> Result<Vec
             continue;
         }
         let known = known(executor, programs, store)?;
-        let known = known.iter().filter(|it| !it.is_over() && mine.contains(&&it.run));
-        let jobs: Vec<&str> = known.map(|it| it.listed.job.as_str()).collect();
+        let mut known: Vec<&Known> = known.iter().filter(|it| !it.is_over()).collect();
+        if executor == Executor::HyperQueue {
+            let of_mine = known.iter().filter(|it| mine.contains(&&it.run));
+            let whole: HashSet<&String> = of_mine.map(|it| &it.listed.submission).collect();
+            known.retain(|it| whole.contains(&it.listed.submission));
+        } else {
+            known.retain(|it| mine.contains(&&it.run));
+        }
+        let jobs: Vec<&str> = known.iter().map(|it| it.listed.job.as_str()).collect();
         match executor {
             _ if jobs.is_empty() => {}
             Executor::Slurm => slurm::cancel(programs, &jobs)?,
             Executor::HyperQueue => hyperqueue::cancel(programs, &jobs)?,
         }
-        for run in mine {
+        let had: BTreeSet<&String> = known.iter().map(|it| &it.run).collect();
+        // Where a job was lost without a word, only its trace goes.
+        for run in had.iter().copied().chain(mine) {
             Queued::forget(&store.root.join(run))?;
-            cancelled.push(run.clone());
         }
+        cancelled.extend(had.into_iter().cloned());
     }
     Ok(cancelled)
 }

@@ -103,7 +103,7 @@ impl Follower {
         let whole = whole_lines(&text);
         self.from += whole as u64;
         let lines = text[..whole].split(|it| *it == b'\n');
-        lines.filter_map(|it| serde_json::from_slice::<Event>(it).ok()).map(|it| it.kind).collect()
+        lines.filter_map(|it| Event::parse(it).ok()).map(|it| it.kind).collect()
     }
 }
 
@@ -126,8 +126,7 @@ pub fn events(path: &Path) -> Result<Vec<Event>> {
             return Err(wrong("is not what was written, or follows a line that is lost"));
         }
         hasher.update(&line[said.len()..]);
-        let event: Event =
-            serde_json::from_slice(line).map_err(|it| wrong(&format!("is no event: {it}")))?;
+        let event = Event::parse(line).map_err(|it| wrong(&format!("is no event: {it}")))?;
         if let Kind::RunStarted(start) = &event.kind
             && start.format > FORMAT
         {

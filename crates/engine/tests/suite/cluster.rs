@@ -32,7 +32,10 @@ for index in $(seq 0 "${last:-0}"); do echo "${number}_$index $comment" >>"$here
 "#;
     program("sbatch", &format!("{begin}{sbatch}\necho $number"));
     program("squeue", squeue);
-    program("scancel", "echo \"$@\" >>\"$here/cancelled\"");
+    program(
+        "scancel",
+        "echo \"$@\" >>\"$here/cancelled\"; for it; do sed -i \"/^$it /d\" \"$here/jobs\"; done",
+    );
     let path = std::env::var("PATH").unwrap();
     format!("{}:{path}", place.path("slurm").display())
 }
@@ -97,6 +100,24 @@ fn what_is_queued_is_known_and_not_submitted_again() {
     place.ferrite(&["status"]).ends_with(0).says("waiting, slurm 1_0").says("1 run: 1 waiting");
     let told = place.ferrite(&["status", "--json"]);
     assert!(told.out.contains("\"waiting\"") && told.out.contains("\"1_0\""), "{told:#?}");
+}
+
+#[test]
+fn jobs_are_cancelled_by_the_names_of_their_runs_or_all_of_them() {
+    let place = Place::with(&[("e", SMALL), ("f", SMALL), ("g", SMALL)]);
+    let path = with_slurm(&place, "", &all_are("PENDING|Priority"));
+    let ferrite = |arguments: &[&str]| place.ferrite_with(&[("PATH", &path)], arguments);
+    let sweep = || ferrite(&["sweep", "--executor", "slurm", "--detach"]);
+    sweep().ends_with(0).says("3 jobs submitted");
+    ferrite(&["stop", "e"]).ends_with(0).says("job cancelled: `e/seed-0");
+    ferrite(&["stop", "e"]).ends_with(0).says("none of these is running");
+    place.ferrite(&["status"]).says("3 runs: 1 interrupted, 2 waiting");
+    let told = ferrite(&["stop", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.ends_with(0).out).unwrap();
+    let cancelled: Vec<_> = told["cancelled"].as_array().unwrap().iter().collect();
+    assert!(cancelled.len() == 2 && cancelled[0].as_str().unwrap().starts_with("f/seed-0"));
+    ferrite(&["stop"]).ends_with(0).says("no job is queued");
+    sweep().ends_with(0).says("3 jobs submitted");
 }
 
 #[test]
