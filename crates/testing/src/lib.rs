@@ -365,6 +365,6 @@ pub fn events(log: &Path) -> Vec<Event> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines = text.split_inclusive('\n').filter(|it| it.ends_with('\n'));
     lines
-        .map(|it| serde_json::from_str(it).unwrap_or_else(|error| panic!("{it}: {error}")))
+        .map(|it| Event::parse(it.as_bytes()).unwrap_or_else(|error| panic!("{it}: {error}")))
         .collect()
 }
