@@ -158,17 +158,13 @@ pub(crate) fn belonging(folder: &Path) -> Vec<PathBuf> {
 pub(super) fn is_fresh(folder: &Path, inputs: &str) -> bool {
     let head = head(&folder.join(PAGE));
     let written = remembered(folder);
-    let same = |name: &str| {
-        let artifact = written.get(name);
-        artifact.is_some_and(|it| check(&folder.join(name), it, Care::Content).is_ok())
-    };
+    let files = |it: &str| ["png", "svg"].map(|ending| format!("plots/{it}.{ending}"));
     self::inputs(&head) == Some(inputs)
-        && same(PAGE)
-        && written.keys().all(|it| same(it))
+        && written.contains_key(PAGE)
         && content(&head, "ferrite-plots").is_some_and(|it| {
-            let both = |it: &str| ["png", "svg"].map(|ending| format!("plots/{it}.{ending}"));
-            it.split_whitespace().flat_map(both).all(|it| same(&it))
+            it.split_whitespace().flat_map(files).all(|it| written.contains_key(&it))
         })
+        && written.iter().all(|(name, it)| check(&folder.join(name), it, Care::Content).is_ok())
 }
 
 /// The machine and the programs of a run, by dotted key; empty where they cannot be read.
