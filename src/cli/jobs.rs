@@ -8,24 +8,33 @@ pub(super) fn count(text: &str) -> Result<u16, String> {
     number.ok_or_else(|| format!("it must be a whole number from 1 to {}", u16::MAX))
 }
 
-/// How many trials at once carry out the most in an hour, of `todo`.
+/// How many of `todo` trials at once carry out the most on the processor.
 ///
-/// On a processor one thread a trial loses nothing to threads that wait for each other: two trials on a core
-/// each train 1.1 to 1.4 times as many images as one on two cores (docs/benchmarks.md). On a GPU four trials of
-/// small images together train 1.3 times as many as one, and while one starts or writes the others go on.
-pub(super) fn best_jobs(device: &str, todo: usize) -> usize {
+/// There one thread a trial loses nothing to threads that wait for each other: two trials on a core
+/// each train 1.1 to 1.4 times as many images as one on two cores (docs/benchmarks.md).
+pub(super) fn on_processor(todo: usize) -> usize {
     /// What a trial may need beside the data set: the largest networks at the study's batch and image size.
     const BYTES_PER_TRIAL: u64 = 2 << 30;
-    /// The same on a GPU, with what CUDA takes for each process.
-    const BYTES_PER_TRIAL_ON_GPU: u64 = 4 << 30;
-    const MOST_ON_GPU: usize = 4;
-    let (most, memory, bytes) = if device == "cpu" {
-        (machine::cores(), machine::available_memory(), BYTES_PER_TRIAL)
-    } else {
-        (MOST_ON_GPU.min(machine::cores()), free_memory_of_gpus(), BYTES_PER_TRIAL_ON_GPU)
-    };
+    most(machine::available_memory(), BYTES_PER_TRIAL, todo)
+}
+
+/// How many of `todo` trials at once the memory of a GPU and the cores that feed it have room for.
+pub(super) fn most_on_gpu(todo: usize) -> usize {
+    /// What a trial may need, with what CUDA takes for each process.
+    const BYTES_PER_TRIAL: u64 = 4 << 30;
+    /// Each has at least two cores on the machines that such cards stand in, and is fed by them.
+    const MOST: usize = 8;
+    most(free_memory_of_gpus(), BYTES_PER_TRIAL, todo).min(MOST)
+}
+
+fn most(memory: Option<u64>, bytes: u64, todo: usize) -> usize {
     let fitting = memory.map_or(1, |it| it / bytes) as usize;
-    most.min(fitting).min(todo).max(1)
+    machine::cores().min(fitting).min(todo).max(1)
+}
+
+/// How many trials at once a plan counts with. On a GPU a sweep finds that out by trying, so what is certain counts: one.
+pub(super) fn guessed(device: &str, todo: usize) -> usize {
+    if device == "cpu" { on_processor(todo) } else { 1 }
 }
 
 /// Bytes that are free on the GPU with the least, as the driver's own tool says; none where it does not.

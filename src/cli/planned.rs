@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 
-use crate::cli::jobs::best_jobs;
+use crate::cli::jobs::guessed;
 use crate::cli::select::{Selection, experiments, trials};
 use crate::forecast::{Basis, Bill, Cost, Forecast};
 use crate::sweep::rungs::Goal;
@@ -72,7 +72,7 @@ impl Planned {
         }
         let todo: Vec<bool> = states.iter().map(|it| it.is_to_do(false)).collect();
         let count = todo.iter().filter(|it| **it).count();
-        let jobs = guess.jobs.map_or_else(|| best_jobs(forecast.device(), count), usize::from);
+        let jobs = guess.jobs.map_or_else(|| guessed(forecast.device(), count), usize::from);
         let bill = Bill::of(&trials, (&graph, &there, &costs), &todo, jobs);
         let (device, recorded) = (forecast.device().to_owned(), forecast.runs());
         Ok(Self {

@@ -23,7 +23,7 @@ use serde_json::json;
 use crate::cli::cluster::{OnCluster, show_submission, sweep_on_cluster};
 use crate::cli::engine;
 use crate::cli::fitting::Fitting;
-use crate::cli::jobs::{best_jobs, count, free_memory_of_gpus};
+use crate::cli::jobs::{count, free_memory_of_gpus, most_on_gpu, on_processor};
 use crate::cli::plan::{Detail, print_plan, show_plan};
 use crate::cli::planned::Guess;
 use crate::cli::refresh::Refresh;
@@ -41,7 +41,9 @@ use crate::sweep;
 use crate::sweep::cluster::Executor;
 use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
+use crate::sweep::launch::mps::{Mps, Places};
 use crate::sweep::launch::patience::Patience;
+use crate::sweep::pace::Pace;
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Summary, SweepEvent, TrialState};
 
@@ -50,8 +52,8 @@ use crate::sweep::{Agenda, Summary, SweepEvent, TrialState};
 pub(super) struct SweepArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Trials at once; the processor's threads are divided among them [default: on a processor one for each
-    /// core while its memory lasts, on a GPU up to 4]
+    /// Trials at once; the processor's threads are divided among them [default: on a processor one for each core while its
+    /// memory lasts, on a GPU as many as train the most under NVIDIA's MPS, and one without it]
     #[arg(long, short, value_parser = count)]
     pub(super) jobs: Option<u16>,
     /// CPU threads of each trial [default: all cores, divided by the jobs]
@@ -142,18 +144,24 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     let mut refresh = Refresh::new(&store.root);
     let summary = match place {
         Where::Here(hardware) => {
-            let Hardware { jobs, device, .. } = &hardware;
-            let (of, why) = (counted(trials.len(), "trial"), no_gpu(&arguments.device, device));
-            let introduction = format!("of {of} to do, {jobs} at once on {device}{why}");
+            let of = counted(trials.len(), "trial");
+            let introduction = format!("of {of} to do, {}", hardware.told(&arguments.device));
             let most_alike = (!arguments.keep_going).then(|| usize::from(arguments.max_failures));
-            let limits = Limits { jobs: *jobs, retry, fail_fast: arguments.fail_fast, most_alike };
-            let registered = register(&store, *jobs, (&agenda, retry)).unwrap_or_else(|error| {
-                // The work goes on without being found.
-                display.say(&format!(
-                    "`ferrite stop` and `ferrite status` cannot see this sweep: {error}"
-                ));
-                None
-            });
+            let limits = Limits {
+                pace: hardware.pace(),
+                shares_server: hardware.mps.is_some(),
+                retry,
+                fail_fast: arguments.fail_fast,
+                most_alike,
+            };
+            let registered =
+                register(&store, hardware.jobs, (&agenda, retry)).unwrap_or_else(|error| {
+                    // The work goes on without being found.
+                    display.say(&format!(
+                        "`ferrite stop` and `ferrite status` cannot see this sweep: {error}"
+                    ));
+                    None
+                });
             let say = &mut |it: SweepEvent<'_>| {
                 if let SweepEvent::Planned { todo: todo @ 1.., .. } = it {
                     display.say(&format!("{todo} {introduction}"));
@@ -204,7 +212,14 @@ enum Where {
 struct Hardware {
     engine: PathBuf,
     device: String,
+    /// Trials at once, at most.
     jobs: usize,
+    /// Whether it is found by trying how many of these are best.
+    tries: bool,
+    /// What several trials share a GPU by.
+    mps: Option<Mps>,
+    /// Why they cannot.
+    no_mps: Option<String>,
     threads: usize,
     patience: Patience,
 }
@@ -215,9 +230,46 @@ impl Hardware {
         // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
         let (engine, asked) = (engine::engine()?, &arguments.device);
         let device = if todo == 0 { asked.clone() } else { engine::device(&engine, asked)? };
-        let jobs = arguments.jobs.map_or_else(|| best_jobs(&device, todo), usize::from);
+        let asked = arguments.jobs.map(usize::from);
+        let on_gpu = device.starts_with("cuda") && todo > 0;
+        let most = match asked {
+            Some(jobs) => jobs,
+            None if on_gpu => most_on_gpu(todo),
+            None => on_processor(todo),
+        };
+        let (mps, no_mps) = match (on_gpu && most > 1).then(|| Mps::begin(&Places::default())) {
+            Some(Ok(mps)) => (Some(mps), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        // Processes that take turns on a GPU train fewer images together than one alone.
+        let jobs = if asked.is_none() && no_mps.is_some() { 1 } else { most };
+        let tries = asked.is_none() && mps.is_some();
         let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
-        Ok(Self { engine, device, jobs, threads, patience: arguments.patience })
+        let patience = arguments.patience;
+        Ok(Self { engine, device, jobs, tries, mps, no_mps, threads, patience })
+    }
+
+    fn pace(&self) -> Pace {
+        if self.tries { Pace::found(self.jobs) } else { Pace::fixed(self.jobs) }
+    }
+
+    /// How many trials at once are carried out and where, for `asked` on the command line, and why not otherwise.
+    fn told(&self, asked: &str) -> String {
+        let Self { device, jobs, .. } = self;
+        let at_once = match (self.tries, &self.no_mps) {
+            (true, _) => {
+                format!("up to {jobs} at once on {device} under MPS, as many as gain by it")
+            }
+            (false, Some(why)) if *jobs == 1 => {
+                format!("one at a time on {device}, since they cannot share it by MPS: {why}")
+            }
+            (false, Some(why)) => {
+                format!("{jobs} at once on {device}, which take turns without MPS: {why}")
+            }
+            (false, None) => format!("{jobs} at once on {device}"),
+        };
+        at_once + no_gpu(asked, device)
     }
 }
 
@@ -230,7 +282,7 @@ fn sweep_here(
     say: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<Summary> {
     let is_made = |it: Node<'_>| store.step_folder(it.kind, it.key).is_dir();
-    let Hardware { engine, device, threads, patience, .. } = hardware;
+    let Hardware { engine, device, threads, patience, mps, .. } = hardware;
     // Where nothing is to be done nobody asks.
     let mut forecast = None;
     let costs = &mut |trial: &Trial| {
@@ -239,7 +291,8 @@ fn sweep_here(
     };
     let trials = agenda.trials;
     let schedule = Schedule::new(agenda, limits, Known { is_made: &is_made, costs }, say);
-    let settings = Settings { engine, threads, device, patience };
+    let variables = mps.as_ref().map_or_else(Vec::new, |it| it.variables.clone());
+    let settings = Settings { engine, threads, device, patience, variables };
     let mut launcher = Local::new(store, trials, settings);
     let is_asked = || registered.as_ref().is_some_and(Registered::is_asked_to_stop);
     sweep::sweep(schedule, &mut launcher, &|| interrupted() || is_asked())

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use console::Term;
 use ferrite_core::digits::counted;
 use ferrite_core::error::printable_lines;
+use ferrite_core::event::failure::Failure;
 use ferrite_core::event::progress::{Advance, Progress};
 use ferrite_core::event::{Epoch, Kind};
 use ferrite_core::plan::Trial;
@@ -26,6 +27,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::format::{self, duration};
 use crate::progress::line::{ended, fitted, scores_of, short, time_left};
 use crate::progress::work::Work;
+use crate::sweep::pace::Settled;
 use crate::sweep::{Outcome, SweepEvent};
 
 /// Without a terminal, epochs of a trial are said at most this often.
@@ -105,6 +107,8 @@ impl Display {
             SweepEvent::Happened(trial, kind) => self.happened(trial, kind),
             SweepEvent::Recalled(trial) => self.recalled(trial),
             SweepEvent::Silent(trial, time) => self.silent(trial, time),
+            SweepEvent::Again(trial, failure) => self.again(trial, failure),
+            SweepEvent::Settled(it) => self.settled(it),
             SweepEvent::Promoted(trial, [rung, of]) => {
                 self.say(&format!("{}  goes on with rung {rung} of {of}", trial.name()));
             }
@@ -221,6 +225,24 @@ impl Display {
         {
             self.say(&line);
         }
+    }
+
+    fn again(&mut self, trial: &Trial, failure: &Failure) {
+        if let Some(shown) = self.running.remove(&trial.name()) {
+            shown.bar.finish_and_clear();
+        }
+        self.say(&format!(
+            "{}  is tried once more, since it shares the GPU's server with others that may be at fault: {}",
+            trial.name(),
+            failure.message
+        ));
+    }
+
+    fn settled(&self, Settled { at_once, gain }: Settled) {
+        self.say(&match at_once {
+            1 => "one trial at a time from now on: two at once train no more images together".into(),
+            n => format!("{n} at once from now on: together they train {gain:.2} times as many images as one alone"),
+        });
     }
 
     fn recalled(&mut self, trial: &Trial) {

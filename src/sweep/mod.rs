@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod launch;
 #[cfg(test)]
 mod made_up;
+pub mod pace;
 mod queue;
 pub mod rungs;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use ferrite_core::store::record::State;
 use rayon::prelude::*;
 
 use crate::sweep::launch::Launcher;
+use crate::sweep::pace::Settled;
 use crate::sweep::rungs::Rungs;
 use crate::sweep::schedule::Schedule;
 
@@ -172,6 +174,11 @@ pub enum SweepEvent<'a> {
     Promoted(&'a Trial, [usize; 2]),
     /// The worker of this trial ended.
     Ended(&'a Trial, &'a Outcome),
+    /// The worker of this trial ended so, which may be the fault of the server of the GPU that it shares with others: it is
+    /// tried once more.
+    Again(&'a Trial, &'a Failure),
+    /// It was found how many workers at once train the most.
+    Settled(Settled),
     /// So many trials in a row failed with the same words that the sweep stops.
     NoUse {
         /// How many.

@@ -16,6 +16,7 @@ use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::made_up::{step, trial};
+use crate::sweep::pace::Pace;
 use crate::sweep::rungs::{Nothing, Rungs};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
@@ -115,7 +116,13 @@ fn measure(count: usize, jobs: usize) -> String {
         messages: 0,
         spent: Duration::ZERO,
     };
-    let limits = Limits { jobs, retry: false, fail_fast: false, most_alike: None };
+    let limits = Limits {
+        pace: Pace::fixed(jobs),
+        shares_server: false,
+        retry: false,
+        fail_fast: false,
+        most_alike: None,
+    };
     let costs = &mut |it: &Trial| vec![1.0; it.steps.len()];
     let say = &mut |_: SweepEvent<'_>| {};
     let began = Instant::now();

@@ -4,6 +4,7 @@
 //! what it makes on the way belongs to all trials that need it, and a trial waits, without a worker, for a node that another
 //! one is making. Where trials stand, and which of them can begin, is in [`standing`](super::standing).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ferrite_core::event::Kind;
@@ -12,6 +13,7 @@ use ferrite_core::plan::Trial;
 
 use crate::sweep::alike::Alike;
 use crate::sweep::launch::{Launcher, Message, Node};
+use crate::sweep::pace::Pace;
 use crate::sweep::rungs::Rungs;
 use crate::sweep::standing::{Place, Standing};
 use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
@@ -20,10 +22,13 @@ use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
 const TICK: Duration = Duration::from_millis(100);
 
 /// What bounds a sweep.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Workers at once.
-    pub jobs: usize,
+    pub pace: Pace,
+    /// Whether all workers use one server of a GPU, so that what one of them does to it ends others. Who dies or fails by the
+    /// GPU is then tried once more.
+    pub shares_server: bool,
     /// Whether trials that failed earlier are tried again.
     pub retry: bool,
     /// Whether the first failure stops the sweep.
@@ -49,6 +54,10 @@ pub struct Schedule<'a> {
     rungs: Rungs<'a>,
     summary: Summary,
     alike: Alike,
+    /// The trials that have a worker.
+    running: BTreeSet<usize>,
+    /// Those that are tried again because the server that they share may have been at fault.
+    again: BTreeSet<usize>,
     stopping: bool,
     say: &'a mut dyn FnMut(SweepEvent<'_>),
 }
@@ -78,6 +87,8 @@ impl<'a> Schedule<'a> {
             rungs: agenda.rungs,
             summary: Summary::default(),
             alike: Alike::default(),
+            running: BTreeSet::new(),
+            again: BTreeSet::new(),
             stopping: false,
             say,
         };
@@ -145,9 +156,11 @@ impl<'a> Schedule<'a> {
 
     /// Starts as many as may run at once. One that cannot be started fails, and the others go on.
     fn start_some(&mut self, launcher: &mut dyn Launcher) {
-        while !self.stopping && self.standing.workers() < self.limits.jobs {
+        while !self.stopping && self.standing.workers() < self.limits.pace.workers() {
             let Some(trial) = self.next(launcher) else { return };
             self.standing.start(trial);
+            self.running.insert(trial);
+            self.limits.pace.changed();
             let until = self.rungs.goal(trial).and_then(|it| it.until);
             match launcher.start(trial, until) {
                 Ok(()) => (self.say)(SweepEvent::Started(&self.trials[trial])),
@@ -174,6 +187,13 @@ impl<'a> Schedule<'a> {
         (self.say)(SweepEvent::Happened(&self.trials[trial], kind));
         match kind {
             Kind::StepReady(it) => self.standing.made(trial, &it.key),
+            Kind::EpochEnded(epoch) => {
+                let kind = kind_of(&self.trials[trial], &epoch.stage);
+                let speed = epoch.images_per_second;
+                if let Some(it) = self.limits.pace.hear((trial, &kind), speed, &self.running) {
+                    (self.say)(SweepEvent::Settled(it));
+                }
+            }
             // A place is worth more to a trial that can go on.
             Kind::Waiting(_)
                 if self.standing.place(trial) == Place::Running
@@ -188,6 +208,16 @@ impl<'a> Schedule<'a> {
     }
 
     fn end(&mut self, at: usize, outcome: &Outcome, launcher: &mut dyn Launcher) {
+        self.running.remove(&at);
+        self.limits.pace.changed();
+        if let Some(failure) = self.is_of_server(outcome)
+            && !self.stopping
+            && self.again.insert(at)
+        {
+            self.standing.end(at, Place::Waiting);
+            (self.say)(SweepEvent::Again(&self.trials[at], failure));
+            return;
+        }
         let of_search = self.rungs.ended(at);
         let stopped = of_search.as_ref().is_some_and(|it| !it.1);
         let outcome =
@@ -221,6 +251,17 @@ impl<'a> Schedule<'a> {
             self.give_up_those_behind(at);
         }
         self.promote(of_search.map(|it| it.0).unwrap_or_default());
+    }
+
+    /// Why a worker ended, if that may be the fault of the server that it shares with others.
+    fn is_of_server<'o>(&self, outcome: &'o Outcome) -> Option<&'o Failure> {
+        let failure = match outcome {
+            Outcome::Died(it) => Some(it),
+            // LibTorch's word for whatever the GPU or its driver does wrong.
+            Outcome::Failed(it) => Some(it).filter(|it| it.message.contains("CUDA")),
+            _ => None,
+        };
+        failure.filter(|_| self.limits.shares_server)
     }
 
     /// Those of `trials`, which are of one search, go on that stopped at a rung and may go further.
@@ -272,5 +313,94 @@ impl<'a> Schedule<'a> {
             (self.say)(SweepEvent::Ended(&self.trials[orphan], &outcome));
             self.give_up_those_behind(orphan);
         }
+    }
+}
+
+/// What decides how fast a stage of `trial` trains: trainings for which it is the same are equally fast.
+fn kind_of(trial: &Trial, stage: &str) -> String {
+    let settings = &trial.settings;
+    let (model, size) = (&settings.model, settings.data.image_size);
+    let stage = settings.stages.iter().find(|it| it.name == stage);
+    let stage = stage.map(|it| (&it.trainable, it.batch_size));
+    format!("{:?} {:?} {size} {stage:?}", model.backbone, model.precision)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use ferrite_core::error::Result;
+    use ferrite_core::plan::job::Until;
+    use ferrite_core::plan::steps::Kind as StepKind;
+
+    use super::*;
+    use crate::sweep::made_up::{step, trial};
+    use crate::sweep::rungs::Nothing;
+
+    /// Ends each worker at once as the trial's own list says, and well when that is empty.
+    struct Scripted {
+        ends: Vec<VecDeque<Outcome>>,
+        heard: VecDeque<Message>,
+    }
+
+    impl Launcher for Scripted {
+        fn start(&mut self, trial: usize, _: Option<Until>) -> Result<()> {
+            let outcome = self.ends[trial].pop_front().unwrap_or(Outcome::Finished);
+            self.heard.push_back(Message::Ended(trial, outcome));
+            Ok(())
+        }
+
+        fn stop(&mut self, _: usize) {}
+
+        fn hear(&mut self, _: Duration) -> Option<Message> {
+            self.heard.pop_front()
+        }
+
+        fn is_busy(&self, _: usize, _: Option<Node<'_>>) -> bool {
+            false
+        }
+    }
+
+    fn failure(message: &str) -> Failure {
+        Failure { message: message.into(), help: String::new(), exit_code: 70 }
+    }
+
+    /// Trials that end so, with or without a server that they share. Returns what became of them, and how many were tried again.
+    fn swept(ends: &[&[Outcome]], shares_server: bool) -> (Summary, usize) {
+        let of = |at: usize| trial(at, vec![step(StepKind::Stage, at.to_string())]);
+        let trials: Vec<Trial> = (0..ends.len()).map(of).collect();
+        let states = vec![TrialState::New; trials.len()];
+        let agenda = Agenda::new(&trials, states, Rungs::new(&trials, Vec::new(), &Nothing));
+        let limits = Limits {
+            pace: Pace::fixed(2),
+            shares_server,
+            retry: false,
+            fail_fast: false,
+            most_alike: None,
+        };
+        let mut again = 0;
+        let say =
+            &mut |it: SweepEvent<'_>| again += usize::from(matches!(it, SweepEvent::Again(..)));
+        let costs = &mut |it: &Trial| vec![1.0; it.steps.len()];
+        let known = Known { is_made: &|_| false, costs };
+        let ends = ends.iter().map(|it| it.iter().cloned().collect()).collect();
+        let mut launcher = Scripted { ends, heard: VecDeque::new() };
+        let (summary, _) = Schedule::new(agenda, limits, known, say).run(&mut launcher, &|| false);
+        (summary, again)
+    }
+
+    #[test]
+    fn who_fails_by_a_server_that_all_share_is_tried_once_more() {
+        let gone = Outcome::Died(failure("its process died"));
+        let cuda = Outcome::Failed(failure("CUDA error: an illegal memory access was encountered"));
+        let own = Outcome::Failed(failure("the loss is not a number"));
+        let ends: [&[Outcome]; 4] =
+            [&[gone.clone()], &[cuda.clone()], &[own], &[gone.clone(), gone]];
+        let (summary, again) = swept(&ends, true);
+        assert_eq!((summary.done.len(), summary.failed.len(), summary.died.len()), (2, 1, 1));
+        assert_eq!(again, 3, "each of those at most once");
+        let (summary, again) = swept(&ends, false);
+        assert_eq!((summary.done.len(), summary.failed.len(), summary.died.len()), (0, 2, 2));
+        assert_eq!(again, 0);
     }
 }

@@ -18,6 +18,7 @@ use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::made_up::{step, trial};
+use crate::sweep::pace::Pace;
 use crate::sweep::rungs::{End, Results, Rungs, Seen};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
@@ -246,7 +247,13 @@ fn sweep(search: Search, disk: &Rc<RefCell<Disk>>, timing: u64, faults: usize) -
         stops: false,
     };
     let jobs = 1 + world.draw(6) as usize;
-    let limits = Limits { jobs, retry: false, fail_fast: false, most_alike: None };
+    let limits = Limits {
+        pace: Pace::fixed(jobs),
+        shares_server: false,
+        retry: false,
+        fail_fast: false,
+        most_alike: None,
+    };
     let say = &mut |_: SweepEvent<'_>| {};
     let costs = &mut |it: &Trial| vec![1.0; it.steps.len()];
     let interrupted_after = (faults > 0).then(|| world.draw(3000));

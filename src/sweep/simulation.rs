@@ -21,6 +21,7 @@ use ferrite_random::{Random, Use};
 use crate::sweep::launch::patience::{Patience, Silence, Verdict};
 use crate::sweep::launch::{Launcher, Message, Node};
 use crate::sweep::made_up::{step, trial};
+use crate::sweep::pace::Pace;
 use crate::sweep::rungs::{Nothing, Rungs};
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
@@ -333,7 +334,13 @@ fn simulate(seed: u64, faults: usize) {
     };
     let states = trials.iter().map(|_| TrialState::New).collect();
     let agenda = Agenda::new(&trials, states, Rungs::new(&trials, Vec::new(), &Nothing));
-    let limits = Limits { jobs, retry: false, fail_fast: false, most_alike: None };
+    let limits = Limits {
+        pace: Pace::fixed(jobs),
+        shares_server: false,
+        retry: false,
+        fail_fast: false,
+        most_alike: None,
+    };
     let ended = RefCell::new(BTreeMap::<String, Outcome>::new());
     let say = &mut |it: SweepEvent<'_>| {
         if let SweepEvent::Ended(trial, outcome) = it {

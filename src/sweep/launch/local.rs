@@ -47,6 +47,8 @@ pub struct Settings {
     pub device: String,
     /// How long one may give no sign of life.
     pub patience: Patience,
+    /// What leads them to the server that they share a GPU by.
+    pub variables: Vec<(&'static str, PathBuf)>,
 }
 
 /// Starts workers on this machine.
@@ -231,6 +233,7 @@ impl Worker {
             .arg(runs)
             .env("OMP_NUM_THREADS", settings.threads.to_string())
             .env("GOMP_SPINCOUNT", spins())
+            .envs(settings.variables.iter().map(|(name, path)| (name, path)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

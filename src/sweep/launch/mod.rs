@@ -1,6 +1,7 @@
 //! Whoever starts, watches and stops workers: the seam between the schedule and the machines that carry it out.
 
 pub mod local;
+pub mod mps;
 pub mod patience;
 
 use std::path::PathBuf;

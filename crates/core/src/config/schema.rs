@@ -111,7 +111,9 @@ impl Schema {
         loop {
             let behind = if let Some(reference) = schema.get("$ref").and_then(Json::as_str) {
                 name = reference.rsplit('/').next();
-                self.root.pointer(reference.trim_start_matches('#'))
+                // A JSON pointer whose parts are names of types, which hold nothing that it would escape.
+                let mut parts = reference.split('/').skip(1);
+                parts.try_fold(&self.root, |it, part| it.get(part))
             } else {
                 let options = schema.get("anyOf").and_then(Json::as_array);
                 let mut some = options.into_iter().flatten().filter(|it| it["type"] != "null");

@@ -114,7 +114,7 @@ impl Builder<'_> {
             if is_last && tests { keep(SplitName::Test, None) } else { features.valid.clone() };
         let settings = StageSettings::new(self.settings, &self.rows, stage);
         let inputs = [self.images.as_str(), &self.weights];
-        let (key, lineage) = (settings.key(&inputs), settings.lineage(&inputs));
+        let (key, lineage) = settings.key_and_lineage(&inputs);
         self.weights.clone_from(&key);
         let stage = Stage { settings, position, features, lineage };
         self.links.push(Link { key, step: Step::Stage(Box::new(stage)) });

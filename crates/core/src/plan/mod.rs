@@ -18,6 +18,8 @@ use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::config::Experiment;
 use crate::config::read::{Point, Written};
 use crate::data::Data;
@@ -187,6 +189,26 @@ struct Planned {
     by_seed: HashMap<u64, Vec<usize>>,
 }
 
+/// What a trial begins with.
+struct Begun {
+    settings: Arc<Experiment>,
+    inputs: Inputs,
+    needs: Option<String>,
+}
+
+impl Begun {
+    /// The trial of `point` that begins so.
+    fn trial(self, written: &Written, point: &Point) -> Trial {
+        let Self { settings, inputs, needs } = self;
+        let chain = chain(&settings, point.seed, &inputs);
+        let steps: Vec<Step> = chain.iter().map(|it| Step::of(it, &settings)).collect();
+        let key = steps.last().expect("a trial ends with its evaluation").key.clone();
+        let id = format!("{}-{}", readable(point), &key[..8]);
+        let (experiment, seed, point) = (written.name.clone(), point.seed, point.number);
+        Trial { experiment, id, point, seed, settings, inputs, needs, steps, key }
+    }
+}
+
 impl<'a> Planner<'a> {
     fn plan(&mut self, written: &'a Written, waiting: &mut Vec<&'a str>) -> Result<()> {
         let name = written.name.as_str();
@@ -219,8 +241,12 @@ impl<'a> Planner<'a> {
         }
         waiting.pop();
         let mut planned = Planned::default();
-        for point in &written.points {
-            let trial = self.trial(written, point)?;
+        let begun: Vec<Begun> =
+            written.points.iter().map(|it| self.begin(it)).collect::<Result<_>>()?;
+        // Keys take nearly all the time that planning takes, and none needs another trial's.
+        let trials = written.points.par_iter().zip(begun);
+        let trials: Vec<Trial> = trials.map(|(point, it)| it.trial(written, point)).collect();
+        for trial in trials {
             planned.first_seed.get_or_insert(trial.seed);
             planned.by_seed.entry(trial.seed).or_default().push(self.trials.len());
             self.trials.push(trial);
@@ -237,7 +263,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn trial(&mut self, written: &Written, point: &Point) -> Result<Trial> {
+    fn begin(&mut self, point: &Point) -> Result<Begun> {
         let mut settings = Arc::clone(&point.settings);
         let mut resolve = |weights| Arc::make_mut(&mut settings).model.weights = weights;
         let (weights_key, needs) = match &point.settings.model.weights {
@@ -273,12 +299,7 @@ impl<'a> Planner<'a> {
             votes: self.votes(&settings.data.labels)?,
             weights: weights_key,
         };
-        let chain = chain(&settings, point.seed, &inputs);
-        let steps: Vec<Step> = chain.iter().map(|it| Step::of(it, &settings)).collect();
-        let key = steps.last().expect("a trial ends with its evaluation").key.clone();
-        let id = format!("{}-{}", readable(point), &key[..8]);
-        let (experiment, seed, point) = (written.name.clone(), point.seed, point.number);
-        Ok(Trial { experiment, id, point, seed, settings, inputs, needs, steps, key })
+        Ok(Begun { settings, inputs, needs })
     }
 
     fn images(&mut self, data: &Data) -> Result<Arc<str>> {

@@ -13,7 +13,7 @@ use crate::data::augment::Augment;
 use crate::model::backbone::Backbone;
 use crate::model::{BatchNorm, Head, Model, Noise, PrecisionSetting, Unit, Weights};
 use crate::plan::steps::rows::Rows;
-use crate::plan::steps::{Key, Kind, Settings, digest};
+use crate::plan::steps::{Key, Kind, Settings, digest, key};
 use crate::settings;
 
 /// One trained stage.
@@ -26,7 +26,7 @@ pub struct Stage {
     pub position: usize,
     /// The kept output of its frozen prefix.
     pub features: StageFeatures,
-    /// Names the stages that train the same epochs as this one, as far as both go: see [`StageSettings::lineage`].
+    /// Names the stages that train the same epochs as this one, as far as both go: see [`StageSettings::key_and_lineage`].
     pub lineage: Key,
 }
 
@@ -114,16 +114,17 @@ impl StageSettings {
         }
     }
 
-    /// What this stage shares with those that differ from it in nothing but how many epochs they have, so that a longer one
-    /// can go on where a shorter one ended. Where the schedule spreads the rates over all epochs, other lengths are other
-    /// trainings from the first step on, and share nothing.
-    pub(in crate::plan) fn lineage(&self, inputs: &[&str]) -> Key {
+    /// Its key, and its lineage: what this stage shares with those that differ from it in nothing but how many epochs they
+    /// have, so that a longer one can go on where a shorter one ended. Where the schedule spreads the rates over all epochs,
+    /// other lengths are other trainings from the first step on, and share nothing.
+    pub(in crate::plan) fn key_and_lineage(&self, inputs: &[&str]) -> (Key, Key) {
         let mut hashed = self.hashed();
+        let own = key(Self::KIND, Self::VERSION, &hashed, inputs);
         let stage = hashed.get_mut("stage").and_then(Json::as_object_mut);
         if let Some(stage) = stage.filter(|_| !self.stage.schedule.spans_the_stage()) {
             stage.remove("epochs");
         }
-        digest(serde_json::json!(["lineage", Self::VERSION, hashed, inputs]))
+        (own, digest(serde_json::json!(["lineage", Self::VERSION, hashed, inputs])))
     }
 
     /// The network that is trained, without the first weights, which are an input of the step.
