@@ -7,6 +7,7 @@ mod data;
 mod diff;
 mod draw;
 mod engine;
+mod ensemble;
 mod fitting;
 mod gc;
 mod jobs;
@@ -45,6 +46,7 @@ use crate::cli::completions::{
 use crate::cli::data::{DataCommand, data_command};
 use crate::cli::diff::{DiffArguments, diff_command};
 use crate::cli::engine::become_engine;
+use crate::cli::ensemble::{EnsembleArguments, ensemble_command};
 use crate::cli::gc::{GcArguments, gc_command};
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
@@ -91,6 +93,8 @@ enum Command {
     Show(ShowArguments),
     /// Hold two runs or experiments against each other: settings, scores, classes, images
     Diff(DiffArguments),
+    /// Let several runs answer together, and say how much better they are about the test images than each alone
+    Ensemble(EnsembleArguments),
     /// Remove runs
     Rm(RmArguments),
     /// Remove what neither experiments nor runs refer to
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Gc(arguments) => gc_command(&arguments),
         Command::Show(arguments) => show_command(&arguments),
         Command::Diff(arguments) => diff_command(&arguments),
+        Command::Ensemble(arguments) => ensemble_command(&arguments),
         Command::Weights(command) => weights_command(&command),
         Command::Data(command) => data_command(&command),
         Command::Docs { schema: false } => print(&manual()),

@@ -12,6 +12,7 @@ pub(crate) mod baseline;
 pub(crate) mod comparison;
 pub(crate) mod contrast;
 pub(crate) mod diff;
+pub(crate) mod ensemble;
 pub(crate) mod folds;
 pub(crate) mod judged;
 pub(crate) mod matched;

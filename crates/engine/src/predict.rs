@@ -12,6 +12,7 @@ use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
 use ferrite_core::device::Device;
 use ferrite_core::error::Result;
+use ferrite_core::metrics::first_largest;
 use ferrite_core::remote::Remote;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::Store;
@@ -191,7 +192,7 @@ impl Model {
             let mut looks = looks.into_iter();
             let mut guess = |face: Option<Face>| {
                 let probabilities = looks.next().unwrap_or_default();
-                Guess { face, class: loss::first_largest(&probabilities), probabilities }
+                Guess { face, class: first_largest(&probabilities), probabilities }
             };
             let mut answer = |path: &PathBuf, seen: Result<Vec<Seen>>| {
                 let guesses = seen?.into_iter().map(|it| guess(it.face)).collect();

@@ -282,11 +282,6 @@ pub fn log_mean_probability(views: Vec<Tensor<2>>) -> Tensor<2> {
     close(tch::Tensor::stack(&logarithms, 0).logsumexp([0].as_slice(), false) - count.ln())
 }
 
-/// The index of the largest value, the first of equals, as in numpy's and PyTorch's argmax; 0 of none.
-pub fn first_largest(values: &[f32]) -> usize {
-    (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0)
-}
-
 /// Class probabilities, row by row.
 ///
 /// - input: `[batch, classes]`, once for each batch

@@ -9,6 +9,7 @@ use crate::data::labels::Rule;
 use crate::data::prepared::Prepared;
 use crate::error::{Error, Result};
 use crate::mapped;
+use crate::metrics::first_largest;
 
 /// The setting that names the file.
 const KEY: &str = "data.labels.ferplus.votes";
@@ -127,14 +128,14 @@ fn judge(votes: Counts, rule: Rule) -> Opinion {
     }
     let total: u32 = kept[..EMOTIONS].iter().sum();
     let shares = COLUMN_OF_CLASS.map(|it| kept[it] as f32 / total as f32);
-    let first = first_largest(kept);
+    let first = first_largest(&kept);
     let class = COLUMN_OF_CLASS.iter().position(|it| *it == first).unwrap_or_default() as u8;
     Opinion { votes, class, shares, unfit, unjudged }
 }
 
 /// The votes of the column that more than half name, and what is wrong if there is none.
 fn majority(counts: Counts) -> (Counts, Option<Unfit>) {
-    let first = first_largest(counts);
+    let first = first_largest(&counts);
     if 2 * counts[first] <= counts.iter().sum::<u32>() {
         return (counts, Some(Unfit::Disagreement));
     }
@@ -150,7 +151,7 @@ fn leading(mut counts: Counts) -> (Counts, Option<Unfit>) {
     let mut kept = [0; COLUMNS.len()];
     let (mut sum, mut columns, mut emotions_only) = (0, 0, true);
     while 4 * sum < 3 * all && columns < 3 && emotions_only {
-        let most = counts[first_largest(counts)];
+        let most = counts[first_largest(&counts)];
         for column in 0..COLUMNS.len() {
             if counts[column] != most {
                 continue;
@@ -171,12 +172,7 @@ fn leading(mut counts: Counts) -> (Counts, Option<Unfit>) {
     if 2 * kept.iter().sum::<u32>() <= all || columns > 3 {
         return (kept, Some(Unfit::Disagreement));
     }
-    (kept, Unfit::of_column(first_largest(kept)))
-}
-
-/// The column with the most votes, the first of equals.
-fn first_largest(counts: Counts) -> usize {
-    (0..counts.len()).rev().max_by_key(|it| counts[*it]).unwrap_or_default()
+    (kept, Unfit::of_column(first_largest(&kept)))
 }
 
 /// One row of the file.

@@ -10,14 +10,13 @@ use ferrite_core::event::audit::LeakFree;
 use ferrite_core::event::split::SplitName;
 use ferrite_core::event::{Evaluation, FINAL, Kind as Event};
 use ferrite_core::files::write_whole;
-use ferrite_core::metrics::Prediction;
+use ferrite_core::metrics::{Prediction, first_largest};
 use ferrite_core::model::weights::facts;
 use ferrite_core::plan::steps::evaluate::Evaluate;
 use ferrite_core::plan::steps::{Key, Kind};
 use ferrite_core::store::folder::{RunFolder, files};
 use ferrite_core::store::lock::Caller;
 use ferrite_core::store::read::predictions_csv;
-use ferrite_torch::loss::first_largest;
 
 use crate::forward::weights::write;
 use crate::run::advanced;
