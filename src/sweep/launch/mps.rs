@@ -99,6 +99,11 @@ impl Mps {
         Self::of_its_own(&control, &folder).inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))
     }
 
+    /// Whether it is a daemon of the user's own.
+    pub fn is_users(&self) -> bool {
+        self.guardian.is_none()
+    }
+
     /// Begins a daemon whose pipes and logs lie in `folder`.
     fn of_its_own(control: &Path, folder: &Path) -> Result<Self, String> {
         let lock = lock(&folder.join("lock"), &mut |_| Ok(())).map_err(|it| it.to_string())?;
@@ -291,7 +296,7 @@ echo "$command" >>"$here/heard"
         let program = folder.path().join(CONTROL);
         assert!(Command::new(&program).arg("-d").status().unwrap().success());
         let mps = Mps::begin(&places).unwrap();
-        assert!(mps.variables.is_empty() && folders(&places) == 0);
+        assert!(mps.is_users() && mps.variables.is_empty() && folders(&places) == 0);
         drop(mps);
         assert_eq!(running(&places), 1);
         assert!(ask(&program, "quit", None).unwrap());
