@@ -259,7 +259,9 @@ impl Hardware {
         let Self { device, jobs, .. } = self;
         let at_once = match (self.tries, &self.no_mps) {
             (true, _) => {
-                format!("up to {jobs} at once on {device} under MPS, as many as gain by it")
+                let is_users = self.mps.as_ref().is_some_and(Mps::is_users);
+                let whose = if is_users { "your MPS" } else { "MPS" };
+                format!("up to {jobs} at once on {device} under {whose}, as many as gain by it")
             }
             (false, Some(why)) if *jobs == 1 => {
                 format!("one at a time on {device}, since they cannot share it by MPS: {why}")
