@@ -21,7 +21,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages test-clusters sanitize format-cpp check parity devices bench pictures scale reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages test-clusters sanitize format-cpp check parity devices packed bench pictures scale reliability audit fuzz editors docs clean help
 
 sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -115,6 +115,9 @@ parity: libtorch detector fresh-bindings ## Compare Ferrite with PyTorch and Ker
 
 devices: build ## Compare training on a GPU with training on the processor
 	@$(PYTHON) tools/devices.py $(ARGS)
+
+packed: build ## Measure trials that share a GPU by NVIDIA's MPS, and kill what they share: make packed [ARGS='--only speed']
+	@PYTHONUNBUFFERED=1 $(PYTHON) tools/packed.py $(ARGS)
 
 bench: build detector ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 	@$(PYTHON) tools/parity_env.py
