@@ -7,9 +7,11 @@ mod data;
 mod diff;
 mod draw;
 mod engine;
+mod export;
 mod fitting;
 mod gc;
 mod jobs;
+mod known;
 mod layers;
 mod networks;
 mod new;
@@ -45,6 +47,7 @@ use crate::cli::completions::{
 use crate::cli::data::{DataCommand, data_command};
 use crate::cli::diff::{DiffArguments, diff_command};
 use crate::cli::engine::become_engine;
+use crate::cli::export::{ExportCommand, export_command};
 use crate::cli::gc::{GcArguments, gc_command};
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
@@ -85,6 +88,9 @@ enum Command {
     Explain(ExplainArguments),
     /// Write the report of all runs
     Report(ReportArguments),
+    /// Write runs for other programs: TensorBoard, MLflow
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Print how far every run and sweep is, and scores; `--watch` goes on doing so
     Status(StatusArguments),
     /// Print everything about a run, or about the runs of an experiment
@@ -122,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Report(arguments) => report_command(&arguments),
+        Command::Export(command) => export_command(&command),
         Command::Status(arguments) => status_command(&arguments),
         Command::Stop(arguments) => stop_command(&arguments),
         Command::Rm(arguments) => rm_command(&arguments),
