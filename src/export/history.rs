@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ferrite_core::event::acts::TechniqueEvidence;
 use ferrite_core::event::{Epoch, Evaluation, Event, Kind, Scores};
 use ferrite_core::metrics::scores::{Confusion, calibration_error};
-use ferrite_core::store::record::Stage;
+use ferrite_core::store::record::{Stage, State};
 
 use crate::study::Run;
 use crate::study::diff::{Flat, flatten};
@@ -124,7 +124,9 @@ impl Numbers {
     }
 
     fn add_if(&mut self, name: &str, value: Option<f64>) {
-        value.into_iter().for_each(|it| self.add(name, it));
+        if let Some(value) = value {
+            self.add(name, value);
+        }
     }
 
     fn add_acts(&mut self, acts: &TechniqueEvidence) {
@@ -170,7 +172,9 @@ impl Numbers {
 /// Scores of the weights that the run ended with and of others that it kept, each with when it was said.
 fn scores(run: &Run<'_>, events: &[Event]) -> Vec<(String, u64, f64)> {
     let facts = &run.record.facts;
-    let Some(evaluation) = &facts.evaluation else { return Vec::new() };
+    // Before the run is done, its predictions, by which most scores are counted, are not there.
+    let evaluation = facts.evaluation.as_ref().filter(|_| run.record.state == State::Finished);
+    let Some(evaluation) = evaluation else { return Vec::new() };
     let Scores { loss, accuracy } = evaluation.scores;
     let mut all = Numbers::default();
     all.add("evaluation/accuracy", run.test_accuracy().unwrap_or(accuracy));

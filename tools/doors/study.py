@@ -45,7 +45,10 @@ class Wrong(Exception):
 def same(what: str, found, expected) -> int:
     """Counts one value that is as expected."""
     if found != expected and not (found != found and expected != expected):
-        raise Wrong(f"{what} is {str(found)[:300]!r} instead of {str(expected)[:300]!r}")
+        a, b = str(found), str(expected)
+        # From shortly before the first difference on.
+        at = max(0, next((at for at, pair in enumerate(zip(a, b)) if pair[0] != pair[1]), 0) - 60)
+        raise Wrong(f"{what} is {a[at:at + 300]!r} instead of {b[at:at + 300]!r}")
     return 1
 
 

@@ -52,6 +52,8 @@ pub(super) struct Pass<'a> {
     pub(super) all: &'a [Record],
     /// Those of them that have changed since the last pass.
     pub(super) changed: Vec<&'a Record>,
+    /// Whether there is no further one.
+    pub(super) is_last: bool,
 }
 
 /// What an export has told of a run: the state of its log and of itself.
@@ -104,7 +106,7 @@ impl Followed {
             // Figures change without the log.
             let is_news = |it: &Record, now: &Told| last || told.get(&it.name()) != Some(now);
             let changed = changed.filter(|(it, now)| is_news(it, now)).map(|it| it.0).collect();
-            match export(&Pass { store: &store, all: &runs.records, changed }) {
+            match export(&Pass { store: &store, all: &runs.records, changed, is_last: last }) {
                 Ok(()) => {
                     let names = runs.records.iter().map(Record::name);
                     told.extend(names.zip(states));

@@ -12,7 +12,7 @@ use ferrite_core::terminal::print;
 
 use crate::cli::export::follow::{Followed, Pass};
 use crate::cli::status::tell;
-use crate::export::tensorboard::{Change, write};
+use crate::export::tensorboard::{Change, Figures, write};
 use crate::study::Study;
 
 /// Held by whoever writes into a folder of event files.
@@ -60,11 +60,12 @@ fn write_all(pass: &Pass<'_>, out: &Path, changes: &mut Vec<Change>) -> Result<(
         }
         if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     })?;
+    let figures = if pass.is_last { Figures::Drawn } else { Figures::Left };
     for head in &pass.changed {
         let whole = pass.whole(head)?;
         let study = Study::of(std::slice::from_ref(&whole.record), &[], &pass.store.root);
         for run in study.runs() {
-            changes.push(write(run, &whole.events, out)?);
+            changes.push(write(run, &whole.events, figures, out)?);
         }
     }
     lock.discard();

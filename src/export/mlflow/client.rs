@@ -1,4 +1,4 @@
-//! Requests to a tracking server of `MLflow`, by its REST interface.
+//! Requests to a tracking server of MLflow, by its REST interface.
 
 use std::fs::File;
 use std::path::Path;
@@ -28,7 +28,7 @@ const LONGEST_ANSWER: u64 = 256 << 20;
 const UNSAFE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-/// What `MLflow`'s own client reads for the same.
+/// What MLflow's own client reads for the same.
 const TOKEN: &str = "MLFLOW_TRACKING_TOKEN";
 const USER: &str = "MLFLOW_TRACKING_USERNAME";
 const PASSWORD: &str = "MLFLOW_TRACKING_PASSWORD";
@@ -94,7 +94,7 @@ impl Client {
     /// [`Error::Server`] if it cannot be reached or refuses. None if it has no such thing.
     pub(super) fn find(&self, path: &str, query: &[(&str, &str)]) -> Result<Option<Value>> {
         let url = self.url(path);
-        let asked = self.tried(Again::Harmless, &|| {
+        let asked = tried(Again::Harmless, &|| {
             let mut request = self.agent.get(&url).query_pairs(query.iter().copied());
             if let Some(it) = &self.authorization {
                 request = request.header("Authorization", it);
@@ -114,7 +114,7 @@ impl Client {
     pub(super) fn post(&self, path: &str, body: &Value, again: Again) -> Result<Value> {
         let url = self.url(path);
         let body = body.to_string();
-        let asked = self.tried(again, &|| {
+        let asked = tried(again, &|| {
             let mut request = self.agent.post(&url).header("Content-Type", "application/json");
             if let Some(it) = &self.authorization {
                 request = request.header("Authorization", it);
@@ -133,7 +133,7 @@ impl Client {
         drop(file);
         let name = utf8_percent_encode(name, UNSAFE);
         let url = format!("{}/api/2.0/mlflow-artifacts/artifacts/{name}", self.address);
-        let asked = self.tried(Again::Harmless, &|| {
+        let asked = tried(Again::Harmless, &|| {
             let file = File::open(path).map_err(|it| Failure::Broken(it.to_string()))?;
             let mut request =
                 self.agent.put(&url).header("Content-Type", "application/octet-stream");
@@ -147,24 +147,6 @@ impl Client {
 
     fn url(&self, path: &str) -> String {
         format!("{}/api/2.0/mlflow/{path}", self.address)
-    }
-
-    /// Asks until there is an answer, or asking again would not help.
-    fn tried(
-        &self,
-        again: Again,
-        ask: &dyn Fn() -> Result<Value, Failure>,
-    ) -> Result<Value, Failure> {
-        let mut tries = 1;
-        loop {
-            match ask() {
-                Err(Failure::Broken(_)) if again == Again::Harmless && tries < TRIES => {
-                    std::thread::sleep(PAUSE * 2_u32.pow(tries - 1));
-                    tries += 1;
-                }
-                answer => return answer,
-            }
-        }
     }
 
     fn failed(&self, failure: Failure) -> Error {
@@ -201,6 +183,20 @@ fn authorization() -> Option<String> {
         format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
     });
     basic.or_else(|| said(TOKEN).map(|it| format!("Bearer {it}")))
+}
+
+/// Asks until there is an answer, or asking again would not help.
+fn tried(again: Again, ask: &dyn Fn() -> Result<Value, Failure>) -> Result<Value, Failure> {
+    let mut tries = 1;
+    loop {
+        match ask() {
+            Err(Failure::Broken(_)) if again == Again::Harmless && tries < TRIES => {
+                std::thread::sleep(PAUSE * 2_u32.pow(tries - 1));
+                tries += 1;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// The JSON of an answer.

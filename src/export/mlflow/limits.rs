@@ -1,4 +1,4 @@
-//! What a tracking server of `MLflow` takes, and what is sent so that it takes it.
+//! What a tracking server of MLflow takes, and what is sent so that it takes it.
 //!
 //! A request that is too large is refused whole; a value that is too long is cut off by the server without a word, so it is
 //! cut here, and ends in `…` then.

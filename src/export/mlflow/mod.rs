@@ -1,4 +1,4 @@
-//! Runs on a tracking server of `MLflow`, by its REST interface.
+//! Runs on a tracking server of MLflow, by its REST interface.
 //!
 //! The server is asked what it has, and is sent what it lacks: a run is known again by a tag with its name, how many of its
 //! metrics it has by a tag that is sent in one request with the last of them, and its files by a tag with their digest. So

@@ -109,8 +109,12 @@ fn with_seed(run: &Run<'_>, mut settings: Flat) -> Flat {
     if let Some([fold, _]) = run.fold() {
         settings.insert("fold".into(), fold.to_string());
     }
-    settings.values_mut().for_each(|it| *it = plain(it).to_owned());
-    settings
+    without_quotes(settings)
+}
+
+/// Texts without the quotes that TOML has around them.
+fn without_quotes(settings: Flat) -> Flat {
+    settings.into_iter().map(|(key, value)| (key, plain(&value).to_owned())).collect()
 }
 
 fn tags_of_run(run: &Run<'_>) -> BTreeMap<String, String> {
@@ -157,9 +161,8 @@ pub(crate) fn of_configuration(configuration: &Configuration<'_>) -> Tracked {
         Status::Finished
     };
     let experiment = configuration.experiment();
-    let mut params = configuration.settings.clone();
+    let params = configuration.settings.clone();
     let name = name_of_configuration(experiment, &params);
-    params.values_mut().for_each(|it| *it = plain(it).to_owned());
     let tags = [
         (NAME, name.clone()),
         ("ferrite.experiment", experiment.to_owned()),
@@ -173,7 +176,7 @@ pub(crate) fn of_configuration(configuration: &Configuration<'_>) -> Tracked {
         status,
         began_ms,
         ended_ms: runs.iter().map(|it| ended_ms(it)).max().unwrap_or_default(),
-        params,
+        params: without_quotes(params),
         tags: tags.map(|(name, value)| (name.to_owned(), value)).into(),
         points: means(&runs),
         files: Vec::new(),

@@ -54,8 +54,8 @@ fn model(run: &Finished) -> Result<Model> {
     let (size, classes) = (run.settings.data.image_size, run.dataset.classes.len());
     let mut tensors = Tensors::default();
     let backbone = settings.backbone.build(&mut tensors);
-    let side = backbone.side(size);
-    let sizes = [backbone.channels, side * side, classes];
+    let positions = backbone.side(size).pow(2);
+    let sizes = [backbone.channels, positions, classes];
     let head = Head::build(&mut tensors, &settings.head, backbone.classifier, sizes);
     let norm = input_norm(&mut tensors, settings);
     let mut graph = Builder::new(&tensors.specs, &run.weights);

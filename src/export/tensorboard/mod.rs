@@ -1,8 +1,8 @@
-//! Event files for `TensorBoard`: one a run, in a folder of the run's name.
+//! Event files for TensorBoard: one a run, in a folder of the run's name.
 //!
 //! The bytes of a file follow from the run alone, in the order in which a run tells things: what it was set to, epoch by epoch,
 //! scores, figures, its end. So a run that has gone on begins with the same bytes, and what is new is appended, where a
-//! `TensorBoard` that is open reads on. A run that is another one now, or tells its epochs otherwise, gets a file with the
+//! TensorBoard that is open reads on. A run that is another one now, or tells its epochs otherwise, gets a file with the
 //! next number, whose beginning tells such readers to forget what they had; the old one goes.
 //!
 //! **Invariant:** no clock; no step twice in a file.
@@ -21,7 +21,7 @@ use ferrite_core::digits::hex;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Event as Told;
 use ferrite_core::files::output::Output;
-use ferrite_core::files::{create_folder, remove_file, write_derived};
+use ferrite_core::files::{create_folder, remove_file};
 use ferrite_core::metrics::Prediction;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::record::State;
@@ -32,6 +32,7 @@ use crate::export::tensorboard::message::{
     Event, HparamsStatus, HparamsWhat, SessionEnd, SessionLog, SessionStart, SessionStatus,
     Summary, Value, What,
 };
+use crate::report::files::is_drawn;
 use crate::study::Run;
 
 /// What readers of event files look for at their beginning.
@@ -56,18 +57,32 @@ pub(crate) enum Change {
     Replaced,
 }
 
+/// Whether figures are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figures {
+    /// Those of a run that is over, once the report has been written.
+    Drawn,
+    /// None: while a sweep runs, they are drawn again and again.
+    Left,
+}
+
 /// Writes what `run`, whose log has these `events`, has to show into its folder below `out`.
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be read or written.
-pub(crate) fn write(run: &Run<'_>, events: &[Told], out: &Path) -> Result<Change> {
+pub(crate) fn write(
+    run: &Run<'_>,
+    events: &[Told],
+    figures: Figures,
+    out: &Path,
+) -> Result<Change> {
     let folder = out.join(&run.record.experiment).join(&run.record.trial);
     create_folder(&folder)?;
-    let bytes = file(run, events);
+    let bytes = file(run, events, figures);
     let seconds = run.record.began_ms / 1000;
     let old = own_files(&folder)?;
     let Some((last, rest)) = old.split_last() else {
-        write_derived(&folder.join(name(seconds, 1)), &bytes)?;
+        append(&folder.join(name(seconds, 1)), &bytes)?;
         return Ok(Change::Written);
     };
     // Left by whoever was cut off between the new file and the old one's removal.
@@ -80,15 +95,21 @@ pub(crate) fn write(run: &Run<'_>, events: &[Told], out: &Path) -> Result<Change
         return Ok(Change::Nothing);
     }
     if let Some(news) = bytes.strip_prefix(&there[..]) {
-        let mut file = Output::append(&path).map_err(Error::file("cannot write", &path))?;
-        file.write_all(news).map_err(Error::file("cannot write", &path))?;
+        append(&path, news)?;
         return Ok(Change::Appended);
     }
     // Readers that are open go on to files whose names come later.
     let seconds = seconds.max(last.1);
-    write_derived(&folder.join(name(seconds, last.2 + 1)), &bytes)?;
+    append(&folder.join(name(seconds, last.2 + 1)), &bytes)?;
     remove_file(&path)?;
     Ok(Change::Replaced)
+}
+
+/// Writes `bytes` behind what is in the file at `path`. Nothing is written under another name first: readers take whatever
+/// has `tfevents` in its name for an event file, and wait for the rest of one that is not whole.
+fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = Output::append(path).and_then(|mut it| it.write_all(bytes));
+    written.map_err(Error::file("cannot write", path))
 }
 
 /// What a file is called, by the second in which its run began and the number of the file.
@@ -113,7 +134,7 @@ fn own_files(folder: &Path) -> Result<Vec<(String, u64, u32)>> {
 }
 
 /// The whole file.
-fn file(run: &Run<'_>, events: &[Told]) -> Vec<u8> {
+fn file(run: &Run<'_>, events: &[Told], figures: Figures) -> Vec<u8> {
     let mut file = File::default();
     let began = run.record.began_ms;
     file.push(began, 0, What::FileVersion(VERSION.to_owned()));
@@ -129,15 +150,15 @@ fn file(run: &Run<'_>, events: &[Told]) -> Vec<u8> {
     file.values(at_ms, step, of_predictions(run));
     let Some(end) = end(run, at_ms) else { return file.0 };
     file.values(at_ms, step, vec![end]);
-    // While a run goes on, figures are drawn again and again.
-    for path in pictures(&run.record.folder) {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let figures = if figures == Figures::Drawn { pictures(&run.record.folder) } else { Vec::new() };
+    for path in figures {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         // One that goes while the report is written anew comes with the next export.
         let Ok(png) = fs::read(&path) else { continue };
         file.values(
             at_ms,
             step,
-            values::picture(&format!("plots/{stem}"), png).into_iter().collect(),
+            values::picture(&format!("plots/{name}"), png).into_iter().collect(),
         );
     }
     file.0
@@ -214,8 +235,11 @@ fn end(run: &Run<'_>, at_ms: u64) -> Option<Value> {
     Some(values::hparams("_hparams_/session_end_info", HparamsWhat::End(end)))
 }
 
-/// The figures in the `folder` of a run, in the order of their names.
+/// The figures in the `folder` of a run whose page was written, in the order of their names.
 fn pictures(folder: &Path) -> Vec<PathBuf> {
+    if !is_drawn(folder) {
+        return Vec::new();
+    }
     let entries = fs::read_dir(folder.join(files::PLOTS)).into_iter().flatten();
     let paths = entries.flatten().map(|it| it.path());
     // A name that begins with a dot is of a file that is being written.

@@ -10,7 +10,7 @@ use crate::study::Study;
 
 fn export(record: &Record, out: &Path) -> Change {
     let study = Study::of(std::slice::from_ref(record), &[], Path::new("runs"));
-    write(study.runs().next().unwrap(), &[], out).unwrap()
+    write(study.runs().next().unwrap(), &[], Figures::Drawn, out).unwrap()
 }
 
 /// The event file of `record`: its name and its bytes.
