@@ -141,25 +141,25 @@ def by_accumulator(run: Run, folder: Path) -> int:
     settings = run.settings()
     values += same("the names of hyperparameters", sorted(found), sorted(settings))
     for key, value in settings.items():
-        # Numbers, truth values and texts are what they are; lists are texts.
-        if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
-            value = value if isinstance(value, (bool, str)) else found[key] if found[key] == toml(value) else toml(value)
-        values += same(key, found[key], value)
+        # Numbers, truth values and texts are what they are; all else is a text, which is TOML and here JSON as well.
+        values += same(key, found[key], value if isinstance(value, (bool, str, int, float)) else json.dumps(value))
     end = plugin_data_pb2.HParamsPluginData.FromString(read.SummaryMetadata("_hparams_/session_end_info").plugin_data.content)
     return values + same("the end", (end.session_end_info.status, end.session_end_info.end_time_secs), (1, run.last_seconds()))
 
 
 def reference_curve(tag: str, truth: numpy.ndarray, probabilities: numpy.ndarray):
-    """What TensorBoard's own summary of a curve says. It asks TensorFlow for three names alone, which TensorBoard has as well."""
+    """What TensorBoard's own summary of a curve says. It asks TensorFlow for four names alone, which TensorBoard has as well."""
     import types
     from unittest import mock
 
     from tensorboard.compat.proto import summary_pb2
+    from tensorboard.compat.tensorflow_stub import dtypes
     from tensorboard.plugins.pr_curve import summary
     from tensorboard.util import tensor_util
 
     names = types.ModuleType("tensorflow.compat.v1")
     names.SummaryMetadata, names.Summary, names.make_tensor_proto = summary_pb2.SummaryMetadata, summary_pb2.Summary, tensor_util.make_tensor_proto
+    names.float32 = dtypes.float32
     compat = types.ModuleType("tensorflow.compat")
     compat.v1 = names
     whole = types.ModuleType("tensorflow")
@@ -167,10 +167,6 @@ def reference_curve(tag: str, truth: numpy.ndarray, probabilities: numpy.ndarray
     modules = {"tensorflow": whole, "tensorflow.compat": compat, "tensorflow.compat.v1": names}
     with mock.patch.dict("sys.modules", modules):
         return summary.pb(tag, truth, probabilities, num_thresholds=201).value[0]
-
-
-def toml(value: object) -> str:
-    return json.dumps(value)
 
 
 def size_of(png: bytes):

@@ -204,7 +204,7 @@ class Run:
 
         table = tomllib.loads((self.folder / "trial.toml").read_text())
         for key, value in table.items():
-            if key not in ("about", "seeds", "name", "extends", "tags"):
+            if key not in ("about", "tags", "seeds", "extends", "grid", "search"):
                 walk(key, value)
         return flat
 
