@@ -180,15 +180,23 @@ def another_run(place: Place, address: str) -> int:
     begin = lines[first].index('"train":{"loss":') + len('"train":{"loss":')
     lines[first] = lines[first][:begin] + '"nan"' + lines[first][lines[first].index(",", begin) :]
     log.write_text("\n".join(lines) + "\n")
-    said = place.run("export", "mlflow", run.name, "--to", address, "--experiment", "faces")
-    values = same("what is said of another run", "1 run replaced" in said, True)
+    try:
+        said = place.run("export", "mlflow", run.name, "--to", address, "--experiment", "faces")
+    finally:
+        log.write_text(kept)
+    # Its configuration has other means then, and is another one, too.
+    values = same("what is said of another run", "2 runs replaced" in said, True)
     asked = client(address)
-    found = [it for it in asked.search_runs([asked.get_experiment_by_name("faces").experiment_id]) if it.info.run_name == run.name]
-    values += same("how many there are", len(found), 1) + same("its state", found[0].info.status, "KILLED")
-    loss = asked.get_metric_history(found[0].info.run_id, "loss/train")[0].value
-    values += same("what is no number", loss != loss, True)
-    log.write_text(kept)
-    return values
+    runs = {it.info.run_name: it for it in asked.search_runs([asked.get_experiment_by_name("faces").experiment_id])}
+    values += same("how many there are", len(runs), study.RUNS + 2) + same("its state", runs[run.name].info.status, "KILLED")
+    (loss, *_) = asked.get_metric_history(runs[run.name].info.run_id, "loss/train")
+    values += same("what is no number", loss.value != loss.value, True)
+    # What was nested is nested in the configuration that took the place of the old one.
+    there = {it.info.run_id for it in runs.values()}
+    parents = [it.data.tags["mlflow.parentRunId"] for it in runs.values() if "mlflow.parentRunId" in it.data.tags]
+    values += same("nested runs", len(parents), study.RUNS) + same("whose parents are there", set(parents) <= there, True)
+    place.run("export", "mlflow", "--to", address, "--experiment", "faces")
+    return values + by_client(address, place.runs())
 
 
 def authorization(place: Place) -> int:

@@ -37,7 +37,7 @@ CASES = [
     ("xception", "hidden_flatten", True),
 ]
 EXPERIMENT = """[data]
-source = {{ folder = "{pictures}" }}
+source = {{ folder = {{ path = "{pictures}", classes = {classes} }} }}
 image_size = {size}
 [model]
 backbone = "{backbone}"
@@ -65,16 +65,17 @@ class Network(NamedTuple):
 
 
 def check(place: Place, torch: Path, pictures: Path = None) -> int:
-    (place.root / "experiments/rates.toml").unlink()
+    (place.root / "experiments/rates.toml").unlink(missing_ok=True)
     if pictures is None:
         pictures = place.root / "pictures"
         if not pictures.exists():
             place.run("data", "draw", str(pictures), "--each", "12")
+    classes = json.dumps(sorted(it.name for it in pictures.iterdir() if it.is_dir()))
     for backbone, head, norm in CASES:
         # Xception takes no smaller pictures; those of 48 pixels are enlarged.
-        text = EXPERIMENT.format(pictures=pictures.resolve(), size=72, backbone=backbone, head=HEADS[head], input_norm=str(norm).lower())
+        text = EXPERIMENT.format(pictures=pictures.resolve(), classes=classes, size=72, backbone=backbone, head=HEADS[head], input_norm=str(norm).lower())
         (place.root / f"experiments/{backbone}-{head}.toml").write_text(text)
-    place.run("sweep", "--quiet", "--jobs", "1")
+        place.run("sweep", f"{backbone}-{head}", "--quiet", "--jobs", "1")
     values, worst = 0, {"onnx": 0.0, "torch": 0.0}
     for network in networks(place):
         found = by_onnxruntime(place, network, pictures)

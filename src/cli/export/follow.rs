@@ -48,9 +48,9 @@ pub(super) struct Whole {
 /// What there is to be exported now.
 pub(super) struct Pass<'a> {
     pub(super) store: &'a Store,
-    /// Every run that is selected and has begun, without predictions.
+    /// Every run that has begun, selected or not, without predictions.
     pub(super) all: &'a [Record],
-    /// Those of them that have changed since the last pass.
+    /// Those that are selected and have changed since the last pass.
     pub(super) changed: Vec<&'a Record>,
     /// Whether there is no further one.
     pub(super) is_last: bool,
@@ -90,13 +90,15 @@ impl Followed {
             // Asked before the logs are read, so that the last pass has all that was written.
             let sweeps = !running(&store)?.is_empty();
             let mut runs = known.runs(&store);
+            // One that has said nothing yet has not begun.
+            let has_begun = |it: &&Record| it.facts.start.is_some();
+            let all: Vec<Record> = runs.records.iter().filter(has_begun).cloned().collect();
             if !self.select.is_empty() {
                 pick(&mut runs, &store, &self.select)?;
             }
             if first {
                 tell_damaged(&runs);
             }
-            // One that has said nothing yet has not begun.
             runs.records.retain(|it| it.facts.start.is_some());
             let is_at_work = runs.records.iter().any(|it| it.state == State::Running);
             let last = !self.watch || !(sweeps || is_at_work) || interrupted();
@@ -106,7 +108,7 @@ impl Followed {
             // Figures change without the log.
             let is_news = |it: &Record, now: &Told| last || told.get(&it.name()) != Some(now);
             let changed = changed.filter(|(it, now)| is_news(it, now)).map(|it| it.0).collect();
-            match export(&Pass { store: &store, all: &runs.records, changed, is_last: last }) {
+            match export(&Pass { store: &store, all: &all, changed, is_last: last }) {
                 Ok(()) => {
                     let names = runs.records.iter().map(Record::name);
                     told.extend(names.zip(states));

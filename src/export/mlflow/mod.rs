@@ -140,20 +140,33 @@ impl Server {
         if had == Had::More {
             return Ok(());
         }
-        if had == Had::Other {
-            let id = &self.runs[&tracked.name].id;
-            self.client.post("runs/delete", &json!({ "run_id": id }), Again::Harmless)?;
-            self.runs.remove(&tracked.name);
-            self.sent.replaced += 1;
-        }
-        if had == Had::Nothing || had == Had::Other {
-            self.create(tracked)?;
-            self.sent.created += usize::from(had == Had::Nothing);
+        match had {
+            Had::Nothing => {
+                self.create(tracked)?;
+                self.sent.created += 1;
+            }
+            Had::Other => self.replace(tracked)?,
+            Had::Some | Had::More => {}
         }
         self.send_settings(tracked)?;
         self.send_metrics(tracked)?;
         self.send_files(tracked)?;
         self.update(tracked)
+    }
+
+    /// Puts `tracked` in the place of what the server has under its name.
+    fn replace(&mut self, tracked: &Tracked) -> Result<()> {
+        let old = self.runs[&tracked.name].id.clone();
+        self.client.post("runs/delete", &json!({ "run_id": old }), Again::Harmless)?;
+        self.runs.remove(&tracked.name);
+        self.create(tracked)?;
+        self.sent.replaced += 1;
+        // What was nested in the old one is nested in the new one.
+        let new = self.runs[&tracked.name].id.clone();
+        let nested = self.runs.iter().filter(|it| it.1.tags.get(PARENT) == Some(&old));
+        let nested: Vec<String> = nested.map(|it| it.0.clone()).collect();
+        let tags = BTreeMap::from([(PARENT.to_owned(), new)]);
+        nested.iter().try_for_each(|it| self.tag(it, &tags))
     }
 
     fn create(&mut self, tracked: &Tracked) -> Result<()> {
