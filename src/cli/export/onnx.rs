@@ -17,7 +17,7 @@ use crate::export::onnx::write;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The file takes pictures as gray levels from 0 to 255, `[batch, channels, height, width]`, and gives `logits` and \
-`probabilities`. Enlarging and scaling are inside. It uses operator set 18.
+`probabilities`. Enlarging and scaling are inside. It uses operator set 17.
 
 Example:
   ferrite export onnx fruit/seed-0 --out fruit.onnx")]

@@ -73,6 +73,17 @@ impl<'a> Builder<'a> {
         self.constant(name, ElementKind::Int64, &[values.len()], bytes)
     }
 
+    /// A whole number under a name.
+    pub(super) fn integer(&mut self, name: &str, value: i64) -> Value {
+        self.constant(name, ElementKind::Int64, &[], value.to_le_bytes().to_vec())
+    }
+
+    /// Numbers of 64 bits under a name.
+    pub(super) fn doubles(&mut self, name: &str, values: &[f64], shape: &[usize]) -> Value {
+        let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        self.constant(name, ElementKind::Double, shape, bytes)
+    }
+
     fn constant(&mut self, name: &str, kind: ElementKind, shape: &[usize], raw: Vec<u8>) -> Value {
         if !self.constants.iter().any(|it| it.name == name) {
             self.constants.push(Tensor {
@@ -105,11 +116,6 @@ pub(super) fn int(name: &str, i: usize) -> Attribute {
 pub(super) fn ints(name: &str, all: &[usize]) -> Attribute {
     let ints = all.iter().map(|it| *it as i64).collect();
     Attribute { ints, ..of(name, AttributeKind::Ints) }
-}
-
-/// An attribute that is a word.
-pub(super) fn word(name: &str, word: &str) -> Attribute {
-    Attribute { s: word.as_bytes().to_vec(), ..of(name, AttributeKind::String) }
 }
 
 fn of(name: &str, kind: AttributeKind) -> Attribute {

@@ -73,8 +73,6 @@ pub(super) struct Attribute {
     pub(super) f: f32,
     #[prost(int64, tag = "3")]
     pub(super) i: i64,
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) s: Vec<u8>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
     #[prost(enumeration = "AttributeKind", tag = "20")]
@@ -87,7 +85,6 @@ pub(super) enum AttributeKind {
     Undefined = 0,
     Float = 1,
     Int = 2,
-    String = 3,
     Ints = 7,
 }
 
@@ -110,6 +107,7 @@ pub(super) enum ElementKind {
     Undefined = 0,
     Float = 1,
     Int64 = 7,
+    Double = 11,
 }
 
 #[derive(Clone, PartialEq, Message)]
