@@ -21,7 +21,7 @@ PYTHON = python3
 CARGO = cargo
 
 .DEFAULT_GOAL = help
-.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages test-clusters sanitize format-cpp check parity devices packed bench pictures scale reliability audit fuzz editors docs clean help
+.PHONY: sweep libtorch detector build install test test-older test-opencv test-light test-pages test-clusters test-doors sanitize format-cpp check parity devices packed bench pictures scale reliability audit fuzz editors docs clean help
 
 sweep: build user-detector ## Run the experiments and write the report: make sweep [SUITE=fer2013/study] [ARGS=…]
 	@target/release/ferrite sweep $(if $(SUITE),experiments/$(SUITE)) $(ARGS)
@@ -137,6 +137,11 @@ test-clusters: libtorch fresh-bindings needs-python3 ## Sweep on throwaway clust
 	@$(CARGO) build --quiet --bins
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/clusters.py $(ARGS)
 
+test-doors: libtorch detector fresh-bindings needs-python3 ## Read exports back with TensorBoard, MLflow, onnxruntime and PyTorch: make test-doors [ARGS='--only mlflow']
+	@$(PYTHON) tools/parity_env.py
+	@$(CARGO) build --quiet --bins
+	@PYTHONUNBUFFERED=1 $(PYTHON) tools/doors $(ARGS)
+
 audit: needs-cargo ## Check dependencies with cargo-deny: licences, sources, known faults: make audit [CHECKS='licenses sources']
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny@0.20.2
 	@$(CARGO) deny --workspace --log-level error check $(CHECKS)
@@ -161,7 +166,7 @@ docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentatio
 	@target/debug/ferrite plan --schema > docs/plan.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
-	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv
+	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv .doors
 	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets

@@ -8,9 +8,11 @@ mod diff;
 mod draw;
 mod engine;
 mod ensemble;
+mod export;
 mod fitting;
 mod gc;
 mod jobs;
+mod known;
 mod layers;
 mod networks;
 mod new;
@@ -47,6 +49,7 @@ use crate::cli::data::{DataCommand, data_command};
 use crate::cli::diff::{DiffArguments, diff_command};
 use crate::cli::engine::become_engine;
 use crate::cli::ensemble::{EnsembleArguments, ensemble_command};
+use crate::cli::export::{ExportCommand, export_command};
 use crate::cli::gc::{GcArguments, gc_command};
 use crate::cli::new::{NewArguments, new_command};
 use crate::cli::plan::{PlanArguments, plan_command};
@@ -87,6 +90,9 @@ enum Command {
     Explain(ExplainArguments),
     /// Write the report of all runs
     Report(ReportArguments),
+    /// Write runs for other programs: TensorBoard, MLflow
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Print how far every run and sweep is, and scores; `--watch` goes on doing so
     Status(StatusArguments),
     /// Print everything about a run, or about the runs of an experiment
@@ -126,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => sweep_command(&arguments, true),
         Command::Plan(arguments) => plan_command(&arguments),
         Command::Report(arguments) => report_command(&arguments),
+        Command::Export(command) => export_command(&command),
         Command::Status(arguments) => status_command(&arguments),
         Command::Stop(arguments) => stop_command(&arguments),
         Command::Rm(arguments) => rm_command(&arguments),

@@ -1,16 +1,23 @@
-//! Data out: what the report says, as files for other programs. `report/` beside the study's page has tables as CSV, every
-//! epoch and every prediction as Parquet, and tables for a paper.
+//! Data out: what runs and the report say, for other programs. `report/` beside the study's page has tables as CSV, every
+//! epoch and every prediction as Parquet, and tables for a paper; [`tensorboard`] and [`mlflow`] are for those who look at
+//! their runs there.
 //!
 //! A table is a file here and a line in [`write`]. The numbers are those of `study`; nothing is computed that a page does not say.
 //!
 //! **Invariant:** made from the study alone, and twice the same bytes from the same. Every file is written whole or not at all.
 
 mod columns;
+pub(crate) mod finished;
+mod history;
+pub(crate) mod mlflow;
+pub(crate) mod onnx;
 mod paper;
 mod rows;
 mod tables;
+pub(crate) mod tensorboard;
 #[cfg(test)]
 mod tests;
+pub(crate) mod torch;
 
 use std::collections::BTreeMap;
 use std::fs;

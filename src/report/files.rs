@@ -110,6 +110,11 @@ pub(super) fn remember(folder: &Path, written: &BTreeMap<String, Artifact>) -> R
     write_file(&folder.join(WRITTEN), &text)
 }
 
+/// Whether the page of the run in `folder` was written, with its figures.
+pub(crate) fn is_drawn(folder: &Path) -> bool {
+    folder.join(WRITTEN).is_file()
+}
+
 /// What the page of two configurations says that it was made from, so that it is known again.
 pub(super) const OF_TWO: &str = "ferrite diff";
 

@@ -65,10 +65,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "search", "config", "store", "format", "study",
         ],
     ),
-    // What the report says, as files for other programs.
+    // Runs and what the report says, for other programs: a network as ONNX follows from its layers as data.
     (
         "export",
-        &["digits", "error", "event", "files", "metrics", "store", "format", "study", "report"],
+        &[
+            "digits", "error", "event", "files", "mapped", "metrics", "model", "config", "store",
+            "format", "study", "report",
+        ],
     ),
     (
         "progress",

@@ -141,6 +141,18 @@ pub enum Error {
         help: String,
     },
 
+    /// A server that cannot be reached, or does not do what it is asked.
+    #[error("the server at `{}` {}", printable(url), printable(message))]
+    #[diagnostic(help("{}", printable(help)))]
+    Server {
+        /// Its address.
+        url: String,
+        /// What it did, e.g. `refuses the token`.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+
     /// A file or folder that the operating system refused.
     #[error("{action} `{}`: {source}", shown(path))]
     #[diagnostic(help("{}", help_for(source)))]
@@ -248,7 +260,7 @@ impl Error {
             Self::Weights { .. } => 4,
             Self::File { .. } | Self::Damaged { .. } => 5,
             Self::Torch { .. } | Self::Exhausted { .. } => 6,
-            Self::Download { .. } => 7,
+            Self::Download { .. } | Self::Server { .. } => 7,
             Self::Diverged { .. } => 10,
             Self::Internal { .. } => 70,
             Self::Interrupted => 130,

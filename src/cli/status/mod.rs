@@ -161,10 +161,14 @@ fn table(records: &[&Record], in_line: &BTreeSet<String>) -> String {
 /// Says on stderr what could not be read.
 pub(super) fn tell_damaged(runs: &Runs) {
     for error in &runs.damaged {
-        let line = format!("warning: {error}");
-        // Nothing can be done if stderr is closed.
-        drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
+        tell(&format!("warning: {error}"));
     }
+}
+
+/// Says a line on stderr.
+pub(super) fn tell(line: &str) {
+    // Nothing can be done if stderr is closed.
+    drop(writeln!(std::io::stderr(), "{}", printable_lines(line)));
 }
 
 /// What could not be read, for programs.

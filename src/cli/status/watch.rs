@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use console::Term;
 use ferrite_core::error::{Error, Result, printable_lines};
 use ferrite_core::store::Store;
-use ferrite_core::store::folder::files;
-use ferrite_core::store::read::{Runs, all_by, head};
-use ferrite_core::store::record::{Record, State};
+use ferrite_core::store::record::Record;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
 use ferrite_core::terminal::print;
 
+use crate::cli::known::Known;
 use crate::cli::status::progress::{epochs_of, left, state, word};
 use crate::cli::status::{Seen, table};
 use crate::cli::table::wrapped;
@@ -45,33 +42,6 @@ pub(super) fn watch(store: &Store, select: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// When a log was written last, and how long it is.
-type Stamp = (SystemTime, u64);
-
-/// Finished runs, which are read once: whether they are damaged, `ferrite status` says when it is asked again.
-#[derive(Default)]
-struct Known(Mutex<HashMap<PathBuf, (Stamp, Record)>>);
-
-impl Known {
-    fn runs(&self, store: &Store) -> Runs {
-        all_by(store, &|store, folder| self.run(store, folder))
-    }
-
-    fn run(&self, store: &Store, folder: &Path) -> Result<Record> {
-        let log = std::fs::metadata(folder.join(files::EVENTS));
-        let stamp = log.and_then(|it| Ok((it.modified()?, it.len()))).ok();
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, record)) = known().get(folder).filter(|it| Some(it.0) == stamp) {
-            return Ok(record.clone());
-        }
-        let record = head(store, folder)?;
-        if let Some(stamp) = stamp.filter(|_| record.state == State::Finished) {
-            known().insert(folder.to_owned(), (stamp, record.clone()));
-        }
-        Ok(record)
-    }
 }
 
 /// Where it is shown.
