@@ -82,6 +82,10 @@ class Folder:
     def sweep(self) -> subprocess.CompletedProcess:
         return self.run(*SWEEP)
 
+    def mend(self) -> Optional[str]:
+        """Carries out what a disturbed sweep left: what was interrupted, and then what failed. Returns what is wrong then."""
+        return wrong(self.sweep(), {0, 1}) or wrong(self.run("retry", *SWEEP[1:]), {0})
+
     def learnt(self) -> Optional[Dict[str, bytes]]:
         """What the run holds that says what was learnt; none if it is not there."""
         runs = list((self.root / "runs/e").glob("seed-*"))
@@ -180,9 +184,7 @@ def faults(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
                 problem = wrong(told, {0, 1, 5})
                 if problem is None and told.returncode != 0 and not any(shown_name(path) in said for path in operations):
                     problem = f"none of the files is named: {said[-300:]}"
-                # What failed is tried again when it is asked for.
-                again = it.run("retry", *SWEEP[1:])
-                problem = problem or wrong(again, {0}) or (None if it.learnt() == expected else "other predictions or weights")
+                problem = problem or it.mend() or (None if it.learnt() == expected else "other predictions or weights")
                 problem = problem or pages(it)
                 if problem:
                     failures.append(f"{program}, operation {number}{stays}, {error}, {operations[0]}: {problem}")
@@ -264,8 +266,7 @@ def memory(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
         if told.returncode == 0 and was_divided:
             divided.append(limit)
         # Whoever could not go on does so where there is memory.
-        again = it.run("retry", *SWEEP[1:])
-        problem = problem or wrong(again, {0}) or (None if it.learnt() else "the run is not whole")
+        problem = problem or it.mend() or (None if it.learnt() else "the run is not whole")
         if problem:
             failures.append(f"{limit} kB: {problem}")
         shutil.rmtree(it.root)
@@ -297,9 +298,7 @@ def disks(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> T
         try:
             problem = wrong(it.sweep())
             subprocess.run(["mount", "-o", "remount,size=1g", str(it.root / "runs")], check=True)
-            # What failed is tried again when it is asked for.
-            told = it.run("retry", "--jobs", "1", "--threads", "1", "--device", "cpu", "--quiet")
-            problem = problem or wrong(told, {0}) or (None if it.learnt() == expected else "other predictions or weights")
+            problem = problem or it.mend() or (None if it.learnt() == expected else "other predictions or weights")
         finally:
             subprocess.run(["umount", str(it.root / "runs")], check=True)
         if problem:
