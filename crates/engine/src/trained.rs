@@ -82,7 +82,7 @@ pub fn open(
     check_header(&model, &path, &settings, &record)?;
     let plan = Plan {
         model: &settings.model,
-        input: weights::input_of(&model)?.unwrap_or_default(),
+        input: weights::input_of(&model, settings.model.backbone)?.unwrap_or_default(),
         frozen_norm: settings.batch_norm.frozen_layers,
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),

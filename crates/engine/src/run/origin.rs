@@ -118,25 +118,29 @@ fn source(job: &Job, store: &Store, caller: &mut Caller<'_>) -> Result<Option<So
     };
     let model = &job.settings.model;
     if let Some(published) = model.published() {
-        let file = TensorFile::open(&fetch(published.remote, caller)?)?;
+        let file =
+            TensorFile::open(&fetch(published.remote, caller)?)?.for_backbone(model.backbone)?;
         // Photographs of things; nobody tests faces on them.
         return Ok(Some(Source { file, input: published.input, ancestry: Ancestry::default() }));
     }
     match &model.weights {
         Weights::File(it) => {
             let file = TensorFile::open_part(&it.path, it.state_dict.as_deref())?;
+            let file = file.for_backbone(model.backbone)?;
             Ok(Some(of(file, it.input.unwrap_or_default())))
         }
         Weights::Run(run) => {
             let folder = store.root.join(run);
             verify(&folder, files::MODEL)?;
             let file = TensorFile::open(&folder.join(files::MODEL))?;
-            let input = input_of(&file)?.unwrap_or_default();
+            let input = input_of(&file, model.backbone)?.unwrap_or_default();
             Ok(Some(of(file, input)))
         }
         // A plan makes the weights of an experiment those of a run.
-        Weights::None | Weights::Experiment(_) | Weights::Imagenet | Weights::ImagenetV2 => {
-            Ok(None)
-        }
+        Weights::None
+        | Weights::Experiment(_)
+        | Weights::Imagenet
+        | Weights::ImagenetV2
+        | Weights::KerasImagenet => Ok(None),
     }
 }
