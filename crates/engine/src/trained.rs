@@ -111,6 +111,7 @@ fn check_header(
     let key = record.facts.start.as_ref().map(|it| it.key.clone());
     let expected = [
         (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
+        (weights::facts::IMPLEMENTATION, Some(settings.model.implementation().name().to_owned())),
         ("image_size", Some(settings.data.image_size.to_string())),
         ("classes", classes),
         ("key", key),

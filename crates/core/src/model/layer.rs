@@ -330,3 +330,28 @@ impl Builder {
 fn dims([input, output]: [usize; 2], ConvShape { kernel, groups, .. }: ConvShape) -> [usize; 4] {
     [output, input / groups, kernel, kernel]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TensorFlow's table: <https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2>.
+    #[test]
+    fn the_same_padding_has_the_odd_row_behind() {
+        for ([kernel, stride, side], around) in [
+            ([3, 2, 48], [0, 1]),
+            ([3, 2, 71], [1, 1]),
+            ([3, 1, 48], [1, 1]),
+            ([1, 2, 5], [0, 0]),
+            ([3, 2, 1], [1, 1]),
+            ([5, 2, 48], [1, 2]),
+            ([2, 3, 7], [0, 1]),
+        ] {
+            let padding = SamePadding { kernel, stride, value: PaddingValue::Zero };
+            assert_eq!(padding.around(side), around, "{kernel} {stride} {side}");
+            let padded = Layer::Same(padding).side(side);
+            let pool = Layer::MaxPool(PoolShape { kernel, stride, padding: 0 });
+            assert_eq!(pool.side(padded), side.div_ceil(stride));
+        }
+    }
+}

@@ -1,14 +1,15 @@
 //! What a run begins with: its network, the first weights, and whose images these have seen.
 
 use ferrite_core::data::dataset::Dataset;
-use ferrite_core::error::Result;
+use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind as Event;
 use ferrite_core::event::split::SplitName;
 use ferrite_core::event::weights::{Ancestors, Seen, Taken, Weights as WeightsEvent};
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::summary::summarize;
 use ferrite_core::model::weights::ancestry::{Ancestry, Gap};
 use ferrite_core::model::weights::file::TensorFile;
-use ferrite_core::model::weights::input_of;
+use ferrite_core::model::weights::{implementation_of, input_of};
 use ferrite_core::model::{Input, Weights};
 use ferrite_core::plan::job::Job;
 use ferrite_core::store::Store;
@@ -80,6 +81,9 @@ pub(super) fn begin(
 ) -> Result<Begun> {
     let settings = &job.settings;
     let source = source(job, store, caller)?;
+    if let Some(source) = &source {
+        check_implementation(&source.file, settings.model.implementation())?;
+    }
     let input = source.as_ref().map_or(Input::default(), |it| it.input);
     let plan = Plan {
         model: &settings.model,
@@ -108,6 +112,23 @@ pub(super) fn begin(
     };
     caller.sink.emit(Event::WeightsLoaded(account))?;
     Ok(Begun { network, origin })
+}
+
+/// Fails unless the weights are of the network that was planned.
+fn check_implementation(file: &TensorFile, planned: Implementation) -> Result<()> {
+    let whose = implementation_of(file)?;
+    if whose == planned {
+        return Ok(());
+    }
+    Err(Error::Weights {
+        path: file.path.clone(),
+        message: format!(
+            "it holds the weights of a network of `{}`, and one of `{}` was planned",
+            whose.name(),
+            planned.name()
+        ),
+        help: "it has changed since: sweep the experiment again".into(),
+    })
 }
 
 /// Where the first weights are from; none if they are drawn at random.
