@@ -14,6 +14,7 @@ use ferrite_core::data::source::Source;
 use ferrite_core::data::split::Split;
 use ferrite_core::data::{Data, OnError, dataset, decode, picture};
 use ferrite_core::error::Error;
+use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::weights::account::Account;
 use ferrite_core::model::weights::file::TensorFile;
 use ferrite_core::model::weights::{Wanted, ancestry};
@@ -65,7 +66,7 @@ fn write(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Reads weight files: safetensors and both formats of PyTorch's, with the pickles in them.
+/// Reads weight files: safetensors, both formats of PyTorch's, with the pickles in them, and Keras's, with HDF5 and layers.
 pub fn weights(bytes: &[u8]) {
     let path = write("weights", bytes);
     for asked in [None, Some("state_dict"), Some(".")] {
@@ -81,6 +82,7 @@ pub fn weights(bytes: &[u8]) {
             .collect();
         let account = Account::new(&file, &wanted);
         let _ = (account.taken(&file), account.complete(&file), ancestry::Ancestry::of(&file));
+        let _ = file.for_backbone(Backbone::Vgg16);
     }
 }
 

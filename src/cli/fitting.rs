@@ -10,7 +10,7 @@ use ferrite_core::model::Weights;
 use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::weights::account::Account;
 use ferrite_core::model::weights::file::TensorFile;
-use ferrite_core::model::weights::tensors_of;
+use ferrite_core::model::weights::{implementation_of, tensors_of};
 use ferrite_core::plan::Trial;
 use ferrite_core::store::Store;
 use ferrite_core::store::folder::files;
@@ -43,9 +43,11 @@ impl<'a> Fitting<'a> {
         let (path, state_dict) = match &trial.settings.model.weights {
             Weights::File(it) => (it.path.clone(), it.state_dict.clone()),
             Weights::Run(run) => (self.store.root.join(run).join(files::MODEL), None),
-            Weights::None | Weights::Imagenet | Weights::ImagenetV2 | Weights::Experiment(_) => {
-                return &[];
-            }
+            Weights::None
+            | Weights::Imagenet
+            | Weights::ImagenetV2
+            | Weights::KerasImagenet
+            | Weights::Experiment(_) => return &[],
         };
         let backbone = trial.settings.model.backbone;
         let same =
@@ -110,11 +112,12 @@ fn source_fits(source: &Trial, trial: &Trial, path: &Path) -> Result<Vec<String>
 }
 
 fn look(path: &Path, state_dict: Option<&str>, backbone: Backbone) -> Result<Vec<String>> {
-    let file = TensorFile::open_part(path, state_dict)?;
-    let account = Account::new(&file, &tensors_of(backbone));
+    let file = TensorFile::open_part(path, state_dict)?.for_backbone(backbone)?;
+    let account = Account::new(&file, &tensors_of(backbone, implementation_of(&file)?));
     account.complete(&file)?;
     let (loaded, left) = (account.loaded.len(), account.unexpected.len());
-    let first = format!("{}: {loaded} tensors, {left} left out", path.display());
+    let whose = if file.is_keras() { ", in Keras's network" } else { "" };
+    let first = format!("{}: {loaded} tensors, {left} left out{whose}", path.display());
     Ok(std::iter::once(first).chain(told(&account.taken(&file))).collect())
 }
 

@@ -65,7 +65,8 @@ impl Networks {
 fn shape(trial: &Trial) -> String {
     let model = &trial.settings.model;
     let head = Head { dropout: 0.0, ..model.head.clone() };
-    let model = Model { head, weights: Weights::None, ..model.clone() };
+    let implementation = Some(model.implementation());
+    let model = Model { head, weights: Weights::None, implementation, ..model.clone() };
     format!("{model:?} {} {}", trial.settings.data.image_size, trial.settings.data.classes().len())
 }
 

@@ -15,6 +15,7 @@ use ferrite_core::files::output::Output;
 use ferrite_core::files::{create_folder, remove_file, write_whole};
 use ferrite_core::model::Model;
 use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::trainable::resolve;
 use ferrite_core::terminal::print;
 
@@ -133,8 +134,13 @@ fn write_schema() -> Result<()> {
 /// another one by.
 fn blocks(backbone: Backbone) -> [String; 2] {
     let model = Model { backbone, ..Model::default() };
-    let mut names: Vec<String> =
-        backbone.description().network.blocks.iter().map(|it| it.name.clone()).collect();
+    let mut names: Vec<String> = backbone
+        .description(Implementation::default())
+        .network
+        .blocks
+        .iter()
+        .map(|it| it.name.clone())
+        .collect();
     let names = names.split_off(names.len() * 2 / 3);
     let last = names.last().cloned().unwrap_or_default();
     let clear = |it: &String| resolve(&model, &it.as_str().into()).is_ok();
@@ -185,11 +191,11 @@ fn source(images: &Images) -> String {
 }
 
 fn text(backbone: Backbone, images: &Images) -> String {
-    let minimum = backbone.description().network.least_image_size;
+    let minimum = backbone.description(Implementation::default()).network.least_image_size;
     let source = source(images);
     let (name, size) = (backbone.name(), minimum.max(96));
     let [late, middle] = blocks(backbone);
-    let counted = if backbone.description().network.keras.is_empty() {
+    let counted = if backbone.description(Implementation::default()).network.keras.is_empty() {
         ""
     } else {
         ", { last = 6 } as Keras counts"

@@ -10,12 +10,15 @@ use ferrite_core::data::fingerprint::identify;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::weights::Taken;
 use ferrite_core::fetch::digest;
+use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::weights::file::TensorFile;
-use ferrite_core::model::weights::input_of;
+use ferrite_core::model::weights::{implementation_of, input_of};
 use ferrite_core::model::{Input, WeightFile};
 use ferrite_core::plan;
 use ferrite_core::plan::{FinishedRun, Lookup, Trial};
 use ferrite_core::store::Store;
+use ferrite_core::store::folder::files;
 use ferrite_core::store::read::finished_key;
 use ferrite_core::terminal::arguments::Place;
 
@@ -55,24 +58,28 @@ impl Lookup for Disk<'_> {
         digest(path)
     }
 
-    fn weights(&self, written: &WeightFile) -> Result<WeightFile> {
+    fn weights(
+        &self,
+        written: &WeightFile,
+        backbone: Backbone,
+    ) -> Result<(WeightFile, Implementation)> {
         let asked = written.state_dict.as_deref();
         // What is wrong with a file that cannot be read is told once all trials are known.
         let Ok(file) = TensorFile::open_part(&written.path, asked) else {
-            return Ok(WeightFile {
-                input: written.input.or(Some(Input::default())),
-                ..written.clone()
-            });
+            let input = written.input.or(Some(Input::default()));
+            return Ok((WeightFile { input, ..written.clone() }, Implementation::default()));
         };
         let input = match written.input {
             Some(input) => input,
-            None => input_of(&file)?.unwrap_or_default(),
+            None => input_of(&file, backbone)?.unwrap_or_default(),
         };
         // An average is not what everybody would take, so it is written down with the settings.
         let Taken { state_dict, others, averaged, .. } = &file.taken;
         let average = state_dict.clone().filter(|_| *averaged && !others.is_empty());
         let state_dict = written.state_dict.clone().or(average);
-        Ok(WeightFile { path: written.path.clone(), input: Some(input), state_dict })
+        let implementation = implementation_of(&file)?;
+        let path = written.path.clone();
+        Ok((WeightFile { path, input: Some(input), state_dict }, implementation))
     }
 
     fn run(&self, name: &str) -> Result<FinishedRun> {
@@ -83,7 +90,11 @@ impl Lookup for Disk<'_> {
             message: format!("there is no finished run `{name}`, whose weights are asked for"),
             help: "name a folder below the runs; `ferrite status` lists them".into(),
         })?;
-        Ok(FinishedRun { name: found, key })
+        let model = TensorFile::open(&folder.join(files::MODEL));
+        // What is wrong with a file that cannot be read is told once all trials are known.
+        let implementation =
+            model.map_or(Ok(Implementation::default()), |it| implementation_of(&it))?;
+        Ok(FinishedRun { name: found, key, implementation })
     }
 }
 

@@ -13,10 +13,11 @@ use ferrite_core::files::write_whole_by;
 use ferrite_core::model::Input;
 use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::backbone::published::Published;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::weights::account::{Account, Reshaped};
 use ferrite_core::model::weights::ancestry::Ancestry;
 use ferrite_core::model::weights::file::TensorFile;
-use ferrite_core::model::weights::{convert, facts, input_of, tensors_of};
+use ferrite_core::model::weights::{convert, facts, implementation_of, input_of, tensors_of};
 use ferrite_core::plan::Trial;
 use ferrite_core::remote::Remote;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
@@ -61,13 +62,13 @@ pub(super) struct FetchArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArguments {
-    /// The weight file: safetensors, or a state dict that PyTorch saved
+    /// The weight file: safetensors, a state dict that PyTorch saved, or a file of Keras's
     file: PathBuf,
     /// The network it belongs to, as `model.backbone` calls it
     #[arg(long, value_name = "BACKBONE")]
     backbone: String,
     /// How the network wants pixels to be scaled: `torchvision`, `plus-minus-one` or `caffe` [default: as
-    /// the file's header says]
+    /// the file's header says, or Keras's `preprocess_input`]
     #[arg(long)]
     input: Option<String>,
     /// Which state dict of the file, by its key or by what stands before the names of its tensors [default: the
@@ -170,7 +171,8 @@ fn list(arguments: &ListArguments) -> Result<()> {
         let rows = rows.iter().map(|(it, state, path)| {
             json!({
                 "backbone": it.network, "weights": it.name, "input": it.input, "bytes": it.remote.bytes,
-                "url": it.remote.url, "sha256": it.remote.sha256, "state": state, "path": path,
+                "implementation": it.implementation, "url": it.remote.url, it.remote.checksum.name(): it.remote.checksum.digits(),
+                "state": state, "path": path,
             })
         });
         return print_json(&documented(json!({ "weights": rows.collect::<Vec<_>>() })));
@@ -180,7 +182,7 @@ fn list(arguments: &ListArguments) -> Result<()> {
         let (input, size) = (plain(&json!(it.input)), format::bytes(it.remote.bytes));
         let place = if state == "not there" { String::new() } else { path.display().to_string() };
         let line =
-            format!("{:13} {:12} {input:15} {size:>9}  {state:9}  {place}", it.network, it.name);
+            format!("{:13} {:14} {input:15} {size:>9}  {state:9}  {place}", it.network, it.name);
         let _ = writeln!(text, "{}", line.trim_end());
     }
     print(&text)
@@ -217,12 +219,14 @@ fn fetch(arguments: &FetchArguments) -> Result<()> {
 fn import(arguments: &ImportArguments) -> Result<()> {
     let backbone = named(&arguments.backbone)?;
     let file = TensorFile::open_part(&arguments.file, arguments.state_dict.as_deref())?;
+    let file = file.for_backbone(backbone)?;
+    let implementation = implementation_of(&file)?;
     let input = match &arguments.input {
         Some(input) => Some(serde_json::from_value(json!(input)).map_err(|_| Error::Usage {
             message: format!("there is no input `{input}`"),
             help: "write `torchvision`, `plus-minus-one` or `caffe`".into(),
         })?),
-        None => input_of(&file)?,
+        None => input_of(&file, backbone)?,
     };
     let input = input.ok_or_else(|| Error::Usage {
         message: format!("`{}` does not say how pixels are scaled", arguments.file.display()),
@@ -235,11 +239,14 @@ fn import(arguments: &ImportArguments) -> Result<()> {
             help: "name another file with `--out`".into(),
         });
     }
-    let account = Account::new(&file, &tensors_of(backbone));
+    let account = Account::new(&file, &tensors_of(backbone, implementation));
     account.complete(&file)?;
     let mut header = Ancestry::of(&file).facts();
     header.insert(facts::BACKBONE.to_owned(), backbone.name().to_owned());
     header.insert(facts::INPUT.to_owned(), plain(&json!(input)));
+    if implementation != Implementation::default() {
+        header.insert(facts::IMPLEMENTATION.to_owned(), implementation.name().to_owned());
+    }
     write_whole_by(&out, |path| convert(&file, &account, header, path))?;
     let (loaded, left) = (account.loaded.len(), account.unexpected.len());
     let told = told(&account.taken(&file)).into_iter().map(|it| format!("{it}\n"));
@@ -253,7 +260,13 @@ fn import(arguments: &ImportArguments) -> Result<()> {
 fn inspect(arguments: &InspectArguments) -> Result<()> {
     let file = TensorFile::open_part(&arguments.file, arguments.state_dict.as_deref())?;
     let backbone = arguments.backbone.as_deref().map(named).transpose()?;
-    let account = backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it))));
+    let file = match backbone {
+        Some(backbone) => file.for_backbone(backbone)?,
+        None => file,
+    };
+    let implementation = implementation_of(&file)?;
+    let account =
+        backbone.map(|it| (it.name(), Account::new(&file, &tensors_of(it, implementation))));
     if arguments.json {
         return print_json(&documented(inspection(&file, account.as_ref())));
     }
@@ -341,6 +354,8 @@ struct Offer {
     name: &'static str,
     /// How its network wants pixels to be scaled; none for a detector, which scales them itself.
     input: Option<Input>,
+    /// Whose network it is; none for a detector.
+    implementation: Option<Implementation>,
     remote: Remote<'static>,
 }
 
@@ -351,11 +366,13 @@ fn all_published() -> Vec<Offer> {
     let of_backbone = |backbone: &Backbone| {
         let network = backbone.name();
         backbone.published().iter().map(move |it| {
-            let Published { name, remote, input } = *it;
-            Offer { network, name, input: Some(input), remote }
+            let Published { name, remote, input, implementation } = *it;
+            let implementation = Some(implementation);
+            Offer { network, name, input: Some(input), implementation, remote }
         })
     };
-    let detector = Offer { network: DETECTOR, name: "faces", input: None, remote: YUNET };
+    let (network, name) = (DETECTOR, "faces");
+    let detector = Offer { network, name, input: None, implementation: None, remote: YUNET };
     Backbone::ALL.iter().flat_map(of_backbone).chain([detector]).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Keys of steps: what decides a result decides its name, and nothing else does.
 
 use ferrite_core::config::read::read;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::{Trial, trials};
 use ferrite_testing::{Place, SMALL};
@@ -150,4 +151,31 @@ fn what_a_step_does_not_read_is_not_in_its_key() {
     assert_eq!(features("model.head.layers=[8]"), features("about=x"));
     assert_ne!(features("data.image_size=48"), features("about=x"));
     assert_ne!(features("stages.head.trainable=features.17"), features("about=x"));
+}
+
+#[test]
+fn the_implementation_of_a_network_goes_with_its_weights_and_decides_every_key() {
+    let plain = trial(SMALL, &[]);
+    let keras = trial(SMALL, &["model.implementation=keras"]);
+    let kinds = [Kind::Features, Kind::Stage, Kind::Evaluate];
+    for (one, other) in plain.steps.iter().zip(&keras.steps) {
+        assert_eq!(one.key != other.key, kinds.contains(&one.kind), "{:?}", one.kind);
+    }
+    assert_eq!(trial(SMALL, &["model.implementation=pytorch"]).steps, plain.steps);
+    let whose = |it: &Trial| it.settings.model.implementation();
+    let vgg = ["model.backbone=vgg16", "model.weights=keras-imagenet"];
+    assert_eq!(whose(&trial(SMALL, &vgg)), Implementation::Keras);
+
+    let place = Place::with(&[("e", SMALL), ("f", SMALL)]);
+    let from = |changes: &[&str]| {
+        let at = [place.path("experiments/e.toml"), place.path("experiments/f.toml")];
+        let mut written = read(&at[..1], &["model.implementation=keras".to_owned()]).unwrap();
+        let changes: Vec<String> = changes.iter().map(|it| (*it).to_owned()).collect();
+        written.extend(read(&at[1..], &changes).unwrap().into_iter().filter(|it| it.name == "f"));
+        trials(&written, &NamesAsContent)
+    };
+    let start = "model.weights.experiment=e";
+    assert_eq!(whose(from(&[start]).unwrap().last().unwrap()), Implementation::Keras);
+    let error = from(&[start, "model.implementation=pytorch"]).unwrap_err().to_string();
+    assert!(error.contains("asks for the `pytorch` implementation"), "{error}");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ferrite_core::config::docs::manual;
 use ferrite_core::config::read::read;
 use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::spec::Spec;
 use ferrite_core::model::weights::output::write_tensors;
 use ferrite_testing::Place;
@@ -232,7 +233,7 @@ fn write_table(place: &Place, table: &str, experiment: &Table) {
 /// Writes zeros for every tensor of a backbone.
 fn write_weights(place: &Place, file: &str, backbone: &str) {
     let backbone = Backbone::ALL.iter().find(|it| it.name() == backbone).unwrap();
-    let specs = &backbone.description().tensors.specs;
+    let specs = &backbone.description(Implementation::default()).tensors.specs;
     let most = specs.iter().map(Spec::len).max().unwrap();
     let zeros = vec![0; 4 * most];
     let tensors = specs.iter().map(|it| {

@@ -15,6 +15,8 @@ use ferrite_core::data::fingerprint::identify;
 use ferrite_core::data::source::Source;
 use ferrite_core::error::Result;
 use ferrite_core::model::WeightFile;
+use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::plan::job::Job;
 use ferrite_core::plan::{FinishedRun, Lookup, Trial, trials};
 use serde_json::{Map, Value as Json, json};
@@ -64,12 +66,13 @@ impl Lookup for SameContent {
         Ok("content".into())
     }
 
-    fn weights(&self, file: &WeightFile) -> Result<WeightFile> {
-        Ok(file.clone())
+    fn weights(&self, file: &WeightFile, _: Backbone) -> Result<(WeightFile, Implementation)> {
+        Ok((file.clone(), Implementation::default()))
     }
 
     fn run(&self, name: &str) -> Result<FinishedRun> {
-        Ok(FinishedRun { name: name.into(), key: format!("the key of {name}") })
+        let implementation = Implementation::default();
+        Ok(FinishedRun { name: name.into(), key: format!("the key of {name}"), implementation })
     }
 }
 

@@ -30,6 +30,7 @@ import data_out
 import faces
 import folds
 import keras_layers
+import keras_weights
 import losses
 import network
 import optimizers
@@ -38,7 +39,7 @@ import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, attribution, bfloat16, keras_layers, optimizers, losses, stopping, augmentation, pictures, faces, scores, folds, data_out]
+MODULES = [network, backbones, attribution, bfloat16, keras_layers, keras_weights, optimizers, losses, stopping, augmentation, pictures, faces, scores, folds, data_out]
 
 
 def main() -> int:

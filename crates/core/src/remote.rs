@@ -5,10 +5,37 @@
 pub struct Remote<'a> {
     /// Where it is published.
     pub url: &'a str,
-    /// The digest of its content in hexadecimal digits, or the first of them where no more is published.
-    pub sha256: &'a str,
+    /// What its content is told by.
+    pub checksum: Checksum<'a>,
     /// About how many bytes it has.
     pub bytes: u64,
+}
+
+/// What the content of a file is told by: as who publishes it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum<'a> {
+    /// Its SHA-256 in hexadecimal digits, or the first of them where no more is published.
+    Sha256(&'a str),
+    /// Its MD5 in hexadecimal digits. It tells a file that was cut off or mixed up; who wants to can make another file with
+    /// the same one.
+    Md5(&'a str),
+}
+
+impl<'a> Checksum<'a> {
+    /// What kind it is, as the programs that compute it are called without their `sum`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "sha256",
+            Self::Md5(_) => "md5",
+        }
+    }
+
+    /// The digits that are published.
+    pub fn digits(self) -> &'a str {
+        match self {
+            Self::Sha256(digits) | Self::Md5(digits) => digits,
+        }
+    }
 }
 
 impl Remote<'_> {

@@ -42,10 +42,13 @@ impl Yunet {
     /// [`Error::Damaged`] if it is another one; [`Error::File`] if it cannot be read.
     pub(crate) fn open(settings: &faces::Yunet, path: &Path) -> Result<Self> {
         let digest = digest(path)?;
-        if digest != YUNET.sha256 {
+        if digest != YUNET.checksum.digits() {
             return Err(Error::Damaged {
                 path: path.to_owned(),
-                message: format!("its sha256 is {digest}, but should be {}", YUNET.sha256),
+                message: format!(
+                    "its sha256 is {digest}, but should be {}",
+                    YUNET.checksum.digits()
+                ),
                 help: "delete it: it is then downloaded again".into(),
             });
         }

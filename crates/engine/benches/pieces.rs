@@ -15,6 +15,8 @@ use ferrite_core::data::dataset::{self, Dataset};
 use ferrite_core::data::decode::decode;
 use ferrite_core::device::Device;
 use ferrite_core::error::Result;
+use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::layer::ConvShape;
 use ferrite_core::model::layer::{Builder, Layer};
 use ferrite_core::model::trainable::resolve;
@@ -259,12 +261,13 @@ impl Lookup for Nothing {
         Ok("file".into())
     }
 
-    fn weights(&self, file: &WeightFile) -> Result<WeightFile> {
-        Ok(file.clone())
+    fn weights(&self, file: &WeightFile, _: Backbone) -> Result<(WeightFile, Implementation)> {
+        Ok((file.clone(), Implementation::default()))
     }
 
     fn run(&self, name: &str) -> Result<FinishedRun> {
-        Ok(FinishedRun { name: name.into(), key: "run".into() })
+        let implementation = Implementation::default();
+        Ok(FinishedRun { name: name.into(), key: "run".into(), implementation })
     }
 }
 

@@ -82,7 +82,7 @@ pub fn open(
     check_header(&model, &path, &settings, &record)?;
     let plan = Plan {
         model: &settings.model,
-        input: weights::input_of(&model)?.unwrap_or_default(),
+        input: weights::input_of(&model, settings.model.backbone)?.unwrap_or_default(),
         frozen_norm: settings.batch_norm.frozen_layers,
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
@@ -111,6 +111,7 @@ fn check_header(
     let key = record.facts.start.as_ref().map(|it| it.key.clone());
     let expected = [
         (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
+        (weights::facts::IMPLEMENTATION, Some(settings.model.implementation().name().to_owned())),
         ("image_size", Some(settings.data.image_size.to_string())),
         ("classes", classes),
         ("key", key),

@@ -5,6 +5,7 @@
 
 use ferrite_core::error::printable;
 use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::store::record::Record;
 use toml::Value;
 
@@ -52,7 +53,13 @@ fn published(backbone: &str, name: &str) -> Origin {
         let what = format!("Published weights that are called {}.", code(name));
         return Origin { what, terms: UNKNOWN.into() };
     };
-    let (library, terms) = if it.remote.url.starts_with("https://download.pytorch.org/") {
+    let (library, terms) = if it.implementation == Implementation::Keras {
+        (
+            "Keras",
+            "Keras has the Apache licence 2.0; of the weights it says where they were taken over from, which is each network's \
+             authors under terms of their own (<https://keras.io/api/applications/>)",
+        )
+    } else if it.remote.url.starts_with("https://download.pytorch.org/") {
         (
             "torchvision",
             "torchvision's code has the BSD 3-clause licence; of the weights it says that they \"may have their own licenses or \
@@ -66,9 +73,9 @@ fn published(backbone: &str, name: &str) -> Origin {
              mean for them (<https://github.com/huggingface/pytorch-image-models#licenses>)",
         )
     };
-    let digest = it.remote.sha256;
+    let (kind, digest) = (it.remote.checksum.name(), it.remote.checksum.digits());
     let what = format!(
-        "{} (ImageNet), published by {library}: <{}>, sha256 {}.",
+        "{} (ImageNet), published by {library}: <{}>, {kind} {}.",
         code(name),
         it.remote.url,
         code(digest)

@@ -2,6 +2,7 @@
 
 use ferrite_core::digits::{counted, thousands};
 use ferrite_core::model::Input;
+use ferrite_core::model::backbone::Backbone;
 use ferrite_core::model::weights::file::TensorFile;
 use ferrite_core::model::weights::input_of;
 use ferrite_core::store::folder::files;
@@ -132,7 +133,7 @@ fn classes_in_words(n: usize) -> String {
 /// How pixels become the network's input, as the header of the weights says.
 fn scaling(record: &Record) -> String {
     let file = TensorFile::open(&record.folder.join(files::MODEL));
-    let said = file.and_then(|it| input_of(&it)).ok().flatten();
+    let said = file.and_then(|it| input_of(&it, Backbone::default())).ok().flatten();
     match said {
         Some(Input::PlusMinusOne) => "gray levels x of 0 to 255 become x / 127.5 − 1".into(),
         Some(Input::Torchvision) => "gray levels x of 0 to 255 become (x / 255 − mean) / std, with mean 0.485, 0.456, 0.406 and std \

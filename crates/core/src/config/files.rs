@@ -7,6 +7,7 @@ use crate::data::labels::Labels;
 use crate::data::source::Source;
 use crate::error::Problem;
 use crate::model::Weights;
+use crate::model::backbone::Backbone;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::input_of;
 
@@ -22,7 +23,7 @@ pub(super) fn settle(experiment: &mut Experiment) -> Vec<Problem> {
     }
     if let Weights::File(it) = &experiment.model.weights
         && it.input.is_none()
-        && says_no_input(&it.path)
+        && says_no_input(&it.path, experiment.model.backbone)
     {
         let message = "must say how the file's network wants pixels to be scaled, \
                        `torchvision`, `plus-minus-one` or `caffe`: its header does not";
@@ -81,6 +82,7 @@ fn at_home(path: &mut PathBuf) -> Result<(), String> {
 
 /// Whether a weight file is one, but without the scaling of pixels in its header. What is wrong with a
 /// file that is none, its run says.
-fn says_no_input(path: &Path) -> bool {
-    TensorFile::open(path).is_ok_and(|it| matches!(input_of(&it), Ok(None)))
+fn says_no_input(path: &Path, backbone: Backbone) -> bool {
+    let says_none = |it: TensorFile| !it.is_keras() && matches!(input_of(&it, backbone), Ok(None));
+    TensorFile::open(path).is_ok_and(says_none)
 }

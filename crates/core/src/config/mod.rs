@@ -30,6 +30,7 @@ use crate::config::names::refused_run;
 use crate::data::Data;
 use crate::data::augment::Augment;
 use crate::error::Problem;
+use crate::model::implementation::Implementation;
 use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise, Weights};
 use crate::search::Search;
@@ -191,7 +192,7 @@ impl Experiment {
 
     fn check_image_size(&self) -> Option<Problem> {
         let backbone = self.model.backbone;
-        let least = backbone.description().network.least_image_size;
+        let least = backbone.description(Implementation::default()).network.least_image_size;
         let message = format!("must be at least {least} for `{}`", backbone.name());
         // What is too small for any network is told once.
         let told = self.data.check().iter().any(|it| it.key == "image_size");

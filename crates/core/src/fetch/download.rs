@@ -9,7 +9,7 @@ use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
 
 use crate::error::{Error, Result};
-use crate::fetch::{Cache, Progress, digest, length};
+use crate::fetch::{Cache, Progress, digest_like, length};
 use crate::files::output::Output;
 use crate::files::remove_file;
 use crate::remote::Remote;
@@ -67,8 +67,9 @@ impl Download<'_> {
     pub(super) fn verified(&mut self) -> Result<String> {
         loop {
             self.whole()?;
-            let digest = digest(self.part)?;
-            if digest.starts_with(self.remote.sha256) {
+            let checksum = self.remote.checksum;
+            let digest = digest_like(checksum, self.part)?;
+            if digest.starts_with(checksum.digits()) {
                 return Ok(digest);
             }
             remove_file(self.part)?;
@@ -77,8 +78,9 @@ impl Download<'_> {
                 continue;
             }
             let message = format!(
-                "what came has the sha256 {digest}, but it should be {}; it was thrown away",
-                self.remote.sha256
+                "what came has the {} {digest}, but it should be {}; it was thrown away",
+                checksum.name(),
+                checksum.digits()
             );
             return Err(self.cache.cannot(self.remote, message));
         }

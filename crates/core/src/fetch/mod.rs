@@ -1,12 +1,13 @@
 //! Files of others, downloaded once into the user's cache folder, resumed where they broke off, and verified.
 //!
 //! A file that has its own name there is complete and was verified: its digest lies beside it as
-//! `<name>.sha256`. Whoever puts a file there by hand has it verified the first time it is needed.
+//! `<name>.sha256`, or `<name>.md5` where its publisher says no other. Whoever puts a file there by hand has it verified the first time it is needed.
 
 mod download;
 
 use std::path::{Path, PathBuf};
 
+use md5::Md5;
 use sha2::{Digest, Sha256};
 use ureq::{Agent, Proxy};
 
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::fetch::download::{Download, PATIENCE, State};
 use crate::files::{create_folder, rename, write_whole};
 use crate::mapped;
-use crate::remote::Remote;
+use crate::remote::{Checksum, Remote};
 use crate::store::artifact::of_file;
 use crate::store::lock::lock;
 
@@ -76,18 +77,19 @@ impl Cache {
         if !path.is_file() {
             return Ok(None);
         }
-        if known_digest(&path).is_some_and(|it| it.starts_with(remote.sha256)) {
+        let (name, published) = (remote.checksum.name(), remote.checksum.digits());
+        if known_digest(&path, name).is_some_and(|it| it.starts_with(published)) {
             return Ok(Some(path));
         }
-        let digest = digest(&path)?;
-        if !digest.starts_with(remote.sha256) {
+        let digest = digest_like(remote.checksum, &path)?;
+        if !digest.starts_with(published) {
             return Err(Error::Damaged {
-                message: format!("its sha256 is {digest}, but should be {}", remote.sha256),
+                message: format!("its {name} is {digest}, but should be {published}"),
                 help: "delete it: it is then downloaded again".into(),
                 path,
             });
         }
-        remember(&path, &digest);
+        remember(&path, name, &digest);
         Ok(Some(path))
     }
 
@@ -121,7 +123,7 @@ impl Cache {
         let mut download = Download { cache: self, remote, part: &part, say, interrupted, state };
         let digest = download.verified()?;
         rename(&part, &path)?;
-        remember(&path, &digest);
+        remember(&path, remote.checksum.name(), &digest);
         lock.discard();
         Ok(path)
     }
@@ -147,16 +149,18 @@ impl Cache {
     }
 
     fn cannot(&self, remote: Remote<'_>, message: String) -> Error {
-        let Remote { url, sha256, .. } = remote;
+        let Remote { url, checksum, .. } = remote;
+        let (name, digits) = (checksum.name(), checksum.digits());
         let path = self.path(remote);
         let path = std::path::absolute(&path).unwrap_or(path);
-        let is = if sha256.len() == 64 { "is" } else { "begins with" };
+        let short = matches!(checksum, Checksum::Sha256(it) if it.len() < 64);
+        let is = if short { "begins with" } else { "is" };
         Error::Download {
             url: self.address(remote),
             message,
             help: format!(
-                "without a network, put the file at `{}`; it is published at {url}, and its sha256 {is} \
-                 {sha256}. A proxy is taken from HTTPS_PROXY, another server from FERRITE_MIRROR",
+                "without a network, put the file at `{}`; it is published at {url}, and its {name} {is} \
+                 {digits}. A proxy is taken from HTTPS_PROXY, another server from FERRITE_MIRROR",
                 path.display()
             ),
         }
@@ -175,20 +179,31 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The digest beside a file, unless the file has changed since. That it has not, a CRC-32 beside the digest says, which is
-/// many times as fast.
-fn known_digest(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(beside(path, "sha256")).ok()?;
+/// The digest of this kind beside a file, unless the file has changed since. That it has not, a CRC-32 beside the digest says,
+/// which is many times as fast.
+fn known_digest(path: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(beside(path, name)).ok()?;
     let (digest, crc32) = text.trim().split_once(' ')?;
     let same = of_file(path).is_ok_and(|it| format!("{:08x}", it.crc32) == crc32);
     same.then(|| digest.to_owned())
 }
 
-fn remember(path: &Path, digest: &str) {
+fn remember(path: &Path, name: &str, digest: &str) {
     // Where it cannot be written, the file is verified again the next time.
     if let Ok(it) = of_file(path) {
         let text = format!("{digest} {:08x}\n", it.crc32);
-        let _ = write_whole(&beside(path, "sha256"), text.as_bytes());
+        let _ = write_whole(&beside(path, name), text.as_bytes());
+    }
+}
+
+/// The digest of a file by which `checksum` tells it, in hexadecimal digits.
+fn digest_like(checksum: Checksum<'_>, path: &Path) -> Result<String> {
+    match checksum {
+        Checksum::Sha256(_) => digest(path),
+        Checksum::Md5(_) => {
+            let bytes = mapped::map(path).map_err(Error::file("cannot read", path))?;
+            Ok(hex(&Md5::digest(&bytes)))
+        }
     }
 }
 

@@ -135,7 +135,7 @@ const URL: &str = "https://example.invalid/models/net-0123.pth";
 
 /// A megabyte with this digest.
 fn remote(sha256: &str) -> Remote<'_> {
-    Remote { url: URL, sha256, bytes: 1 << 20 }
+    Remote { url: URL, checksum: Checksum::Sha256(sha256), bytes: 1 << 20 }
 }
 
 fn fetch(cache: &Cache, sha256: &str) -> Result<PathBuf> {
@@ -161,7 +161,7 @@ fn check_fetched(answers: &[Answer], asked: &[&str]) {
     assert!(std::fs::read(&path).unwrap() == content);
     assert_eq!(server.asked(), asked);
     assert_eq!(files(&cache), ["net-0123.pth", "net-0123.pth.sha256"]);
-    assert_eq!(known_digest(&path), Some(digest.clone()));
+    assert_eq!(known_digest(&path, "sha256"), Some(digest.clone()));
     assert_eq!(fetch(&cache, &digest).unwrap(), path);
     assert_eq!(server.asked().len(), asked.len(), "what is there is not asked for again");
 }
@@ -332,7 +332,7 @@ fn a_file_put_there_by_hand_is_verified() {
     let path = cache.folder.join("net-0123.pth");
     std::fs::write(&path, b"mine").unwrap();
     fetch(&cache, &sha256(b"mine")).unwrap();
-    assert_eq!(known_digest(&path), Some(sha256(b"mine")));
+    assert_eq!(known_digest(&path, "sha256"), Some(sha256(b"mine")));
     let error = fetch(&cache, "0123").unwrap_err();
     let says = format!("its sha256 is {}, but should be 0123", sha256(b"mine"));
     assert!(error.to_string().contains(&says), "{error}");
@@ -353,4 +353,22 @@ fn a_bit_that_changes_after_a_file_was_verified_is_noticed_whatever_its_time_say
     std::fs::File::options().append(true).open(&path).unwrap().set_modified(changed).unwrap();
     let error = fetch(&cache, &digest).unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
+/// Keras publishes MD5 sums, and no others. This one is that of `printf mine | md5sum`.
+#[test]
+fn a_file_that_is_published_with_its_md5_is_held_against_that() {
+    const MINE: &str = "918b81db5e91d031548b963c93845e5b";
+    let server = Server::new(b"mine", &[Answer::Whole, Answer::Whole]);
+    let (_folder, cache) = cache(&server);
+    let fetch = |md5| {
+        let remote = Remote { url: URL, checksum: Checksum::Md5(md5), bytes: 1 << 20 };
+        cache.fetch(remote, &mut |_| {}, &|| false)
+    };
+    let error = fetch("0123").unwrap_err();
+    assert!(error.to_string().contains(&format!("has the md5 {MINE}")), "{error}");
+    let Error::Download { help, .. } = error else { panic!("{error}") };
+    assert!(help.contains("its md5 is 0123"), "{help}");
+    fetch(MINE).unwrap();
+    assert_eq!(files(&cache), ["net-0123.pth", "net-0123.pth.md5"]);
 }

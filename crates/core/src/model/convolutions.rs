@@ -33,8 +33,8 @@ pub fn convolutions(
     trained: &Trained,
     precisions: Precisions,
 ) -> Vec<ConvolutionUse> {
-    let Description { network: backbone, tensors } = model.backbone.description();
-    let mut builder = Builder { specs: tensors.specs.clone() };
+    let Description { network: backbone, tensors } = model.description();
+    let mut builder = Builder { specs: tensors.specs.clone(), ..Builder::default() };
     let side = backbone.side(image_size);
     // How many classes there are changes nothing: the classifier has 32 bits.
     let sizes = [backbone.channels, side * side, 1];
@@ -105,7 +105,7 @@ impl Walk<'_> {
                     self.through(layers);
                     self.side = side;
                 }
-                Layer::MaxPool(_) => self.side = layer.side(self.side),
+                Layer::MaxPool(_) | Layer::Same(_) => self.side = layer.side(self.side),
                 Layer::Residual { body, shortcut } => {
                     let before = (self.side, self.records);
                     self.through(body);

@@ -28,6 +28,8 @@ pub enum Layer {
     Gelu,
     /// The largest value of each window.
     MaxPool(PoolShape),
+    /// Values around the input, as many as the windows of the layer behind it need: `padding = "same"` of Keras.
+    Same(SamePadding),
     /// Every channel times a factor between 0 and 1 for each image: the sigmoid of what these layers make of the channels'
     /// means (squeeze-and-excitation, Hu et al. 2017, <https://arxiv.org/abs/1709.01507>).
     Excite(Vec<Layer>),
@@ -90,6 +92,38 @@ pub struct PoolShape {
     pub padding: usize,
 }
 
+/// What is put around an input, so that windows at every `stride`-th position reach to its end and there are `side / stride`
+/// of them, rounded up. Where that is an odd number of rows, the one more stands behind: unlike a padding of one on both
+/// sides, windows of 3 and stride 2 then begin at the first pixel of an even side.
+#[derive(Debug, Clone, Copy)]
+pub struct SamePadding {
+    /// Pixels a side of the windows.
+    pub kernel: usize,
+    /// Step between them.
+    pub stride: usize,
+    /// What is put there.
+    pub value: PaddingValue,
+}
+
+/// What is put around an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaddingValue {
+    /// 0, in front of a convolution.
+    Zero,
+    /// Less than every value, in front of a maximum pooling.
+    Lowest,
+}
+
+impl SamePadding {
+    /// Rows before and behind an input of `side` rows.
+    pub fn around(self, side: usize) -> [usize; 2] {
+        let Self { kernel, stride, .. } = self;
+        let last = side.div_ceil(stride).saturating_sub(1) * stride;
+        let all = (last + kernel).saturating_sub(side);
+        [all / 2, all - all / 2]
+    }
+}
+
 /// A convolution's parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvSlots {
@@ -144,6 +178,7 @@ impl Layer {
         match self {
             Self::Conv(_, it) => windows(it.kernel, it.stride, it.padding),
             Self::MaxPool(it) => windows(it.kernel, it.stride, it.padding),
+            Self::Same(it) => side + it.around(side).iter().sum::<usize>(),
             Self::Norm(_)
             | Self::LayerNorm(_)
             | Self::Scale(_)
@@ -174,6 +209,7 @@ impl Layer {
             | Self::Silu
             | Self::Gelu
             | Self::MaxPool(_)
+            | Self::Same(_)
             | Self::StochasticDepth(_) => {}
             Self::Excite(layers) => layers.iter().for_each(|it| it.each_slot(see)),
             Self::Residual { body, shortcut } => {
@@ -185,11 +221,29 @@ impl Layer {
     }
 }
 
+/// The constants of a batch norm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormConstants {
+    /// Added to the variance.
+    pub eps: f64,
+    /// Weight of the batch in the running statistics, as PyTorch counts it.
+    pub momentum: f64,
+}
+
+/// PyTorch's.
+impl Default for NormConstants {
+    fn default() -> Self {
+        Self { eps: 1e-5, momentum: 0.1 }
+    }
+}
+
 /// Collects the tensors of a network while its layers are built.
 #[derive(Debug, Default)]
 pub struct Builder {
     /// What was asked for so far.
     pub specs: Vec<Spec>,
+    /// The constants of the batch norms that are asked for next.
+    pub norms: NormConstants,
 }
 
 impl Builder {
@@ -258,7 +312,7 @@ impl Builder {
         }
     }
 
-    /// A batch norm with PyTorch's constants, over `size` channels.
+    /// A batch norm with the builder's constants, over `size` channels.
     pub fn norm(&mut self, name: &str, size: usize) -> Norm {
         let one = Init::Constant(1.0);
         let slots = NormSlots {
@@ -267,11 +321,37 @@ impl Builder {
             mean: self.statistic(format!("{name}.running_mean"), size, 0.0),
             variance: self.statistic(format!("{name}.running_var"), size, 1.0),
         };
-        Norm { slots, eps: 1e-5, momentum: 0.1 }
+        let NormConstants { eps, momentum } = self.norms;
+        Norm { slots, eps, momentum }
     }
 }
 
 /// The shape of a convolution's kernels.
 fn dims([input, output]: [usize; 2], ConvShape { kernel, groups, .. }: ConvShape) -> [usize; 4] {
     [output, input / groups, kernel, kernel]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TensorFlow's table: <https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2>.
+    #[test]
+    fn the_same_padding_has_the_odd_row_behind() {
+        for ([kernel, stride, side], around) in [
+            ([3, 2, 48], [0, 1]),
+            ([3, 2, 71], [1, 1]),
+            ([3, 1, 48], [1, 1]),
+            ([1, 2, 5], [0, 0]),
+            ([3, 2, 1], [1, 1]),
+            ([5, 2, 48], [1, 2]),
+            ([2, 3, 7], [0, 1]),
+        ] {
+            let padding = SamePadding { kernel, stride, value: PaddingValue::Zero };
+            assert_eq!(padding.around(side), around, "{kernel} {stride} {side}");
+            let padded = Layer::Same(padding).side(side);
+            let pool = Layer::MaxPool(PoolShape { kernel, stride, padding: 0 });
+            assert_eq!(pool.side(padded), side.div_ceil(stride));
+        }
+    }
 }

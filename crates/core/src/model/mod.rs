@@ -5,6 +5,7 @@
 pub mod backbone;
 pub mod convolutions;
 pub mod head;
+pub mod implementation;
 pub mod keras;
 pub mod layer;
 pub mod spec;
@@ -19,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
 use crate::error::Problem;
-use crate::model::backbone::Backbone;
 use crate::model::backbone::published::Published;
+use crate::model::backbone::{Backbone, Description};
+use crate::model::implementation::Implementation;
 use crate::precision::{Bfloat16, Precision, Precisions};
 
 /// The `[model]` table: backbone, its first weights, and the head on top.
@@ -38,8 +40,12 @@ pub struct Model {
     pub backbone: Backbone,
     /// Where the backbone's first weights come from. Without this setting nothing is transferred: the network is trained
     /// from random weights.
-    #[schemars(extend("x-technique" = "first weights", "x-off" = "none", "x-keras" = "imagenet", "x-follows-backbone-unless" = ["none", "imagenet", "imagenet-v2"]))]
+    #[schemars(extend("x-technique" = "first weights", "x-off" = "none", "x-keras" = "imagenet", "x-follows-backbone-unless" = ["none", "imagenet", "imagenet-v2", "keras-imagenet"]))]
     pub weights: Weights,
+    /// Whose network of the backbone's name it is. It belongs to the weights. Left out: the one that they were trained in,
+    /// which a Keras file is, and what a run ended with says; random weights are PyTorch's.
+    #[schemars(extend("x-technique" = "implementation", "x-off" = null))]
+    pub implementation: Option<Implementation>,
     /// A batch norm in front of the backbone, over the three channels of the scaled pixels and before any
     /// noise. It is trained like the head; therefore the output of frozen layers changes from step to step and cannot be
     /// computed once and kept.
@@ -90,6 +96,9 @@ pub enum Weights {
     Imagenet,
     /// As `imagenet`, from torchvision's newer training (`IMAGENET1K_V2`). ResNet50 and MobileNetV2 have it.
     ImagenetV2,
+    /// Trained on ImageNet: Keras's own file, in Keras's network (`model.implementation`) and with Keras's scaling of
+    /// pixels. VGG16, VGG19, ResNet50 and Xception have it; of MobileNetV2's file Keras publishes no checksum.
+    KerasImagenet,
     /// The weights that another experiment ends with. It is named by the path of its file, relative to this file and
     /// without `.toml`, and is run first. If it has several seeds, each seed here begins with the weights of the equal
     /// seed there, or of the first one if there is no equal seed.
@@ -98,7 +107,8 @@ pub enum Weights {
     Run(String),
     /// A file of yours with torchvision's tensor names (timm's for Xception): safetensors, or a state dict
     /// that PyTorch saved, alone or in a checkpoint with other things. A prefix that all names have, such as `module.`, is
-    /// removed. The file is read as data; no code in it is run.
+    /// removed. Or a file of Keras's, `.keras`, `.h5` or `.weights.h5`, in which the backbone is found by the names and
+    /// shapes of its layers, also within a model of yours. The file is read as data; no code in it is run.
     File(WeightFile),
 }
 
@@ -115,7 +125,8 @@ pub struct WeightFile {
     /// The file. It must hold every tensor of the backbone; a classifier in it is not used.
     pub path: PathBuf,
     /// How pixels are scaled for this network. Left out: as the header of the file says; files that Ferrite or
-    /// `ferrite weights import` wrote say it.
+    /// `ferrite weights import` wrote say it. For a file of Keras's it is what Keras's `preprocess_input` does for this
+    /// backbone.
     pub input: Option<Input>,
     /// Which state dict is taken if the file holds more than one: its key, e.g. `"state_dict"`, keys joined by dots if it
     /// lies deeper, or the prefix of its tensors' names, e.g. `"teacher"`; `"."` is the top of the file. Left out: the
@@ -237,8 +248,8 @@ pub enum Unit {
 }
 
 /// The `[batch_norm]` table: what freezing does to batch norm. Layers that are trained always use the statistics of the
-/// batch. All batch norms have PyTorch's epsilon of 1e-5 and momentum of 0.1, which Keras would call 0.9; Keras's own
-/// defaults are 1e-3 and 0.99.
+/// batch. Batch norms have PyTorch's epsilon of 1e-5 and momentum of 0.1, which Keras would call 0.9; those of a backbone
+/// that is Keras's (`model.implementation`) have Keras's.
 ///
 /// ```toml
 /// [batch_norm]
@@ -279,13 +290,26 @@ impl Model {
             |key, name: &str| Problem::unless(!name.trim().is_empty(), key, "must name something");
         let weights = match &self.weights {
             Weights::None => None,
-            Weights::Imagenet | Weights::ImagenetV2 => self.check_published(),
+            Weights::Imagenet | Weights::ImagenetV2 | Weights::KerasImagenet => {
+                self.check_published()
+            }
             Weights::Experiment(name) => named("weights.experiment", name),
             Weights::Run(name) => named("weights.run", name),
             Weights::File(file) => named("weights.file.path", &file.path.to_string_lossy())
                 .or_else(|| named("weights.file.state_dict", file.state_dict.as_ref()?)),
         };
-        weights.into_iter().chain(head).collect()
+        weights.or_else(|| self.check_implementation()).into_iter().chain(head).collect()
+    }
+
+    /// Whose network of the backbone's name it is, as far as it is said.
+    pub fn implementation(&self) -> Implementation {
+        let of_weights = || self.published().map(|it| it.implementation);
+        self.implementation.or_else(of_weights).unwrap_or_default()
+    }
+
+    /// The backbone's blocks and tensors.
+    pub fn description(&self) -> &'static Description {
+        self.backbone.description(self.implementation())
     }
 
     /// What the parts of the network compute in on `device`, which is as fast in bfloat16 as `bfloat16` says.
@@ -314,6 +338,7 @@ impl Model {
         let name = match self.weights {
             Weights::Imagenet => "imagenet",
             Weights::ImagenetV2 => "imagenet-v2",
+            Weights::KerasImagenet => "keras-imagenet",
             _ => return None,
         };
         self.backbone.published().iter().find(|it| it.name == name).copied()
@@ -322,8 +347,33 @@ impl Model {
     fn check_published(&self) -> Option<Problem> {
         let known: Vec<_> =
             self.backbone.published().iter().map(|it| format!("`{}`", it.name)).collect();
-        let message = format!("this backbone has only {}", known.join(" and "));
+        let mut message = format!("this backbone has only {}", known.join(" and "));
+        if self.weights == Weights::KerasImagenet && self.backbone.has(Implementation::Keras) {
+            message.push_str(
+                "; of its own file Keras publishes no checksum: save the network in Keras \
+                 (`keras.applications.MobileNetV2(include_top=False).save(\"mobilenet_v2.keras\")`), and write \
+                 `weights = { file = { path = \"mobilenet_v2.keras\" } }`",
+            );
+        }
         Problem::unless(self.published().is_some(), "weights", &message)
+    }
+
+    /// Whether there is such an implementation, and the published weights are of it.
+    fn check_implementation(&self) -> Option<Problem> {
+        let asked = self.implementation?;
+        let name = self.backbone.name();
+        if !self.backbone.has(asked) {
+            let message = format!("Keras's `{name}` is not known here, only torchvision's");
+            return Some(Problem::new("implementation", message));
+        }
+        let published = self.published()?;
+        let message = format!(
+            "is {}, but the weights `{}` are of `{}`: leave it out",
+            asked.name(),
+            published.name,
+            published.implementation.name()
+        );
+        Problem::unless(published.implementation == asked, "implementation", &message)
     }
 }
 

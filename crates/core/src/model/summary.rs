@@ -77,8 +77,8 @@ const COLOURS: usize = 3;
 
 /// The tensors of a network, where the head's begin, and the shape of its feature maps.
 fn build(model: &Model, [image_size, classes]: [usize; 2]) -> (Vec<Spec>, usize, [usize; 3]) {
-    let Description { network: backbone, tensors } = model.backbone.description();
-    let mut builder = Builder { specs: tensors.specs.clone() };
+    let Description { network: backbone, tensors } = model.description();
+    let mut builder = Builder { specs: tensors.specs.clone(), ..Builder::default() };
     let head_from = builder.specs.len();
     let side = backbone.side(image_size);
     let sizes = [backbone.channels, side * side, classes];
@@ -96,6 +96,7 @@ fn counts(specs: &[Spec]) -> [usize; 2] {
 mod tests {
     use super::*;
     use crate::model::backbone::Backbone;
+    use crate::model::implementation::Implementation;
     use crate::model::trainable::{Trainable, resolve};
     use crate::model::{Head as Settings, Pool};
 
@@ -167,7 +168,9 @@ mod tests {
 
     #[test]
     fn feature_maps_have_the_measured_sizes() {
-        let side = |backbone: Backbone, size| backbone.build(&mut Builder::default()).side(size);
+        let side = |backbone: Backbone, size| {
+            backbone.build(Implementation::default(), &mut Builder::default()).side(size)
+        };
         for (size, sides) in [
             (48, [1, 2, 2]),
             (96, [3, 3, 3]),

@@ -40,7 +40,7 @@ pub struct Trained {
 /// # Errors
 /// A problem with the key `trainable` if the backbone has no such block or layer.
 pub fn resolve(model: &Model, trainable: &Trainable) -> Result<Trained, Problem> {
-    let Description { network: backbone, tensors: builder } = model.backbone.description();
+    let Description { network: backbone, tensors: builder } = model.description();
     let slots = slots(backbone, builder, trainable)?;
     Ok(Trained {
         // What trains in front of the backbone is reached through all of it.
@@ -267,11 +267,12 @@ impl JsonSchema for Trainable {
 mod tests {
     use super::*;
     use crate::model::backbone::Backbone;
+    use crate::model::implementation::Implementation;
 
     fn trained(backbone: Backbone, trainable: &Trainable) -> (usize, Trained) {
         let model = Model { backbone, ..Model::default() };
         let mut builder = Builder::default();
-        backbone.build(&mut builder);
+        backbone.build(Implementation::default(), &mut builder);
         let trained = resolve(&model, trainable).unwrap();
         let specs = builder.specs.iter().enumerate();
         let chosen = specs.filter(|(slot, _)| trained.slots.contains(&Slot::nth(*slot)));
@@ -354,7 +355,8 @@ mod tests {
         ] {
             assert_eq!(trained(backbone, &"all".into()).0, parameters);
             let (none, head) = trained(backbone, &"head".into());
-            let blocks = backbone.build(&mut Builder::default()).blocks.len();
+            let blocks =
+                backbone.build(Implementation::default(), &mut Builder::default()).blocks.len();
             assert_eq!((none, head.frozen_blocks), (0, blocks));
         }
     }
@@ -372,7 +374,10 @@ mod tests {
             (Backbone::ConvNeXtTiny, 133),
             (Backbone::Xception, 132),
         ] {
-            assert_eq!(backbone.build(&mut Builder::default()).keras.len(), layers);
+            assert_eq!(
+                backbone.build(Implementation::default(), &mut Builder::default()).keras.len(),
+                layers
+            );
         }
     }
 

@@ -141,6 +141,7 @@ impl Builder<'_> {
             pool: model.head.pool,
             rows: self.rows.clone(),
             precision: model.precision,
+            implementation: model.implementation(),
         })
     }
 }

@@ -25,6 +25,8 @@ use crate::config::read::{Point, Written};
 use crate::data::Data;
 use crate::data::labels::Labels;
 use crate::error::{Error, Result};
+use crate::model::backbone::Backbone;
+use crate::model::implementation::Implementation;
 use crate::model::{WeightFile, Weights};
 use crate::plan::chain::{Inputs, Link, chain};
 use crate::plan::steps::{Key, Kind};
@@ -102,12 +104,16 @@ pub trait Lookup {
     /// If the file cannot be read.
     fn file(&self, path: &Path) -> Result<String>;
 
-    /// What is not written of a weight file and follows from its content: how its network wants pixels to be scaled,
-    /// and which state dict is taken where that could be another.
+    /// What is not written of a weight file for `backbone` and follows from its content: how its network wants pixels to be
+    /// scaled, which state dict is taken where that could be another, and whose network it is.
     ///
     /// # Errors
     /// If its header does not say how pixels are scaled.
-    fn weights(&self, file: &WeightFile) -> Result<WeightFile>;
+    fn weights(
+        &self,
+        file: &WeightFile,
+        backbone: Backbone,
+    ) -> Result<(WeightFile, Implementation)>;
 
     /// The finished run that `name` means, its folder below `runs/`.
     ///
@@ -123,6 +129,8 @@ pub struct FinishedRun {
     pub name: String,
     /// The key of its last step.
     pub key: String,
+    /// Whose network its weights are of.
+    pub implementation: Implementation,
 }
 
 /// Every trial of `experiments`, those that others start from first.
@@ -264,18 +272,20 @@ impl<'a> Planner<'a> {
     }
 
     fn begin(&mut self, point: &Point) -> Result<Begun> {
+        let model = &point.settings.model;
         let mut settings = Arc::clone(&point.settings);
         let mut resolve = |weights| Arc::make_mut(&mut settings).model.weights = weights;
-        let (weights_key, needs) = match &point.settings.model.weights {
+        let mut whose = model.implementation();
+        let (weights_key, needs) = match &model.weights {
             Weights::None => (format!("random {}", point.seed), None),
-            Weights::Imagenet | Weights::ImagenetV2 => {
-                let published =
-                    point.settings.model.published().expect("the settings were checked");
-                // The key of the same file under `weights.file`: what is planned needs no file.
-                (format!("{} {:?}", published.remote.sha256, published.input), None)
+            Weights::Imagenet | Weights::ImagenetV2 | Weights::KerasImagenet => {
+                let published = model.published().expect("the settings were checked");
+                // The key of the same file under `weights.file` where its sha256 is published: what is planned needs no file.
+                (format!("{} {:?}", published.remote.checksum.digits(), published.input), None)
             }
             Weights::File(written) => {
-                let file = self.lookup.weights(written)?;
+                let (file, of_file) = self.lookup.weights(written, model.backbone)?;
+                whose = of_file;
                 let input = file.input.unwrap_or_default();
                 let part = file.state_dict.as_ref().map(|it| format!(" {it:?}"));
                 let key =
@@ -284,16 +294,24 @@ impl<'a> Planner<'a> {
                 (key, None)
             }
             Weights::Run(run) => {
-                let FinishedRun { name, key } = self.lookup.run(run)?;
+                let FinishedRun { name, key, implementation } = self.lookup.run(run)?;
+                whose = implementation;
                 resolve(Weights::Run(name.clone()));
                 (key, Some(name))
             }
             Weights::Experiment(name) => {
                 let source = self.source_trial(name, point)?;
+                whose = source.settings.model.implementation();
                 resolve(Weights::Run(source.name()));
                 (source.key.clone(), Some(source.name()))
             }
         };
+        if let Some(asked) = model.implementation.filter(|it| *it != whose) {
+            return Err(of_another(&written.name, asked, whose));
+        }
+        if whose != settings.model.implementation() {
+            Arc::make_mut(&mut settings).model.implementation = Some(whose);
+        }
         let inputs = Inputs {
             images: self.images(&settings.data)?,
             votes: self.votes(&settings.data.labels)?,
@@ -343,6 +361,18 @@ impl<'a> Planner<'a> {
                     .into(),
             }),
         }
+    }
+}
+
+/// Weights of one implementation for a network of another.
+fn of_another(experiment: &str, asked: Implementation, whose: Implementation) -> Error {
+    Error::Usage {
+        message: format!(
+            "`{experiment}` asks for the `{}` implementation of its backbone, and its weights are of `{}`",
+            asked.name(),
+            whose.name()
+        ),
+        help: "leave out `model.implementation`: it follows from the weights".into(),
     }
 }
 

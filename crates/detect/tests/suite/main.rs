@@ -48,7 +48,7 @@ fn surest(detector: &Detector, picture: &Picture) -> Option<Face> {
 #[test]
 fn the_file_is_the_one_that_is_published() {
     let path = model();
-    assert_eq!(digest(&path).unwrap(), YUNET.sha256);
+    assert_eq!(digest(&path).unwrap(), YUNET.checksum.digits());
     assert_eq!(path.metadata().unwrap().len(), YUNET.bytes);
 }
 

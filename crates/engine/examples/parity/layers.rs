@@ -2,6 +2,7 @@
 
 use ferrite_core::model::Model;
 use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::layer::Builder;
 use ferrite_core::model::spec::Slot;
 use ferrite_core::model::trainable::{Trainable, resolve};
@@ -11,7 +12,7 @@ use crate::exchange::{Output, Result};
 /// Name and trainable parameters of every layer, and the parameters of the last `last`.
 pub(crate) fn list(backbone: Backbone, last: usize) -> Result<Output> {
     let mut builder = Builder::default();
-    let layers = backbone.build(&mut builder).keras;
+    let layers = backbone.build(Implementation::default(), &mut builder).keras;
     let model = Model { backbone, ..Model::default() };
     let trained = resolve(&model, &Trainable::Last(last)).map_err(|problem| problem.message)?;
     let learns = |slot: usize| builder.specs[slot].learns;

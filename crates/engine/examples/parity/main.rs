@@ -9,6 +9,7 @@ mod attribution;
 mod exchange;
 mod faces;
 mod folds;
+mod keras;
 mod layers;
 mod network;
 mod pictures;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 use crate::attribution::Looks;
 use crate::exchange::Result;
 use crate::faces::{Frames, Look};
+use crate::keras::KerasFile;
 use crate::network::Setup;
 use crate::pictures::{Geometry, Light};
 use crate::scores::Counts;
@@ -59,6 +61,8 @@ enum Work {
     Network(Box<Setup>),
     /// Trains on synthetic faces with the frozen prefix computed once, and in every step.
     Cached(Box<Cached>),
+    /// Gives the feature maps of a backbone whose weights are in a file of Keras's.
+    KerasFile(KerasFile),
     /// Lists the layers that a backbone has in Keras, and what its last ones train.
     Layers { backbone: Backbone, last: usize },
     /// Lists the learning rate of every step.
@@ -109,6 +113,7 @@ fn main() -> Result<()> {
         let output = match work {
             Work::Network(setup) => network::run(&folder, &setup, &input)?,
             Work::Cached(cached) => stage::compare_cached(&folder, &name, &cached)?,
+            Work::KerasFile(file) => keras::maps(&folder, &file, &input)?,
             Work::Layers { backbone, last } => layers::list(backbone, last)?,
             Work::Rates { stage, steps_per_epoch, history } => {
                 stage::rates(&stage, steps_per_epoch, &history)

@@ -76,6 +76,7 @@ pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor
             Layer::Silu => (ops::silu(x), behind),
             Layer::Gelu => (ops::gelu(x), behind),
             Layer::MaxPool(shape) => (ops::max_pool(x, *shape), behind),
+            Layer::Same(padding) => (ops::pad(x, *padding), behind),
             Layer::Excite(layers) => {
                 let factors = forward_all(layers, ops::channel_means(x.clone()), pass);
                 (ops::excite(x, factors), behind)

@@ -78,7 +78,7 @@ impl Network {
     /// A network whose every value follows from the plan's seed.
     pub fn new(plan: &Plan<'_>, device: Device) -> Self {
         let mut builder = Builder::default();
-        let backbone = plan.model.backbone.build(&mut builder);
+        let backbone = plan.model.backbone.build(plan.model.implementation(), &mut builder);
         let head_from = builder.specs.len();
         let side = backbone.side(plan.image_size);
         let sizes = [backbone.channels, side * side, plan.classes];

@@ -11,6 +11,7 @@ use ferrite_core::event::split::SplitName;
 use ferrite_core::event::{Evaluation, FINAL, Kind as Event};
 use ferrite_core::files::write_whole;
 use ferrite_core::metrics::{Prediction, first_largest};
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::weights::facts;
 use ferrite_core::plan::steps::evaluate::Evaluate;
 use ferrite_core::plan::steps::{Key, Kind};
@@ -135,6 +136,8 @@ impl Bench<'_> {
         let Self { dataset, origin, .. } = self;
         let settings = &self.job.settings;
         let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
+        let whose = Some(settings.model.implementation());
+        let whose = whose.filter(|it| *it != Implementation::default());
         [
             (facts::FORMAT, "ferrite-1".to_owned()),
             (facts::BACKBONE, plain(serde_json::json!(settings.model.backbone))),
@@ -144,6 +147,7 @@ impl Bench<'_> {
             ("key", self.job.key.clone()),
         ]
         .into_iter()
+        .chain(whose.map(|it| (facts::IMPLEMENTATION, it.name().to_owned())))
         .map(|(name, value)| (name.to_owned(), value))
         .chain(origin.with_training(dataset).facts())
         .collect()

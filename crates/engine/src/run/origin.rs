@@ -1,14 +1,15 @@
 //! What a run begins with: its network, the first weights, and whose images these have seen.
 
 use ferrite_core::data::dataset::Dataset;
-use ferrite_core::error::Result;
+use ferrite_core::error::{Error, Result};
 use ferrite_core::event::Kind as Event;
 use ferrite_core::event::split::SplitName;
 use ferrite_core::event::weights::{Ancestors, Seen, Taken, Weights as WeightsEvent};
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::summary::summarize;
 use ferrite_core::model::weights::ancestry::{Ancestry, Gap};
 use ferrite_core::model::weights::file::TensorFile;
-use ferrite_core::model::weights::input_of;
+use ferrite_core::model::weights::{implementation_of, input_of};
 use ferrite_core::model::{Input, Weights};
 use ferrite_core::plan::job::Job;
 use ferrite_core::store::Store;
@@ -80,6 +81,9 @@ pub(super) fn begin(
 ) -> Result<Begun> {
     let settings = &job.settings;
     let source = source(job, store, caller)?;
+    if let Some(source) = &source {
+        check_implementation(&source.file, settings.model.implementation())?;
+    }
     let input = source.as_ref().map_or(Input::default(), |it| it.input);
     let plan = Plan {
         model: &settings.model,
@@ -110,6 +114,23 @@ pub(super) fn begin(
     Ok(Begun { network, origin })
 }
 
+/// Fails unless the weights are of the network that was planned.
+fn check_implementation(file: &TensorFile, planned: Implementation) -> Result<()> {
+    let whose = implementation_of(file)?;
+    if whose == planned {
+        return Ok(());
+    }
+    Err(Error::Weights {
+        path: file.path.clone(),
+        message: format!(
+            "it holds the weights of a network of `{}`, and one of `{}` was planned",
+            whose.name(),
+            planned.name()
+        ),
+        help: "it has changed since: sweep the experiment again".into(),
+    })
+}
+
 /// Where the first weights are from; none if they are drawn at random.
 fn source(job: &Job, store: &Store, caller: &mut Caller<'_>) -> Result<Option<Source>> {
     let of = |file: TensorFile, input: Input| {
@@ -118,25 +139,29 @@ fn source(job: &Job, store: &Store, caller: &mut Caller<'_>) -> Result<Option<So
     };
     let model = &job.settings.model;
     if let Some(published) = model.published() {
-        let file = TensorFile::open(&fetch(published.remote, caller)?)?;
+        let file =
+            TensorFile::open(&fetch(published.remote, caller)?)?.for_backbone(model.backbone)?;
         // Photographs of things; nobody tests faces on them.
         return Ok(Some(Source { file, input: published.input, ancestry: Ancestry::default() }));
     }
     match &model.weights {
         Weights::File(it) => {
             let file = TensorFile::open_part(&it.path, it.state_dict.as_deref())?;
+            let file = file.for_backbone(model.backbone)?;
             Ok(Some(of(file, it.input.unwrap_or_default())))
         }
         Weights::Run(run) => {
             let folder = store.root.join(run);
             verify(&folder, files::MODEL)?;
             let file = TensorFile::open(&folder.join(files::MODEL))?;
-            let input = input_of(&file)?.unwrap_or_default();
+            let input = input_of(&file, model.backbone)?.unwrap_or_default();
             Ok(Some(of(file, input)))
         }
         // A plan makes the weights of an experiment those of a run.
-        Weights::None | Weights::Experiment(_) | Weights::Imagenet | Weights::ImagenetV2 => {
-            Ok(None)
-        }
+        Weights::None
+        | Weights::Experiment(_)
+        | Weights::Imagenet
+        | Weights::ImagenetV2
+        | Weights::KerasImagenet => Ok(None),
     }
 }

@@ -6,6 +6,7 @@ use ferrite_core::data::decode::decode;
 use ferrite_core::device::Device;
 use ferrite_core::event::{Epoch, NullSink};
 use ferrite_core::model::backbone::Backbone;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::layer::Builder;
 use ferrite_core::model::trainable::resolve;
 use ferrite_core::model::{FrozenNorm, Head, Input, Model, Pool};
@@ -53,7 +54,7 @@ fn waves(count: usize, size: usize) -> burn::tensor::Tensor<4> {
 #[test]
 fn every_backbone_keeps_its_shape_promise() {
     for &backbone in Backbone::ALL {
-        let described = backbone.build(&mut Builder::default());
+        let described = backbone.build(Implementation::default(), &mut Builder::default());
         let least = described.least_image_size;
         for size in [least, 2 * least - 1] {
             let network = network(backbone, Pool::Flatten, size);
@@ -71,7 +72,10 @@ fn every_backbone_keeps_its_shape_promise() {
 #[test]
 fn every_backbone_feeds_gradients_to_each_of_its_tensors() {
     for &backbone in Backbone::ALL {
-        let size = backbone.build(&mut Builder::default()).least_image_size.max(48);
+        let size = backbone
+            .build(Implementation::default(), &mut Builder::default())
+            .least_image_size
+            .max(48);
         let mut network = network(backbone, Pool::Avg, size);
         network.train(&resolve(&model_of(backbone), &"all".into()).unwrap());
         // So many that no residual is left out for all of them.
@@ -198,7 +202,8 @@ fn learn(backbone: Backbone, size: usize) -> Vec<Epoch> {
 #[test]
 fn every_backbone_learns_to_tell_light_from_the_left_and_from_the_right() {
     for &backbone in Backbone::ALL {
-        let size = backbone.build(&mut Builder::default()).least_image_size;
+        let size =
+            backbone.build(Implementation::default(), &mut Builder::default()).least_image_size;
         let epochs = learn(backbone, size);
         let (first, last) = (epochs.first().unwrap(), epochs.last().unwrap());
         let seen: Vec<_> = epochs.iter().map(|it| (it.train, it.valid.accuracy)).collect();

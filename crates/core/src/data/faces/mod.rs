@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::remote::Remote;
+use crate::remote::{Checksum, Remote};
 
 /// Sides of YuNet's input, in pixels, that are sensible: its strides are up to 32, and beyond the last it takes seconds.
 const SIDES: [usize; 2] = [32, 4096];
@@ -18,7 +18,7 @@ const SIDES: [usize; 2] = [32, 4096];
 /// (<https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet>).
 pub const YUNET: Remote<'static> = Remote {
     url: "https://github.com/opencv/opencv_zoo/raw/47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    sha256: "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    checksum: Checksum::Sha256("8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"),
     bytes: 232_589,
 };
 

@@ -7,6 +7,7 @@
 
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayers;
 use crate::model::layer::ConvShape;
 use crate::model::layer::{Builder, Layer};
@@ -36,7 +37,7 @@ pub(super) const PUBLISHED_TINY: &[Published] = &[Published::torchvision(
 )];
 
 /// `convnext_tiny` without its classifier's linear layer.
-pub(super) fn build_tiny(builder: &mut Builder) -> Described {
+pub(super) fn build_tiny(builder: &mut Builder, _: Implementation) -> Described {
     let mut keras = KerasLayers::default();
     keras.plain(["input_layer", "convnext_tiny_prestem_normalization"]);
     let mut blocks = Vec::new();

@@ -6,6 +6,7 @@
 
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayers;
 use crate::model::layer::ConvShape;
 use crate::model::layer::{Builder, Layer};
@@ -40,7 +41,7 @@ pub(super) const PUBLISHED_B0: &[Published] = &[Published::torchvision(
 )];
 
 /// `efficientnet_b0` without its classifier.
-pub(super) fn build_b0(builder: &mut Builder) -> Described {
+pub(super) fn build_b0(builder: &mut Builder, _: Implementation) -> Described {
     let mut keras = KerasLayers::default();
     keras.plain(["input_layer", "rescaling", "normalization", "stem_conv_pad"]);
     let [mut channels, last] = ENDS;

@@ -1,11 +1,12 @@
 //! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>), equal to torchvision's
-//! `mobilenet_v2` in layer names, padding, `ReLU6` and batch-norm constants.
+//! `mobilenet_v2` in layer names, padding, `ReLU6` and batch-norm constants, or to Keras's `MobileNetV2` in what it computes.
 
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayers;
-use crate::model::layer::ConvShape;
-use crate::model::layer::{Builder, Layer};
+use crate::model::layer::{Builder, Layer, NormConstants};
+use crate::model::layer::{ConvShape, PaddingValue, SamePadding};
 
 /// Expansion, output channels, repetitions and first stride of each row of the paper's table 2.
 const ROWS: [[usize; 4]; 7] = [
@@ -21,7 +22,7 @@ const ROWS: [[usize; 4]; 7] = [
 /// Channels behind the first convolution, and behind the last.
 const ENDS: [usize; 2] = [32, 1280];
 
-/// torchvision's weights, of two ways of training.
+/// torchvision's weights, of two ways of training. Of Keras's file no checksum is published.
 pub(super) const PUBLISHED: &[Published] = &[
     Published::torchvision(
         "imagenet",
@@ -38,18 +39,24 @@ pub(super) const PUBLISHED: &[Published] = &[
 ];
 
 /// The network without its classifier.
-pub(super) fn build(builder: &mut Builder) -> Described {
+pub(super) fn build(builder: &mut Builder, implementation: Implementation) -> Described {
+    if implementation == Implementation::Keras {
+        builder.norms = NormConstants { eps: 1e-3, momentum: 0.001 };
+    }
     let mut keras = KerasLayers::default();
     keras.plain(["input_layer"]);
     let [mut channels, last] = ENDS;
-    let stem = conv_norm_relu6(builder, "features.0", [3, channels], spatial(2, 1));
+    let (padding, shape) = spatial(2, 1, implementation);
+    let stem = conv_norm_relu6(builder, "features.0", [3, channels], shape);
     note_keras(&mut keras, ["Conv1", "bn_Conv1", "Conv1_relu"], &stem);
+    let stem = padding.into_iter().chain(stem).collect();
     let mut blocks = vec![Block { name: "features.0".into(), layers: stem }];
     for [expansion, output, repeats, first_stride] in ROWS {
         for repeat in 0..repeats {
             let index = blocks.len();
             let stride = if repeat == 0 { first_stride } else { 1 };
-            let shape = Inverted { channels: [channels, output], expansion, stride };
+            let ends = [channels, output];
+            let shape = Inverted { channels: ends, expansion, stride, implementation };
             let layers = inverted_residual(builder, index, shape, &mut keras);
             blocks.push(Block { name: format!("features.{index}"), layers });
             channels = output;
@@ -70,23 +77,29 @@ pub(super) fn build(builder: &mut Builder) -> Described {
 /// One position at a time.
 const POINT: ConvShape = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
 
-/// Three by three.
-fn spatial(stride: usize, groups: usize) -> ConvShape {
-    ConvShape { kernel: 3, stride, padding: 1, groups }
+/// Three by three. What is put around the input is a layer of its own where both sides do not get the same.
+fn spatial(stride: usize, groups: usize, whose: Implementation) -> (Option<Layer>, ConvShape) {
+    let shape = ConvShape { kernel: 3, stride, padding: 1, groups };
+    if whose == Implementation::Pytorch || stride == 1 {
+        return (None, shape);
+    }
+    let same = SamePadding { kernel: 3, stride, value: PaddingValue::Zero };
+    (Some(Layer::Same(same)), ConvShape { padding: 0, ..shape })
 }
 
-/// What an inverted residual takes in and gives out, how much wider it is inside, and its stride.
+/// What an inverted residual takes in and gives out, how much wider it is inside, its stride, and whose it is.
 #[derive(Clone, Copy)]
 struct Inverted {
     channels: [usize; 2],
     expansion: usize,
     stride: usize,
+    implementation: Implementation,
 }
 
 fn inverted_residual(
     builder: &mut Builder,
     index: usize,
-    Inverted { channels: [input, output], expansion, stride }: Inverted,
+    Inverted { channels: [input, output], expansion, stride, implementation }: Inverted,
     keras: &mut KerasLayers,
 ) -> Vec<Layer> {
     let name = format!("features.{index}.conv");
@@ -108,9 +121,10 @@ fn inverted_residual(
         keras.plain([&format!("{keras_name}_pad")]);
     }
     let depthwise = format!("{name}.{position}");
-    let depthwise = conv_norm_relu6(builder, &depthwise, [hidden, hidden], spatial(stride, hidden));
+    let (padding, shape) = spatial(stride, hidden, implementation);
+    let depthwise = conv_norm_relu6(builder, &depthwise, [hidden, hidden], shape);
     note_keras(keras, keras_names("depthwise").each_ref().map(String::as_str), &depthwise);
-    layers.extend(depthwise);
+    layers.extend(padding.into_iter().chain(depthwise));
     let project = [
         builder.conv(&format!("{name}.{}", position + 1), [hidden, output], POINT),
         Layer::Norm(builder.norm(&format!("{name}.{}", position + 2), output)),

@@ -15,9 +15,11 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Input;
 use crate::model::backbone::published::Published;
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayer;
-use crate::model::layer::{Builder, Layer, LayerNorm};
+use crate::model::layer::{Builder, Layer, LayerNorm, NormConstants};
 use crate::precision::{Precision, Precisions};
 
 /// Names every backbone once: its variant, what a user writes, what builds it, and its published weights.
@@ -38,21 +40,26 @@ macro_rules! backbones {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// The network's blocks; their tensors go into `builder`.
-            pub fn build(self, builder: &mut Builder) -> Described {
-                match self { $(Self::$variant => $build(builder)),+ }
+            /// The blocks of one implementation of the network; their tensors go into `builder`.
+            pub fn build(self, implementation: Implementation, builder: &mut Builder) -> Described {
+                builder.norms = implementation.norms();
+                let described = match self {
+                    $(Self::$variant => $build(builder, implementation)),+
+                };
+                // What stands around the backbone is ours.
+                builder.norms = NormConstants::default();
+                described
             }
 
-            /// The network's blocks and tensors. They are put together once in a process.
-            pub fn description(self) -> &'static Description {
+            /// The blocks and tensors of one implementation of the network. They are put together once in a process.
+            pub fn description(self, implementation: Implementation) -> &'static Description {
                 match self {
                     $(Self::$variant => {
-                        static IT: LazyLock<Description> = LazyLock::new(|| {
-                            let mut tensors = Builder::default();
-                            let network = $build(&mut tensors);
-                            Description { network, tensors }
-                        });
-                        &IT
+                        static ALL: [LazyLock<Description>; 2] = [
+                            LazyLock::new(|| Description::of(Backbone::$variant, Implementation::Pytorch)),
+                            LazyLock::new(|| Description::of(Backbone::$variant, Implementation::Keras)),
+                        ];
+                        &ALL[implementation as usize]
                     }),+
                 }
             }
@@ -66,18 +73,18 @@ macro_rules! backbones {
 }
 
 backbones! {
-    /// VGG16 as in torchvision: 14.7 million parameters, 512 features, no batch norm.
+    /// VGG16 as in torchvision and Keras: 14.7 million parameters, 512 features, no batch norm.
     Vgg16 = "vgg16" => vgg::build_16, vgg::PUBLISHED_16;
     /// VGG16 with a batch norm behind every convolution, as torchvision's `vgg16_bn`.
     Vgg16Bn = "vgg16_bn" => vgg::build_16_with_norms, vgg::PUBLISHED_16_WITH_NORMS;
-    /// VGG19 as in torchvision: 20.0 million parameters, 512 features, no batch norm.
+    /// VGG19 as in torchvision and Keras: 20.0 million parameters, 512 features, no batch norm.
     Vgg19 = "vgg19" => vgg::build_19, vgg::PUBLISHED_19;
     /// ResNet18 as in torchvision: 11.2 million parameters, 512 features.
     ResNet18 = "resnet18" => resnet::build_18, resnet::PUBLISHED_18;
     /// ResNet34 as in torchvision: 21.3 million parameters, 512 features.
     ResNet34 = "resnet34" => resnet::build_34, resnet::PUBLISHED_34;
     /// ResNet50 as in torchvision (v1.5: the 3x3 convolution has the stride): 23.5 million parameters,
-    /// 2048 features.
+    /// 2048 features. Keras's (v1) has the stride in the first 1x1 convolution.
     ResNet50 = "resnet50" => resnet::build_50, resnet::PUBLISHED_50;
     /// MobileNetV2 as in torchvision: 2.2 million parameters, 1280 features.
     #[default]
@@ -96,6 +103,24 @@ backbones! {
 }
 
 impl Backbone {
+    /// Whether the network of this implementation is known.
+    pub fn has(self, implementation: Implementation) -> bool {
+        implementation == Implementation::Pytorch || self.keras_input().is_some()
+    }
+
+    /// How Keras's network of this name wants pixels to be scaled; none where Keras's is not known here.
+    pub fn keras_input(self) -> Option<Input> {
+        match self {
+            Self::Vgg16 | Self::Vgg19 | Self::ResNet50 => Some(Input::Caffe),
+            Self::MobileNetV2 | Self::Xception => Some(Input::PlusMinusOne),
+            Self::Vgg16Bn
+            | Self::ResNet18
+            | Self::ResNet34
+            | Self::EfficientNetB0
+            | Self::ConvNeXtTiny => None,
+        }
+    }
+
     /// What it is fastest in on a processor that is faster in bfloat16 (docs/benchmarks.md).
     pub fn best_with_bfloat16(self) -> Precisions {
         match self {
@@ -115,6 +140,14 @@ pub struct Description {
     pub network: Described,
     /// Its tensors.
     pub tensors: Builder,
+}
+
+impl Description {
+    fn of(backbone: Backbone, implementation: Implementation) -> Self {
+        let mut tensors = Builder::default();
+        let network = backbone.build(implementation, &mut tensors);
+        Self { network, tensors }
+    }
 }
 
 /// A backbone's blocks, in forward order.

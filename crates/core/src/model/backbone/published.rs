@@ -1,7 +1,8 @@
 //! Weights that others trained on ImageNet and publish: where each file is, and what belongs to it.
 
 use crate::model::Input;
-use crate::remote::Remote;
+use crate::model::implementation::Implementation;
+use crate::remote::{Checksum, Remote};
 
 /// A published weight file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Published {
     pub remote: Remote<'static>,
     /// How it wants pixels to be scaled.
     pub input: Input,
+    /// Whose network it was trained in.
+    pub implementation: Implementation,
 }
 
 impl Published {
@@ -22,7 +25,29 @@ impl Published {
         sha256: &'static str,
         bytes: u64,
     ) -> Self {
-        Self { name, remote: Remote { url, sha256, bytes }, input: Input::Torchvision }
+        let checksum = Checksum::Sha256(sha256);
+        Self {
+            name,
+            remote: Remote { url, checksum, bytes },
+            input: Input::Torchvision,
+            implementation: Implementation::Pytorch,
+        }
+    }
+
+    /// Keras's, without the classifier. Keras publishes MD5 sums.
+    pub(super) const fn keras(
+        url: &'static str,
+        md5: &'static str,
+        bytes: u64,
+        input: Input,
+    ) -> Self {
+        let checksum = Checksum::Md5(md5);
+        Self {
+            name: "keras-imagenet",
+            remote: Remote { url, checksum, bytes },
+            input,
+            implementation: Implementation::Keras,
+        }
     }
 }
 
@@ -31,8 +56,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::model::backbone::Backbone;
+    use crate::model::implementation::Implementation;
+    use crate::remote::Checksum;
 
-    /// Every line of the registry. The digits in the files' names are PyTorch's own check, `torch.hub` uses
+    /// Every line of the registry. The digits in the names of PyTorch's files are its own check, `torch.hub` uses
     /// them: a digest that was copied wrongly would not begin with them.
     #[test]
     fn every_backbone_has_published_weights_whose_digest_is_in_their_name() {
@@ -41,13 +68,23 @@ mod tests {
             let published = backbone.published();
             assert_eq!(published[0].name, "imagenet", "{backbone:?}");
             for it in published {
-                let digits =
-                    it.remote.url.rsplit_once('-').and_then(|(_, it)| it.strip_suffix(".pth"));
-                let digits = digits.unwrap();
-                assert!(digits.len() >= 8 && it.remote.sha256.starts_with(digits), "{it:?}");
-                assert!([digits.len(), 64].contains(&it.remote.sha256.len()), "{it:?}");
-                let hexadecimal = it.remote.sha256.chars().all(|it| it.is_ascii_hexdigit());
-                assert!(hexadecimal && it.remote.url.starts_with("https://"), "{it:?}");
+                let digits = it.remote.checksum.digits();
+                match (it.implementation, it.remote.checksum) {
+                    (Implementation::Pytorch, Checksum::Sha256(sha256)) => {
+                        let named = it.remote.url.rsplit_once('-');
+                        let named = named.and_then(|(_, it)| it.strip_suffix(".pth")).unwrap();
+                        assert!(named.len() >= 8 && sha256.starts_with(named), "{it:?}");
+                        assert!([named.len(), 64].contains(&sha256.len()), "{it:?}");
+                    }
+                    (Implementation::Keras, Checksum::Md5(md5)) => {
+                        assert_eq!((md5.len(), it.name), (32, "keras-imagenet"), "{it:?}");
+                        assert!(it.remote.url.ends_with("_notop.h5"), "{it:?}");
+                        assert_eq!(Some(it.input), backbone.keras_input(), "{it:?}");
+                    }
+                    (_, other) => panic!("{it:?} has {other:?}"),
+                }
+                assert!(digits.chars().all(|it| it.is_ascii_hexdigit()), "{it:?}");
+                assert!(it.remote.url.starts_with("https://"), "{it:?}");
                 assert!(urls.insert(it.remote.url), "{it:?} is published twice");
             }
         }

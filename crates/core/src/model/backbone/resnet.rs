@@ -1,14 +1,16 @@
 //! ResNet18, ResNet34 and ResNet50 (He et al. 2015, <https://arxiv.org/abs/1512.03385>), equal to torchvision's
 //! `resnet18`, `resnet34` and `resnet50` in layer names and arithmetic.
 //!
-//! ResNet50 differs from the paper and from Keras's `ResNet50` as torchvision does (v1.5): the stride of a
-//! bottleneck is in its 3x3 convolution, not in the first 1x1, and its convolutions have no biases. Keras has no
-//! ResNet18 and no ResNet34.
+//! torchvision's ResNet50 differs from the paper (v1.5): the stride of a bottleneck is in its 3x3 convolution, not in the
+//! first 1x1, and its convolutions have no biases. Keras's (v1) has it as the paper, has biases, and adds 1.001e-5 to
+//! variances. Keras has no ResNet18 and no ResNet34.
 
+use crate::model::Input;
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayers;
-use crate::model::layer::{Builder, Layer};
+use crate::model::layer::{Builder, Layer, NormConstants};
 use crate::model::layer::{ConvShape, PoolShape};
 
 /// Inner width and first stride of each stage.
@@ -36,7 +38,7 @@ pub(super) const PUBLISHED_34: &[Published] = &[Published::torchvision(
     87_319_819,
 )];
 
-/// torchvision's weights of `resnet50`, of two ways of training.
+/// torchvision's weights of `resnet50`, of two ways of training, and Keras's.
 pub(super) const PUBLISHED_50: &[Published] = &[
     Published::torchvision(
         "imagenet",
@@ -50,21 +52,62 @@ pub(super) const PUBLISHED_50: &[Published] = &[
         "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
         102_540_417,
     ),
+    Published::keras(
+        "https://storage.googleapis.com/tensorflow/keras-applications/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "4d473c1dd8becc155b73f8504c6f6626",
+        94_765_736,
+        Input::Caffe,
+    ),
 ];
 
 /// `resnet18` without its classifier.
-pub(super) fn build_18(builder: &mut Builder) -> Described {
-    build(builder, Kind::Basic, [2, 2, 2, 2])
+pub(super) fn build_18(builder: &mut Builder, _: Implementation) -> Described {
+    build(builder, Kind::Basic, [2, 2, 2, 2], TORCHVISION)
 }
 
 /// `resnet34` without its classifier.
-pub(super) fn build_34(builder: &mut Builder) -> Described {
-    build(builder, Kind::Basic, [3, 4, 6, 3])
+pub(super) fn build_34(builder: &mut Builder, _: Implementation) -> Described {
+    build(builder, Kind::Basic, [3, 4, 6, 3], TORCHVISION)
 }
 
 /// `resnet50` without its classifier.
-pub(super) fn build_50(builder: &mut Builder) -> Described {
-    build(builder, Kind::Bottleneck, [3, 4, 6, 3])
+pub(super) fn build_50(builder: &mut Builder, implementation: Implementation) -> Described {
+    let style = match implementation {
+        Implementation::Pytorch => TORCHVISION,
+        Implementation::Keras => KERAS,
+    };
+    build(builder, Kind::Bottleneck, [3, 4, 6, 3], style)
+}
+
+/// What implementations differ in.
+#[derive(Clone, Copy)]
+struct Style {
+    /// The constants of its batch norms.
+    norms: NormConstants,
+    /// Whether convolutions have biases, though a batch norm follows.
+    biases: bool,
+    /// Which convolution of a bottleneck has its stride.
+    strided: usize,
+}
+
+const TORCHVISION: Style =
+    Style { norms: NormConstants { eps: 1e-5, momentum: 0.1 }, biases: false, strided: 1 };
+const KERAS: Style =
+    Style { norms: NormConstants { eps: 1.001e-5, momentum: 0.01 }, biases: true, strided: 0 };
+
+impl Style {
+    fn conv(self, builder: &mut Builder, name: &str, ends: [usize; 2], window: ConvShape) -> Layer {
+        if self.biases {
+            builder.conv_with_bias(name, ends, window)
+        } else {
+            builder.conv(name, ends, window)
+        }
+    }
+
+    /// Biases of `output` channels that Keras's convolution has and this one has not.
+    fn lacking(self, output: usize) -> usize {
+        if self.biases { 0 } else { output }
+    }
 }
 
 /// What the blocks of a network are made of.
@@ -86,16 +129,17 @@ impl Kind {
     }
 }
 
-fn build(builder: &mut Builder, kind: Kind, depths: Depths) -> Described {
+fn build(builder: &mut Builder, kind: Kind, depths: Depths, style: Style) -> Described {
+    builder.norms = style.norms;
     let mut keras = KerasLayers::default();
-    let mut blocks = vec![stem(builder, &mut keras)];
+    let mut blocks = vec![stem(builder, &mut keras, style)];
     let mut channels = STEM;
     for (stage, ([width, first_stride], repeats)) in STAGES.into_iter().zip(depths).enumerate() {
         for repeat in 0..repeats {
             let stride = if repeat == 0 { first_stride } else { 1 };
             let name = format!("layer{}.{repeat}", stage + 1);
             let names = Names { keras: format!("conv{}_block{}", stage + 2, repeat + 1), name };
-            let shape = Shape { kind, input: channels, width, stride };
+            let shape = Shape { kind, input: channels, width, stride, style };
             let layers = residual(builder, &mut keras, &names, shape);
             let name = names.name;
             blocks.push(Block { name, layers });
@@ -111,12 +155,12 @@ fn build(builder: &mut Builder, kind: Kind, depths: Depths) -> Described {
     }
 }
 
-fn stem(builder: &mut Builder, keras: &mut KerasLayers) -> Block {
+fn stem(builder: &mut Builder, keras: &mut KerasLayers, style: Style) -> Block {
     let shape = ConvShape { kernel: 7, stride: 2, padding: 3, groups: 1 };
-    let conv = builder.conv("conv1", [3, STEM], shape);
+    let conv = style.conv(builder, "conv1", [3, STEM], shape);
     let norm = Layer::Norm(builder.norm("bn1", STEM));
     keras.plain(["input_layer", "conv1_pad"]);
-    keras.add_with_biases("conv1_conv", &[&conv], STEM);
+    keras.add_with_biases("conv1_conv", &[&conv], style.lacking(STEM));
     keras.add("conv1_bn", &[&norm]);
     keras.plain(["conv1_relu", "pool1_pad", "pool1_pool"]);
     let pool = Layer::MaxPool(PoolShape { kernel: 3, stride: 2, padding: 1 });
@@ -135,13 +179,14 @@ struct Ways<'a> {
     shortcut: Option<&'a [Layer; 2]>,
 }
 
-/// What a block is made of, what it takes in, its inner width, and its stride.
+/// What a block is made of, what it takes in, its inner width, its stride, and whose it is.
 #[derive(Clone, Copy)]
 struct Shape {
     kind: Kind,
     input: usize,
     width: usize,
     stride: usize,
+    style: Style,
 }
 
 impl Shape {
@@ -152,12 +197,13 @@ impl Shape {
 
     /// Channels in and out of each convolution of its body, and the window.
     fn convolutions(self) -> Vec<([usize; 2], ConvShape)> {
-        let Self { kind, input, width, stride } = self;
+        let Self { kind, input, width, stride, style } = self;
+        let step = |index| if index == style.strided { stride } else { 1 };
         match kind {
             Kind::Basic => vec![([input, width], wide(stride)), ([width, width], wide(1))],
             Kind::Bottleneck => vec![
-                ([input, width], point(1)),
-                ([width, width], wide(stride)),
+                ([input, width], point(step(0))),
+                ([width, width], wide(step(1))),
                 ([width, self.output()], point(1)),
             ],
         }
@@ -190,18 +236,19 @@ fn residual(
     let pairs: Vec<[Layer; 2]> = (1..)
         .zip(shape.convolutions())
         .map(|(index, (channels, window))| {
-            let conv = builder.conv(&format!("{name}.conv{index}"), channels, window);
+            let conv = shape.style.conv(builder, &format!("{name}.conv{index}"), channels, window);
             [conv, Layer::Norm(builder.norm(&format!("{name}.bn{index}"), channels[1]))]
         })
         .collect();
     let shortcut: Option<[Layer; 2]> = shape.reshapes().then(|| {
         let (ends, window) = ([shape.input, shape.output()], point(shape.stride));
-        let conv = builder.conv(&format!("{name}.downsample.0"), ends, window);
+        let conv = shape.style.conv(builder, &format!("{name}.downsample.0"), ends, window);
         [conv, Layer::Norm(builder.norm(&format!("{name}.downsample.1"), shape.output()))]
     });
     if shape.kind == Kind::Bottleneck {
         let ways = Ways { body: &pairs, shortcut: shortcut.as_ref() };
-        note_keras(keras, &names.keras, ways, [shape.width, shape.output()]);
+        let lacking = [shape.width, shape.output()].map(|it| shape.style.lacking(it));
+        note_keras(keras, &names.keras, ways, lacking);
     }
     let mut body = Vec::new();
     for pair in pairs {
@@ -214,24 +261,25 @@ fn residual(
     vec![Layer::Residual { body, shortcut }, Layer::Relu]
 }
 
-/// Keras sorts layers by their distance from the end, so the shortcut's two stand among the last ones.
+/// Keras sorts layers by their distance from the end, so the shortcut's two stand among the last ones. `inner` and `outer`
+/// are the biases that its convolutions have there and not here.
 fn note_keras(
     keras: &mut KerasLayers,
     name: &str,
     Ways { body, shortcut }: Ways<'_>,
-    [width, output]: [usize; 2],
+    [inner, outer]: [usize; 2],
 ) {
     let layer = |part: &str| format!("{name}_{part}");
     for (index, [conv, norm]) in (1..).zip(&body[..2]) {
-        keras.add_with_biases(&layer(&format!("{index}_conv")), &[conv], width);
+        keras.add_with_biases(&layer(&format!("{index}_conv")), &[conv], inner);
         keras.add(&layer(&format!("{index}_bn")), &[norm]);
         keras.plain([&layer(&format!("{index}_relu"))]);
     }
     let [conv, norm] = &body[2];
     if let Some([shortcut, _]) = shortcut {
-        keras.add_with_biases(&layer("0_conv"), &[shortcut], output);
+        keras.add_with_biases(&layer("0_conv"), &[shortcut], outer);
     }
-    keras.add_with_biases(&layer("3_conv"), &[conv], output);
+    keras.add_with_biases(&layer("3_conv"), &[conv], outer);
     if let Some([_, shortcut]) = shortcut {
         keras.add(&layer("0_bn"), &[shortcut]);
     }

@@ -3,8 +3,10 @@
 //!
 //! Differs from torchvision: no pooling to 7x7 positions in front of the classifier. Keras has none either.
 
+use crate::model::Input;
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
 use crate::model::layer::{ConvShape, PoolShape};
@@ -23,13 +25,21 @@ const CONV: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 
 /// Halves the size.
 const POOL: PoolShape = PoolShape { kernel: 2, stride: 2, padding: 0 };
 
-/// torchvision's weights of `vgg16`.
-pub(super) const PUBLISHED_16: &[Published] = &[Published::torchvision(
-    "imagenet",
-    "https://download.pytorch.org/models/vgg16-397923af.pth",
-    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    553_433_881,
-)];
+/// torchvision's weights of `vgg16`, and Keras's.
+pub(super) const PUBLISHED_16: &[Published] = &[
+    Published::torchvision(
+        "imagenet",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        553_433_881,
+    ),
+    Published::keras(
+        "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "6d6bbae143d832006294945121d1f1fc",
+        58_889_256,
+        Input::Caffe,
+    ),
+];
 
 /// torchvision's weights of `vgg16_bn`.
 pub(super) const PUBLISHED_16_WITH_NORMS: &[Published] = &[Published::torchvision(
@@ -39,26 +49,34 @@ pub(super) const PUBLISHED_16_WITH_NORMS: &[Published] = &[Published::torchvisio
     553_507_836,
 )];
 
-/// torchvision's weights of `vgg19`.
-pub(super) const PUBLISHED_19: &[Published] = &[Published::torchvision(
-    "imagenet",
-    "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-    "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-    574_673_361,
-)];
+/// torchvision's weights of `vgg19`, and Keras's.
+pub(super) const PUBLISHED_19: &[Published] = &[
+    Published::torchvision(
+        "imagenet",
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        574_673_361,
+    ),
+    Published::keras(
+        "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "253f8cb515780f3b799900260a226db6",
+        80_134_624,
+        Input::Caffe,
+    ),
+];
 
 /// `vgg16` without its classifier.
-pub(super) fn build_16(builder: &mut Builder) -> Described {
+pub(super) fn build_16(builder: &mut Builder, _: Implementation) -> Described {
     build(builder, D, Norms::Without)
 }
 
 /// `vgg16_bn` without its classifier.
-pub(super) fn build_16_with_norms(builder: &mut Builder) -> Described {
+pub(super) fn build_16_with_norms(builder: &mut Builder, _: Implementation) -> Described {
     build(builder, D, Norms::With)
 }
 
 /// `vgg19` without its classifier.
-pub(super) fn build_19(builder: &mut Builder) -> Described {
+pub(super) fn build_19(builder: &mut Builder, _: Implementation) -> Described {
     build(builder, E, Norms::Without)
 }
 

@@ -1,28 +1,38 @@
 //! Xception (Chollet 2016, <https://arxiv.org/abs/1610.02357>), equal to timm's `legacy_xception` in
 //! layer names and arithmetic; its published weights are Keras's.
 //!
-//! timm counts the residual blocks 1 to 12, Keras calls the same ones `block2` to `block13`. Differs from
-//! Keras as timm does: batch norms add 1e-5 to the variance (Keras 1e-3), and pooling pads both sides,
-//! which is the same where the map has an odd side, as at 71 pixels.
+//! timm counts the residual blocks 1 to 12, Keras calls the same ones `block2` to `block13`. They differ in two things:
+//! timm's batch norms add 1e-5 to the variance (Keras 1e-3), and its pooling pads both sides, which is the same where
+//! the map has an odd side, as at 71 pixels.
 
 use crate::model::Input;
 use crate::model::backbone::published::Published;
 use crate::model::backbone::{Block, Classifier, Described};
+use crate::model::implementation::Implementation;
 use crate::model::keras::KerasLayers;
 use crate::model::layer::{Builder, Layer};
-use crate::model::layer::{ConvShape, PoolShape};
-use crate::remote::Remote;
+use crate::model::layer::{ConvShape, PaddingValue, PoolShape, SamePadding};
+use crate::remote::{Checksum, Remote};
 
-/// timm's weights of `legacy_xception`. Of their digest only what the file's name says is published.
-pub(super) const PUBLISHED: &[Published] = &[Published {
-    name: "imagenet",
-    remote: Remote {
-        url: "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
-        sha256: "43020ad28",
-        bytes: 91_674_713,
+/// timm's weights of `legacy_xception`, of whose digest only what the file's name says is published, and Keras's.
+pub(super) const PUBLISHED: &[Published] = &[
+    Published {
+        name: "imagenet",
+        remote: Remote {
+            url: "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
+            checksum: Checksum::Sha256("43020ad28"),
+            bytes: 91_674_713,
+        },
+        input: Input::PlusMinusOne,
+        implementation: Implementation::Pytorch,
     },
-    input: Input::PlusMinusOne,
-}];
+    Published::keras(
+        "https://storage.googleapis.com/tensorflow/keras-applications/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "b0042744bf5b25fce3cb969f33bebb97",
+        83_683_744,
+        Input::PlusMinusOne,
+    ),
+];
 
 /// The residual blocks.
 const BLOCKS: [Residual; 12] = {
@@ -50,7 +60,7 @@ struct Residual {
 const SHORTCUT: ConvShape = ConvShape { kernel: 1, stride: 2, padding: 0, groups: 1 };
 
 /// The network without its classifier.
-pub(super) fn build(builder: &mut Builder) -> Described {
+pub(super) fn build(builder: &mut Builder, implementation: Implementation) -> Described {
     let mut keras = KerasLayers::default();
     keras.plain(["input_layer"]);
     let mut blocks = vec![
@@ -58,7 +68,8 @@ pub(super) fn build(builder: &mut Builder) -> Described {
         entry(builder, &mut keras, Entry { index: 2, channels: [32, 64], stride: 1 }),
     ];
     for (index, block) in (1..).zip(BLOCKS) {
-        let layers = residual(builder, index, block, &mut keras);
+        let pool = pooling(block.stride, implementation);
+        let layers = residual(builder, (index, block, pool), &mut keras);
         blocks.push(Block { name: format!("block{index}"), layers });
     }
     blocks.push(exit(builder, 3, [1024, 1536], &mut keras));
@@ -103,10 +114,21 @@ fn separable(builder: &mut Builder, name: &str, channels: [usize; 2]) -> [Layer;
     ]
 }
 
+/// The pooling at the end of a block with a stride.
+fn pooling(stride: usize, implementation: Implementation) -> Vec<Layer> {
+    let shape = PoolShape { kernel: 3, stride, padding: 1 };
+    match implementation {
+        Implementation::Pytorch => vec![Layer::MaxPool(shape)],
+        Implementation::Keras => {
+            let same = SamePadding { kernel: 3, stride, value: PaddingValue::Lowest };
+            vec![Layer::Same(same), Layer::MaxPool(PoolShape { padding: 0, ..shape })]
+        }
+    }
+}
+
 fn residual(
     builder: &mut Builder,
-    index: usize,
-    block: Residual,
+    (index, block, pool): (usize, Residual, Vec<Layer>),
     keras: &mut KerasLayers,
 ) -> Vec<Layer> {
     let Residual { channels: [input, output], inner, separable: count, stride } = block;
@@ -135,7 +157,7 @@ fn residual(
         keras.plain([&format!("add_{}", index - 1)]);
         return vec![Layer::Residual { body, shortcut: Vec::new() }];
     }
-    body.push(Layer::MaxPool(PoolShape { kernel: 3, stride, padding: 1 }));
+    body.extend(pool);
     let conv = builder.conv(&format!("{name}.skip"), [input, output], SHORTCUT);
     let norm = Layer::Norm(builder.norm(&format!("{name}.skipbn"), output));
     note_shortcut(keras, index, &keras_name, [&conv, &norm]);

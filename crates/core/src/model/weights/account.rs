@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::error::{Error, Result};
 use crate::event::weights::Taken;
 use crate::model::backbone::Backbone;
+use crate::model::implementation::Implementation;
 use crate::model::weights::choice::is_averaged;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::{Wanted, tensors_of};
@@ -151,8 +152,11 @@ fn prefixes(file: &TensorFile, wanted: &[Wanted]) -> Vec<String> {
 
 /// What to do about a file that does not fit.
 fn help(file: &TensorFile) -> String {
-    let fits = |it: &&Backbone| Account::new(file, &tensors_of(**it)).is_complete();
-    if let Some(backbone) = Backbone::ALL.iter().find(fits) {
+    let all = [Implementation::Pytorch, Implementation::Keras];
+    let fits = |it: &&Backbone| {
+        all.iter().any(|whose| Account::new(file, &tensors_of(**it, *whose)).is_complete())
+    };
+    if let Some(backbone) = file.fits.as_ref().or_else(|| Backbone::ALL.iter().find(fits)) {
         return format!(
             "it fits `{}`: change `model.backbone`, or `model.weights`",
             backbone.name()
@@ -171,6 +175,11 @@ fn help(file: &TensorFile) -> String {
              torchvision's network of the same name, whose tensors are the same in the same order, and save its \
              `state_dict()`"
         ),
+        None if file.is_keras() => {
+            "its layers go by the names and shapes of `keras.applications`: check `model.backbone`; of several models in it, \
+             `model.weights.file.state_dict` (`--state-dict`) names the one that is meant"
+                .into()
+        }
         None => "it looks like the weights of another network: check `model.backbone` and \
                  `model.weights`"
             .into(),
@@ -184,7 +193,7 @@ fn names_of(file: &TensorFile) -> Option<&'static str> {
         Some("timm's")
     } else if has(".convolution.weight") || has("embedder.") {
         Some("Hugging Face Transformers'")
-    } else if has("kernel:0") || has("/kernel") || has("moving_mean") {
+    } else if !file.is_keras() && (has("kernel:0") || has("/kernel") || has("moving_mean")) {
         Some("Keras's")
     } else {
         None

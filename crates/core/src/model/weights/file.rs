@@ -16,7 +16,11 @@ use safetensors::SafeTensors;
 use crate::error::{Error, Result, printable};
 use crate::event::weights::Taken;
 use crate::mapped;
+use crate::model::backbone::Backbone;
+use crate::model::implementation::Implementation;
 use crate::model::weights::dtype::Dtype;
+use crate::model::weights::keras;
+use crate::model::weights::keras::names::Turned;
 use crate::model::weights::pytorch::{self, Archive, Content};
 use crate::model::weights::recognize::{Refusal, recognize};
 
@@ -35,6 +39,10 @@ pub enum Format {
     PytorchZip,
     /// What it wrote before.
     PytorchLegacy,
+    /// A whole model of Keras 3, `.keras`.
+    Keras,
+    /// HDF5, as Keras writes it (`.weights.h5`, `.h5`).
+    KerasHdf5,
 }
 
 impl Format {
@@ -44,6 +52,8 @@ impl Format {
             Self::Safetensors => "safetensors",
             Self::PytorchZip => "PyTorch (zip)",
             Self::PytorchLegacy => "PyTorch (before 1.6)",
+            Self::Keras => "Keras (.keras)",
+            Self::KerasHdf5 => "Keras (HDF5)",
         }
     }
 }
@@ -62,6 +72,10 @@ pub struct TensorFile {
     tensors: Tensors,
     bytes: Bytes,
     archive: Option<Archive>,
+    /// The layers of a file of Keras's.
+    keras: Option<keras::Model>,
+    /// A backbone whose layers are all in a file of Keras's that was asked for those of another.
+    pub(super) fits: Option<Backbone>,
     /// The entry of the archive that was read last: tensors may share one.
     last: RefCell<(String, Rc<Vec<u8>>)>,
 }
@@ -88,6 +102,15 @@ pub(super) struct Stored {
     pub(super) home: Home,
 }
 
+impl Stored {
+    /// The same numbers with the dimensions in this order.
+    fn turned(self, axes: &[usize]) -> Self {
+        let shape = axes.iter().map(|it| self.shape[*it]).collect();
+        let strides = axes.iter().map(|it| self.strides[*it]).collect();
+        Self { shape, strides, ..self }
+    }
+}
+
 /// Where a storage lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Home {
@@ -95,6 +118,8 @@ pub(super) enum Home {
     Bytes(Range<usize>),
     /// In this entry of the archive.
     Entry(String),
+    /// In this dataset of the HDF5 file.
+    Dataset(String),
 }
 
 /// A tensor as a file lists it.
@@ -109,7 +134,7 @@ pub struct Listed<'a> {
 }
 
 impl TensorFile {
-    /// Opens the file at `path`: safetensors, or one of PyTorch's two formats. Of several state dicts the
+    /// Opens the file at `path`: safetensors, or one of PyTorch's or Keras's formats. Of several state dicts the
     /// averaged one is taken, or else the one with the usual name.
     ///
     /// # Errors
@@ -120,7 +145,8 @@ impl TensorFile {
     }
 
     /// As [`TensorFile::open`], where `state_dict` names the state dict to take: by the keys that lead to it, the
-    /// last of them, `.` for the top of the file, or by what stands before the names of its tensors.
+    /// last of them, `.` for the top of the file, or by what stands before the names of its tensors. Of a file of Keras's it
+    /// names the model within the model.
     ///
     /// # Errors
     /// [`Error::File`] if the file cannot be read; [`Error::Weights`] if it is no weight file that is read here, or has
@@ -131,10 +157,24 @@ impl TensorFile {
         let wrong = |refusal: Refusal| refusal.of(path);
         let mut archive = None;
         let mut facts = BTreeMap::new();
+        let mut model = None;
+        let mut layers = |it: keras::Content| {
+            model = Some(it.model);
+            Content { tensors: it.tensors, taken: it.taken, prefix: None }
+        };
         let (format, content) = if pytorch::is_zip(bytes.as_ref()) {
-            let (content, opened) = pytorch::open_zip(bytes.clone(), state_dict).map_err(wrong)?;
-            archive = Some(opened);
-            (Format::PytorchZip, content)
+            let mut opened = pytorch::archive(bytes.clone()).map_err(wrong)?;
+            if keras::is_keras(&opened) {
+                let content = keras::open_archive(&mut opened, state_dict).map_err(wrong)?;
+                (Format::Keras, layers(content))
+            } else {
+                let content = pytorch::open_zip(&mut opened, state_dict).map_err(wrong)?;
+                archive = Some(opened);
+                (Format::PytorchZip, content)
+            }
+        } else if keras::is_hdf5(bytes.as_ref()) {
+            let content = keras::open_file(bytes.clone(), state_dict).map_err(wrong)?;
+            (Format::KerasHdf5, layers(content))
         } else if pytorch::is_legacy(bytes.as_ref()) {
             let content = pytorch::open_legacy(bytes.as_ref(), state_dict).map_err(wrong)?;
             (Format::PytorchLegacy, content)
@@ -161,8 +201,61 @@ impl TensorFile {
         {
             return Err(wrong(why.clone().into()));
         }
-        let (path, last) = (path.to_owned(), RefCell::default());
-        Ok(Self { path, format, facts, taken, tensors, bytes, archive, last })
+        let (path, last, keras) = (path.to_owned(), RefCell::default(), model);
+        Ok(Self { path, format, facts, taken, tensors, bytes, archive, keras, fits: None, last })
+    }
+
+    /// Whether it is a file of Keras's.
+    pub fn is_keras(&self) -> bool {
+        self.keras.is_some()
+    }
+
+    /// The file with those of its tensors under the network's names and in their shapes that `backbone` has. This is every
+    /// file but Keras's already; in those the backbone's layers are looked for.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if it is a file of Keras's, and Keras's network of this name is not known, or is a part of the larger
+    /// one that the file holds.
+    pub fn for_backbone(mut self, backbone: Backbone) -> Result<Self> {
+        let Some(model) = &self.keras else { return Ok(self) };
+        if !backbone.has(Implementation::Keras) {
+            let known = Backbone::ALL.iter().filter(|it| it.has(Implementation::Keras));
+            let known: Vec<_> = known.map(|it| format!("`{}`", it.name())).collect();
+            return Err(Error::Weights {
+                path: self.path,
+                message: format!(
+                    "it is a file of Keras's, whose `{}` is not known here",
+                    backbone.name()
+                ),
+                help: format!("of Keras's networks {} are known", known.join(", ")),
+            });
+        }
+        let found = keras::names::find(backbone, &model.layers, &self.tensors);
+        let others = Backbone::ALL.iter().filter(|it| it.has(Implementation::Keras));
+        let fits = |it: &&Backbone| {
+            let other = keras::names::find(**it, &model.layers, &self.tensors);
+            other.is_complete && (!found.is_complete || other.tensors.len() > found.tensors.len())
+        };
+        self.fits = others.copied().find(|it| fits(&it));
+        // All layers of VGG16 have namesakes in VGG19.
+        if let (true, Some(larger)) = (found.is_complete, self.fits) {
+            let (larger, name) = (larger.name(), backbone.name());
+            return Err(Error::Weights {
+                path: self.path,
+                message: format!(
+                    "it holds Keras's `{larger}`, in which `{name}` is found but for some layers"
+                ),
+                help: format!("write `model.backbone = \"{larger}\"`"),
+            });
+        }
+        if !found.model.is_empty() {
+            self.taken.state_dict = Some(found.model);
+        }
+        for Turned { name, there, axes } in found.tensors {
+            let turned = self.tensors.remove(&there).map(|it| it.map(|it| it.turned(&axes)));
+            self.tensors.extend(turned.map(|it| (name, it)));
+        }
+        Ok(self)
     }
 
     /// Its tensors, by name; those that cannot be read are in [`Taken::unreadable`].
@@ -199,6 +292,11 @@ impl TensorFile {
             Home::Bytes(range) => &self.bytes.as_ref()[range.clone()],
             Home::Entry(entry) => {
                 &self.entry(entry).map_err(|it| wrong(format!("of `{name}`, {it}")))?
+            }
+            Home::Dataset(path) => {
+                let library = self.keras.as_ref().map(|it| &it.library);
+                let library = library.expect("only files of Keras's have datasets");
+                &library.read(path).map_err(|it| wrong(format!("of `{name}`, {it}")))?
             }
         };
         let width = tensor.dtype.size();
@@ -282,7 +380,7 @@ fn below(tensors: Tensors, prefix: &str, taken: &mut Taken) -> Result<Tensors, R
     Ok(inside.into_iter().map(|(name, it)| (name[start.len()..].to_owned(), it)).collect())
 }
 
-fn row_major(shape: &[usize]) -> Vec<usize> {
+pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1_usize; shape.len()];
     for dimension in (1..shape.len()).rev() {
         strides[dimension - 1] = strides[dimension].saturating_mul(shape[dimension]);

@@ -1,13 +1,15 @@
 //! Weight files: what is in them, what a network takes of it, and how one is written.
 //!
-//! Files are data: safetensors and PyTorch's formats are read, nothing in them is ever carried out.
-//! Tensors go by torchvision's names (timm's for Xception), so that PyTorch reads what Ferrite writes.
+//! Files are data: safetensors, PyTorch's formats and Keras's are read, nothing in them is ever carried out.
+//! Tensors go by torchvision's names (timm's for Xception), so that PyTorch reads what Ferrite writes; those of a Keras file
+//! by Keras's, until it is asked for the tensors of a backbone ([`TensorFile::for_backbone`]).
 
 pub mod account;
 pub mod ancestry;
 mod choice;
 pub mod dtype;
 pub mod file;
+mod keras;
 pub mod output;
 mod pickle;
 mod pytorch;
@@ -21,7 +23,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{Error, Result};
 use crate::model::Input;
 use crate::model::backbone::Backbone;
-use crate::model::layer::Builder;
+use crate::model::implementation::Implementation;
 use crate::model::weights::account::Account;
 use crate::model::weights::file::TensorFile;
 use crate::model::weights::output::{bytes_of, write_tensors};
@@ -30,6 +32,8 @@ use crate::model::weights::output::{bytes_of, write_tensors};
 pub mod facts {
     /// How pixels are scaled, as in [`crate::model::Input`].
     pub const INPUT: &str = "input";
+    /// Whose network it is, as in [`crate::model::implementation::Implementation`]; not there where it is PyTorch's.
+    pub const IMPLEMENTATION: &str = "implementation";
     /// Which backbone the weights belong to.
     pub const BACKBONE: &str = "backbone";
     /// The form of a model that a run wrote.
@@ -51,19 +55,41 @@ pub struct Wanted {
     pub shape: Vec<usize>,
 }
 
-/// The tensors that `backbone` asks for.
-pub fn tensors_of(backbone: Backbone) -> Vec<Wanted> {
-    let mut builder = Builder::default();
-    backbone.build(&mut builder);
-    let specs = builder.specs.into_iter();
-    specs.map(|it| Wanted { name: it.name, shape: it.shape }).collect()
+/// The tensors that an implementation of `backbone` asks for.
+pub fn tensors_of(backbone: Backbone, implementation: Implementation) -> Vec<Wanted> {
+    let specs = backbone.description(implementation).tensors.specs.iter();
+    specs.map(|it| Wanted { name: it.name.clone(), shape: it.shape.clone() }).collect()
 }
 
-/// How the network that `file` was saved from wants pixels to be scaled, if its header says so.
+/// Whose network `file` was saved from, as far as is known: Keras's where it is a file of Keras's, else what the header says.
+///
+/// # Errors
+/// [`Error::Weights`] if it says something that is none of [`Implementation`].
+pub fn implementation_of(file: &TensorFile) -> Result<Implementation> {
+    if file.is_keras() {
+        return Ok(Implementation::Keras);
+    }
+    let Some(said) = file.facts.get(facts::IMPLEMENTATION) else {
+        return Ok(Implementation::Pytorch);
+    };
+    serde_json::from_value(said.clone().into()).map_err(|_| Error::Weights {
+        path: file.path.clone(),
+        message: format!("its header says that its implementation is `{said}`, which nobody knows"),
+        help:
+            "a newer Ferrite may know it; without that line of its header it is taken for PyTorch's"
+                .into(),
+    })
+}
+
+/// How the network that `file` was saved from wants pixels to be scaled, if its header says so; of a file of Keras's, what
+/// Keras's `preprocess_input` does for this backbone.
 ///
 /// # Errors
 /// [`Error::Weights`] if it says something that is none of [`Input`].
-pub fn input_of(file: &TensorFile) -> Result<Option<Input>> {
+pub fn input_of(file: &TensorFile, backbone: Backbone) -> Result<Option<Input>> {
+    if file.is_keras() {
+        return Ok(backbone.keras_input());
+    }
     let Some(said) = file.facts.get(facts::INPUT) else { return Ok(None) };
     let known = serde_json::from_value(said.clone().into());
     known.map(Some).map_err(|_| Error::Weights {

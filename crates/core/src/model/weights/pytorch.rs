@@ -57,32 +57,39 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x80") && pickle::read(first).is_ok_and(|it| it.0 == Value::Int(MAGIC))
 }
 
-/// The tensors of a file in the zip format, and its archive.
+/// The zip archive that `bytes` are.
 ///
 /// # Errors
-/// What the file is or what is wrong with it.
-pub(super) fn open_zip(bytes: Bytes, asked: Option<&str>) -> Result<(Content, Archive), Refusal> {
+/// If it is damaged.
+pub(super) fn archive(bytes: Bytes) -> Result<Archive, Refusal> {
     // Where it begins is known. A guess would go wrong: between the list of entries and its end PyTorch writes 76
     // bytes, and if the first entry takes as many in the list, the second is taken for the first.
     let begins = Config { archive_offset: ArchiveOffset::Known(0) };
     let archive = ZipArchive::with_config(begins, Cursor::new(bytes));
-    let mut archive = archive.map_err(|it| broken(&it))?;
+    Ok(archive.map_err(|it| broken(&it))?)
+}
+
+/// The tensors of a file in the zip format.
+///
+/// # Errors
+/// What the file is or what is wrong with it.
+pub(super) fn open_zip(archive: &mut Archive, asked: Option<&str>) -> Result<Content, Refusal> {
     let root = archive.file_names().find_map(|it| {
         let name = it.ok()?;
         let root = name.strip_suffix("/data.pkl")?;
         (!root.contains('/')).then(|| root.to_owned())
     });
-    let Some(root) = root else { return Err(recognize_archive(&archive)) };
+    let Some(root) = root else { return Err(recognize_archive(archive)) };
     if archive.index_for_name(&format!("{root}/constants.pkl")).is_some() {
         return Err(script());
     }
     if archive.index_for_name(&format!("{root}/byteorder")).is_some() {
-        let order = entry(&mut archive, &format!("{root}/byteorder"), 16)?;
+        let order = entry(archive, &format!("{root}/byteorder"), 16)?;
         if order != b"little" {
             return Err("it was written on a machine with another byte order".into());
         }
     }
-    let text = entry(&mut archive, &format!("{root}/data.pkl"), LONGEST_PICKLE)?;
+    let text = entry(archive, &format!("{root}/data.pkl"), LONGEST_PICKLE)?;
     let (value, objects, _) = pickle::read(&text)?;
     let chosen = choose(value, &objects, asked)?;
     let mut sizes = HashMap::new();
@@ -90,7 +97,7 @@ pub(super) fn open_zip(bytes: Bytes, asked: Option<&str>) -> Result<(Content, Ar
         let home = format!("{root}/data/{key}");
         let size = match sizes.get(&home) {
             Some(size) => *size,
-            None => *sizes.entry(home.clone()).or_insert(entry_size(&mut archive, &home)?),
+            None => *sizes.entry(home.clone()).or_insert(entry_size(archive, &home)?),
         };
         Ok::<_, String>((Home::Entry(home), size))
     };
@@ -106,7 +113,7 @@ pub(super) fn open_zip(bytes: Bytes, asked: Option<&str>) -> Result<(Content, Ar
         }
         stored(name, tensor, home, (0, size))
     });
-    Ok((read, archive))
+    Ok(read)
 }
 
 /// The tensors of the state dict that was chosen; `place` finds each.
@@ -169,7 +176,7 @@ pub(super) fn entry_size(archive: &mut Archive, name: &str) -> Result<usize, Str
 }
 
 fn broken(error: &ZipError) -> String {
-    format!("it is no complete PyTorch file ({error})")
+    format!("it is no complete file of PyTorch's or Keras's ({error})")
 }
 
 /// The tensors of a file in the older format: four pickles, then every storage behind its length.

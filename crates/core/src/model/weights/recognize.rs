@@ -44,9 +44,6 @@ const SAVE_ANEW: &str = "download it again, or save it anew: safetensors, or in 
                          `torch.save(network.state_dict(), path)`";
 const DOWNLOAD: &str = "download the file itself, and look at its size: weights are megabytes";
 const UNPACK: &str = "unpack it, and name the weight file in it";
-const KERAS: &str = "Keras's weights are not read: build torchvision's network of the same name in PyTorch, copy \
-                     the arrays into it (kernels are height, width, in, out there and out, in, height, width \
-                     here), and save `network.state_dict()` with `torch.save`";
 const TENSORFLOW: &str = "TensorFlow's weights are not read: build torchvision's network of the same name in \
                           PyTorch, copy the arrays into it, and save `network.state_dict()` with `torch.save`";
 const ONNX: &str = "ONNX networks are not read: save the `state_dict()` of the network that it was exported from \
@@ -59,10 +56,6 @@ const POINTER: &str = "get the file that it stands for: `git lfs pull`";
 const PICKLED: &str = "save it with `torch.save` or as safetensors: tensors by torchvision's names";
 const ARRAYS: &str =
     "save them as safetensors (`safetensors.numpy.save_file`) under torchvision's names";
-
-/// HDF5 may begin behind a block of the user's own.
-const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
-const HDF5_AT: [usize; 4] = [0, 512, 1024, 2048];
 
 /// What the index of a TensorFlow checkpoint ends with, as every table of LevelDB does.
 const LEVELDB: &[u8] = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb";
@@ -87,9 +80,6 @@ fn binary(bytes: &[u8]) -> Option<Refusal> {
     let at =
         |place: usize, magic: &[u8]| bytes.get(place..).is_some_and(|it| it.starts_with(magic));
     let refuse = |message, help| Some(Refusal::new(message, help));
-    if HDF5_AT.iter().any(|it| at(*it, HDF5)) {
-        return refuse("it is an HDF5 file, as Keras writes (`.h5`, `.weights.h5`)", KERAS);
-    }
     if bytes.ends_with(LEVELDB) {
         return refuse("it is the index of a TensorFlow checkpoint", TENSORFLOW);
     }
@@ -165,9 +155,6 @@ pub(super) fn recognize_archive(archive: &Archive) -> Refusal {
     let ends = |ends: &'static [&'static str]| {
         has(&|it: &str| ends.iter().any(|end| it.to_ascii_lowercase().ends_with(end)))
     };
-    if has(&|it| it == "config.json") && has(&|it| it == "model.weights.h5") {
-        return Refusal::new("it is a Keras file (`.keras`)", KERAS);
-    }
     if ends(&["/archive_format", "serialized_exported_program.json"]) {
         return Refusal::new("it is a program that `torch.export` wrote", EXPORTED);
     }
@@ -215,9 +202,6 @@ mod tests {
     #[test]
     fn files_of_others_are_called_by_their_name() {
         check(b"", "empty");
-        check(b"\x89HDF\r\n\x1a\n\0\0", "HDF5");
-        let behind = [&[0; 512][..], HDF5].concat();
-        check(&behind, "HDF5");
         check(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS");
         check(b"\n <!DOCTYPE html><html><head>", "HTML");
         check(b"\xef\xbb\xbf<HTML>", "HTML");

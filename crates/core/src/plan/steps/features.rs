@@ -9,6 +9,7 @@ use crate::config::schema::Schema;
 use crate::data::augment::Augment;
 use crate::event::split::SplitName;
 use crate::model::backbone::Backbone;
+use crate::model::implementation::Implementation;
 use crate::model::{Pool, PrecisionSetting};
 use crate::plan::steps::differences::differences;
 use crate::plan::steps::rows::Rows;
@@ -43,6 +44,9 @@ pub struct Prefix {
     /// the result.
     #[serde(default)]
     pub precision: PrecisionSetting,
+    /// Whose network of this name it is.
+    #[serde(default)]
+    pub implementation: Implementation,
 }
 
 /// The changes of training images in one epoch.

@@ -11,6 +11,7 @@ use crate::config::Experiment;
 use crate::config::schema::Schema;
 use crate::data::augment::Augment;
 use crate::model::backbone::Backbone;
+use crate::model::implementation::Implementation;
 use crate::model::{BatchNorm, Head, Model, Noise, PrecisionSetting, Unit, Weights};
 use crate::plan::steps::rows::Rows;
 use crate::plan::steps::{Key, Kind, Settings, digest, key};
@@ -67,6 +68,9 @@ pub struct StageSettings {
     /// the result.
     #[serde(default)]
     pub precision: PrecisionSetting,
+    /// Whose network of the backbone's name it is.
+    #[serde(default)]
+    pub implementation: Implementation,
 }
 
 /// Noise layers, and how their strength is counted.
@@ -99,7 +103,9 @@ impl StageSettings {
         stage: &settings::Stage,
     ) -> Self {
         // A setting of the model that has no place here would have none in a key.
-        let Model { backbone, weights: _, input_norm, precision, head } = settings.model.clone();
+        let implementation = settings.model.implementation();
+        let Model { backbone, weights: _, implementation: _, input_norm, precision, head } =
+            settings.model.clone();
         Self {
             seed: settings.seeds.clone(),
             rows: rows.clone(),
@@ -111,6 +117,7 @@ impl StageSettings {
             stage: stage.clone(),
             input_norm,
             precision,
+            implementation,
         }
     }
 
@@ -132,6 +139,7 @@ impl StageSettings {
         Model {
             backbone: self.backbone,
             weights: Weights::None,
+            implementation: Some(self.implementation),
             input_norm: self.input_norm,
             precision: self.precision,
             head: self.head.clone(),

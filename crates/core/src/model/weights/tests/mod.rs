@@ -2,6 +2,7 @@
 
 mod choice;
 mod formats;
+mod keras;
 mod mutation;
 mod objects;
 mod refusals;
