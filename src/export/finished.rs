@@ -54,7 +54,7 @@ impl Finished {
             damaged(files::EVENTS, "it does not say what the run was trained on".into())
         })?;
         let weights = TensorFile::open(&folder.join(files::MODEL))?;
-        let input = input_of(&weights)?.unwrap_or_default();
+        let input = input_of(&weights, settings.model.backbone)?.unwrap_or_default();
         Ok(Self { record, settings, dataset, weights, input })
     }
 

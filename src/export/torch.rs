@@ -7,6 +7,7 @@ use ferrite_core::error::{Error, Result};
 use ferrite_core::files::{create_folder, write_derived};
 use ferrite_core::mapped::map;
 use ferrite_core::model::backbone::{Backbone, Classifier};
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::{Head, Pool};
 use ferrite_core::store::folder::files;
 use serde_json::json;
@@ -19,8 +20,18 @@ pub(crate) const SCRIPT: &str = "load.py";
 /// Writes weights and script of `run` into `folder`.
 ///
 /// # Errors
-/// [`Error::File`] if they cannot be read or written.
+/// [`Error::Usage`] if the network is one that neither torchvision nor timm has; [`Error::File`] if they cannot be read or
+/// written.
 pub(crate) fn write(run: &Finished, folder: &Path) -> Result<()> {
+    if run.settings.model.implementation() != Implementation::Pytorch {
+        let (name, network) = (run.record.name(), run.settings.model.backbone.name());
+        return Err(Error::Usage {
+            message: format!(
+                "the `{network}` of `{name}` is Keras's, which computes otherwise than the one for PyTorch"
+            ),
+            help: "`ferrite export onnx` writes it as it is".into(),
+        });
+    }
     create_folder(folder)?;
     let weights = &run.weights.path;
     let bytes = map(weights).map_err(Error::file("cannot read", weights))?;
@@ -32,7 +43,7 @@ pub(crate) fn write(run: &Finished, folder: &Path) -> Result<()> {
 fn script(run: &Finished) -> String {
     let settings = &run.settings.model;
     let (library, name) = constructor(settings.backbone);
-    let described = &settings.backbone.description().network;
+    let described = &settings.description().network;
     let side = described.side(run.settings.data.image_size);
     let positions = if settings.head.pool == Pool::Avg { 1 } else { side * side };
     let head = head(

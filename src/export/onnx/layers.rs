@@ -3,20 +3,31 @@
 use ferrite_core::error::Result;
 use ferrite_core::model::Pool;
 use ferrite_core::model::head::{Head, Linear};
-use ferrite_core::model::layer::{ConvShape, ConvSlots, Layer, LayerNorm, Norm, PoolShape};
+use ferrite_core::model::layer::{
+    ConvShape, ConvSlots, Layer, LayerNorm, Norm, PaddingValue, PoolShape, SamePadding,
+};
 
 use crate::export::onnx::graph::{Builder, Value, float, int, ints};
 
 impl Builder<'_> {
-    /// What `layers` make of `x`, one after the other.
+    /// What `layers` make of `x`, which is `side` pixels high and wide, one after the other.
     ///
-    /// - input: `[batch, channels, h, w]`
+    /// - input: `[batch, channels, side, side]`
     /// - output: `[batch, channels', h', w']`
-    pub(super) fn layers(&mut self, layers: &[Layer], x: Value) -> Result<Value> {
-        layers.iter().try_fold(x, |x, layer| self.layer(layer, x))
+    pub(super) fn layers(
+        &mut self,
+        layers: &[Layer],
+        mut x: Value,
+        mut side: usize,
+    ) -> Result<Value> {
+        for layer in layers {
+            x = self.layer(layer, x, side)?;
+            side = layer.side(side);
+        }
+        Ok(x)
     }
 
-    fn layer(&mut self, layer: &Layer, x: Value) -> Result<Value> {
+    fn layer(&mut self, layer: &Layer, x: Value, side: usize) -> Result<Value> {
         Ok(match layer {
             Layer::Conv(slots, shape) => self.convolution(slots, shape, &x)?,
             Layer::Norm(norm) => self.batch_norm(norm, &x)?,
@@ -37,17 +48,18 @@ impl Builder<'_> {
             }
             Layer::Gelu => self.gelu(&x),
             Layer::MaxPool(shape) => self.max_pool(shape, &x),
+            Layer::Same(padding) => self.pad(*padding, &x, side),
             Layer::Excite(layers) => {
                 let means = self.node("GlobalAveragePool", &[&x], Vec::new());
-                let factors = self.layers(layers, means)?;
+                let factors = self.layers(layers, means, 1)?;
                 let factors = self.node("Sigmoid", &[&factors], Vec::new());
                 self.node("Mul", &[&x, &factors], Vec::new())
             }
             // It acts in training alone.
             Layer::StochasticDepth(_) => x,
             Layer::Residual { body, shortcut } => {
-                let learned = self.layers(body, x.clone())?;
-                let other = self.layers(shortcut, x)?;
+                let learned = self.layers(body, x.clone(), side)?;
+                let other = self.layers(shortcut, x, side)?;
                 self.node("Add", &[&learned, &other], Vec::new())
             }
         })
@@ -111,6 +123,19 @@ impl Builder<'_> {
             ints("pads", &[padding; 4]),
         ];
         self.node("MaxPool", &[x], attributes)
+    }
+
+    /// Rows and columns around an input of `side` of each.
+    fn pad(&mut self, padding: SamePadding, x: &str, side: usize) -> Value {
+        let [before, behind] = padding.around(side).map(|it| it as i64);
+        let pads = [0, 0, before, before, 0, 0, behind, behind];
+        let pads = self.integers(&format!("around_{before}_{behind}"), &pads);
+        let (name, value) = match padding.value {
+            PaddingValue::Zero => ("zero", 0.0),
+            PaddingValue::Lowest => ("lowest", f32::MIN),
+        };
+        let value = self.floats(name, &[value], &[]);
+        self.node("Pad", &[x, &pads, &value], Vec::new())
     }
 
     /// Class scores of feature maps.

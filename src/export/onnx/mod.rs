@@ -53,7 +53,7 @@ fn model(run: &Finished) -> Result<Model> {
     let settings = &run.settings.model;
     let (size, classes) = (run.settings.data.image_size, run.dataset.classes.len());
     let mut tensors = Tensors::default();
-    let backbone = settings.backbone.build(&mut tensors);
+    let backbone = settings.backbone.build(settings.implementation(), &mut tensors);
     let positions = backbone.side(size).pow(2);
     let sizes = [backbone.channels, positions, classes];
     let head = Head::build(&mut tensors, &settings.head, backbone.classifier, sizes);
@@ -63,8 +63,10 @@ fn model(run: &Finished) -> Result<Model> {
     if let Some(norm) = &norm {
         x = graph.batch_norm(norm, &x)?;
     }
+    let mut side = size;
     for block in &backbone.blocks {
-        x = graph.layers(&block.layers, x)?;
+        x = graph.layers(&block.layers, x, side)?;
+        side = block.layers.iter().fold(side, |side, layer| layer.side(side));
     }
     graph.head(&head, x, "logits")?;
     graph.node_called("probabilities", "Softmax", &["logits"], vec![int("axis", 1)]);

@@ -250,7 +250,7 @@ impl<'a> Planner<'a> {
         waiting.pop();
         let mut planned = Planned::default();
         let begun: Vec<Begun> =
-            written.points.iter().map(|it| self.begin(it)).collect::<Result<_>>()?;
+            written.points.iter().map(|it| self.begin(written, it)).collect::<Result<_>>()?;
         // Keys take nearly all the time that planning takes, and none needs another trial's.
         let trials = written.points.par_iter().zip(begun);
         let trials: Vec<Trial> = trials.map(|(point, it)| it.trial(written, point)).collect();
@@ -271,7 +271,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn begin(&mut self, point: &Point) -> Result<Begun> {
+    fn begin(&mut self, written: &Written, point: &Point) -> Result<Begun> {
         let model = &point.settings.model;
         let mut settings = Arc::clone(&point.settings);
         let mut resolve = |weights| Arc::make_mut(&mut settings).model.weights = weights;
