@@ -462,7 +462,7 @@ const CHANGES_FILES: [&str; 16] = [
     "fs_err::write(",
     "File::create",
     "File::options",
-    "OpenOptions",
+    "OpenOptions::new",
     "fs::rename",
     "fs_err::rename",
     "fs::copy",

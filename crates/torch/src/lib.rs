@@ -13,6 +13,7 @@ pub mod loss;
 mod native;
 pub mod numbers;
 pub mod ops;
+pub mod padding;
 pub mod parameters;
 pub mod picture;
 pub mod precision;

@@ -2,9 +2,7 @@
 
 use burn::tensor::Tensor;
 use ferrite_core::device::Device;
-use ferrite_core::model::layer::{
-    Activation, ConvShape, ConvSlots, LayerNorm, Norm, PaddingValue, PoolShape, SamePadding,
-};
+use ferrite_core::model::layer::{Activation, ConvShape, ConvSlots, LayerNorm, Norm, PoolShape};
 use ferrite_core::model::spec::Slot;
 use ferrite_core::precision::Precision;
 use tch::Kind;
@@ -332,24 +330,6 @@ pub fn max_pool(x: Tensor<4>, shape: PoolShape) -> Tensor<4> {
         let [kernel, stride, padding] = numbers.map(|it| [it as i64; 2]);
         x.max_pool2d(kernel, stride, padding, [1, 1], false)
     })
-}
-
-/// Values around the input, as windows behind it need them.
-///
-/// - input: `[batch, channels, h, w]`
-/// - output: `[batch, channels, h', w']`
-pub fn pad(x: Tensor<4>, padding: SamePadding) -> Tensor<4> {
-    let [_, _, height, width] = x.dims();
-    let [[top, bottom], [left, right]] = [height, width].map(|it| padding.around(it));
-    let sides = [left, right, top, bottom].map(|it| it as i64);
-    let value = match padding.value {
-        PaddingValue::Zero => 0.0,
-        PaddingValue::Lowest => f64::NEG_INFINITY,
-    };
-    if sides == [0; 4] {
-        return x;
-    }
-    map(x, |x| x.pad(sides, "constant", value))
 }
 
 /// The mean over height and width, as 32-bit floats.

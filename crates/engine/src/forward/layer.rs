@@ -6,6 +6,7 @@
 use burn::tensor::Tensor;
 use ferrite_core::model::layer::{Activation, Layer, Norm};
 use ferrite_torch::ops::{self, AfterNorm, Fused, NormMode, NormPass};
+use ferrite_torch::padding::pad;
 use ferrite_torch::parameters::Parameters;
 
 /// How a pass through the network is meant.
@@ -76,7 +77,7 @@ pub fn forward_all(layers: &[Layer], mut x: Tensor<4>, pass: Pass<'_>) -> Tensor
             Layer::Silu => (ops::silu(x), behind),
             Layer::Gelu => (ops::gelu(x), behind),
             Layer::MaxPool(shape) => (ops::max_pool(x, *shape), behind),
-            Layer::Same(padding) => (ops::pad(x, *padding), behind),
+            Layer::Same(padding) => (pad(x, *padding), behind),
             Layer::Excite(layers) => {
                 let factors = forward_all(layers, ops::channel_means(x.clone()), pass);
                 (ops::excite(x, factors), behind)

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use crate::model::weights::keras;
 use crate::model::weights::keras::names::Turned;
 use crate::model::weights::pytorch::{self, Archive, Content};
 use crate::model::weights::recognize::{Refusal, recognize};
+use crate::model::weights::stored::{Home, Stored, contiguous, gather, row_major};
 
 /// Tensors by name, each as it lies in the file or with why it cannot be read.
 pub(super) type Tensors = BTreeMap<String, Result<Stored, String>>;
@@ -88,38 +88,6 @@ impl AsRef<[u8]> for Bytes {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
-}
-
-/// A tensor of a file, known to lie within it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Stored {
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-    /// Elements from one position to the next, in each dimension.
-    pub(super) strides: Vec<usize>,
-    /// Its first element.
-    pub(super) offset: usize,
-    pub(super) home: Home,
-}
-
-impl Stored {
-    /// The same numbers with the dimensions in this order.
-    fn turned(self, axes: &[usize]) -> Self {
-        let shape = axes.iter().map(|it| self.shape[*it]).collect();
-        let strides = axes.iter().map(|it| self.strides[*it]).collect();
-        Self { shape, strides, ..self }
-    }
-}
-
-/// Where a storage lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Home {
-    /// In these bytes of the file.
-    Bytes(Range<usize>),
-    /// In this entry of the archive.
-    Entry(String),
-    /// In this dataset of the HDF5 file.
-    Dataset(String),
 }
 
 /// A tensor as a file lists it.
@@ -378,42 +346,4 @@ fn below(tensors: Tensors, prefix: &str, taken: &mut Taken) -> Result<Tensors, R
     }
     taken.prefix.clone_from(&start);
     Ok(inside.into_iter().map(|(name, it)| (name[start.len()..].to_owned(), it)).collect())
-}
-
-pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1_usize; shape.len()];
-    for dimension in (1..shape.len()).rev() {
-        strides[dimension - 1] = strides[dimension].saturating_mul(shape[dimension]);
-    }
-    strides
-}
-
-/// The elements of a tensor whose values follow each other in row-major order.
-fn contiguous(tensor: &Stored) -> Option<Range<usize>> {
-    let dense = row_major(&tensor.shape);
-    let steps = tensor.shape.iter().zip(&tensor.strides).zip(&dense);
-    let fits = steps.into_iter().all(|((size, stride), dense)| *size == 1 || stride == dense);
-    let end = tensor.offset + tensor.shape.iter().product::<usize>();
-    fits.then_some(tensor.offset..end)
-}
-
-/// The bytes of a tensor in row-major order, element by element; none if one lies outside of `storage`.
-fn gather(tensor: &Stored, storage: &[u8]) -> Option<Vec<u8>> {
-    let width = tensor.dtype.size();
-    let elements: usize = tensor.shape.iter().product();
-    let mut bytes = Vec::with_capacity(elements * width);
-    let mut index = vec![0; tensor.shape.len()];
-    for _ in 0..elements {
-        let steps = index.iter().zip(&tensor.strides);
-        let at = tensor.offset + steps.map(|(index, stride)| index * stride).sum::<usize>();
-        bytes.extend_from_slice(storage.get(at * width..(at + 1) * width)?);
-        for dimension in (0..index.len()).rev() {
-            index[dimension] += 1;
-            if index[dimension] < tensor.shape[dimension] {
-                break;
-            }
-            index[dimension] = 0;
-        }
-    }
-    Some(bytes)
 }

@@ -14,6 +14,7 @@ pub mod output;
 mod pickle;
 mod pytorch;
 mod recognize;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::path::Path;

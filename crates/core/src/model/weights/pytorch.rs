@@ -14,9 +14,10 @@ use crate::error::printable;
 use crate::event::weights::Taken;
 use crate::model::weights::choice::{Chosen, choose};
 use crate::model::weights::dtype::Dtype;
-use crate::model::weights::file::{Bytes, Home, Stored, Tensors};
+use crate::model::weights::file::{Bytes, Tensors};
 use crate::model::weights::pickle::{self, Objects, Tensor, Value};
 use crate::model::weights::recognize::{Refusal, recognize_archive, script};
+use crate::model::weights::stored::{Home, Stored};
 
 /// A zip archive in memory.
 pub(super) type Archive = ZipArchive<Cursor<Bytes>>;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::fmt::{Debug, Formatter};
 
 use hdf5_reader::group::Group;
-use hdf5_reader::{Datatype, Hdf5File, OpenOptions};
+use hdf5_reader::{Dataset, Datatype, Hdf5File, OpenOptions};
 
 use crate::error::printable;
 use crate::model::weights::dtype::Dtype;
@@ -21,12 +21,19 @@ const PLACES: [usize; 4] = [0, 512, 1024, 2048];
 /// More bytes no dataset has; a kernel has a tenth of it at most.
 const LARGEST: usize = 1 << 30;
 
+/// Deflate makes so many bytes of one at most.
+const DENSEST: usize = 1032;
+
 /// How deep groups are looked into, and how many: Keras nests a few models of some hundred layers.
 const DEEPEST: usize = 32;
 const MOST_GROUPS: usize = 100_000;
 
 /// An open HDF5 file.
-pub(in crate::model::weights) struct Library(Hdf5File);
+pub(in crate::model::weights) struct Library {
+    file: Hdf5File,
+    /// Bytes of the file.
+    length: usize,
+}
 
 /// A dataset.
 #[derive(Debug)]
@@ -64,7 +71,7 @@ impl Library {
     where
         T: AsRef<[u8]> + Send + Sync + 'static,
     {
-        let length = bytes.as_ref().len() as u64;
+        let length = bytes.as_ref().len();
         let options = OpenOptions::default()
             .with_max_read_bytes(LARGEST)
             .with_max_chunk_bytes(LARGEST)
@@ -72,10 +79,10 @@ impl Library {
         let file = Hdf5File::from_owner(bytes, options).map_err(|it| damaged(&it))?;
         let block = file.superblock();
         let end = block.base_address.saturating_add(block.eof_address);
-        if end > length {
+        if end > length as u64 {
             return Err(format!("it is cut off: of {end} bytes it has {length}"));
         }
-        Ok(Self(file))
+        Ok(Self { file, length })
     }
 
     /// Every dataset of the file, in the order of its names.
@@ -83,8 +90,8 @@ impl Library {
     /// # Errors
     /// If a group cannot be read.
     pub(super) fn datasets(&self) -> Result<Vec<Found>, String> {
-        let root = self.0.root_group().map_err(|it| damaged(&it))?;
-        let mut walk = Walk { found: Vec::new(), seen: HashSet::new() };
+        let root = self.file.root_group().map_err(|it| damaged(&it))?;
+        let mut walk = Walk { found: Vec::new(), seen: HashSet::new(), length: self.length };
         walk.through(&root, &mut Vec::new(), Lists::default())?;
         Ok(walk.found)
     }
@@ -94,7 +101,7 @@ impl Library {
     /// # Errors
     /// If it is damaged or too large.
     pub(in crate::model::weights) fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        let dataset = self.0.dataset(path).map_err(|it| damaged(&it))?;
+        let dataset = self.file.dataset(path).map_err(|it| damaged(&it))?;
         dataset.read_native_bytes().map_err(|it| damaged(&it))
     }
 }
@@ -120,6 +127,8 @@ struct Walk {
     found: Vec<Found>,
     /// Where the groups lie that were looked into: a link may lead back.
     seen: HashSet<u64>,
+    /// Bytes of the file.
+    length: usize,
 }
 
 impl Walk {
@@ -146,14 +155,7 @@ impl Walk {
         };
         for dataset in datasets {
             let own = dataset.name().to_owned();
-            let sides = dataset.shape().iter().map(|it| usize::try_from(*it));
-            let shape = sides.collect::<Result<Vec<_>, _>>().unwrap_or_default();
-            let values = shape.iter().try_fold(1_usize, |all, it| all.checked_mul(*it));
-            let fits = values.filter(|it| *it <= LARGEST && shape.len() == dataset.shape().len());
-            let dtype = match fits {
-                Some(_) => Ok(dtype_of(dataset.dtype())),
-                None => Err(format!("`{}` has the shape {:?}", printable(&own), dataset.shape())),
-            };
+            let (shape, dtype) = head_of(&dataset, self.length);
             let path: Vec<String> = path.iter().cloned().chain([own]).collect();
             let (rank, position) = (lists.rank(&path), lists.position);
             self.found.push(Found { path, group_name: name.clone(), rank, position, dtype, shape });
@@ -167,6 +169,26 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// The shape of a dataset, and the type of its numbers or why they cannot be read.
+fn head_of(dataset: &Dataset, length: usize) -> (Vec<usize>, Result<Dtype, String>) {
+    let dtype = dtype_of(dataset.dtype());
+    let most = if dataset.chunks().is_some() { length.saturating_mul(DENSEST) } else { length };
+    let sides = dataset.shape().iter().map(|it| usize::try_from(*it));
+    let shape = sides.collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let bytes = shape.iter().try_fold(dtype.size(), |all, it| all.checked_mul(*it));
+    let fits = bytes.is_some_and(|it| it <= most.min(LARGEST));
+    if fits && shape.len() == dataset.shape().len() {
+        return (shape, Ok(dtype));
+    }
+    let (name, written) = (printable(dataset.name()), dataset.shape());
+    (
+        shape,
+        Err(format!(
+            "`{name}` says that its shape is {written:?}, and the file is too small for it"
+        )),
+    )
 }
 
 fn dtype_of(written: &Datatype) -> Dtype {

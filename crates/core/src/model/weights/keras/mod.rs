@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 
 use crate::error::printable;
 use crate::event::weights::Taken;
-use crate::model::weights::file::{Bytes, Home, Stored, Tensors, row_major};
+use crate::model::weights::file::{Bytes, Tensors};
 use crate::model::weights::keras::hdf5::Found;
 pub(super) use crate::model::weights::keras::hdf5::{Library, is_hdf5};
 pub(super) use crate::model::weights::keras::layers::Layer;
 use crate::model::weights::keras::layers::{OPTIMIZERS, Place};
 use crate::model::weights::pytorch::{Archive, entry, entry_size};
 use crate::model::weights::recognize::Refusal;
+use crate::model::weights::stored::{Home, Stored, row_major};
 
 /// The HDF5 file in a `.keras`.
 const WEIGHTS: &str = "model.weights.h5";

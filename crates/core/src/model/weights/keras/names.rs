@@ -201,8 +201,8 @@ fn axes(there: &[usize], wanted: &[usize]) -> Option<Vec<usize>> {
 mod tests {
     use super::*;
     use crate::model::weights::dtype::Dtype;
-    use crate::model::weights::file::{Home, Stored};
     use crate::model::weights::keras::layers::{Place, counted};
+    use crate::model::weights::stored::{Home, Stored};
 
     /// A file with the layers of `backbone` as Keras has them, each called as `rename` says: the model that it lies in, its
     /// name, and its class with the number.
