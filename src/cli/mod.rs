@@ -11,6 +11,7 @@ mod ensemble;
 mod export;
 mod fitting;
 mod gc;
+mod hardware;
 mod jobs;
 mod known;
 mod layers;

@@ -1,7 +1,7 @@
 //! `ferrite sweep` and `retry`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -9,7 +9,6 @@ use ferrite_core::config::Experiment;
 use ferrite_core::config::read::Written;
 use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
-use ferrite_core::machine;
 use ferrite_core::plan::Trial;
 use ferrite_core::plan::search::Halved;
 use ferrite_core::store::Store;
@@ -21,9 +20,9 @@ use ferrite_core::terminal::{documented, print, print_json};
 use serde_json::json;
 
 use crate::cli::cluster::{OnCluster, show_submission, sweep_on_cluster};
-use crate::cli::engine;
 use crate::cli::fitting::Fitting;
-use crate::cli::jobs::{count, free_memory_of_gpus, most_on_gpu, on_processor};
+use crate::cli::hardware::Hardware;
+use crate::cli::jobs::count;
 use crate::cli::plan::{Detail, print_plan, show_plan};
 use crate::cli::planned::Guess;
 use crate::cli::refresh::Refresh;
@@ -41,9 +40,7 @@ use crate::sweep;
 use crate::sweep::cluster::Executor;
 use crate::sweep::launch::Node;
 use crate::sweep::launch::local::{Local, Settings};
-use crate::sweep::launch::mps::{Mps, Places};
 use crate::sweep::launch::patience::Patience;
-use crate::sweep::pace::Pace;
 use crate::sweep::schedule::{Known, Limits, Schedule};
 use crate::sweep::{Agenda, Summary, SweepEvent, TrialState};
 
@@ -208,73 +205,6 @@ enum Where {
     Cluster(Executor),
 }
 
-/// What this machine gives to a sweep.
-struct Hardware {
-    engine: PathBuf,
-    device: String,
-    /// Trials at once, at most.
-    jobs: usize,
-    /// Whether it is found by trying how many of these are best.
-    tries: bool,
-    /// What several trials share a GPU by.
-    mps: Option<Mps>,
-    /// Why they cannot.
-    no_mps: Option<String>,
-    threads: usize,
-    patience: Patience,
-}
-
-impl Hardware {
-    /// What is there for `todo` trials.
-    fn of(arguments: &SweepArguments, todo: usize) -> Result<Self> {
-        // Only the engine knows which devices there are, and where nothing is to be done nobody asks.
-        let (engine, asked) = (engine::engine()?, &arguments.device);
-        let device = if todo == 0 { asked.clone() } else { engine::device(&engine, asked)? };
-        let asked = arguments.jobs.map(usize::from);
-        let on_gpu = device.starts_with("cuda") && todo > 0;
-        let most = match asked {
-            Some(jobs) => jobs,
-            None if on_gpu => most_on_gpu(todo),
-            None => on_processor(todo),
-        };
-        let (mps, no_mps) = match (on_gpu && most > 1).then(|| Mps::begin(&Places::default())) {
-            Some(Ok(mps)) => (Some(mps), None),
-            Some(Err(why)) => (None, Some(why)),
-            None => (None, None),
-        };
-        // Processes that take turns on a GPU train fewer images together than one alone.
-        let jobs = if asked.is_none() && no_mps.is_some() { 1 } else { most };
-        let tries = asked.is_none() && mps.is_some();
-        let threads = arguments.threads.map_or((machine::cores() / jobs).max(1), usize::from);
-        let patience = arguments.patience;
-        Ok(Self { engine, device, jobs, tries, mps, no_mps, threads, patience })
-    }
-
-    fn pace(&self) -> Pace {
-        if self.tries { Pace::found(self.jobs) } else { Pace::fixed(self.jobs) }
-    }
-
-    /// How many trials at once are carried out and where, for `asked` on the command line, and why not otherwise.
-    fn told(&self, asked: &str) -> String {
-        let Self { device, jobs, .. } = self;
-        let at_once = match (self.tries, &self.no_mps) {
-            (true, _) => {
-                let is_users = self.mps.as_ref().is_some_and(Mps::is_users);
-                let whose = if is_users { "your MPS" } else { "MPS" };
-                format!("up to {jobs} at once on {device} under {whose}, as many as gain by it")
-            }
-            (false, Some(why)) if *jobs == 1 => {
-                format!("one at a time on {device}, since they cannot share it by MPS: {why}")
-            }
-            (false, Some(why)) => {
-                format!("{jobs} at once on {device}, which take turns without MPS: {why}")
-            }
-            (false, None) => format!("{jobs} at once on {device}"),
-        };
-        at_once + no_gpu(asked, device)
-    }
-}
-
 /// Carries out what `agenda` has to do on this machine.
 fn sweep_here(
     store: &Store,
@@ -392,15 +322,4 @@ fn tell_results(
         }
     }
     report.map_or(Ok(()), |it| print(&format!("{}\n", it.display())))
-}
-
-/// Why no GPU is used, where one would be.
-fn no_gpu(asked: &str, device: &str) -> &'static str {
-    match (asked, device) {
-        ("auto", "cpu") if free_memory_of_gpus().is_some() => {
-            " (there is a GPU, and this LibTorch does not see it: `make libtorch DEVICE=cuda` fetches one for CUDA)"
-        }
-        ("auto", "cpu") => ", for there is no GPU with CUDA",
-        _ => "",
-    }
 }

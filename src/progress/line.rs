@@ -4,12 +4,14 @@ use console::{measure_text_width, truncate_str};
 use ferrite_core::digits::counted;
 use ferrite_core::event::StageEnd;
 use ferrite_core::event::acts::Stop;
+use ferrite_core::event::failure::Failure;
 use ferrite_core::plan::Trial;
 use ferrite_core::store::Store;
 use ferrite_core::store::read::head;
 use ferrite_core::store::record::Facts;
 
 use crate::format;
+use crate::sweep::pace::Settled;
 
 /// The scores of a run that is finished: validation accuracy of the weights that were kept, and what its test says.
 fn scores(facts: &Facts) -> String {
@@ -77,6 +79,39 @@ pub(super) fn ended(end: &StageEnd) -> String {
              {kept_epoch} are kept"
         ),
     }
+}
+
+/// That the worker of `trial` was called back, since it only waited for somebody else's.
+pub(super) fn recalled(trial: &Trial) -> String {
+    format!("{}  is left to the other process; another trial goes on meanwhile", trial.name())
+}
+
+/// That `trial` ended so and is tried once more.
+pub(super) fn again(trial: &Trial, failure: &Failure) -> String {
+    format!(
+        "{}  is tried once more, since it shares the GPU's server with others that may be at fault: {}",
+        trial.name(),
+        failure.message
+    )
+}
+
+/// How many workers at once train the most.
+pub(super) fn settled(Settled { at_once, gain }: Settled) -> String {
+    match at_once {
+        1 => "one trial at a time from now on: two at once train no more images together".into(),
+        n => format!(
+            "{n} at once from now on: together they train {gain:.2} times as many images as one alone"
+        ),
+    }
+}
+
+/// That so many trials in a row failed with the same words.
+pub(super) fn no_use(failures: usize) -> String {
+    format!(
+        "the last {} to end failed with the same words, so the others most likely would: see above. \
+         `--keep-going` goes on all the same",
+        counted(failures, "trial")
+    )
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use console::Term;
 use ferrite_core::digits::counted;
 use ferrite_core::error::printable_lines;
-use ferrite_core::event::failure::Failure;
 use ferrite_core::event::progress::{Advance, Progress};
 use ferrite_core::event::{Epoch, Kind};
 use ferrite_core::plan::Trial;
@@ -27,7 +26,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::format::{self, duration};
 use crate::progress::line::{ended, fitted, scores_of, short, time_left};
 use crate::progress::work::Work;
-use crate::sweep::pace::Settled;
 use crate::sweep::{Outcome, SweepEvent};
 
 /// Without a terminal, epochs of a trial are said at most this often.
@@ -105,19 +103,15 @@ impl Display {
             }
             SweepEvent::Started(trial) => self.start(trial),
             SweepEvent::Happened(trial, kind) => self.happened(trial, kind),
-            SweepEvent::Recalled(trial) => self.recalled(trial),
+            SweepEvent::Recalled(trial) => self.leave(trial, &line::recalled(trial)),
             SweepEvent::Silent(trial, time) => self.silent(trial, time),
-            SweepEvent::Again(trial, failure) => self.again(trial, failure),
-            SweepEvent::Settled(it) => self.settled(it),
+            SweepEvent::Again(trial, failure) => self.leave(trial, &line::again(trial, failure)),
+            SweepEvent::Settled(it) => self.say(&line::settled(it)),
             SweepEvent::Promoted(trial, [rung, of]) => {
                 self.say(&format!("{}  goes on with rung {rung} of {of}", trial.name()));
             }
             SweepEvent::Ended(trial, outcome) => self.end(trial, outcome),
-            SweepEvent::NoUse { failures } => self.say(&format!(
-                "the last {} to end failed with the same words, so the others most likely would: see above. \
-                 `--keep-going` goes on all the same",
-                counted(failures, "trial")
-            )),
+            SweepEvent::NoUse { failures } => self.say(&line::no_use(failures)),
             SweepEvent::Stopping => self.say(
                 "stopping at the end of each running epoch, where the next sweep goes on; Ctrl-C again stops at once",
             ),
@@ -227,32 +221,12 @@ impl Display {
         }
     }
 
-    fn again(&mut self, trial: &Trial, failure: &Failure) {
+    /// The worker of `trial` is gone, and another one comes.
+    fn leave(&mut self, trial: &Trial, line: &str) {
         if let Some(shown) = self.running.remove(&trial.name()) {
             shown.bar.finish_and_clear();
         }
-        self.say(&format!(
-            "{}  is tried once more, since it shares the GPU's server with others that may be at fault: {}",
-            trial.name(),
-            failure.message
-        ));
-    }
-
-    fn settled(&self, Settled { at_once, gain }: Settled) {
-        self.say(&match at_once {
-            1 => "one trial at a time from now on: two at once train no more images together".into(),
-            n => format!("{n} at once from now on: together they train {gain:.2} times as many images as one alone"),
-        });
-    }
-
-    fn recalled(&mut self, trial: &Trial) {
-        if let Some(shown) = self.running.remove(&trial.name()) {
-            shown.bar.finish_and_clear();
-        }
-        self.say(&format!(
-            "{}  is left to the other process; another trial goes on meanwhile",
-            trial.name()
-        ));
+        self.say(line);
     }
 
     fn end(&mut self, trial: &Trial, outcome: &Outcome) {

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 
 use ferrite_core::error::{Error, Result};
+use ferrite_core::largest::first_largest;
+use ferrite_core::metrics::Prediction;
 use ferrite_core::metrics::scores::Confusion;
 use ferrite_core::metrics::statistics::paired::Discordant;
-use ferrite_core::metrics::{Prediction, first_largest};
 use ferrite_core::store::record::{Record, State};
 
 /// Runs that answer together.

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("files", &["error", "pulse"]),
     ("machine", &[]),
     ("mapped", &[]),
+    ("largest", &[]),
     // Whoever has predictions may judge them: pages, exports, searches.
     ("metrics", &[]),
     ("processor", &[]),
@@ -27,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("warning", &["digits", "event"]),
     ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
-    ("data", &["digits", "error", "event", "files", "mapped", "remote"]),
+    ("data", &["digits", "error", "event", "files", "largest", "mapped", "remote"]),
     (
         "model",
         &[
@@ -57,7 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("forecast", &["digits", "machine", "processor", "data", "plan", "store"]),
     ("format", &["error", "metrics"]),
     // A study reads from the schema what settings mean: technique, unit, what is off.
-    ("study", &["error", "event", "metrics", "config", "store", "format"]),
+    ("study", &["error", "event", "largest", "metrics", "config", "store", "format"]),
     (
         "report",
         &[
@@ -163,6 +164,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "event",
             "fault",
             "files",
+            "largest",
             "machine",
             "mapped",
             "metrics",
@@ -184,8 +186,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "predict",
         &[
-            "device", "error", "data", "settings", "store", "remote", "detect", "torch", "forward",
-            "train", "trained",
+            "device", "error", "largest", "data", "settings", "store", "remote", "detect", "torch",
+            "forward", "train", "trained",
         ],
     ),
     (

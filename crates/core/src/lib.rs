@@ -10,6 +10,7 @@ pub mod event;
 pub mod fault;
 pub mod files;
 pub mod kernels;
+pub mod largest;
 pub mod machine;
 pub mod mapped;
 pub mod metrics;

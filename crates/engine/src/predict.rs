@@ -12,7 +12,7 @@ use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
 use ferrite_core::device::Device;
 use ferrite_core::error::Result;
-use ferrite_core::metrics::first_largest;
+use ferrite_core::largest::first_largest;
 use ferrite_core::remote::Remote;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::Store;

@@ -27,7 +27,7 @@ pub(super) fn evidence(record: &Record, files: &Files) -> Option<Markup> {
     some.then(|| {
         html! {
             div .cards {
-                @if let Some(it) = &facts.network { (network(it)) }
+                @if let Some(it) = &facts.network { (network(record, it)) }
                 @if let Some(it) = &facts.weights { (weights(it)) }
                 @for it in &facts.noise { (noise(it)) }
                 @for it in &facts.stages { (stage(record, it, sheet(files, &it.start.stage))) }
@@ -37,7 +37,7 @@ pub(super) fn evidence(record: &Record, files: &Files) -> Option<Markup> {
     })
 }
 
-fn network(it: &Network) -> Markup {
+fn network(record: &Record, it: &Network) -> Markup {
     let [channels, height, width] = it.feature_map;
     let part = |learns: usize, statistics: usize| {
         html! {
@@ -49,7 +49,9 @@ fn network(it: &Network) -> Markup {
         div .card {
             h3 { "Network" }
             dl {
-                dt { "Backbone" } dd { code { (it.backbone) } " at " (it.image_size) " px" }
+                dt { "Backbone" } dd {
+                    code { (it.backbone) } @if is_keras(record) { " as Keras has it" } " at " (it.image_size) " px"
+                }
                 dt { "Feature maps" } dd { (channels) " × " (height) " × " (width) }
                 dt { "Parameters" } dd { strong { (thousands(it.total())) } }
                 dt { "In the backbone" } dd { (part(it.backbone_parameters, it.backbone_statistics)) }
@@ -57,6 +59,12 @@ fn network(it: &Network) -> Markup {
             }
         }
     }
+}
+
+/// Whether the network is Keras's, which computes otherwise than PyTorch's of the same name.
+fn is_keras(record: &Record) -> bool {
+    let said = |key: &str| record.settings.get("model")?.get(key)?.as_str();
+    said("implementation") == Some("keras") || said("weights") == Some("keras-imagenet")
 }
 
 fn weights(it: &Weights) -> Markup {

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     /// Techniques and groups of them that are told elsewhere on a run's page, and where.
-    const ELSEWHERE: [(&str, &str); 23] = [
+    const ELSEWHERE: [(&str, &str); 24] = [
         ("source", "data"),
         ("split", "data"),
         ("limit", "data"),
@@ -255,6 +255,7 @@ mod tests {
         ("broken images", "data"),
         ("input size", "network"),
         ("backbone", "network"),
+        ("implementation", "network"),
         ("pooling", "network, parameters of the head"),
         ("head layers", "network, parameters of the head"),
         ("head batch norm", "network, statistics of the head"),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ferrite_core::files::remove_folder;
 use ferrite_core::store::lock::{Lock, is_locked, lock};
 
 /// NVIDIA's program.
@@ -96,7 +97,7 @@ impl Mps {
         }
         remove_dead(places, &control);
         let folder = private_folder(places).map_err(|it| format!("no folder for it: {it}"))?;
-        Self::of_its_own(&control, &folder).inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))
+        Self::of_its_own(&control, &folder).inspect_err(|_| drop(remove_folder(&folder)))
     }
 
     /// Whether it is a daemon of the user's own.
@@ -215,7 +216,7 @@ fn remove_dead(places: &Places, control: &Path) {
         let was_held = folder.join("lock").exists();
         if was_held && !is_locked(&folder.join("lock")) {
             let _ = ask(control, "quit -t 1", Some(&folder.join("pipe")));
-            let _ = std::fs::remove_dir_all(&folder);
+            let _ = remove_folder(&folder);
         }
     }
 }

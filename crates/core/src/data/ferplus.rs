@@ -8,8 +8,8 @@ use crate::data::broken;
 use crate::data::labels::Rule;
 use crate::data::prepared::Prepared;
 use crate::error::{Error, Result};
+use crate::largest::first_largest;
 use crate::mapped;
-use crate::metrics::first_largest;
 
 /// The setting that names the file.
 const KEY: &str = "data.labels.ferplus.votes";

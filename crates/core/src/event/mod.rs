@@ -14,6 +14,7 @@ pub mod gradient;
 mod kept;
 pub mod memory;
 mod number;
+mod parse;
 pub mod parts;
 pub mod progress;
 pub mod split;
@@ -47,22 +48,6 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: Kind,
-}
-
-impl Event {
-    /// The event in a line of JSON.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
-        #[derive(Deserialize)]
-        struct When {
-            at_ms: u64,
-        }
-        // Flattened, serde would hold all fields of the event twice before it makes one of them, which takes half as long again.
-        let When { at_ms } = serde_json::from_slice(line)?;
-        Ok(Self { at_ms, kind: serde_json::from_slice(line)? })
-    }
 }
 
 /// Everything that can happen in a run.

@@ -8,12 +8,13 @@
 
 pub mod chain;
 pub mod cost;
+mod folders;
 pub mod graph;
 pub mod job;
 pub mod search;
 pub mod steps;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,34 +151,8 @@ pub fn trials(experiments: &[Written], lookup: &dyn Lookup) -> Result<Vec<Trial>
     for written in experiments {
         planner.plan(written, &mut Vec::new())?;
     }
-    check_folders(&planner.trials)?;
+    folders::check(&planner.trials)?;
     Ok(planner.trials)
-}
-
-/// Whether each trial has a folder for itself.
-fn check_folders(trials: &[Trial]) -> Result<()> {
-    let mut names = HashSet::new();
-    if let Some(twice) = trials.iter().map(Trial::name).find(|it| !names.insert(it.clone())) {
-        return Err(Error::Usage {
-            message: format!("two trials have the same name and the same results: `{twice}`"),
-            help: "take one of them out of the experiment's `[grid]` or `[search]`".into(),
-        });
-    }
-    let within = |it: &&Trial| {
-        Path::new(&it.experiment)
-            .ancestors()
-            .any(|it| it.to_str().is_some_and(|it| names.contains(it)))
-    };
-    match trials.iter().find(within) {
-        None => Ok(()),
-        Some(trial) => Err(Error::Usage {
-            message: format!(
-                "the runs of `{}` would lie in the folder of another run",
-                trial.experiment
-            ),
-            help: "rename its file, or the folder that it lies in".into(),
-        }),
-    }
 }
 
 struct Planner<'a> {
