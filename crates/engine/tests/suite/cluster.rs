@@ -108,7 +108,7 @@ fn jobs_are_cancelled_by_the_names_of_their_runs_or_all_of_them() {
     let path = with_slurm(&place, "", &all_are("PENDING|Priority"));
     let ferrite = |arguments: &[&str]| place.ferrite_with(&[("PATH", &path)], arguments);
     let sweep = || ferrite(&["sweep", "--executor", "slurm", "--detach"]);
-    sweep().ends_with(0).says("3 jobs submitted");
+    sweep().ends_with(0).says("4 jobs submitted").says("1 of them for what several trials need");
     ferrite(&["stop", "e"]).ends_with(0).says("job cancelled: `e/seed-0");
     ferrite(&["stop", "e"]).ends_with(0).says("none of these is running");
     place.ferrite(&["status"]).says("3 runs: 1 interrupted, 2 waiting");
@@ -117,7 +117,7 @@ fn jobs_are_cancelled_by_the_names_of_their_runs_or_all_of_them() {
     let cancelled: Vec<_> = told["cancelled"].as_array().unwrap().iter().collect();
     assert!(cancelled.len() == 2 && cancelled[0].as_str().unwrap().starts_with("f/seed-0"));
     ferrite(&["stop"]).ends_with(0).says("no job is queued");
-    sweep().ends_with(0).says("3 jobs submitted");
+    sweep().ends_with(0).says("4 jobs submitted").says("1 of them for what several trials need");
 }
 
 #[test]
