@@ -184,6 +184,7 @@ fn provide(place: &Place, experiment: &Table) {
     }
     if let Some(file) = said(experiment, "model.weights.file.path") {
         if file.ends_with(".keras") {
+            // A model of two layers, which only a run would find too small.
             place.write(file, include_bytes!("../fixtures/weights/keras/whole.keras"));
         } else {
             write_weights(place, file, said(experiment, "model.backbone").unwrap());

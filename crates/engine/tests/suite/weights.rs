@@ -96,6 +96,28 @@ fn a_file_says_its_input_or_the_experiment_does() {
     place.ferrite(&import).ends_with(4).says("the first is `features.0.weight`");
 }
 
+/// Whatever is trained from Keras's network is Keras's: told by the header, and refused where another one is asked for.
+#[test]
+fn a_network_of_keras_stays_one_in_all_that_is_trained_from_it() {
+    let keras = format!("model.implementation = \"keras\"\n{SMALL}");
+    let place = Place::with(&[("a", &keras), ("b", &from("{ experiment = \"a\" }"))]);
+    place.sweep_well();
+    for name in ["a", "b"] {
+        let model = place.run(name).folder.join("model.safetensors");
+        assert_eq!(header(&model, "implementation").as_deref(), Some("keras"), "{name}");
+    }
+    let model = place.run("b").folder.join("model.safetensors");
+    place.write("mine.safetensors", std::fs::read(model).unwrap());
+    let file = "{ file = { path = \"mine.safetensors\" } }";
+    place.write("experiments/c.toml", from(file));
+    place.sweep_well();
+    let model = place.run("c").folder.join("model.safetensors");
+    assert_eq!(header(&model, "implementation").as_deref(), Some("keras"));
+    let other = format!("model.implementation = \"pytorch\"\n{}", from(file));
+    place.write("experiments/c.toml", other);
+    place.sweep().ends_with(2).says("asks for the `pytorch` implementation");
+}
+
 /// What old PyTorch writes before what was saved, and what it writes behind it where there are no storages.
 fn legacy(saved: &[u8]) -> Vec<u8> {
     let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -130,7 +152,7 @@ fn a_file_that_does_not_fit_is_told_by_the_plan_and_before_anything_trains() {
     for (experiment, says) in [
         (vgg(&file("drawn.safetensors")), "it fits `mobilenet_v2`: change `model.backbone`"),
         (from(&file("page.pth")), "it is a page of a web site (HTML)"),
-        (from(&file("keras.h5")), "it is an HDF5 file, as Keras writes"),
+        (from(&file("keras.h5")), "it is a damaged HDF5 file"),
         (vgg("{ experiment = 'a' }"), "it will hold a `mobilenet_v2`"),
     ] {
         place.write("experiments/b.toml", experiment);
