@@ -126,7 +126,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
     }
     fitting.end()?;
     let place = match arguments.executor {
-        None => Where::Here(Hardware::of(arguments, unfinished.len())?),
+        None => Where::Here(Box::new(Hardware::of(arguments, unfinished.len())?)),
         Some(executor) => Where::Cluster(executor),
     };
     for (name, failure) in prepare(&unfinished, arguments.quiet)? {
@@ -166,7 +166,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
                 refresh.hear(&it);
                 display.show(it);
             };
-            sweep_here(&store, agenda, (limits, registered), hardware, say).map(Some)
+            sweep_here(&store, agenda, (limits, registered), *hardware, say).map(Some)
         }
         Where::Cluster(executor) => {
             let SweepArguments { detach, device, json, .. } = arguments;
@@ -201,7 +201,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
 
 /// Where trials are carried out.
 enum Where {
-    Here(Hardware),
+    Here(Box<Hardware>),
     Cluster(Executor),
 }
 

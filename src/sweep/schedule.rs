@@ -328,6 +328,7 @@ fn kind_of(trial: &Trial, stage: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::slice;
 
     use ferrite_core::error::Result;
     use ferrite_core::plan::job::Until;
@@ -394,8 +395,9 @@ mod tests {
         let gone = Outcome::Died(failure("its process died"));
         let cuda = Outcome::Failed(failure("CUDA error: an illegal memory access was encountered"));
         let own = Outcome::Failed(failure("the loss is not a number"));
+        let once = [gone.clone()];
         let ends: [&[Outcome]; 4] =
-            [&[gone.clone()], &[cuda.clone()], &[own], &[gone.clone(), gone]];
+            [&once, slice::from_ref(&cuda), slice::from_ref(&own), &[gone.clone(), gone]];
         let (summary, again) = swept(&ends, true);
         assert_eq!((summary.done.len(), summary.failed.len(), summary.died.len()), (2, 1, 1));
         assert_eq!(again, 3, "each of those at most once");

@@ -63,10 +63,10 @@ fn model(run: &Finished) -> Result<Model> {
     if let Some(norm) = &norm {
         x = graph.batch_norm(norm, &x)?;
     }
-    let mut side = size;
+    let mut pixels = size;
     for block in &backbone.blocks {
-        x = graph.layers(&block.layers, x, side)?;
-        side = block.layers.iter().fold(side, |side, layer| layer.side(side));
+        x = graph.layers(&block.layers, x, pixels)?;
+        pixels = block.layers.iter().fold(pixels, |it, layer| layer.side(it));
     }
     graph.head(&head, x, "logits")?;
     graph.node_called("probabilities", "Softmax", &["logits"], vec![int("axis", 1)]);

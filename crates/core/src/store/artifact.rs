@@ -56,7 +56,7 @@ pub fn of_file(path: &Path) -> Result<Artifact> {
         let mut file = File::open(path)?;
         let (mut hasher, mut bytes) = (Hasher::new(), 0);
         // A larger buffer would be new memory for each file, which takes longer to get than a small file to read.
-        let mut buffer = [0; 1 << 15];
+        let mut buffer = [0; 1 << 14];
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(Artifact { bytes, crc32: hasher.finalize() }),
