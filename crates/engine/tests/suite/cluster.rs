@@ -111,7 +111,7 @@ fn jobs_are_cancelled_by_the_names_of_their_runs_or_all_of_them() {
     sweep().ends_with(0).says("4 jobs submitted").says("1 of them for what several trials need");
     ferrite(&["stop", "e"]).ends_with(0).says("job cancelled: `e/seed-0");
     ferrite(&["stop", "e"]).ends_with(0).says("none of these is running");
-    place.ferrite(&["status"]).says("3 runs: 1 interrupted, 2 waiting");
+    place.ferrite(&["status"]).says("3 runs: 2 waiting, 1 interrupted");
     let told = ferrite(&["stop", "--json"]);
     let told: serde_json::Value = serde_json::from_str(&told.ends_with(0).out).unwrap();
     let cancelled: Vec<_> = told["cancelled"].as_array().unwrap().iter().collect();
