@@ -133,6 +133,9 @@ def kills(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> T
                 hit = strike(worker.pid, whom, how)
                 count += hit
                 killed += hit if how == signal.SIGKILL else 0
+            else:
+                # The machine is faster than it was.
+                longest = max(1.5, 0.7 * longest)
             worker.wait(PATIENCE)
         for _ in range(2):
             # What a worker that outlived its scheduler holds is waited for.
