@@ -99,12 +99,16 @@ def cards(place: Path) -> pandas.Series:
 
 
 def failing_examples(place: Path) -> int:
-    """How many of the page's examples in Python and SQL end with an error."""
+    """How many of the page's examples in Python and SQL that read tables end with an error, or 1 if there are none of a language.
+    What reads a network is left out: there is none here, and `make test-doors` runs exported ones."""
     page = (PROJECT / "docs" / "export.md").read_text()
     before, failed = os.getcwd(), 0
     os.chdir(place)
     try:
-        for language, text in re.findall(r"```(python|sql)\n(.*?)```", page, re.DOTALL):
+        examples = re.findall(r"```(python|sql)\n(.*?)```", page, re.DOTALL)
+        examples = [(language, text) for language, text in examples if "runs/report/" in text]
+        failed += len({"python", "sql"} - {language for language, _ in examples})
+        for language, text in examples:
             try:
                 if language == "python":
                     exec(text, {"print": lambda *_: None})
