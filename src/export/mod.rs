@@ -7,7 +7,6 @@
 //! **Invariant:** made from the study alone, and twice the same bytes from the same. Every file is written whole or not at all.
 
 mod columns;
-pub(crate) mod finished;
 mod history;
 pub(crate) mod mlflow;
 pub(crate) mod onnx;

@@ -5,14 +5,13 @@ use std::path::Path;
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::files::{create_folder, write_derived};
+use ferrite_core::finished::Finished;
 use ferrite_core::mapped::map;
 use ferrite_core::model::backbone::{Backbone, Classifier};
 use ferrite_core::model::implementation::Implementation;
 use ferrite_core::model::{Head, Pool};
 use ferrite_core::store::folder::files;
 use serde_json::json;
-
-use crate::export::finished::Finished;
 
 /// What the script is called.
 pub(crate) const SCRIPT: &str = "load.py";

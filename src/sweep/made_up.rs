@@ -6,6 +6,9 @@ use ferrite_core::plan::chain::Inputs;
 use ferrite_core::plan::steps::Kind;
 use ferrite_core::plan::{Step, Trial};
 
+use crate::sweep::pace::Pace;
+use crate::sweep::schedule::Limits;
+
 /// The trial `e/<id>` with these steps.
 pub(super) fn trial(id: impl ToString, steps: Vec<Step>) -> Trial {
     Trial {
@@ -18,6 +21,17 @@ pub(super) fn trial(id: impl ToString, steps: Vec<Step>) -> Trial {
         needs: None,
         key: steps.last().map_or_else(String::new, |it| it.key.clone()),
         steps,
+    }
+}
+
+/// So many workers at once, and nothing else.
+pub(super) fn limits(jobs: usize) -> Limits {
+    Limits {
+        pace: Pace::fixed(jobs),
+        shares_server: false,
+        retry: false,
+        fail_fast: false,
+        most_alike: None,
     }
 }
 

@@ -55,6 +55,11 @@ impl Pace {
         self.now
     }
 
+    /// Whether the number is what it will be.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// A worker came or went, so what was heard so far says nothing of those that run now.
     pub fn changed(&mut self) {
         self.heard.clear();

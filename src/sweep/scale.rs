@@ -15,10 +15,9 @@ use ferrite_core::plan::steps::Kind as StepKind;
 use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
-use crate::sweep::made_up::{step, trial};
-use crate::sweep::pace::Pace;
+use crate::sweep::made_up::{limits, step, trial};
 use crate::sweep::rungs::{Nothing, Rungs};
-use crate::sweep::schedule::{Known, Limits, Schedule};
+use crate::sweep::schedule::{Known, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
 
 /// Machines that carry out trials, each step in its time, and never fail.
@@ -116,13 +115,7 @@ fn measure(count: usize, jobs: usize) -> String {
         messages: 0,
         spent: Duration::ZERO,
     };
-    let limits = Limits {
-        pace: Pace::fixed(jobs),
-        shares_server: false,
-        retry: false,
-        fail_fast: false,
-        most_alike: None,
-    };
+    let limits = limits(jobs);
     let costs = &mut |it: &Trial| vec![1.0; it.steps.len()];
     let say = &mut |_: SweepEvent<'_>| {};
     let began = Instant::now();

@@ -187,7 +187,7 @@ impl<'a> Schedule<'a> {
         (self.say)(SweepEvent::Happened(&self.trials[trial], kind));
         match kind {
             Kind::StepReady(it) => self.standing.made(trial, &it.key),
-            Kind::EpochEnded(epoch) => {
+            Kind::EpochEnded(epoch) if !self.limits.pace.is_settled() => {
                 let kind = kind_of(&self.trials[trial], &epoch.stage);
                 let speed = epoch.images_per_second;
                 if let Some(it) = self.limits.pace.hear((trial, &kind), speed, &self.running) {
@@ -335,7 +335,7 @@ mod tests {
     use ferrite_core::plan::steps::Kind as StepKind;
 
     use super::*;
-    use crate::sweep::made_up::{step, trial};
+    use crate::sweep::made_up::{limits, step, trial};
     use crate::sweep::rungs::Nothing;
 
     /// Ends each worker at once as the trial's own list says, and well when that is empty.
@@ -372,13 +372,7 @@ mod tests {
         let trials: Vec<Trial> = (0..ends.len()).map(of).collect();
         let states = vec![TrialState::New; trials.len()];
         let agenda = Agenda::new(&trials, states, Rungs::new(&trials, Vec::new(), &Nothing));
-        let limits = Limits {
-            pace: Pace::fixed(2),
-            shares_server,
-            retry: false,
-            fail_fast: false,
-            most_alike: None,
-        };
+        let limits = Limits { shares_server, ..limits(2) };
         let mut again = 0;
         let say =
             &mut |it: SweepEvent<'_>| again += usize::from(matches!(it, SweepEvent::Again(..)));

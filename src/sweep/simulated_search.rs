@@ -17,10 +17,9 @@ use ferrite_core::search::halving::{Halving, Reached};
 use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::{Launcher, Message, Node};
-use crate::sweep::made_up::{step, trial};
-use crate::sweep::pace::Pace;
+use crate::sweep::made_up::{limits, step, trial};
 use crate::sweep::rungs::{End, Results, Rungs, Seen};
-use crate::sweep::schedule::{Known, Limits, Schedule};
+use crate::sweep::schedule::{Known, Schedule};
 use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState};
 
 const EPOCHS: usize = 18;
@@ -247,13 +246,7 @@ fn sweep(search: Search, disk: &Rc<RefCell<Disk>>, timing: u64, faults: usize) -
         stops: false,
     };
     let jobs = 1 + world.draw(6) as usize;
-    let limits = Limits {
-        pace: Pace::fixed(jobs),
-        shares_server: false,
-        retry: false,
-        fail_fast: false,
-        most_alike: None,
-    };
+    let limits = limits(jobs);
     let say = &mut |_: SweepEvent<'_>| {};
     let costs = &mut |it: &Trial| vec![1.0; it.steps.len()];
     let interrupted_after = (faults > 0).then(|| world.draw(3000));

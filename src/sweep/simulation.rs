@@ -20,10 +20,9 @@ use ferrite_random::{Random, Use};
 
 use crate::sweep::launch::patience::{Patience, Silence, Verdict};
 use crate::sweep::launch::{Launcher, Message, Node};
-use crate::sweep::made_up::{step, trial};
-use crate::sweep::pace::Pace;
+use crate::sweep::made_up::{limits, step, trial};
 use crate::sweep::rungs::{Nothing, Rungs};
-use crate::sweep::schedule::{Known, Limits, Schedule};
+use crate::sweep::schedule::{Known, Schedule};
 use crate::sweep::{Agenda, Outcome, SweepEvent, TrialState};
 
 /// A sweep that has not ended by then, in milliseconds of its own clock, never will.
@@ -334,13 +333,7 @@ fn simulate(seed: u64, faults: usize) {
     };
     let states = trials.iter().map(|_| TrialState::New).collect();
     let agenda = Agenda::new(&trials, states, Rungs::new(&trials, Vec::new(), &Nothing));
-    let limits = Limits {
-        pace: Pace::fixed(jobs),
-        shares_server: false,
-        retry: false,
-        fail_fast: false,
-        most_alike: None,
-    };
+    let limits = limits(jobs);
     let ended = RefCell::new(BTreeMap::<String, Outcome>::new());
     let say = &mut |it: SweepEvent<'_>| {
         if let SweepEvent::Ended(trial, outcome) = it {

@@ -52,6 +52,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["digits", "error", "event", "data", "model", "settings", "search", "config"]),
     ("store", &["error", "event", "files", "metrics", "pulse", "warning"]),
     ("fetch", &["digits", "error", "files", "mapped", "remote", "store"]),
+    // What a finished run has left.
+    ("finished", &["error", "event", "config", "model", "store"]),
     // Layer 4, of `ferrite`: many trials; pages. They do not know each other.
     ("sweep", &["error", "event", "fault", "files", "config", "plan", "search", "store"]),
     // What trials cost, from what steps took.
@@ -70,8 +72,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "export",
         &[
-            "digits", "error", "event", "files", "mapped", "metrics", "model", "config", "store",
-            "format", "study", "report",
+            "digits", "error", "event", "files", "mapped", "metrics", "model", "store", "fetch",
+            "finished", "format", "study", "report",
         ],
     ),
     (
@@ -103,6 +105,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "plan",
             "store",
             "fetch",
+            "finished",
             "remote",
             "sweep",
             "forecast",
@@ -153,8 +156,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Marks on pictures: what was found in them.
     ("mark", &["data"]),
-    // What a finished run has left.
-    ("trained", &["device", "error", "event", "precision", "config", "model", "store", "forward"]),
+    // The network of a finished run.
+    (
+        "trained",
+        &[
+            "device",
+            "error",
+            "event",
+            "precision",
+            "config",
+            "model",
+            "store",
+            "finished",
+            "forward",
+        ],
+    ),
     // One trial; use of what it trained; where that looks. They do not know each other.
     (
         "run",

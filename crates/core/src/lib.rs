@@ -35,6 +35,7 @@ pub mod plan;
 pub mod store;
 
 pub mod fetch;
+pub mod finished;
 
 /// Memory that is refused is told as what it is.
 #[global_allocator]

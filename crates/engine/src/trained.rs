@@ -1,24 +1,17 @@
 //! The network of a finished run, with the weights that it ended with.
-//!
-//! A run's folder is all it needs: the weights with what their header says, the settings, and from the log
-//! whether the training images were gray.
 
 use std::path::Path;
 
 use ferrite_core::config::Experiment;
 use ferrite_core::device::Device;
-use ferrite_core::error::{Error, Result};
+use ferrite_core::error::Result;
 use ferrite_core::event::Dataset;
+use ferrite_core::finished::Finished;
 use ferrite_core::model::Model;
 use ferrite_core::model::trainable::resolve;
-use ferrite_core::model::weights;
-use ferrite_core::model::weights::file::TensorFile;
 use ferrite_core::precision::Precisions;
 use ferrite_core::store::Store;
-use ferrite_core::store::folder::files;
-use ferrite_core::store::health::verify;
-use ferrite_core::store::read::record;
-use ferrite_core::store::record::{Record, State};
+use ferrite_core::store::record::Record;
 
 use crate::forward::network::{Network, Plan};
 use crate::forward::weights::{Part, load};
@@ -40,49 +33,18 @@ pub struct Trained {
 /// compute in.
 ///
 /// # Errors
-/// [`Error::Usage`] if the run is not finished or has no such weights; whatever reading fails with.
+/// As of [`Finished::open`], and if the weights do not fit the network.
 pub fn open(
     store: &Store,
     (folder, weights): (&Path, &str),
     device: Device,
     precisions: impl FnOnce(&Model) -> Precisions,
 ) -> Result<Trained> {
-    let record = record(store, folder)?;
-    let usage = |message: String, help: String| Error::Usage { message, help };
-    if record.state != State::Finished {
-        let message = format!("the run in `{}` is not finished", folder.display());
-        return Err(usage(message, "`ferrite status` lists what every run is at".into()));
-    }
-    let file = files::of_weights(files::MODEL, weights);
-    verify(folder, &file)?;
-    let path = folder.join(file);
-    if !path.is_file() {
-        let message = format!("the run has no weights `{weights}`: no `{}`", path.display());
-        let help = "name a metric that its last stage lists under `checkpoints`, or `final`";
-        return Err(usage(message, help.into()));
-    }
-    let damaged = |message: String| {
-        let help = "it must be the trial.toml that the run was made from".into();
-        Error::Damaged { path: folder.join(files::TRIAL), message, help }
-    };
-    let settings: Experiment = record
-        .settings
-        .clone()
-        .try_into()
-        .map_err(|it: toml::de::Error| damaged(it.message().to_owned()))?;
-    if let Some(problem) = settings.check().first() {
-        return Err(damaged(format!("`{}` {}", problem.key, problem.message)));
-    }
-    let dataset = record.facts.dataset.clone().ok_or_else(|| Error::Damaged {
-        path: folder.join(files::EVENTS),
-        message: "it does not say what the run was trained on".into(),
-        help: "sweep the experiment again".into(),
-    })?;
-    let model = TensorFile::open(&path)?;
-    check_header(&model, &path, &settings, &record)?;
+    let finished = Finished::open(store, (folder, weights))?;
+    let Finished { record, settings, dataset, weights, input } = finished;
     let plan = Plan {
         model: &settings.model,
-        input: weights::input_of(&model, settings.model.backbone)?.unwrap_or_default(),
+        input,
         frozen_norm: settings.batch_norm.frozen_layers,
         image_size: settings.data.image_size,
         classes: dataset.classes.len(),
@@ -95,41 +57,6 @@ pub fn open(
     if let Some(Ok(trained)) = last {
         network.compute_as_in_training(&trained);
     }
-    load(&mut network, &path, Part::Whole)?;
+    load(&mut network, &weights.path, Part::Whole)?;
     Ok(Trained { record, settings, dataset, network })
-}
-
-/// Holds the header of a model's file against the settings beside it and the log.
-fn check_header(
-    model: &TensorFile,
-    path: &Path,
-    settings: &Experiment,
-    record: &Record,
-) -> Result<()> {
-    let plain = |it: serde_json::Value| it.as_str().map_or(it.to_string(), str::to_owned);
-    let classes = record.facts.dataset.as_ref().map(|it| it.classes.join(","));
-    let key = record.facts.start.as_ref().map(|it| it.key.clone());
-    let expected = [
-        (weights::facts::BACKBONE, Some(plain(serde_json::json!(settings.model.backbone)))),
-        (weights::facts::IMPLEMENTATION, Some(settings.model.implementation().name().to_owned())),
-        ("image_size", Some(settings.data.image_size.to_string())),
-        ("classes", classes),
-        ("key", key),
-    ];
-    for (name, expected) in expected {
-        let (Some(written), Some(expected)) = (model.facts.get(name), expected) else { continue };
-        if *written != expected {
-            return Err(Error::Damaged {
-                path: path.to_owned(),
-                message: format!(
-                    "its {name} is `{written}`, but the run's is `{expected}`: the model, the settings or \
-                     the log is of another run"
-                ),
-                help:
-                    "put the files of one run together, or remove the run's folder and sweep again"
-                        .into(),
-            });
-        }
-    }
-    Ok(())
 }

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ferrite_core::error::Result;
+use ferrite_core::event::FINAL;
 use ferrite_core::files::create_folder;
+use ferrite_core::finished::Finished;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::find::run_of;
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::print;
 
 use crate::cli::status::{existing, tell};
-use crate::export::finished::Finished;
 use crate::export::onnx::write;
 
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub(in crate::cli) struct OnnxArguments {
 
 pub(super) fn onnx_command(arguments: &OnnxArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
-    let run = Finished::open(&store, &run_of(&store, &arguments.run)?)?;
+    let run = Finished::open(&store, (&run_of(&store, &arguments.run)?, FINAL))?;
     if let Some(folder) = arguments.out.parent().filter(|it| !it.as_os_str().is_empty()) {
         create_folder(folder)?;
     }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ferrite_core::error::Result;
+use ferrite_core::event::FINAL;
+use ferrite_core::finished::Finished;
 use ferrite_core::store::find::run_of;
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::print;
 
 use crate::cli::export::onnx::tell_differences;
 use crate::cli::status::existing;
-use crate::export::finished::Finished;
 use crate::export::torch::{SCRIPT, write};
 
 #[derive(Debug, Args)]
@@ -31,7 +32,7 @@ pub(in crate::cli) struct TorchArguments {
 
 pub(super) fn torch_command(arguments: &TorchArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
-    let run = Finished::open(&store, &run_of(&store, &arguments.run)?)?;
+    let run = Finished::open(&store, (&run_of(&store, &arguments.run)?, FINAL))?;
     write(&run, &arguments.out)?;
     tell_differences(&run);
     print(&format!("{}\n", arguments.out.join(SCRIPT).display()))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ferrite_core::error::{Error, Result};
+use ferrite_core::fetch::agent;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::http::{Response, StatusCode};
@@ -74,16 +75,7 @@ impl Client {
                 ),
             });
         }
-        let agent = Agent::config_builder()
-            .proxy(Proxy::try_from_env())
-            .http_status_as_error(false)
-            .timeout_resolve(Some(PATIENCE))
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            .user_agent(concat!("ferrite/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
+        let agent = agent(Proxy::try_from_env(), PATIENCE);
         let address = address.trim_end_matches('/').to_owned();
         Ok(Self { agent, address, authorization: authorization() })
     }

@@ -11,13 +11,13 @@ use std::path::Path;
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::files::write_derived;
+use ferrite_core::finished::Finished;
 use ferrite_core::model::head::Head;
 use ferrite_core::model::layer::Builder as Tensors;
 use ferrite_core::model::summary::input_norm;
 use prost::Message as _;
 use serde_json::json;
 
-use crate::export::finished::Finished;
 use crate::export::onnx::graph::{Builder, Value, int, ints};
 use crate::export::onnx::message::{
     Dimension, ElementKind, Entry, Graph, Model, OperatorSet, Shape, Size, TensorType, Type,

@@ -9,6 +9,8 @@ use ferrite_core::digits::thousands;
 use ferrite_core::event::acts::Stop;
 use ferrite_core::event::weights::{Ancestors, Taken, Weights};
 use ferrite_core::event::{Augmentation, Layer, Network, Noise, StageStart};
+use ferrite_core::model::Model;
+use ferrite_core::model::implementation::Implementation;
 use ferrite_core::store::record::{Record, Stage};
 use ferrite_core::warning;
 use maud::{Markup, html};
@@ -63,8 +65,9 @@ fn network(record: &Record, it: &Network) -> Markup {
 
 /// Whether the network is Keras's, which computes otherwise than PyTorch's of the same name.
 fn is_keras(record: &Record) -> bool {
-    let said = |key: &str| record.settings.get("model")?.get(key)?.as_str();
-    said("implementation") == Some("keras") || said("weights") == Some("keras-imagenet")
+    let model = record.settings.get("model").cloned();
+    let model = model.and_then(|it| it.try_into::<Model>().ok());
+    model.is_some_and(|it| it.implementation() == Implementation::Keras)
 }
 
 fn weights(it: &Weights) -> Markup {

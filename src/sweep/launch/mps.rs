@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use ferrite_core::files::remove_folder;
@@ -140,14 +140,8 @@ impl Mps {
 impl Drop for Guardian {
     fn drop(&mut self) {
         drop(self.lifeline.take());
-        let since = Instant::now();
         // The daemon ends at once where no worker is left. Else its guardian waits for them alone.
-        while since.elapsed() < PATIENCE {
-            match self.shell.try_wait() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
-                _ => return,
-            }
-        }
+        let _ = ended(&mut self.shell);
     }
 }
 
@@ -163,15 +157,21 @@ fn ask(control: &Path, command: &str, pipes: Option<&Path>) -> std::io::Result<b
         // One that is gone already says so by how it ended.
         let _ = writeln!(input, "{command}");
     }
+    if let Some(status) = ended(&mut asking)? {
+        return Ok(status.success());
+    }
+    asking.kill()?;
+    asking.wait()?;
+    Ok(false)
+}
+
+/// How `process` ended; none if it does not within [`PATIENCE`].
+fn ended(process: &mut Child) -> std::io::Result<Option<ExitStatus>> {
     let since = Instant::now();
     loop {
-        if let Some(status) = asking.try_wait()? {
-            return Ok(status.success());
-        }
-        if since.elapsed() > PATIENCE {
-            asking.kill()?;
-            asking.wait()?;
-            return Ok(false);
+        let status = process.try_wait()?;
+        if status.is_some() || since.elapsed() > PATIENCE {
+            return Ok(status);
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -9,7 +9,7 @@ use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
 
 use crate::error::{Error, Result};
-use crate::fetch::{Cache, Progress, digest_like, length};
+use crate::fetch::{Cache, Progress, agent, digest_like, length};
 use crate::files::output::Output;
 use crate::files::remove_file;
 use crate::remote::Remote;
@@ -21,7 +21,7 @@ pub(super) const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long to wait for a connection, and for the next bytes of one.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Progress is said at most this often.
 const SAY_EVERY: Duration = Duration::from_millis(100);
@@ -111,7 +111,8 @@ impl Download<'_> {
             return Err(self.begin_anew("what was there is longer than the file".into()));
         }
         let there = length(self.part);
-        let mut request = self.cache.agent().get(self.cache.address(self.remote));
+        let mut request =
+            agent(self.cache.proxy.clone(), PATIENCE).get(self.cache.address(self.remote));
         if there > 0 {
             request = request.header(RANGE, format!("bytes={there}-"));
         }

@@ -6,6 +6,7 @@
 mod download;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use ureq::{Agent, Proxy};
 
 use crate::digits::hex;
 use crate::error::{Error, Result};
-use crate::fetch::download::{Download, PATIENCE, State};
+use crate::fetch::download::{Download, State};
 use crate::files::{create_folder, rename, write_whole};
 use crate::mapped;
 use crate::remote::{Checksum, Remote};
@@ -135,19 +136,6 @@ impl Cache {
         }
     }
 
-    fn agent(&self) -> Agent {
-        Agent::config_builder()
-            .proxy(self.proxy.clone())
-            .http_status_as_error(false)
-            .timeout_resolve(Some(PATIENCE))
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            .user_agent(concat!("ferrite/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into()
-    }
-
     fn cannot(&self, remote: Remote<'_>, message: String) -> Error {
         let Remote { url, checksum, .. } = remote;
         let (name, digits) = (checksum.name(), checksum.digits());
@@ -165,6 +153,21 @@ impl Cache {
             ),
         }
     }
+}
+
+/// What asks servers, by `proxy`, and waits for `patience` at most where one says nothing. Every answer is one, whatever its
+/// status.
+pub fn agent(proxy: Option<Proxy>, patience: Duration) -> Agent {
+    Agent::config_builder()
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .timeout_resolve(Some(patience))
+        .timeout_connect(Some(patience))
+        .timeout_recv_response(Some(patience))
+        .timeout_per_read(Some(patience))
+        .user_agent(concat!("ferrite/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
 }
 
 fn length(path: &Path) -> u64 {
