@@ -8,7 +8,7 @@ use clap::Args;
 use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::store::Store;
-use ferrite_core::store::find::runs_of;
+use ferrite_core::store::find::{name_of, runs_of};
 use ferrite_core::store::folder::files;
 use ferrite_core::store::lock::is_locked;
 use ferrite_core::store::read::heads;
@@ -85,12 +85,6 @@ fn meant(store: &Store, asked: &Path) -> Result<Vec<PathBuf>> {
     let whole = store.root.join(asked);
     let is_run = [files::EVENTS, files::JOB].iter().any(|it| whole.join(it).is_file());
     runs_of(store, asked).or_else(|error| if is_run { Ok(vec![whole]) } else { Err(error) })
-}
-
-fn name_of(store: &Store, folder: &Path) -> String {
-    let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
-    let (folder, root) = (whole(folder), whole(&store.root));
-    folder.strip_prefix(&root).unwrap_or(&folder).to_string_lossy().into_owned()
 }
 
 /// Removes the run in `folder`, unless a process has begun with it meanwhile.

@@ -1,13 +1,13 @@
 //! `ferrite stop`: asks sweeps and runs of other terminals to stop, as Ctrl-C there would, and cancels jobs of clusters.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::store::Store;
-use ferrite_core::store::find::runs_of;
+use ferrite_core::store::find::{name_of, runs_of_all};
 use ferrite_core::store::folder::files;
 use ferrite_core::store::lock::is_locked;
 use ferrite_core::store::queued::Queued;
@@ -49,10 +49,7 @@ pub(super) fn stop_command(arguments: &StopArguments) -> Result<()> {
         let asked = ask_sweeps(&store)?;
         (asked, cancel_jobs(&store, heads(&store).records.into_iter().map(|it| it.folder))?)
     } else {
-        let mut folders = BTreeSet::new();
-        for it in &arguments.named {
-            folders.extend(runs_of(&store, it)?);
-        }
+        let folders = runs_of_all(&store, &arguments.named)?;
         let cancelled = cancel_jobs(&store, folders.iter().cloned())?;
         (ask_runs(&store, folders)?, cancelled)
     };
@@ -100,13 +97,8 @@ fn ask_sweeps(store: &Store) -> Result<Vec<Asked>> {
 /// Cancels the jobs that a cluster has for the runs in these folders, and returns their names.
 fn cancel_jobs(store: &Store, folders: impl Iterator<Item = PathBuf>) -> Result<Vec<String>> {
     let queued = folders.filter(|it| Queued::of(it).is_some());
-    let names: Vec<String> = queued.map(|it| name(store, &it)).collect();
+    let names: Vec<String> = queued.map(|it| name_of(store, &it)).collect();
     cancel(store, &Programs::default(), &names)
-}
-
-/// The name of the run in `folder`.
-fn name(store: &Store, folder: &Path) -> String {
-    folder.strip_prefix(&store.root).unwrap_or(folder).display().to_string()
 }
 
 /// Asks those of the runs in these folders to stop that are running.
@@ -118,7 +110,7 @@ fn ask_runs(store: &Store, folders: BTreeSet<PathBuf>) -> Result<Vec<Asked>> {
             continue;
         }
         stop::ask(&folder)?;
-        let name = format!("`{}`", name(store, &folder));
+        let name = format!("`{}`", name_of(store, &folder));
         asked.push(Asked { name, still_runs: Box::new(move || is_locked(&lock)) });
     }
     Ok(asked)

@@ -25,8 +25,9 @@ pub fn beat() {
 /// # Errors
 /// [`crate::error::Error::Exhausted`] if the system starts no thread.
 pub fn watch(tell: impl Fn() + Send + 'static) -> Result<()> {
+    // Before the thread is there, so that no beat is missed while it comes up.
+    let mut before = BEATS.load(Ordering::Relaxed);
     let look = move || {
-        let mut before = BEATS.load(Ordering::Relaxed);
         loop {
             std::thread::sleep(EVERY);
             let now = BEATS.load(Ordering::Relaxed);

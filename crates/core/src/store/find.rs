@@ -4,6 +4,7 @@
 //! `fruit/seed-0-29311b3e`, by as much of that as tells it from its siblings, `fruit/seed-0`, or by its path. Every
 //! command takes all of them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -44,6 +45,25 @@ pub fn runs_of(store: &Store, asked: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
+/// The folders of the runs that any of `asked` means, each once and sorted.
+///
+/// # Errors
+/// As of [`runs_of`], for the first of which there are none.
+pub fn runs_of_all(store: &Store, asked: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
+    let mut folders = BTreeSet::new();
+    for it in asked {
+        folders.extend(runs_of(store, it)?);
+    }
+    Ok(folders)
+}
+
+/// The name of the run in `folder`, by whatever path that leads there.
+pub fn name_of(store: &Store, folder: &Path) -> String {
+    let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
+    let (folder, root) = (whole(folder), whole(&store.root));
+    folder.strip_prefix(&root).unwrap_or(&folder).to_string_lossy().into_owned()
+}
+
 /// The names most like `asked`, of experiments and of runs, among those that have as many parts, each between backticks.
 pub fn nearest(store: &Store, asked: &Path) -> Vec<String> {
     const MOST: usize = 3;
@@ -53,7 +73,7 @@ pub fn nearest(store: &Store, asked: &Path) -> Vec<String> {
     let hidden = |it: &walkdir::DirEntry| it.file_name().to_string_lossy().starts_with('.');
     let runs = walk.filter_entry(|it| !hidden(it)).filter_map(std::result::Result::ok);
     let runs = runs.filter(|it| it.file_name() == files::TRIAL);
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     for run in runs {
         let below = run.path().parent().and_then(|it| it.strip_prefix(&store.root).ok());
         let Some(below) = below else { continue };

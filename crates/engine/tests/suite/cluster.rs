@@ -118,6 +118,8 @@ fn jobs_are_cancelled_by_the_names_of_their_runs_or_all_of_them() {
     assert!(cancelled.len() == 2 && cancelled[0].as_str().unwrap().starts_with("f/seed-0"));
     ferrite(&["stop"]).ends_with(0).says("no job is queued");
     sweep().ends_with(0).says("4 jobs submitted").says("1 of them for what several trials need");
+    // By whatever path a run is named.
+    ferrite(&["stop", "./runs/e"]).ends_with(0).says("job cancelled: `e/seed-0");
 }
 
 #[test]
