@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
@@ -271,11 +272,15 @@ PartitionName=all Nodes=n1,n2 Default=YES MaxTime=60 State=UP
             kill_all(it)
 
     def hurry(self) -> None:
-        """A job that was queued again waits two minutes, which tells nothing here."""
-        for line in self.said("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r").splitlines():
-            job, reason = line.split("|")
-            if reason == "BeginTime":
-                self.said("scontrol", "update", f"job={job}", "StartTime=now")
+        """A job that was queued again waits two minutes, which tells nothing here.
+
+        It is not started at once: a node refuses a job whose permission is of the second in which it ended that job
+        ("Job credential revoked", Slurm 22.05), and the job has then failed.
+        """
+        for line in self.said("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r|%S").splitlines():
+            job, reason, begins = line.split("|")
+            if reason == "BeginTime" and begins != "N/A" and datetime.fromisoformat(begins) > datetime.now() + timedelta(seconds=5):
+                self.said("scontrol", "update", f"job={job}", "StartTime=now+2")
 
     def stop(self) -> None:
         self.said("scancel", "--me")
