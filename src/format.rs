@@ -93,6 +93,19 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// An energy, given in joules, in watt-hours, in which it is paid for.
+pub(crate) fn energy(joules: f64) -> String {
+    let hours = joules / 3600.0;
+    match hours {
+        _ if !hours.is_finite() || hours < 0.0 => NOTHING.into(),
+        ..0.9995 => format!("{:.0} mWh", hours * 1000.0),
+        ..9.995 => format!("{hours:.2} Wh"),
+        ..99.95 => format!("{hours:.1} Wh"),
+        ..999.5 => format!("{hours:.0} Wh"),
+        _ => format!("{:.2} kWh", hours / 1000.0),
+    }
+}
+
 /// A time that is a forecast, no more precise than it can be: `about 40 s`, `about 3 min`, `about 2 h 10 min`.
 pub(crate) fn about(seconds: f64) -> String {
     let rounded = |each: f64| (seconds / each).round() * each;
@@ -199,6 +212,10 @@ mod tests {
         assert_eq!(duration(125.0), "2 min 05 s");
         assert_eq!(duration(7260.0), "2 h 01 min");
         assert_eq!(duration(f64::NAN), NOTHING);
+        assert_eq!(
+            [45.0, 3597.0, 3600.0, 54_000.0, 3.5e6, 9e6].map(energy),
+            ["12 mWh", "999 mWh", "1.00 Wh", "15.0 Wh", "972 Wh", "2.50 kWh"]
+        );
         assert_eq!(percent(f64::NAN), "NaN");
         assert_eq!([0.0123, -0.02, -0.0001].map(points), ["+1.2", "−2.0", "0.0"]);
         assert_eq!([1e-9, 0.049, 0.5, 1.0].map(p_value), ["< 0.001", "0.049", "0.50", "1.00"]);

@@ -108,6 +108,7 @@ impl<'j, 's, 'a> Board<'j, 's, 'a> {
             "macro_f1": stat(it.stat(Run::macro_f1)),
             "loss": stat(it.stat(Run::test_loss)),
             "seconds": stat(it.stat(|it| Some(it.record.seconds))),
+            "joules": stat(it.stat(Run::joules)),
             "beside": self.judged.comparisons().with_extended(it).map(comparison),
         })
     }

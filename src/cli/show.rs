@@ -99,7 +99,10 @@ fn one(run: &Run<'_>) -> String {
     if let Some(start) = &record.facts.start {
         let threads = counted(start.threads, "thread");
         let seconds = format::duration(record.seconds);
-        let _ = writeln!(text, "{seconds} on {}, {threads}, {}", start.device, start.precision);
+        let energy =
+            run.joules().map_or_else(String::new, |it| format!(", {}", format::energy(it)));
+        let (device, precision) = (&start.device, &start.precision);
+        let _ = writeln!(text, "{seconds} on {device}, {threads}, {precision}{energy}");
     }
     text.push_str(&stages(&record.facts.stages));
     if let Some(it) = &record.facts.evaluation {

@@ -79,7 +79,7 @@ fn tellings(events: &[Event]) -> Tellings<'_> {
 fn first_telling<'e>(told: &Tellings<'e>, epoch: &'e Epoch) -> (u64, &'e Epoch) {
     let all = told.get(&(epoch.stage.as_str(), epoch.epoch)).map_or(&[][..], Vec::as_slice);
     let timeless = |it: &Epoch| {
-        let timeless = Epoch { seconds: 0.0, images_per_second: 0.0, ..it.clone() };
+        let timeless = Epoch { seconds: 0.0, images_per_second: 0.0, energy: None, ..it.clone() };
         // As text, since what is not a number does not equal itself.
         serde_json::to_string(&timeless).expect("events are plain JSON")
     };
@@ -104,6 +104,9 @@ fn of_epoch(number: usize, stage: &Stage, epoch: &Epoch) -> Vec<(String, f64)> {
     all.add("stage", number as f64);
     all.add("seconds", epoch.seconds);
     all.add("images_per_second", epoch.images_per_second);
+    if let Some(energy) = epoch.energy {
+        all.add("joules", energy.joules());
+    }
     if let Some(gradient) = &epoch.gradient {
         all.add("gradient_norm/all", gradient.norm);
         for (group, norm) in stage.start.groups.iter().zip(&gradient.groups) {

@@ -123,6 +123,7 @@ struct Epochs {
     scores: [Vec<f64>; 4],
     seconds: Vec<f64>,
     images_per_second: Vec<f64>,
+    joules: Vec<Option<f64>>,
     kept: Vec<bool>,
 }
 
@@ -149,6 +150,7 @@ impl Epochs {
             self.scores.iter_mut().zip(scores).for_each(|(column, it)| column.push(it));
             self.seconds.push(it.seconds);
             self.images_per_second.push(it.images_per_second);
+            self.joules.push(it.energy.map(|it| it.joules()));
             self.kept.push(kept == Some(it.epoch));
         }
     }
@@ -166,6 +168,7 @@ impl Epochs {
             ("valid_accuracy", Values::Number(valid_accuracy)),
             ("seconds", Values::Number(self.seconds)),
             ("images_per_second", Values::Number(self.images_per_second)),
+            ("joules", Values::MaybeNumber(self.joules)),
             ("kept", Values::Truth(self.kept)),
         ];
         self.whose.columns().into_iter().chain(own).collect()

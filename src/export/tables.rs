@@ -53,6 +53,8 @@ pub(super) fn configurations(judged: &Judged<'_, '_>) -> String {
         "parameters_trainable",
         "seconds_mean",
         "seconds_sd",
+        "joules_mean",
+        "joules_sd",
     ];
     let header = own.map(str::to_owned).into_iter().chain(settings.iter().map(|it| it.key.clone()));
     let rows = all.iter().enumerate().map(|(at, it)| {
@@ -97,6 +99,7 @@ fn configuration(it: &Configuration<'_>) -> Vec<String> {
     row.push(known(it.stat(|it| Some(it.epochs() as f64)).map(|it| it.mean)));
     row.extend([known(parameters.map(|it| it.1)), known(parameters.map(|it| it.0))]);
     row.extend(stat(it.stat(|it| Some(it.record.seconds))));
+    row.extend(stat(it.stat(Run::joules)));
     row
 }
 
@@ -115,6 +118,7 @@ pub(super) fn runs(judged: &Judged<'_, '_>) -> String {
         "exit_code",
         "began",
         "seconds",
+        "joules",
         "device",
         "threads",
         "precision",
@@ -178,6 +182,7 @@ fn run(configuration: &Configuration<'_>, run: &Run<'_>) -> Vec<String> {
         known(failure.map(|it| it.exit_code)),
         format::iso_moment(record.began_ms),
         record.seconds.to_string(),
+        known(run.joules()),
         start.map_or_else(String::new, |it| it.device.clone()),
         known(start.map(|it| it.threads)),
         start.map_or_else(String::new, |it| it.precision.clone()),

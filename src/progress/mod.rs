@@ -169,7 +169,7 @@ impl Display {
     fn happened(&mut self, trial: &Trial, kind: &Kind) {
         let Some(shown) = self.running.get_mut(&trial.name()) else { return };
         let name = trial.name();
-        shown.facts.fold(kind);
+        shown.facts.fold(kind.clone());
         let warnings = Fact::of(kind).map_or_else(Vec::new, |it| shown.watch.see(it));
         let line = match kind {
             Kind::StageStarted(start) => {

@@ -71,6 +71,7 @@ impl<'s, 'a> Board<'s, 'a> {
         let columns = self.columns();
         let best: Vec<f64> = columns.iter().map(|it| best_of(self.study, it.score)).collect();
         let held_out = self.held_out();
+        let tells_energy = self.study.runs().any(|it| it.joules().is_some());
         let has_leaks = self.study.runs().any(|it| leak_free(it).is_some());
         html! {
             (self.lead())
@@ -83,6 +84,7 @@ impl<'s, 'a> Board<'s, 'a> {
                         @for it in columns.iter().skip(1) { th .num { (it.head) } }
                         @if has_leaks { th .num { (held_out) " accuracy, leak-free" } }
                         th { "Seeds" } th .num { "Kept epoch" } th .num { "Parameters" } th .num { "Time" }
+                        @if tells_energy { th .num { "Energy" } }
                         th .num { (held_out) " loss" }
                     } }
                     tbody { @for it in &self.study.configurations {
@@ -96,6 +98,7 @@ impl<'s, 'a> Board<'s, 'a> {
                             td .seeds data-v=(it.runs.len()) { (folds::seeds(it)) }
                             (kept(it)) (parameters(it))
                             (mean_cell(it.stat(|it| Some(it.record.seconds)), format::duration))
+                            @if tells_energy { (mean_cell(it.stat(Run::joules), format::energy)) }
                             (loss(it))
                         }
                     } }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::acts::{Stop, TechniqueEvidence};
 use ferrite_core::event::audit::{self, Audit, Duplicates, LeakFree, Shared};
+use ferrite_core::event::energy::Energy;
 use ferrite_core::event::gradient::Gradient;
 use ferrite_core::event::weights::{Taken, Weights};
 use ferrite_core::event::{
@@ -302,6 +303,7 @@ fn stage(
             acts: TechniqueEvidence::default(),
             confusion: confused(accuracy),
             gradient: Some(Gradient { norm: 3.0 / epoch as f64, groups: vec![] }),
+            energy: Some(Energy { processor: Some(41.5 * 55.0), gpu: Some(41.5 * 310.0) }),
         }
     };
     let epochs: Vec<_> = (1..=n).map(epoch).collect();

@@ -187,6 +187,7 @@ fn header(run: &Run<'_>, extent: Extent) -> Markup {
             @if !run.seed.is_empty() { "seed " (run.seed) ", " }
             @if let Some([fold, of]) = run.fold() { "fold " (fold) " of " (of) ", " }
             (counted(run.epochs(), "epoch")) " in " (format::duration(record.seconds))
+            @if let Some(it) = run.joules() { ", " (format::energy(it)) }
         }
         (origin::of_run(record))
         @if let State::Failed(it) = &record.state {

@@ -28,8 +28,9 @@ use std::sync::OnceLock;
 use ferrite_core::error::Error;
 use ferrite_core::event::Epoch;
 use ferrite_core::event::acts::Viewed;
+use ferrite_core::event::energy::Energy;
 use ferrite_core::metrics::scores::{Confusion, Stat, roc_auc};
-use ferrite_core::store::record::{Record, State};
+use ferrite_core::store::record::{Facts, Record, State};
 use rayon::prelude::*;
 
 use crate::format;
@@ -283,6 +284,13 @@ impl<'a> Run<'a> {
     pub(crate) fn test_accuracy(&self) -> Option<f64> {
         let said = || self.record.facts.evaluation.as_ref().map(|it| it.scores.accuracy);
         self.confusion.as_ref().and_then(Confusion::accuracy).or_else(said)
+    }
+
+    /// What its epochs drew, in joules, over all its folds; none where that is not known.
+    pub(crate) fn joules(&self) -> Option<f64> {
+        let folds = self.folds.iter().map(|it| &it.record.facts);
+        let own = self.folds.is_empty().then_some(&self.record.facts);
+        Energy::of_all(folds.chain(own).map(Facts::energy)).map(|it| it.joules())
     }
 
     pub(crate) fn macro_f1(&self) -> Option<f64> {

@@ -101,6 +101,7 @@ fn events(key: &str, classes: &[String], right: usize) -> [Kind; 6] {
             acts: TechniqueEvidence::default(),
             confusion: Vec::new(),
             gradient: None,
+            energy: None,
         }),
         Kind::StageEnded(StageEnd {
             stage: stage(),

@@ -43,6 +43,7 @@ pub(in crate::cli) fn run_json(it: &Record) -> Value {
         })),
         "began_ms": it.began_ms,
         "seconds": it.seconds,
+        "joules": it.facts.energy().map(|it| it.joules()),
         "epochs": epochs(it).count(),
         "planned_epochs": planned(it),
         "seconds_left": left(it),
@@ -63,5 +64,6 @@ pub(in crate::cli) fn epoch_json(it: &Epoch) -> Value {
         "valid_loss": it.valid.loss,
         "valid_accuracy": it.valid.accuracy,
         "seconds": it.seconds,
+        "joules": it.energy.map(|it| it.joules()),
     })
 }

@@ -98,6 +98,14 @@ pub(super) fn details(run: &Run<'_>) -> String {
         "Trained",
         format!("{}, in {}", format::moment(record.began_ms), format::duration(record.seconds)),
     );
+    if let Some(it) = record.facts.energy() {
+        let of = match (it.processor, it.gpu) {
+            (Some(_), Some(_)) => "processor and GPU",
+            (Some(_), None) => "processor",
+            _ => "GPU",
+        };
+        row("Energy of its epochs", format!("{}, of the {of}", format::energy(it.joules())));
+    }
     if let Some(Value::Array(seeds)) = setting("seeds") {
         row("Seed", seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }

@@ -8,6 +8,7 @@
 pub mod acts;
 pub mod audit;
 pub mod disk;
+pub mod energy;
 pub mod faces;
 pub mod failure;
 pub mod gradient;
@@ -28,6 +29,7 @@ use crate::error::Result;
 use crate::event::acts::{Kept, Stop, TechniqueEvidence, Viewed};
 use crate::event::audit::{Audit, LeakFree};
 use crate::event::disk::{Artifact, Features, SetAside, StepReady, Waiting};
+use crate::event::energy::Energy;
 use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::gradient::Gradient;
@@ -350,6 +352,9 @@ pub struct Epoch {
     /// How large the gradient of its last optimizer step was; none in older logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient: Option<Gradient>,
+    /// What this process drew in that time, validation included; none where the machine does not tell, and in older logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
 }
 
 /// The most classes whose confusion is told after every epoch: a matrix of more is too small to be read, and a log of such

@@ -134,6 +134,7 @@ pub(super) mod floats {
 mod tests {
     use crate::event::acts::{Clipped, Kept, Mixed, Stop, TechniqueEvidence};
     use crate::event::audit::LeakFree;
+    use crate::event::energy::Energy;
     use crate::event::gradient::Gradient;
     use crate::event::progress::Progress;
     use crate::event::{Augmentation, Epoch, Evaluation, Event, Kind, Noise, Scores, StageEnd};
@@ -186,6 +187,7 @@ mod tests {
                 acts,
                 confusion: vec![1, 0, 2, 3],
                 gradient: Some(Gradient { norm: x, groups: vec![x as f32, 0.1] }),
+                energy: Some(Energy { processor: Some(1.5), gpu: None }),
             }),
             Kind::StageEnded(StageEnd {
                 stage: stage(),

@@ -255,6 +255,7 @@ pub(super) mod tests {
             acts: TechniqueEvidence::default(),
             confusion: Vec::new(),
             gradient: None,
+            energy: None,
         };
         losses.iter().enumerate().map(epoch).collect()
     }

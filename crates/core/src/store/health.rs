@@ -69,7 +69,7 @@ pub(in crate::store) fn damages(folder: &Path, events: &[Event]) -> Result<Vec<E
 fn checks_of_old(folder: &Path, events: &[Event]) -> Vec<Result<()>> {
     let mut facts = Facts::default();
     for event in events {
-        facts.fold(&event.kind);
+        facts.fold(event.kind.clone());
     }
     let settings = settings(&folder.join(files::TRIAL)).map(|_| ());
     let tested = facts.evaluation.iter().chain(&facts.others);

@@ -118,11 +118,6 @@ pub fn head(store: &Store, folder: &Path) -> Result<Record> {
     let experiment = below.parent().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     let trial = below.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     let events = events_so_far(folder)?;
-    let mut facts = Facts::default();
-    for event in &events {
-        facts.fold(&event.kind);
-    }
-    facts.work = Work::of(&events);
     let state = if is_locked(&folder.join(files::LOCK)) { State::Running } else { state(&events) };
     if state == State::Finished
         && let Some(damage) = damages(folder, &events)?.into_iter().next()
@@ -132,6 +127,10 @@ pub fn head(store: &Store, folder: &Path) -> Result<Record> {
     let settings = settings(&folder.join(files::TRIAL))?;
     let began_ms = events.first().map_or_else(|| made_ms(folder), |it| it.at_ms);
     let seconds = busy_seconds(&events);
+    let mut facts = Facts { work: Work::of(&events), ..Facts::default() };
+    for event in events {
+        facts.fold(event.kind);
+    }
     let (folder, description) = (folder.to_owned(), Description::default());
     Ok(Record {
         experiment,

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::event::disk::{Features, Waiting};
+use crate::event::energy::Energy;
 use crate::event::faces::Faces;
 use crate::event::failure::Failure;
 use crate::event::memory::Divided;
@@ -244,10 +245,10 @@ impl Facts {
     }
 
     /// Takes note of one more event.
-    pub fn fold(&mut self, kind: &Kind) {
+    pub fn fold(&mut self, kind: Kind) {
         self.waiting = None;
         self.stopped = matches!(kind, Kind::RunInterrupted);
-        match kind.clone() {
+        match kind {
             Kind::Waiting(it) => self.waiting = Some(it),
             Kind::RunStarted(start) => self.start = Some(start),
             Kind::DatasetReady(dataset) => self.dataset = Some(dataset),
@@ -304,6 +305,11 @@ impl Facts {
             | Kind::RunFailed(_)
             | Kind::RunInterrupted => {}
         }
+    }
+
+    /// What the epochs of all stages drew, those included that another run trained; none where one of them does not tell.
+    pub fn energy(&self) -> Option<Energy> {
+        Energy::of_all(self.stages.iter().flat_map(|it| &it.epochs).map(|it| it.energy))
     }
 
     /// The last epoch whose weights were kept; while a stage runs, its last epoch.

@@ -406,6 +406,7 @@ mod tests {
                     acts,
                     confusion: Vec::new(),
                     gradient: None,
+                    energy: None,
                 };
                 assert_eq!(watch.see(Fact::Epoch(&epoch)), []);
             }

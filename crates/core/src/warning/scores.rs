@@ -173,6 +173,7 @@ mod tests {
                 acts: TechniqueEvidence::default(),
                 confusion: Vec::new(),
                 gradient: None,
+                energy: None,
             };
             all.extend(watch.see(Fact::Epoch(&epoch)));
         }

@@ -262,5 +262,6 @@ pub(crate) fn epoch_with(
         acts: TechniqueEvidence::default(),
         confusion: Vec::new(),
         gradient: None,
+        energy: None,
     }
 }

@@ -219,6 +219,7 @@ mod tests {
                 acts: TechniqueEvidence::default(),
                 confusion: vec![3, 1, 0, 2],
                 gradient: Some(Gradient { norm: 0.5, groups: vec![0.3, 0.4] }),
+                energy: None,
             }
         };
         losses.iter().enumerate().map(epoch).collect()

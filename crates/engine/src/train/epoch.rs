@@ -19,6 +19,7 @@ use ferrite_torch::update::{Optimizer, OptimizerState};
 
 use crate::forward::network::Network;
 use crate::train::checkpoint::Checkpoint;
+use crate::train::energy::Meter;
 use crate::train::epoch::step::Recorded;
 use crate::train::evidence::Before;
 use crate::train::fit::Job;
@@ -42,6 +43,7 @@ pub(in crate::train) struct Trainer<'a> {
     unrecorded: usize,
     /// What was done last about a batch that did not fit into memory.
     divided: Option<Divided>,
+    meter: Meter,
 }
 
 /// What a step trains on, and how fast.
@@ -89,6 +91,7 @@ impl<'a> Trainer<'a> {
             recorded: None,
             unrecorded: 0,
             divided: None,
+            meter: Meter::of(parameters.device()),
         }
     }
 
@@ -140,6 +143,7 @@ impl<'a> Trainer<'a> {
         sink: &mut dyn Sink,
     ) -> Result<Epoch> {
         let (job, started, epoch) = (self.job, Instant::now(), before.len() + 1);
+        self.meter.begin();
         let order = job.order(epoch);
         let looked = Before::of(network, job);
         let batches = batches(&order, job.stage.batch_size);
@@ -160,6 +164,7 @@ impl<'a> Trainer<'a> {
             self.step(network, &batch, &mut counts, sink)?;
             if last || said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
+                self.meter.look();
                 let progress = job.progress([epoch, index + 1, steps], &counts.scores, started);
                 job.finite(progress.loss, [epoch, index + 1])?;
                 sink.emit(Kind::StepEnded(progress))?;
@@ -192,6 +197,7 @@ impl<'a> Trainer<'a> {
             acts: counts.acts(job, self.clipper.as_ref(), &order, seen),
             confusion,
             gradient: counts.gradient,
+            energy: self.meter.end(),
         })
     }
 }

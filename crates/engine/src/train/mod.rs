@@ -5,6 +5,7 @@
 
 pub mod augment;
 pub mod checkpoint;
+mod energy;
 mod epoch;
 mod evidence;
 pub mod fit;

@@ -68,10 +68,10 @@ fn learnt(folder: &Path) -> Vec<(String, Vec<u8>)> {
     weights.chain(tables.iter().map(|it| ((*it).to_owned(), read(it)))).collect()
 }
 
-/// The epochs of all stages, but for how long they took.
+/// The epochs of all stages, but for how long they took and what they drew.
 fn epochs(run: &Record) -> Vec<Epoch> {
     let all = run.facts.stages.iter().flat_map(|it| it.epochs.clone());
-    all.map(|it| Epoch { seconds: 0.0, images_per_second: 0.0, ..it }).collect()
+    all.map(|it| Epoch { seconds: 0.0, images_per_second: 0.0, energy: None, ..it }).collect()
 }
 
 /// Asks the experiment for so many epochs in its last stage.
