@@ -121,6 +121,7 @@ packed: build ## Measure trials that share a GPU by NVIDIA's MPS, and kill what 
 
 bench: build detector ## Measure Ferrite beside PyTorch: make bench [ARGS='--only csv']
 	@$(PYTHON) tools/parity_env.py
+	@$(PYTHON) tools/parity_env.py --newest
 	@$(CARGO) build --quiet --release --example bench
 	@PYTHONUNBUFFERED=1 .venv/bin/python tools/bench $(ARGS)
 
@@ -166,7 +167,7 @@ docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentatio
 	@target/debug/ferrite plan --schema > docs/plan.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
-	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv .doors
+	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv .venv-newest .doors
 	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets

@@ -35,7 +35,7 @@ STAMP = "ferrite-libtorch.json"
 
 # The tag of the wheel that is fetched, whatever Python runs this script: LibTorch itself is the same in all.
 PYTHON_OF_WHEEL = "3.11"
-MANYLINUX = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010"]
+MANYLINUX = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_25", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010"]
 OLDEST_GLIBC = (2, 28)
 
 ATTEMPTS = 6

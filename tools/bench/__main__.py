@@ -1,7 +1,8 @@
 """Measure Ferrite and PyTorch on the same work, alternately, on this machine: `make bench`.
 
 Both sides do the same steps on as many images of the same size, with the same batch and threads. PyTorch does them in
-each of several modes, and the fastest one is what Ferrite is held against. Ferrite's rounds include making the
+each of several modes, as the version whose LibTorch Ferrite trains on and as the newest one, and the fastest of all is what
+Ferrite is held against. Ferrite's rounds include making the
 batches; PyTorch's are handed finished ones. Every figure is the median over rounds; memory is the peak of the process
 above what its libraries take. Everything runs on the CPU, or with `--device cuda` the networks' steps on a GPU; memory is
 then what LibTorch holds there.
@@ -52,6 +53,8 @@ BACKBONES = {
     "xception": Backbone(71, "block13", ["block12", "conv3", "bn3", "conv4", "bn4", "fc"]),
 }
 STUDY = ["vgg16", "resnet50", "mobilenet_v2", "xception"]
+# The version of the same LibTorch is that of this very Python, and the newest one is what a user would install today.
+PYTHONS = {"same": Path(sys.executable), "newest": Path(".venv-newest/bin/python")}
 MODES = ["float32", "channels_last", "bfloat16", "compiled", "compiled_bfloat16", "graphs_bfloat16"]
 WORKS = ["step", "last", "frozen", "inference"]
 
@@ -63,6 +66,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, help="pixels a side (default: the study's)")
     parser.add_argument("--work", action="append", choices=WORKS, help="only this kind of step; may be repeated (default: step and inference)")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this mode of PyTorch; may be repeated (default: all that this processor has)")
+    parser.add_argument("--pytorch", action="append", choices=list(PYTHONS), help="only this version of PyTorch; may be repeated (default: both, on a GPU the same)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: 5)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where networks train; cuda wants a Python with PyTorch for CUDA (default: cpu)")
     parser.add_argument("--batch", type=int, default=64, help="images of a batch (default: 64)")
@@ -73,6 +77,7 @@ def main() -> int:
     parser.add_argument("--study-epochs", type=int, default=10, help="epochs of each of its experiments, at most (default: 10)")
     arguments = parser.parse_args()
     arguments.mode = arguments.mode or modes_of(arguments.device)
+    arguments.pytorch = arguments.pytorch or (["same"] if arguments.device == "cuda" else list(PYTHONS))
     arguments.backbone = arguments.backbone or STUDY
     arguments.work = arguments.work or ["step", "inference"]
     figures = json.loads(RESULT.read_text()) if RESULT.exists() else {}
@@ -115,7 +120,7 @@ def networks(arguments: argparse.Namespace, figures: Dict) -> None:
             theirs = measured[best]
             ratio = ours.images_per_second / theirs.images_per_second
             memory = f"{ours.step_mb:5.0f} {theirs.step_mb:5.0f}"
-            print(f"{name:12} {size:3} {ours.images_per_second:8.1f}  {best:>15} {theirs.images_per_second:8.1f} {ratio:6.2f}   {memory}", flush=True)
+            print(f"{name:12} {size:3} {ours.images_per_second:8.1f}  {best:>24} {theirs.images_per_second:8.1f} {ratio:6.2f}   {memory}", flush=True)
             usual = {"cpu": arguments.device, str(BACKBONES[name].size): str(size), str(BATCH): str(arguments.batch)}
             row = figures.setdefault(".".join([work, *(it for standard, it in usual.items() if it != standard)]), {})
             row[name] = {
@@ -137,8 +142,17 @@ def measure(work: str, name: str, size: int, arguments: argparse.Namespace) -> D
     trained = {"last": backbone.trained, "frozen": [backbone.trained[-1]]}.get(work)
     setup = setup_of(work, name, size, arguments)
     both = [sides.ferrite(arguments.program, {kind: setup}, arguments.threads)]
-    both += [sides.pytorch(kind, {**setup, "trained": trained}, mode, arguments.threads) for mode in arguments.mode]
+    both += pytorch(kind, {**setup, "trained": trained}, arguments.mode, arguments)
     return sides.take_turns(both, arguments.rounds)
+
+
+def pytorch(kind: str, setup: Dict, modes: List[str], arguments: argparse.Namespace) -> List[sides.Side]:
+    """Every version in each of `modes`, by names such as `compiled` and `newest compiled`."""
+    return [
+        sides.pytorch(kind, setup, mode, arguments.threads, PYTHONS[version], mode if version == "same" else f"{version} {mode}")
+        for version in arguments.pytorch
+        for mode in modes
+    ]
 
 
 def setup_of(work: str, name: str, size: int, arguments: argparse.Namespace) -> Dict:
@@ -182,11 +196,11 @@ def frozen_stage(arguments: argparse.Namespace, figures: Dict) -> None:
     ours = sides.ferrite(arguments.program, {"frozen_stage": setup}, arguments.threads)
     # What is compiled pays for that only in longer stages.
     modes = [it for it in arguments.mode if not it.startswith(("compiled", "graphs"))] or ["channels_last"]
-    theirs = [sides.pytorch("frozen_stage", {**setup, "trained": ["classifier"]}, mode, arguments.threads) for mode in modes]
+    theirs = pytorch("frozen_stage", {**setup, "trained": ["classifier"]}, modes, arguments)
     # A stage is long enough to need no warming up.
     measured = sides.take_turns([ours, *theirs], 2, warm_up=False)
     speeds = {name: it.images_per_second for name, it in measured.items()}
-    best = max(modes, key=lambda it: speeds[it])
+    best = max((it for it in speeds if it != ours.name), key=lambda it: speeds[it])
     ratio = speeds[ours.name] / speeds[best]
     print(f"\nfrozen stage of 20 epochs: {ratio:.1f} times as fast as the usual loop ({best})")
     figures["frozen_stage"] = {"ratio": ratio, **{f"{name}_img_s": it for name, it in speeds.items()}}
@@ -256,7 +270,7 @@ def folder(arguments: argparse.Namespace, figures: Dict) -> None:
         both = [sides.ferrite(arguments.program, {"folder": setup}, arguments.threads)]
         for workers in (0, arguments.threads):
             mode = f"{workers} workers"
-            both.append(sides.pytorch("folder", {**setup, "device": "cpu", "threads": arguments.threads}, mode, arguments.threads))
+            both += pytorch("folder", {**setup, "device": "cpu", "threads": arguments.threads}, [mode], arguments)
         speeds = {name: it.images_per_second for name, it in sides.take_turns(both, min(arguments.rounds, 3)).items()}
     best = max((it for it in speeds if it != sides.OURS), key=lambda it: speeds[it])
     ratio = speeds[sides.OURS] / speeds[best]

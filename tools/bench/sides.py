@@ -4,7 +4,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
@@ -67,9 +66,9 @@ def ferrite(program: Path, work: Dict, threads: int) -> Side:
     return Side(OURS, [str(program)], work, {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "20000"})
 
 
-def pytorch(kind: str, setup: Dict, mode: str, threads: int) -> Side:
+def pytorch(kind: str, setup: Dict, mode: str, threads: int, python: Path, name: str) -> Side:
     work = {kind: {**setup, "mode": mode}}
-    return Side(mode, [sys.executable, str(HERE / "pytorch.py")], work, {"OMP_NUM_THREADS": str(threads)})
+    return Side(name, [str(python), str(HERE / "pytorch.py")], work, {"OMP_NUM_THREADS": str(threads)})
 
 
 def opencv(setup: Dict, mode: str) -> Side:
