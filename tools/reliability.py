@@ -255,18 +255,17 @@ def memory(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
     between, batches are taken in halves: these are searched for, and there must be one of them at least."""
     del dice
     failures, count, divided = [], 0, []
-    # A step of 192 images needs about 3 GB in all, of which what is loaded and mapped takes 1 GB.
-    limit, most = 400_000, 6_000_000
-    growth = 1 + 1.6 / arguments.rounds
-    while limit < most:
+
+    def passes(limit: int) -> bool:
+        """Whether a sweep comes to its end under this limit."""
+        nonlocal count
         it = Folder(folder / "memory", arguments.program)
         (it.root / "experiments/e.toml").write_text(LARGE_BATCHES)
         limited = f'ulimit -v {limit}; exec "$@"'
         told = subprocess.run(["bash", "-c", limited, "bash", *it.command(*SWEEP)], cwd=it.root, capture_output=True, timeout=PATIENCE, check=False)
         problem = wrong(told)
         logs = [path.read_text() for path in (it.root / "runs").glob("e/*/events.jsonl")]
-        was_divided = any("batch-divided" in log for log in logs)
-        if told.returncode == 0 and was_divided:
+        if told.returncode == 0 and any("batch-divided" in log for log in logs):
             divided.append(limit)
         # Whoever could not go on does so where there is memory.
         problem = problem or it.mend() or (None if it.learnt() else "the run is not whole")
@@ -274,9 +273,27 @@ def memory(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
             failures.append(f"{limit} kB: {problem}")
         shutil.rmtree(it.root)
         count += 1
+        return told.returncode == 0
+
+    # A step of 192 images needs about 3 GB in all, of which what is loaded and mapped takes 1 GB.
+    limit, most = 400_000, 6_000_000
+    growth = 1 + 1.6 / arguments.rounds
+    too_little, enough = limit, most
+    while limit < most:
+        if passes(limit):
+            enough = limit
+            if limit not in divided:
+                break
+        else:
+            too_little = limit
         limit = int(limit * growth)
-        if told.returncode == 0 and not was_divided and limit > 1_000_000:
-            break
+    # What lets batches be halved lies just above what is too little, and may lie between two limits.
+    while not divided and enough - too_little > 1000:
+        limit = (too_little + enough) // 2
+        if passes(limit):
+            enough = limit
+        else:
+            too_little = limit
     if not divided:
         failures.append("with no limit batches were taken in halves to the end")
     print(f"  {len(divided)} limits with which batches were taken in halves to the end: {divided} kB")

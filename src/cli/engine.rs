@@ -9,6 +9,7 @@ use std::process::{Command as Process, Output};
 use ferrite_core::device::Answer;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::fault::{Work, exhausted};
+use ferrite_core::machine;
 
 use crate::cli::run::RunArguments;
 
@@ -57,25 +58,13 @@ pub(super) fn become_worker(job: &Path, arguments: &RunArguments) -> Result<()> 
 fn becoming(with: impl FnOnce(&mut Process)) -> Result<()> {
     use std::os::unix::process::CommandExt;
     let engine = engine()?;
-    if memory_is_limited() {
+    if machine::memory_is_limited() {
         // The system's loader would end it with a message of its own, and nobody would be left to explain it.
         device(&engine, "cpu")?;
     }
     let mut process = Process::new(&engine);
     with(&mut process);
     Err(Error::file("cannot start", &engine)(process.exec()))
-}
-
-/// Whether this process may take less memory than there is, so that the engine's libraries may not find room.
-#[expect(unsafe_code, reason = "the standard library does not ask for limits")]
-fn memory_is_limited() -> bool {
-    [libc::RLIMIT_AS, libc::RLIMIT_DATA].into_iter().any(|it| {
-        let mut limit =
-            libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: the call fills the structure, or leaves it as it is.
-        unsafe { libc::getrlimit(it, &raw mut limit) };
-        limit.rlim_cur != libc::RLIM_INFINITY
-    })
 }
 
 /// The device that `name` asks for, as `engine` sees them: `cpu` or `cuda:N`.

@@ -128,6 +128,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "fault",
             "kernels",
+            "machine",
             "mapped",
             "precision",
             "processor",

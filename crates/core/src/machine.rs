@@ -18,3 +18,15 @@ pub fn processor() -> Option<String> {
     let line = text.lines().find(|it| it.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
+
+/// Whether this process may take less memory than there is: less addresses, or less that is not shared.
+#[expect(unsafe_code, reason = "the standard library does not ask for limits")]
+pub fn memory_is_limited() -> bool {
+    [libc::RLIMIT_AS, libc::RLIMIT_DATA].into_iter().any(|it| {
+        let mut limit =
+            libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: the call fills the structure, or leaves it as it is.
+        unsafe { libc::getrlimit(it, &raw mut limit) };
+        limit.rlim_cur != libc::RLIM_INFINITY
+    })
+}

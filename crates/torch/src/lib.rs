@@ -23,6 +23,7 @@ pub mod update;
 
 use ferrite_core::device::Device;
 use ferrite_core::error::{Error, Result};
+use ferrite_core::machine;
 
 /// The device that `name` asks for: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
 ///
@@ -101,7 +102,10 @@ impl OnDevice for Device {
 /// # Panics
 /// If the system does not give that many threads: [`fault::caught`](ferrite_core::fault::caught) says so.
 pub fn start(threads: usize, device: Device) {
-    keep_freed_memory();
+    // A limit counts addresses, and those that are kept would be missing where memory is refused and asked for in smaller parts.
+    if !machine::memory_is_limited() {
+        keep_freed_memory();
+    }
     // Rayon's pool, and the two of LibTorch.
     try_threads(3 * threads);
     tch::set_num_threads(threads as i32);
