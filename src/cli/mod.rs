@@ -40,7 +40,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use ferrite_core::config::docs::manual;
 use ferrite_core::config::editors;
 use ferrite_core::fault::{self, Work, caught};
-use ferrite_core::terminal::arguments::{ExplainArguments, PredictArguments};
+use ferrite_core::terminal::arguments::{ExplainArguments, PredictArguments, ServeArguments};
 use ferrite_core::terminal::{asked, ended, print, print_json};
 
 use crate::cli::completions::{
@@ -87,6 +87,8 @@ enum Command {
     Run(RunArguments),
     /// Print what the model of a finished run says about pictures
     Predict(PredictArguments),
+    /// Answer over HTTP what the model of a finished run says about pictures, with a page that asks
+    Serve(ServeArguments),
     /// Show where the network of a finished run looks, by Grad-CAM
     Explain(ExplainArguments),
     /// Write the report of all runs
@@ -148,6 +150,6 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions_command(&mut Cli::command(), &arguments),
         Command::Man(arguments) => man_command(&Cli::command(), &arguments),
         Command::Run(arguments) => run_command(&arguments),
-        Command::Predict(_) | Command::Explain(_) => become_engine(),
+        Command::Predict(_) | Command::Serve(_) | Command::Explain(_) => become_engine(),
     }))
 }

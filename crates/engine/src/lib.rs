@@ -12,4 +12,6 @@ pub mod explain;
 pub mod predict;
 pub mod run;
 
+pub mod serve;
+
 pub mod command;

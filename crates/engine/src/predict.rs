@@ -11,15 +11,18 @@ use ferrite_core::data::layout::Layout;
 use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
 use ferrite_core::device::Device;
-use ferrite_core::error::Result;
+use ferrite_core::error::{Error, Result};
+use ferrite_core::event::{Evaluation, FINAL};
 use ferrite_core::largest::first_largest;
 use ferrite_core::remote::Remote;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::Store;
+use ferrite_core::store::record::Record;
 use ferrite_detect::Detector;
 use ferrite_torch::loss;
 use ferrite_torch::precision::bfloat16_on;
 use rayon::prelude::*;
+use serde_json::{Map, Value, json};
 
 use crate::forward::network::Network;
 use crate::train::images::inference_batch;
@@ -33,10 +36,25 @@ use crate::trained::Trained;
 pub struct Model {
     /// Class names in label order.
     pub classes: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
     network: Network,
     device: Device,
     views: Views,
     framing: Framing,
+}
+
+/// Where a model comes from, and how it was judged there.
+#[derive(Debug)]
+pub struct Origin {
+    /// The run's name.
+    pub run: String,
+    /// The key of the trial that made the weights.
+    pub key: String,
+    /// Which of the run's weights: `final`, or the metric under which they were kept.
+    pub weights: String,
+    /// The test of these weights; none where the run did not test them.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// What the network sees of a picture.
@@ -117,7 +135,7 @@ pub fn open(
     device: Device,
     fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>,
 ) -> Result<Model> {
-    let Trained { settings, dataset, network, .. } =
+    let Trained { record, settings, dataset, network } =
         trained::open(store, (folder, weights), device, |model| {
             model.precisions(device, bfloat16_on(device))
         })?;
@@ -128,6 +146,7 @@ pub fn open(
     };
     Ok(Model {
         classes: dataset.classes,
+        origin: Origin::of(&record, weights),
         network,
         device,
         views: settings.evaluate.views,
@@ -137,6 +156,20 @@ pub fn open(
             finder: faces.map(|it| Finder::open(it, fetch)).transpose()?,
         },
     })
+}
+
+impl Origin {
+    fn of(record: &Record, weights: &str) -> Self {
+        let facts = &record.facts;
+        let others = facts.others.iter().find(|it| it.weights == weights);
+        let evaluation = if weights == FINAL { facts.evaluation.as_ref() } else { others };
+        Self {
+            run: record.name(),
+            key: facts.start.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
+            weights: weights.to_owned(),
+            evaluation: evaluation.cloned(),
+        }
+    }
 }
 
 impl Finder {
@@ -149,12 +182,11 @@ impl Finder {
 
 impl Framing {
     /// What the network sees of a picture: the whole of it, or each of its faces.
-    fn read(&self, path: &Path) -> Result<Vec<Seen>> {
+    fn see(&self, picture: Picture) -> Result<Vec<Seen>> {
         let Some(Finder { settings, detector }) = &self.finder else {
-            let image = photo::read(path, self.channels, self.image_size)?;
+            let image = photo::seen(picture, self.channels, self.image_size);
             return Ok(vec![Seen { face: None, image }]);
         };
-        let picture = photo::open(path)?;
         let faces = detector.find(&picture)?;
         let picture = picture.in_channels(self.channels);
         let place = |face: Face| {
@@ -171,6 +203,21 @@ impl Model {
         self.framing.finder.is_some()
     }
 
+    /// Pixels a side of what its network sees.
+    pub fn image_size(&self) -> usize {
+        self.framing.image_size
+    }
+
+    /// Channels of what its network sees: 1 for gray, else 3.
+    pub fn channels(&self) -> usize {
+        self.framing.channels
+    }
+
+    /// How many pictures it takes at once.
+    pub fn at_once(&self) -> usize {
+        inference_batch(self.framing.image_size, self.device)
+    }
+
     /// Tells `hear` what the model says about each of `pictures`, in their order and a batch at a time, or why one cannot be
     /// read. They go through the network as test images do, so that a picture of the run's own gets what the run said of it.
     ///
@@ -181,26 +228,62 @@ impl Model {
         pictures: &[PathBuf],
         hear: &mut dyn FnMut(Vec<Result<Answer>>) -> Result<()>,
     ) -> Result<()> {
-        let framing = &self.framing;
-        let batch = inference_batch(framing.image_size, self.device);
-        for paths in pictures.chunks(batch) {
-            let seen: Vec<_> = paths.par_iter().map(|it| framing.read(it)).collect();
-            let images: Vec<&Picture> =
-                seen.iter().flatten().flatten().map(|it| &it.image).collect();
-            // A photograph of a crowd may have more faces than a batch has room for.
-            let looks: Vec<_> = images.chunks(batch).flat_map(|it| self.look(it)).collect();
-            let mut looks = looks.into_iter();
-            let mut guess = |face: Option<Face>| {
-                let probabilities = looks.next().unwrap_or_default();
-                Guess { face, class: first_largest(&probabilities), probabilities }
-            };
-            let mut answer = |path: &PathBuf, seen: Result<Vec<Seen>>| {
-                let guesses = seen?.into_iter().map(|it| guess(it.face)).collect();
-                Ok(Answer { path: path.clone(), guesses })
-            };
-            hear(paths.iter().zip(seen).map(|(path, seen)| answer(path, seen)).collect())?;
+        for paths in pictures.chunks(self.at_once()) {
+            let guesses = self.guess(paths, |it| photo::open(it));
+            let answer =
+                |(path, it): (&PathBuf, Result<_>)| Ok(Answer { path: path.clone(), guesses: it? });
+            hear(paths.iter().zip(guesses).map(answer).collect())?;
         }
         Ok(())
+    }
+
+    /// What the model says about each of `pictures`, which go through the network together, once `open` has read them: of each
+    /// face, those with the highest scores first, or of the whole picture. Or why a picture is not answered: `open` refuses it,
+    /// or the detector does.
+    pub fn guess<P: Sync, E: From<Error> + Send>(
+        &self,
+        pictures: &[P],
+        open: impl Fn(&P) -> Result<Picture, E> + Sync,
+    ) -> Vec<Result<Vec<Guess>, E>> {
+        let framing = &self.framing;
+        let see = |it: &P| Ok(framing.see(open(it)?)?);
+        let seen: Vec<Result<Vec<Seen>, E>> = pictures.par_iter().map(see).collect();
+        let images: Vec<&Picture> = seen.iter().flatten().flatten().map(|it| &it.image).collect();
+        // A photograph of a crowd may have more faces than a batch has room for.
+        let looks: Vec<_> = images.chunks(self.at_once()).flat_map(|it| self.look(it)).collect();
+        let mut looks = looks.into_iter();
+        let mut guess = |face: Option<Face>| {
+            let probabilities = looks.next().unwrap_or_default();
+            Guess { face, class: first_largest(&probabilities), probabilities }
+        };
+        let mut guesses = |it: Vec<Seen>| it.into_iter().map(|it| guess(it.face)).collect();
+        seen.into_iter().map(|it| it.map(&mut guesses)).collect()
+    }
+
+    /// What it says about a picture, for programs: the object that docs/json.md describes, without its version.
+    pub fn told(&self, guesses: &[Guess]) -> Value {
+        match guesses {
+            [whole] if whole.face.is_none() => self.said(whole),
+            faces => json!({ "faces": faces.iter().map(|it| self.said(it)).collect::<Vec<_>>() }),
+        }
+    }
+
+    fn said(&self, guess: &Guess) -> Value {
+        let probabilities = self.classes.iter().zip(&guess.probabilities);
+        let probabilities: Map<String, Value> =
+            probabilities.map(|(class, it)| (class.clone(), f64::from(*it).into())).collect();
+        let mut object = json!({
+            "prediction": self.classes[guess.class],
+            "probabilities": probabilities,
+        });
+        if let Some(face) = &guess.face {
+            let [left, top, width, height] = face.bounds;
+            object["bounds"] =
+                json!({ "left": left, "top": top, "width": width, "height": height });
+            object["score"] = face.score.into();
+            object["landmarks"] = json!(face.landmarks.points());
+        }
+        object
     }
 
     /// The class probabilities of each of `photos`.

@@ -20,13 +20,9 @@ pub fn open(path: &Path) -> Result<Picture> {
     picture::read(path).map_err(|message| refused(path, message))
 }
 
-/// Reads the picture at `path` as a model of `side` pixels a side sees it that was trained on pictures of `channels`
-/// channels.
-///
-/// # Errors
-/// [`Error::Data`] if it is no picture, or a damaged one.
-pub fn read(path: &Path, channels: usize, side: usize) -> Result<Picture> {
-    Ok(open(path)?.in_channels(channels).fitted(side))
+/// The whole of `picture` as a model of `side` pixels a side sees it that was trained on pictures of `channels` channels.
+pub fn seen(picture: Picture, channels: usize, side: usize) -> Picture {
+    picture.in_channels(channels).fitted(side)
 }
 
 /// The pictures that paths mean.

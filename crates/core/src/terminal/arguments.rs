@@ -12,42 +12,96 @@ pub struct Place {
     pub runs: PathBuf,
 }
 
-/// What is asked of a trained model.
+/// A trained model, and what of a picture it is asked about.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub struct PredictArguments {
+pub struct ModelArguments {
     /// A finished run: `fruit/seed-0`, its folder, or its experiment if that has one run
     pub run: PathBuf,
-    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, or patterns like `'photos/*.jpg'`
-    #[arg(required_unless_present = "list")]
-    pub pictures: Vec<PathBuf>,
-    /// A file that names pictures, one a line, from the folder you stand in; `-` reads them from the standard input
-    #[arg(long, value_name = "FILE")]
-    pub list: Option<PathBuf>,
     /// Find the faces in each picture, as runs with `data.faces` do by themselves
     #[arg(long)]
     pub find_faces: bool,
     /// Take each picture for a face as it is, without looking for one
     #[arg(long, conflicts_with = "find_faces")]
     pub assume_face: bool,
-    /// Write each picture as PNG into this folder, with the faces and what is said of them drawn in
-    #[arg(long, value_name = "FOLDER")]
-    pub annotate: Option<PathBuf>,
     /// Which of its weights: `final`, or a metric that it kept a checkpoint for
     #[arg(long, default_value = "final")]
     pub weights: String,
-    /// Print a JSON object for each picture, one a line
-    #[arg(long, conflicts_with = "csv")]
-    pub json: bool,
-    /// Print CSV: path, the face's place where faces are looked for, prediction, and a column for each class
-    #[arg(long)]
-    pub csv: bool,
     /// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Where the runs are.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// What is asked of a trained model.
+#[derive(Debug, Args)]
+pub struct PredictArguments {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, or patterns like `'photos/*.jpg'`
+    #[arg(required_unless_present = "list")]
+    pub pictures: Vec<PathBuf>,
+    /// A file that names pictures, one a line, from the folder you stand in; `-` reads them from the standard input
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Write each picture as PNG into this folder, with the faces and what is said of them drawn in
+    #[arg(long, value_name = "FOLDER")]
+    pub annotate: Option<PathBuf>,
+    /// Print a JSON object for each picture, one a line
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV: path, the face's place where faces are looked for, prediction, and a column for each class
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// How a trained model answers over HTTP.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ferrite serve fruit/seed-0                             # then open http://127.0.0.1:8000/ in a browser
+  curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict
+  curl -F file=@photo.jpg http://127.0.0.1:8000/predict
+
+docs/serve.md says what is answered, and what is refused.")]
+pub struct ServeArguments {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The address to listen at. At another than this machine's own, whoever reaches it may ask: there is no password
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// The port to listen at; 0 takes a free one
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// How many pictures may wait for the network; further ones are refused until there is room
+    #[arg(long, default_value_t = 256, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub queue: u32,
+    /// How many waiting pictures go through the network together. With 1 an answer never depends on who else asks, in no
+    /// decimal [default: as many as `predict` takes]
+    #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: Option<u32>,
+    /// The largest file of a picture, in MiB
+    #[arg(long, default_value_t = 20, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=381))]
+    pub largest: u32,
+    /// The most pixels of a picture, in millions
+    #[arg(long, default_value_t = 50, value_name = "MILLIONS", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub most_pixels: u32,
+    /// How much memory the files of pictures that arrive and wait may take, in MiB; further ones are refused until there is
+    /// room
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub memory: u32,
+    /// How long a request may take to arrive
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub send_timeout: u32,
+    /// How long a picture that has arrived may wait for its answer
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub wait_timeout: u32,
+    /// Print where it listens, and what it serves, as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What of a finished run is explained.

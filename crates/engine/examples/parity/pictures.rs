@@ -126,7 +126,7 @@ pub(crate) fn files(folder: &Path, files: &[PathBuf], size: usize, gray: bool) -
     let channels = if gray { 1 } else { 3 };
     let (mut bytes, mut layout) = (Vec::new(), Layout::default());
     for file in files {
-        let picture = photo::read(&folder.join(file), channels, size)?;
+        let picture = photo::seen(photo::open(&folder.join(file))?, channels, size);
         layout.push(picture.shape).ok_or("a picture without a shape")?;
         bytes.extend(picture.pixels);
     }

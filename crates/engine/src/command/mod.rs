@@ -3,6 +3,7 @@
 mod explain;
 mod job;
 mod predict;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -10,13 +11,14 @@ use clap::{Parser, Subcommand};
 use ferrite_core::device::Answer;
 use ferrite_core::error::Error;
 use ferrite_core::fault::{self, Work, caught};
-use ferrite_core::terminal::arguments::{ExplainArguments, PredictArguments};
+use ferrite_core::terminal::arguments::{ExplainArguments, PredictArguments, ServeArguments};
 use ferrite_core::terminal::{asked, ended, print_json};
 use ferrite_torch::device_named;
 
 use crate::command::explain::explain_command;
 use crate::command::job::{JobArguments, job_command};
 use crate::command::predict::predict_command;
+use crate::command::serve::serve_command;
 
 /// The part of Ferrite that computes; `ferrite` calls it.
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ enum EngineCommand {
     Job(JobArguments),
     /// Print what the model of a finished run says about pictures
     Predict(PredictArguments),
+    /// Answer over HTTP what the model of a finished run says about pictures
+    Serve(ServeArguments),
     /// Show where the network of a finished run looks, by Grad-CAM
     Explain(ExplainArguments),
     /// Print where a name of a device leads, as JSON
@@ -47,12 +51,15 @@ pub fn main() -> ExitCode {
     let command = asked::<Engine>().command;
     let work = match command {
         EngineCommand::Job(_) => Work::Training,
-        EngineCommand::Predict(_) | EngineCommand::Explain(_) => Work::Predicting,
+        EngineCommand::Predict(_) | EngineCommand::Serve(_) | EngineCommand::Explain(_) => {
+            Work::Predicting
+        }
         EngineCommand::Device { .. } => Work::Other,
     };
     ended(caught(work, || match command {
         EngineCommand::Job(arguments) => job_command(&arguments),
         EngineCommand::Predict(arguments) => predict_command(&arguments),
+        EngineCommand::Serve(arguments) => serve_command(&arguments),
         EngineCommand::Explain(arguments) => explain_command(&arguments),
         EngineCommand::Device { name } => print_json(&answer(&name)),
     }))

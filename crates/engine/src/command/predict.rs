@@ -12,7 +12,7 @@ use ferrite_core::machine;
 use ferrite_core::remote::Remote;
 use ferrite_core::store::Store;
 use ferrite_core::store::find::run_of;
-use ferrite_core::terminal::arguments::PredictArguments;
+use ferrite_core::terminal::arguments::{ModelArguments, PredictArguments};
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
 use ferrite_core::terminal::notes::counting;
 use ferrite_core::terminal::{documented, print, print_data, print_json};
@@ -24,23 +24,12 @@ use crate::predict;
 use crate::predict::{Answer, Asked, Guess, Model, Wanted};
 
 pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
-    let store = Store { root: arguments.place.runs.clone() };
-    let folder = run_of(&store, &arguments.run)?;
     let mut paths = arguments.pictures.clone();
     if let Some(list) = &arguments.list {
         paths.extend(photo::named_in(list)?);
     }
     let Photos { pictures, broken, beside } = photo::list(&paths)?;
-    let device = device_named(&arguments.device)?;
-    ferrite_torch::start(machine::cores(), device);
-    let asked = match (arguments.find_faces, arguments.assume_face) {
-        (true, _) => Asked::Faces,
-        (_, true) => Asked::Whole,
-        _ => Asked::AsTrained,
-    };
-    listen_for_interrupts();
-    let wanted = Wanted { folder: &folder, weights: &arguments.weights, asked };
-    let model = predict::open(&store, wanted, device, &fetched)?;
+    let model = opened(&arguments.model)?;
     let form = match (arguments.json, arguments.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,
@@ -74,6 +63,25 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
         let _ = writeln!(std::io::stderr(), "{error}");
     }
     first.map_or(Ok(()), Err)
+}
+
+/// Opens the model that `arguments` ask for. From then on Ctrl-C asks to stop.
+///
+/// # Errors
+/// As of [`predict::open`], and [`Error::Usage`] where a name leads nowhere.
+pub(super) fn opened(arguments: &ModelArguments) -> Result<Model> {
+    let store = Store { root: arguments.place.runs.clone() };
+    let folder = run_of(&store, &arguments.run)?;
+    let device = device_named(&arguments.device)?;
+    ferrite_torch::start(machine::cores(), device);
+    let asked = match (arguments.find_faces, arguments.assume_face) {
+        (true, _) => Asked::Faces,
+        (_, true) => Asked::Whole,
+        _ => Asked::AsTrained,
+    };
+    listen_for_interrupts();
+    let wanted = Wanted { folder: &folder, weights: &arguments.weights, asked };
+    predict::open(&store, wanted, device, &fetched)
 }
 
 /// A file of others, downloaded if it is not there yet.
@@ -207,31 +215,8 @@ fn rows(model: &Model, answer: &Answer) -> Vec<[String; 3]> {
 }
 
 fn json(model: &Model, answers: &[Answer]) -> String {
-    let said = |guess: &Guess| {
-        let probabilities: serde_json::Map<String, serde_json::Value> = model
-            .classes
-            .iter()
-            .zip(&guess.probabilities)
-            .map(|(class, it)| (class.clone(), f64::from(*it).into()))
-            .collect();
-        let mut object = serde_json::json!({
-            "prediction": model.classes[guess.class],
-            "probabilities": probabilities,
-        });
-        if let Some(face) = &guess.face {
-            let [left, top, width, height] = face.bounds;
-            object["bounds"] =
-                serde_json::json!({ "left": left, "top": top, "width": width, "height": height });
-            object["score"] = face.score.into();
-            object["landmarks"] = serde_json::json!(face.landmarks.points());
-        }
-        object
-    };
     let line = |answer: &Answer| {
-        let mut object = match &answer.guesses[..] {
-            [whole] if whole.face.is_none() => said(whole),
-            faces => serde_json::json!({ "faces": faces.iter().map(said).collect::<Vec<_>>() }),
-        };
+        let mut object = model.told(&answer.guesses);
         object["path"] = answer.path.to_string_lossy().into();
         documented(object)
     };

@@ -10,13 +10,13 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use crate::data::picture::check_size;
+use crate::data::picture::{Unusable, check_size};
 
-/// Decodes a whole JPEG file.
+/// Decodes a whole JPEG file of `most` pixels at most.
 ///
 /// # Errors
-/// What is wrong with it, as a fragment of a sentence that begins with "it".
-pub(super) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
+/// What is wrong with it.
+pub(super) fn decode(bytes: &[u8], most: u64) -> Result<(DynamicImage, Orientation), Unusable> {
     let cannot = |why: &dyn std::fmt::Debug| format!("it cannot be decoded: {why:?}");
     // Cameras write more into headers than they should, which harms nothing.
     let lenient = DecoderOptions::default()
@@ -25,8 +25,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String
         .set_max_height(usize::MAX);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), lenient);
     decoder.decode_headers().map_err(|it| cannot(&it))?;
-    let (width, height) = decoder.dimensions().ok_or("it says no size")?;
-    check_size(width as u64, height as u64)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| "it says no size".to_owned())?;
+    check_size(width as u64, height as u64, most)?;
     let gray = decoder.input_colorspace().is_some_and(|it| it == ColorSpace::Luma);
     let colours = if gray { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(lenient.set_strict_mode(true).jpeg_set_out_colorspace(colours));
@@ -38,6 +38,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String
     } else {
         RgbImage::from_raw(size.0, size.1, pixels).map(DynamicImage::from)
     };
-    let image = image.ok_or("it has other pixels than it says")?;
+    let image = image.ok_or_else(|| "it has other pixels than it says".to_owned())?;
     Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
 }

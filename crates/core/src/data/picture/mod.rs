@@ -22,7 +22,7 @@ use crate::data::picture::kind::Kind;
 use crate::mapped;
 
 /// The most pixels of a picture. Pillow warns from 89 million on; a camera's photograph has 12 to 50 million.
-const MOST_PIXELS: u64 = 100_000_000;
+pub const MOST_PIXELS: u64 = 100_000_000;
 
 /// The most bytes that a decoder may ask for: pixels of 16 bits in four channels.
 const MOST_BYTES: u64 = MOST_PIXELS * 8;
@@ -37,6 +37,32 @@ pub struct Picture {
     pub pixels: Vec<u8>,
     /// Height, width and channels (1 or 3).
     pub shape: [usize; 3],
+}
+
+/// Why bytes cannot be used as a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// What kind of reason it is.
+    pub why: Why,
+    /// The reason: a fragment of a sentence that begins with "it".
+    pub message: String,
+}
+
+/// What kind of reason there is not to use a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It is of a format that is not read, or no picture.
+    Format,
+    /// It says that it has more pixels than are wanted.
+    Size,
+    /// It is damaged, or has pixels that networks do not see.
+    Damage,
+}
+
+impl From<String> for Unusable {
+    fn from(message: String) -> Self {
+        Self { why: Why::Damage, message }
+    }
 }
 
 /// Decodes the file at `path`, upright, without transparency; or says why it cannot be decoded.
@@ -62,23 +88,39 @@ pub fn read(path: &Path) -> Result<Picture, String> {
 /// # Errors
 /// A fragment of a sentence that begins with "it".
 pub fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    decode_up_to(bytes, MOST_PIXELS).map_err(|it| it.message)
+}
+
+/// Decodes the `bytes` of a picture file as [`decode`] does, unless it says that it has more than `most` pixels: then no
+/// memory is asked for.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn decode_up_to(bytes: &[u8], most: u64) -> Result<Picture, Unusable> {
+    let of_format = |message: String| Unusable { why: Why::Format, message };
     let format = match kind::of_content(bytes) {
         Kind::Read(format) => format,
-        Kind::Unread(name) => return Err(kind::unread(name)),
-        Kind::Empty => return Err("it is empty".into()),
-        Kind::Other => return Err("it is no picture: its content is of no known format".into()),
+        Kind::Unread(name) => return Err(of_format(kind::unread(name))),
+        Kind::Empty => return Err(of_format("it is empty".into())),
+        Kind::Other => {
+            return Err(of_format("it is no picture: its content is of no known format".into()));
+        }
     };
     whole::check(bytes, format)?;
     let (image, orientation) = match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes)?,
-        _ => decode_other(bytes, format)?,
+        ImageFormat::Jpeg => jpeg::decode(bytes, most)?,
+        _ => decode_other(bytes, format, most)?,
     };
     let mut image = simplest(image);
     image.apply_orientation(orientation);
     Ok(of_image(image))
 }
 
-fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation), String> {
+fn decode_other(
+    bytes: &[u8],
+    format: ImageFormat,
+    most: u64,
+) -> Result<(DynamicImage, Orientation), Unusable> {
     let cannot = |why: image::ImageError| format!("it cannot be decoded: {why}");
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -86,24 +128,27 @@ fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orie
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(cannot)?;
     let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into())?;
+    check_size(width.into(), height.into(), most)?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        return Err("its pixels are floating-point numbers; save it with 8 or 16 bits".into());
+        let message = "its pixels are floating-point numbers; save it with 8 or 16 bits";
+        return Err(message.to_owned().into());
     }
     let orientation = decoder.orientation().map_err(cannot)?;
     Ok((DynamicImage::from_decoder(decoder).map_err(cannot)?, orientation))
 }
 
-/// Refuses a picture that says it is larger than memory should be asked for, before it is.
-fn check_size(width: u64, height: u64) -> Result<(), String> {
+/// Refuses a picture that says it is larger than memory should be asked for, before it is: than `most` pixels.
+fn check_size(width: u64, height: u64, most: u64) -> Result<(), Unusable> {
     if width == 0 || height == 0 {
-        return Err(format!("it has no pixels: it says it is {width}x{height}"));
+        return Err(format!("it has no pixels: it says it is {width}x{height}").into());
     }
-    if width * height <= MOST_PIXELS {
+    if width * height <= most {
         return Ok(());
     }
-    let most = MOST_PIXELS / 1_000_000;
-    Err(format!("it says it is {width}x{height} pixels, and more than {most} million are not read"))
+    let most = most / 1_000_000;
+    let message =
+        format!("it says it is {width}x{height} pixels, and more than {most} million are not read");
+    Err(Unusable { why: Why::Size, message })
 }
 
 /// The image as 8-bit gray if all its pixels are gray, else as 8-bit RGB.

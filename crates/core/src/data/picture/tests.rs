@@ -117,6 +117,19 @@ fn what_claims_to_be_huge_is_refused_before_memory_is_asked_for() {
     }
 }
 
+#[test]
+fn whoever_takes_pictures_from_others_may_set_a_lower_bound_and_learns_why_one_is_refused() {
+    for format in FORMATS {
+        let whole = file(&colour(8, 9).into(), format);
+        assert_eq!(decode_up_to(&whole, 72).map_err(|it| it.message), decode(&whole));
+        let refused = decode_up_to(&whole, 71).unwrap_err();
+        assert_eq!(refused.why, Why::Size, "{format:?}: {}", refused.message);
+        let cut = decode_up_to(&whole[..whole.len() / 2], 72).unwrap_err();
+        assert_eq!(cut.why, Why::Damage, "{format:?}: {}", cut.message);
+    }
+    assert_eq!(decode_up_to(b"<html>", 72).unwrap_err().why, Why::Format);
+}
+
 /// CRC-32 as PNG has it.
 fn crc_of(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {

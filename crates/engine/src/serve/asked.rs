@@ -1,0 +1,64 @@
+//! Pictures that wait for the network, and the thread that asks it about them.
+
+use std::sync::mpsc::Receiver;
+
+use ferrite_core::data::picture::decode_up_to;
+use ferrite_core::fault::{Work, caught};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::predict::Model;
+use crate::serve::Limits;
+use crate::serve::refusal::Refusal;
+
+/// A picture that someone asks about.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The bytes of its file.
+    pub(super) picture: Vec<u8>,
+    /// The memory that they are counted in.
+    pub(super) memory: OwnedSemaphorePermit,
+    /// Its place in the queue, until the network is asked.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+    /// Where what the model says goes. Who does not wait for it any more has closed it.
+    pub(super) answer: oneshot::Sender<Result<serde_json::Value, Refusal>>,
+}
+
+/// Answers everything that is `asked`, until nobody is left who could ask.
+pub(super) fn answer_all(model: &Model, asked: &Receiver<Asked>, limits: &Limits) {
+    while let Ok(first) = asked.recv() {
+        let others = asked.try_iter().take(limits.batch - 1);
+        let mut batch: Vec<Asked> = std::iter::once(first).chain(others).collect();
+        batch.retain(|it| !it.answer.is_closed());
+        for it in &mut batch {
+            it.place = None;
+        }
+        answer(model, batch, limits.pixels);
+    }
+}
+
+/// Answers a `batch` of pictures of at most so many `pixels`.
+fn answer(model: &Model, batch: Vec<Asked>, pixels: u64) {
+    let open = |it: &Asked| Ok::<_, Refusal>(decode_up_to(&it.picture, pixels)?);
+    match caught(Work::Predicting, || Ok(model.guess(&batch, open))) {
+        Ok(guesses) => {
+            for (asked, guesses) in batch.into_iter().zip(guesses) {
+                tell(asked, guesses.map(|it| model.told(&it)));
+            }
+        }
+        Err(error) if batch.len() == 1 => {
+            let refusal = Refusal::from(error);
+            batch.into_iter().for_each(|it| tell(it, Err(refusal.clone())));
+        }
+        Err(_) => {
+            // What one picture asks too much for must not cost the others their answers.
+            ferrite_torch::give_memory_back();
+            batch.into_iter().for_each(|it| answer(model, vec![it], pixels));
+        }
+    }
+}
+
+fn tell(asked: Asked, answer: Result<serde_json::Value, Refusal>) {
+    drop(asked.memory);
+    // Who does not wait for it any more needs none.
+    let _ = asked.answer.send(answer);
+}
