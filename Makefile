@@ -87,10 +87,12 @@ test-light: detector needs-cargo needs-python3 ## Run the tests of the crates th
 # Made-up studies, written as folders of runs and turned into pages by Ferrite's own code.
 SAMPLE = $(CURDIR)/target/sample
 
-test-pages: libtorch fresh-bindings needs-node ## Open the report's pages in Chromium: by mouse, keyboard, on a phone, on paper
+test-pages: libtorch detector fresh-bindings needs-node ## Open the report's pages and the server's in Chromium: by mouse, keyboard, on a phone, on paper
 	@rm -rf "$(SAMPLE)"
 	@FERRITE_SAMPLE="$(SAMPLE)" $(CARGO) test --quiet --lib report::sample
-	@cd tests/pages && npm ci --silent && FERRITE_SAMPLE="$(SAMPLE)" npm test --silent
+	@$(CARGO) build --quiet --bins
+	@cd tests/pages && npm ci --silent && FERRITE_SAMPLE="$(SAMPLE)" FERRITE="$(CURDIR)/target/debug/ferrite" \
+	    FERRITE_DETECTOR="$(CURDIR)/.detector/face_detection_yunet_2023mar.onnx" npm test --silent
 
 sanitize: libtorch fresh-bindings ## Run the tests of the C++ while it checks its memory and arithmetic
 	@mkdir -p target/sanitize

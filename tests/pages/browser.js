@@ -32,10 +32,10 @@ function program() {
   throw new Error('there is no Chromium: install it (`sudo apt-get install chromium`) or name it with CHROMIUM');
 }
 
-/** A browser for the tests of a file; it may reach nothing but files. */
-export const launch = () => chromium.launch({
+/** A browser for the tests of a file, with further `args`; it may reach nothing but files. */
+export const launch = (args = []) => chromium.launch({
   executablePath: program(),
-  args: ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
+  args: ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', ...args],
 });
 
 /** The address of `file`, a path from the runs. */

@@ -203,8 +203,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "predict",
         &[
-            "device", "error", "largest", "data", "settings", "store", "remote", "detect", "torch",
-            "forward", "train", "trained",
+            "device", "error", "event", "largest", "data", "settings", "store", "remote", "detect",
+            "torch", "forward", "train", "trained",
         ],
     ),
     (
@@ -224,12 +224,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "trained",
         ],
     ),
+    // A model that answers over HTTP.
+    ("serve", &["error", "fault", "terminal", "data", "torch", "predict"]),
     // The program that computes.
     (
         "command",
         &[
             "device", "error", "event", "fault", "files", "machine", "pulse", "terminal", "data",
             "plan", "store", "fetch", "remote", "torch", "mark", "run", "predict", "explain",
+            "serve",
         ],
     ),
     ("lib", &[]),

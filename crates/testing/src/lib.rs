@@ -276,6 +276,11 @@ impl Started {
         self.child.id()
     }
 
+    /// What it has printed on stdout so far.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap()).into()
+    }
+
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.err).unwrap()).into()

@@ -79,8 +79,8 @@ pub struct ServeArguments {
     /// How many pictures may wait for the network; further ones are refused until there is room
     #[arg(long, default_value_t = 256, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub queue: u32,
-    /// How many waiting pictures go through the network together. With 1 an answer never depends on who else asks, in no
-    /// decimal [default: as many as `predict` takes]
+    /// How many waiting pictures go through the network together. With 1 no decimal of an answer depends on who else asks
+    /// [default: as many as `predict` takes, and where faces are looked for, one for each core]
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: Option<u32>,
     /// The largest file of a picture, in MiB

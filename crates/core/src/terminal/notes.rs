@@ -28,9 +28,14 @@ pub fn note(kind: &Kind) {
     let warnings = Fact::of(kind).map_or_else(Vec::new, |it| Watch::default().see(it));
     let warnings = warnings.into_iter().map(|it| format!("warning: {}", it.message));
     for line in waits.into_iter().chain(warnings) {
-        // Nothing can be done if stderr is closed.
-        drop(writeln!(std::io::stderr(), "{}", printable_lines(&line)));
+        tell(&line);
     }
+}
+
+/// Says a line on stderr.
+pub fn tell(line: &str) {
+    // Nothing can be done if stderr is closed.
+    drop(writeln!(std::io::stderr(), "{}", printable_lines(line)));
 }
 
 /// Whom a run waits for.

@@ -1,10 +1,11 @@
 //! `ferrite serve`: a finished run's model answers over HTTP.
 
-use std::io::Write;
 use std::time::Duration;
 
-use ferrite_core::error::{Error, Result, printable};
+use ferrite_core::error::{Error, Result};
+use ferrite_core::machine;
 use ferrite_core::terminal::arguments::ServeArguments;
+use ferrite_core::terminal::notes::tell;
 use ferrite_core::terminal::{documented, print, print_json};
 
 use crate::command::predict::opened;
@@ -27,9 +28,11 @@ pub(super) fn serve_command(arguments: &ServeArguments) -> Result<()> {
     let address =
         listener.local_addr().map_err(Error::file("cannot listen at", &arguments.host))?;
     let model = opened(&arguments.model)?;
+    // Looking for faces takes far longer than the network, and a core looks at one picture at a time.
+    let at_once = if model.finds_faces() { machine::cores() } else { model.at_once() };
     let limits = Limits {
         queue: arguments.queue as usize,
-        batch: arguments.batch.map_or(model.at_once(), |it| it as usize),
+        batch: arguments.batch.map_or(at_once, |it| it as usize),
         largest: arguments.largest as usize * MIB,
         pixels: u64::from(arguments.most_pixels) * 1_000_000,
         memory: arguments.memory as usize * MIB,
@@ -44,16 +47,11 @@ pub(super) fn serve_command(arguments: &ServeArguments) -> Result<()> {
     } else {
         print(&format!("{url}\n"))?;
     }
-    say(&format!("asks `{}`; Ctrl-C ends it", model.origin.run));
+    tell(&format!("asks `{}`; Ctrl-C ends it", model.origin.run));
     if !address.ip().is_loopback() {
-        say("whoever reaches this address may ask: there is no password");
+        tell("whoever reaches this address may ask: there is no password");
     }
     let served = serve(&model, (listener, address), &limits)?;
-    say(&format!("answered {}, refused {}", served.answered, served.refused));
+    tell(&format!("answered {}, refused {}", served.answered, served.refused));
     Ok(())
-}
-
-fn say(line: &str) {
-    // A closed stderr leaves nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }

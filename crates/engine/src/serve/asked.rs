@@ -23,11 +23,19 @@ pub(super) struct Asked {
     pub(super) answer: oneshot::Sender<Result<serde_json::Value, Refusal>>,
 }
 
+/// The bytes of files beyond which a batch takes no further picture: many large ones would keep all that are in it waiting.
+const BYTES_OF_A_BATCH: usize = 8 << 20;
+
 /// Answers everything that is `asked`, until nobody is left who could ask.
 pub(super) fn answer_all(model: &Model, asked: &Receiver<Asked>, limits: &Limits) {
     while let Ok(first) = asked.recv() {
-        let others = asked.try_iter().take(limits.batch - 1);
-        let mut batch: Vec<Asked> = std::iter::once(first).chain(others).collect();
+        let mut bytes = first.picture.len();
+        let mut batch = vec![first];
+        while batch.len() < limits.batch && bytes < BYTES_OF_A_BATCH {
+            let Ok(next) = asked.try_recv() else { break };
+            bytes += next.picture.len();
+            batch.push(next);
+        }
         batch.retain(|it| !it.answer.is_closed());
         for it in &mut batch {
             it.place = None;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ferrite_core::error::{Error, Result};
 use ferrite_core::terminal::interrupt::interrupted;
+use ferrite_core::terminal::notes::tell;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -43,6 +44,7 @@ pub(super) fn run(listener: TcpListener, service: Service) -> Result<Served> {
             () = stop() => {}
         }
         drop(listener);
+        tell("answers what it has taken; a second Ctrl-C ends it at once");
         let limits = service.limits;
         // Nothing takes longer than that: a head, a picture, the answer.
         let longest = 2 * limits.sending + limits.waiting;

@@ -56,6 +56,7 @@ pub(super) struct Service {
     memory: Arc<Semaphore>,
     places: Arc<Semaphore>,
     network: Sender<Asked>,
+    taken: AtomicU64,
     answered: AtomicU64,
     refused: AtomicU64,
 }
@@ -76,6 +77,7 @@ impl Service {
             memory: Arc::new(Semaphore::new(limits.memory)),
             places: Arc::new(Semaphore::new(limits.queue)),
             network,
+            taken: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -150,7 +152,13 @@ impl Service {
     fn health(&self) -> Value {
         let waiting = self.limits.queue - self.places.available_permits();
         let Served { answered, refused } = self.served();
-        json!({ "status": "ready", "waiting": waiting, "answered": answered, "refused": refused })
+        json!({
+            "status": "ready",
+            "taken": self.taken.load(Ordering::Relaxed),
+            "waiting": waiting,
+            "answered": answered,
+            "refused": refused,
+        })
     }
 
     /// What the model says of the picture in `body`.
@@ -182,6 +190,7 @@ impl Service {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message, help)
         };
         self.network.send(asked).map_err(|_| gone())?;
+        self.taken.fetch_add(1, Ordering::Relaxed);
         let answer = timeout(waiting, answer).await.map_err(|_| {
             let seconds = waiting.as_secs();
             Refusal::busy(format!("the picture has waited {seconds} s for the network"))

@@ -46,6 +46,8 @@ mod scores;
 #[cfg(test)]
 mod search;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod sharing;
 #[cfg(test)]
 mod small;
