@@ -204,6 +204,18 @@ describe('the webcam', () => {
   }));
 });
 
+test('the example of the documentation asks as it says', () => {
+  const guide = readFileSync(new URL('../../docs/serve.md', import.meta.url), 'utf8');
+  const [, example] = guide.match(/```js\n(.*?)```/s);
+  writeFileSync(join(place, 'example.mjs'), example.replace('http://127.0.0.1:8000/', server.url));
+  const run = () => execFileSync(process.execPath, ['example.mjs'], { cwd: place, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  cpSync(face, join(place, 'photo.jpg'));
+  const [{ prediction, probabilities }] = predicted(face, '--find-faces').faces;
+  assert.ok(run().startsWith(`${prediction} ${probabilities[prediction]} {`));
+  writeFileSync(join(place, 'photo.jpg'), 'no picture');
+  assert.throws(run, /Error: the picture cannot be used: it is no picture/);
+});
+
 describe('the page', () => {
   for (const { width, scheme } of LOOKS) {
     test(`is readable and fits: ${width} pixels, ${scheme}`, () => visit(server, { width, scheme }, async page => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::StatusCode;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -61,7 +61,7 @@ pub(super) async fn pass_over(body: &mut Incoming, deadline: Instant) {
     let all = async {
         let mut passed = 0;
         while let Some(Ok(frame)) = body.frame().await {
-            passed += frame.data_ref().map_or(0, |it| it.len());
+            passed += frame.data_ref().map_or(0, Bytes::len);
             if passed > PASSED_OVER {
                 break;
             }

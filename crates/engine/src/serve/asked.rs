@@ -55,12 +55,16 @@ fn answer(model: &Model, batch: Vec<Asked>, pixels: u64) {
         }
         Err(error) if batch.len() == 1 => {
             let refusal = Refusal::from(error);
-            batch.into_iter().for_each(|it| tell(it, Err(refusal.clone())));
+            for it in batch {
+                tell(it, Err(refusal.clone()));
+            }
         }
         Err(_) => {
             // What one picture asks too much for must not cost the others their answers.
             ferrite_torch::give_memory_back();
-            batch.into_iter().for_each(|it| answer(model, vec![it], pixels));
+            for it in batch {
+                answer(model, vec![it], pixels);
+            }
         }
     }
 }
