@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use ferrite_testing::{Place, SMALL, Started};
@@ -12,19 +12,29 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Response;
 
-/// One small network for all tests: a folder with its run, and the detector's file where it would have been downloaded to.
-static PLACE: LazyLock<Place> = LazyLock::new(|| {
-    let place = Place::with(&[("small", SMALL)]);
+/// The folder that the tests which run now share.
+static SHARED: Mutex<Weak<Place>> = Mutex::new(Weak::new());
+
+/// A folder with the run of a small network, drawn faces, and the detector's file where it would have been downloaded to. It is
+/// removed once no test uses it any more.
+fn place() -> Arc<Place> {
+    let mut shared = SHARED.lock().unwrap();
+    if let Some(place) = shared.upgrade() {
+        return place;
+    }
+    let place = Arc::new(Place::with(&[("small", SMALL)]));
     let detector = PathBuf::from(std::env::var_os("FERRITE_DETECTOR").expect("cargo sets it"));
     let detector = std::fs::read(&detector).expect("`make detector` puts it there");
     place.write("cache/weights/face_detection_yunet_2023mar.onnx", detector);
     place.sweep_well();
     place.ferrite(&["data", "draw", "faces", "--each", "2", "--size", "160"]).ends_with(0);
+    *shared = Arc::downgrade(&place);
     place
-});
+}
 
 /// A server that runs.
 struct Server {
+    place: Arc<Place>,
     started: Started,
     url: String,
     agent: Agent,
@@ -64,7 +74,8 @@ impl Server {
     /// Starts it at a free port, and waits until it listens.
     fn start(arguments: &[&str]) -> Self {
         let all = ["serve", "small", "--port", "0", "--device", "cpu"];
-        let started = PLACE.start(&[&all[..], arguments].concat());
+        let place = place();
+        let started = place.start(&[&all[..], arguments].concat());
         let since = Instant::now();
         let url = loop {
             let said = started.printed();
@@ -75,7 +86,12 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         };
         let config = Agent::config_builder().http_status_as_error(false).proxy(None).build();
-        Self { started, url, agent: config.into() }
+        Self { place, started, url, agent: config.into() }
+    }
+
+    /// The bytes of a file in its folder.
+    fn file(&self, path: &str) -> Vec<u8> {
+        std::fs::read(self.place.path(path)).unwrap()
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -146,9 +162,9 @@ fn form(name: &str, picture: &[u8]) -> Vec<u8> {
 const FORM: &str = "multipart/form-data; boundary=bound";
 
 /// The line that `ferrite predict --json` prints about a picture alone, without its path.
-fn predicted(path: &str, arguments: &[&str]) -> String {
+fn predicted(place: &Place, path: &str, arguments: &[&str]) -> String {
     let all = ["predict", "small", path, "--json", "--device", "cpu"];
-    let told = PLACE.ferrite(&[&all[..], arguments].concat());
+    let told = place.ferrite(&[&all[..], arguments].concat());
     told.ends_with(0);
     let (line, named) = told.out.rsplit_once(",\"path\":").unwrap();
     assert_eq!(named, format!("\"{path}\"}}\n"));
@@ -157,23 +173,24 @@ fn predicted(path: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn it_says_what_predict_says_to_the_last_digit() {
+    let place = place();
     let colour = RgbImage::from_fn(70, 50, |x, y| image::Rgb([(3 * x) as u8, (5 * y) as u8, 40]));
-    PLACE.write("colour.jpg", file(colour.clone(), ImageFormat::Jpeg));
-    PLACE.write("colour.webp", file(colour.clone(), ImageFormat::WebP));
-    PLACE.write("none.png", file(GrayImage::new(64, 64), ImageFormat::Png));
+    place.write("colour.jpg", file(colour.clone(), ImageFormat::Jpeg));
+    place.write("colour.webp", file(colour.clone(), ImageFormat::WebP));
+    place.write("none.png", file(GrayImage::new(64, 64), ImageFormat::Png));
     for arguments in [&[][..], &["--find-faces"]] {
         let server = Server::start(arguments);
         let paths =
             ["faces/happy/000.png", "faces/sad/001.png", "colour.jpg", "colour.webp", "none.png"];
         for path in paths {
-            let picture = std::fs::read(PLACE.path(path)).unwrap();
-            let expected = predicted(path, arguments);
+            let picture = server.file(path);
+            let expected = predicted(&place, path, arguments);
             for told in [server.ask(&picture), server.send(FORM, &form("file", &picture))] {
                 assert_eq!((told.status, told.body), (200, expected.clone()), "{path}");
             }
         }
         let model = server.get("model").json();
-        let run = PLACE.run("small");
+        let run = place.run("small");
         assert_eq!(model["run"], run.name());
         assert_eq!(model["key"], run.facts.start.unwrap().key);
         assert_eq!(model["judged"]["accuracy"], run.facts.evaluation.unwrap().scores.accuracy);
@@ -189,8 +206,7 @@ fn two_hundred_who_ask_at_once_are_all_answered_as_if_each_had_asked_alone() {
     let server = Server::start(&[]);
     let paths: Vec<String> =
         ["happy", "sad", "angry", "fear"].iter().map(|it| format!("faces/{it}/000.png")).collect();
-    let pictures: Vec<Vec<u8>> =
-        paths.iter().map(|it| std::fs::read(PLACE.path(it)).unwrap()).collect();
+    let pictures: Vec<Vec<u8>> = paths.iter().map(|it| server.file(it)).collect();
     let alone: Vec<Answer> = pictures.iter().map(|it| server.ask(it)).collect();
     let answers: Vec<(usize, Answer)> = std::thread::scope(|scope| {
         let ask = |it: usize| (it, server.ask(&pictures[it]));
@@ -213,8 +229,8 @@ fn two_hundred_who_ask_at_once_are_all_answered_as_if_each_had_asked_alone() {
 #[test]
 fn with_a_batch_of_one_no_digit_depends_on_who_else_asks() {
     let server = Server::start(&["--batch", "1"]);
-    let picture = std::fs::read(PLACE.path("faces/happy/000.png")).unwrap();
-    let expected = predicted("faces/happy/000.png", &[]);
+    let picture = server.file("faces/happy/000.png");
+    let expected = predicted(&server.place, "faces/happy/000.png", &[]);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..24).map(|_| scope.spawn(|| server.ask(&picture))).collect();
         for thread in threads {
@@ -227,7 +243,7 @@ fn with_a_batch_of_one_no_digit_depends_on_who_else_asks() {
 #[test]
 fn what_cannot_be_answered_is_refused_with_what_to_do() {
     let server = Server::start(&["--largest", "1", "--most-pixels", "2"]);
-    let picture = std::fs::read(PLACE.path("faces/happy/000.png")).unwrap();
+    let picture = server.file("faces/happy/000.png");
     server.send("text/html", &picture).refuses(415, "the request brings `text/html`");
     server.ask(b"<html>").refuses(415, "it is no picture");
     server.ask(b"\0\0\0\x1cftypheic and more").refuses(415, "its format is HEIC");
@@ -266,7 +282,7 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
 #[test]
 fn a_picture_of_a_hundred_megapixels_is_refused_before_memory_is_asked_for() {
     let server = Server::start(&[]);
-    let picture = std::fs::read(PLACE.path("faces/happy/000.png")).unwrap();
+    let picture = server.file("faces/happy/000.png");
     assert_eq!(server.ask(&picture).status, 200);
     let huge = file(GrayImage::new(10_000, 10_000), ImageFormat::Png);
     let before = server.most_memory();
@@ -283,7 +299,7 @@ fn a_picture_of_a_hundred_megapixels_is_refused_before_memory_is_asked_for() {
 #[test]
 fn who_sends_slowly_is_cut_off_while_others_are_answered() {
     let server = Server::start(&["--send-timeout", "1"]);
-    let picture = std::fs::read(PLACE.path("faces/happy/000.png")).unwrap();
+    let picture = server.file("faces/happy/000.png");
     let head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n";
     let sent = |bytes: &str| {
         let mut connection = server.connection();
@@ -360,7 +376,7 @@ fn files_that_wait_have_a_bound_in_bytes_too() {
     refused.refuses(503, "take all the memory that they may");
     assert_eq!(refused.retry_after, Some(1));
     drop(waits);
-    let picture = std::fs::read(PLACE.path("faces/happy/000.png")).unwrap();
+    let picture = server.file("faces/happy/000.png");
     assert_eq!(server.ask(&picture).status, 200);
     server.end("answered 1, refused");
 }
@@ -417,14 +433,24 @@ fn what_cannot_be_served_is_told_before_anything_is_loaded() {
     let port =
         told["url"].as_str().unwrap().trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
     assert_eq!((&told["version"], &told["limits"]["queue"]), (&1.into(), &256.into()));
-    PLACE
+    server
+        .place
         .ferrite(&["serve", "small", "--port", &port])
         .ends_with(2)
         .says("cannot listen at `127.0.0.1`, port")
         .says("--port");
-    PLACE.ferrite(&["serve", "small", "--host", "nowhere.invalid"]).ends_with(2).says("--host");
-    PLACE.ferrite(&["serve", "other", "--port", "0"]).ends_with(2).says("there is no run `other`");
-    PLACE
+    server
+        .place
+        .ferrite(&["serve", "small", "--host", "nowhere.invalid"])
+        .ends_with(2)
+        .says("--host");
+    server
+        .place
+        .ferrite(&["serve", "other", "--port", "0"])
+        .ends_with(2)
+        .says("there is no run `other`");
+    server
+        .place
         .ferrite(&["serve", "small", "--port", "0", "--largest", "9", "--memory", "8"])
         .ends_with(2)
         .says("a picture of 9 MiB does not fit into the 8 MiB");
