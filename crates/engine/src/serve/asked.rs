@@ -8,15 +8,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::predict::Model;
 use crate::serve::Limits;
+use crate::serve::arrival::Held;
 use crate::serve::refusal::Refusal;
 
 /// A picture that someone asks about.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// The bytes of its file.
-    pub(super) picture: Vec<u8>,
-    /// The memory that they are counted in.
-    pub(super) memory: OwnedSemaphorePermit,
+    pub(super) picture: Held,
     /// Its place in the queue, until the network is asked.
     pub(super) place: Option<OwnedSemaphorePermit>,
     /// Where what the model says goes. Who does not wait for it any more has closed it.
@@ -29,11 +28,11 @@ const BYTES_OF_A_BATCH: usize = 8 << 20;
 /// Answers everything that is `asked`, until nobody is left who could ask.
 pub(super) fn answer_all(model: &Model, asked: &Receiver<Asked>, limits: &Limits) {
     while let Ok(first) = asked.recv() {
-        let mut bytes = first.picture.len();
+        let mut bytes = first.picture.as_ref().len();
         let mut batch = vec![first];
         while batch.len() < limits.batch && bytes < BYTES_OF_A_BATCH {
             let Ok(next) = asked.try_recv() else { break };
-            bytes += next.picture.len();
+            bytes += next.picture.as_ref().len();
             batch.push(next);
         }
         batch.retain(|it| !it.answer.is_closed());
@@ -46,7 +45,7 @@ pub(super) fn answer_all(model: &Model, asked: &Receiver<Asked>, limits: &Limits
 
 /// Answers a `batch` of pictures of at most so many `pixels`.
 fn answer(model: &Model, batch: Vec<Asked>, pixels: u64) {
-    let open = |it: &Asked| Ok::<_, Refusal>(decode_up_to(&it.picture, pixels)?);
+    let open = |it: &Asked| Ok::<_, Refusal>(decode_up_to(it.picture.as_ref(), pixels)?);
     match caught(Work::Predicting, || Ok(model.guess(&batch, open))) {
         Ok(guesses) => {
             for (asked, guesses) in batch.into_iter().zip(guesses) {
@@ -70,7 +69,7 @@ fn answer(model: &Model, batch: Vec<Asked>, pixels: u64) {
 }
 
 fn tell(asked: Asked, answer: Result<serde_json::Value, Refusal>) {
-    drop(asked.memory);
+    drop(asked.picture);
     // Who does not wait for it any more needs none.
     let _ = asked.answer.send(answer);
 }

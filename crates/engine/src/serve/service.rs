@@ -176,14 +176,14 @@ impl Service {
             let help = "send it faster, or let the server begin with a longer `--send-timeout`";
             Refusal::new(StatusCode::REQUEST_TIMEOUT, message, help)
         })??;
-        let picture = form.picture(arrived.bytes, largest).await?;
+        let picture = form.picture(arrived, largest).await?;
         let place = self.places.clone().try_acquire_owned();
         let place = place.map_err(|_| {
             let queue = self.limits.queue;
             Refusal::busy(format!("as many pictures wait for the network as may: {queue}"))
         })?;
         let (sender, answer) = oneshot::channel();
-        let asked = Asked { picture, memory: arrived.memory, place: Some(place), answer: sender };
+        let asked = Asked { picture, place: Some(place), answer: sender };
         let gone = || {
             let help = "look at what the server says where it runs, and begin it again";
             let message = "the network answers no more";

@@ -249,6 +249,7 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
     server.ask(b"\0\0\0\x1cftypheic and more").refuses(415, "its format is HEIC");
     server.ask(&picture[..picture.len() / 2]).refuses(422, "it is not whole");
     server.ask(b"").refuses(400, "there is no picture in the request");
+    server.send(FORM, &form("file", b"")).refuses(400, "there is no picture in the request");
     server.send(FORM, &form("picture", &picture)).refuses(400, "a field `picture`");
     server.send(FORM, &form("file", &picture)[..200]).refuses(400, "the form cannot be read");
     server.send("multipart/form-data", &picture).refuses(400, "the form cannot be read");
@@ -276,7 +277,7 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
     }
     // And what can be is still answered.
     assert_eq!(server.ask(&picture).status, 200);
-    server.end("answered 1, refused 17");
+    server.end("answered 1, refused 18");
 }
 
 #[test]
@@ -379,6 +380,26 @@ fn files_that_wait_have_a_bound_in_bytes_too() {
     let picture = server.file("faces/happy/000.png");
     assert_eq!(server.ask(&picture).status, 200);
     server.end("answered 1, refused");
+}
+
+#[test]
+fn many_large_files_at_once_take_no_more_memory_than_they_may() {
+    let server = Server::start(&["--largest", "8", "--memory", "32"]);
+    let picture = server.file("faces/happy/000.png");
+    assert_eq!(server.ask(&picture).status, 200);
+    let file = vec![b'x'; 8 << 20];
+    let before = server.most_memory();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..24).map(|_| scope.spawn(|| server.ask(&file).status)).collect();
+        for thread in threads {
+            assert!([415, 503].contains(&thread.join().unwrap()));
+        }
+    });
+    // Together they are 192 MiB. Each connection has a buffer besides.
+    let grown = server.most_memory() - before;
+    assert!(grown < 64 << 20, "{grown} bytes");
+    assert_eq!(server.ask(&picture).status, 200);
+    server.end("answered 2, refused 24");
 }
 
 #[test]
