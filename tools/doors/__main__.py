@@ -1,4 +1,4 @@
-"""Exports read back by the programs that they are for: `make test-doors`.
+"""Exports read back by the programs that they are for, and videos read through FFmpeg: `make test-doors`.
 
 A small sweep is made, its runs are exported, and TensorBoard's readers and board, MLflow's server and client, onnxruntime and
 PyTorch, from the package registry, read back every value. What they should find is read here from the logs and predictions of the runs, without
@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import environment  # noqa: E402
 
-CHECKS = ("tensorboard", "mlflow", "models")
+CHECKS = ("tensorboard", "mlflow", "models", "video")
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 
 FOLDER = Path(".doors")
-PACKAGES = ["tensorboard==2.21.0", "mlflow==3.17.2", "onnx==1.23.2", "onnxruntime==1.32.0"]
+PACKAGES = ["tensorboard==2.21.0", "mlflow==3.17.2", "onnx==1.23.2", "onnxruntime==1.32.0", "imageio-ffmpeg==0.8.1"]
 
 
 def enter() -> None:

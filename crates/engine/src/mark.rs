@@ -68,6 +68,11 @@ impl Sheet {
         sheet
     }
 
+    /// Its width and height.
+    pub(crate) fn size(&self) -> [u32; 2] {
+        [self.image.width(), self.image.height()]
+    }
+
     /// Puts another picture onto this one, its corner at `left` and `top`.
     pub(crate) fn put(&mut self, other: &Self, [left, top]: [u32; 2]) {
         image::imageops::replace(&mut self.image, &other.image, left.into(), top.into());

@@ -38,6 +38,7 @@ pub mod split;
 mod synthetic;
 #[cfg(test)]
 mod trial;
+pub mod video;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -34,21 +34,35 @@ pub struct ModelArguments {
     pub place: Place,
 }
 
+/// A distance in time, of at least a thousandth of a second.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if (0.001..=86_400.0).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err("it must be between 0.001 and 86400".into())
+}
+
 /// What is asked of a trained model.
 #[derive(Debug, Args)]
 pub struct PredictArguments {
     /// The model.
     #[command(flatten)]
     pub model: ModelArguments,
-    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, or patterns like `'photos/*.jpg'`
+    /// Pictures (PNG, JPEG, WebP, TIFF, BMP, GIF, PGM, PPM), folders of them, patterns like `'photos/*.jpg'`, or videos
+    /// (with `ffmpeg`)
     #[arg(required_unless_present = "list")]
     pub pictures: Vec<PathBuf>,
     /// A file that names pictures, one a line, from the folder you stand in; `-` reads them from the standard input
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
-    /// Write each picture as PNG into this folder, with the faces and what is said of them drawn in
+    /// Write each picture as PNG into this folder, with the faces and what is said of them drawn in; of a video a sheet of
+    /// up to 48 pictures
     #[arg(long, value_name = "FOLDER")]
     pub annotate: Option<PathBuf>,
+    /// Of a video, ask about the picture every so many seconds
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
+    pub every: f64,
     /// Print a JSON object for each picture, one a line
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,

@@ -60,6 +60,8 @@ mod techniques;
 #[cfg(test)]
 mod tutorial;
 #[cfg(test)]
+mod video;
+#[cfg(test)]
 mod views;
 #[cfg(test)]
 mod waiting;

@@ -3,6 +3,8 @@
 //! A run's folder is all it needs: the weights with what their header says, the settings, and from the log
 //! whether the training images were gray.
 
+pub mod tracks;
+
 use std::path::{Path, PathBuf};
 
 use ferrite_core::data::faces::Faces;
@@ -10,6 +12,7 @@ use ferrite_core::data::faces::found::Face;
 use ferrite_core::data::layout::Layout;
 use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
+use ferrite_core::data::video::Frame;
 use ferrite_core::device::Device;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::event::{Evaluation, FINAL};
@@ -25,6 +28,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::forward::network::Network;
+use crate::predict::tracks::Tracks;
 use crate::train::images::inference_batch;
 use crate::train::pictures::Pictures;
 use crate::train::views::infer;
@@ -77,8 +81,10 @@ struct Framing {
 /// What a model says about a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The picture.
+    /// The picture, or the video that it is of.
     pub path: PathBuf,
+    /// When the video shows it, in seconds from the beginning; none for a picture of its own.
+    pub seconds: Option<f64>,
     /// What it says of each face, those with the highest scores first, or of the whole picture; empty where no face was
     /// found.
     pub guesses: Vec<Guess>,
@@ -89,6 +95,8 @@ pub struct Answer {
 pub struct Guess {
     /// The face; none for the whole picture.
     pub face: Option<Face>,
+    /// Of a video, the number of the face: it is the same in all pictures through which the face was followed.
+    pub track: Option<usize>,
     /// Index of the most probable class.
     pub class: usize,
     /// Probability of each class.
@@ -230,11 +238,31 @@ impl Model {
     ) -> Result<()> {
         for paths in pictures.chunks(self.at_once()) {
             let guesses = self.guess(paths, |it| photo::open(it));
-            let answer =
-                |(path, it): (&PathBuf, Result<_>)| Ok(Answer { path: path.clone(), guesses: it? });
+            let answer = |(path, it): (&PathBuf, Result<_>)| {
+                Ok(Answer { path: path.clone(), seconds: None, guesses: it? })
+            };
             hear(paths.iter().zip(guesses).map(answer).collect())?;
         }
         Ok(())
+    }
+
+    /// What the model says about `frames`, the next ones of the video at `path`, in which faces are followed by `tracks`.
+    ///
+    /// # Errors
+    /// Whatever the detector fails with.
+    pub fn answer_frames(
+        &self,
+        path: &Path,
+        frames: &[Frame],
+        tracks: &mut Tracks,
+    ) -> Result<Vec<Answer>> {
+        let guesses = self.guess(frames, |it| Ok::<_, Error>(it.picture.clone()));
+        let answer = |(frame, guesses): (&Frame, Result<Vec<Guess>>)| {
+            let mut guesses = guesses?;
+            tracks.follow(&mut guesses);
+            Ok(Answer { path: path.to_owned(), seconds: Some(frame.seconds), guesses })
+        };
+        frames.iter().zip(guesses).map(answer).collect()
     }
 
     /// What the model says about each of `pictures`, which go through the network together, once `open` has read them: of each
@@ -254,7 +282,7 @@ impl Model {
         let mut looks = looks.into_iter();
         let mut guess = |face: Option<Face>| {
             let probabilities = looks.next().unwrap_or_default();
-            Guess { face, class: first_largest(&probabilities), probabilities }
+            Guess { face, track: None, class: first_largest(&probabilities), probabilities }
         };
         let mut guesses = |it: Vec<Seen>| it.into_iter().map(|it| guess(it.face)).collect();
         seen.into_iter().map(|it| it.map(&mut guesses)).collect()
@@ -282,6 +310,9 @@ impl Model {
                 json!({ "left": left, "top": top, "width": width, "height": height });
             object["score"] = face.score.into();
             object["landmarks"] = json!(face.landmarks.points());
+        }
+        if let Some(track) = guess.track {
+            object["track"] = track.into();
         }
         object
     }
