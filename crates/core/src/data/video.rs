@@ -42,8 +42,8 @@ struct Reader {
     complaint: JoinHandle<Option<String>>,
 }
 
-/// Whether the content of the file at `path` is a video of a kind that is known: MP4 and MOV, Matroska and WebM, AVI, Ogg, FLV,
-/// MPEG.
+/// Whether the content of the file at `path` is a video of a kind that is known: MP4 and MOV, Matroska and `WebM`, AVI, Ogg,
+/// FLV, MPEG.
 pub fn is_video(path: &Path) -> bool {
     let mut start = [0; 12];
     let file = if path.is_file() { File::open(path).ok() } else { None };
@@ -56,10 +56,12 @@ fn is_start_of_video(start: &[u8; 12]) -> bool {
         [b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"M4A "];
     match start {
         [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => !OTHERS.contains(&&brand[..]),
-        [_, _, _, _, b'm', b'o', b'o', b'v', ..] | [0x1a, 0x45, 0xdf, 0xa3, ..] => true,
         [b'R', b'I', b'F', b'F', _, _, _, _, kind @ ..] => kind == b"AVI ",
-        [b'O', b'g', b'g', b'S', ..] | [b'F', b'L', b'V', 1, ..] => true,
-        [0, 0, 1, 0xba | 0xb3, ..] => true,
+        [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+        | [0x1a, 0x45, 0xdf, 0xa3, ..]
+        | [b'O', b'g', b'g', b'S', ..]
+        | [b'F', b'L', b'V', 1, ..]
+        | [0, 0, 1, 0xba | 0xb3, ..] => true,
         _ => false,
     }
 }
