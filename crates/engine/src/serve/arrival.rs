@@ -73,20 +73,20 @@ pub(super) async fn receive(
     if body.size_hint().lower() > most as u64 {
         return Err(Refusal::too_many_bytes(most));
     }
-    let mut held = Held::with_room(most.min(announced as usize), taken(memory, 0)?)?;
+    let mut arrived = Held::with_room(most.min(announced as usize), taken(memory, 0)?)?;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             let help = "send as many bytes as `Content-Length` says";
             Refusal::new(StatusCode::BAD_REQUEST, "the request breaks off", help)
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        if held.length + data.len() > most {
+        if arrived.length + data.len() > most {
             return Err(Refusal::too_many_bytes(most));
         }
-        held.counted.merge(taken(memory, data.len())?);
-        held.add(&data);
+        arrived.counted.merge(taken(memory, data.len())?);
+        arrived.add(&data);
     }
-    Ok(held)
+    Ok(arrived)
 }
 
 /// So many bytes of `memory`.
