@@ -8,7 +8,9 @@
 
 mod columns;
 mod history;
+pub(crate) mod keras;
 pub(crate) mod mlflow;
+mod network;
 pub(crate) mod onnx;
 mod paper;
 mod rows;

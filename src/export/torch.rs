@@ -13,6 +13,8 @@ use ferrite_core::model::{Head, Pool};
 use ferrite_core::store::folder::files;
 use serde_json::json;
 
+use crate::export::network::computes_as;
+
 /// What the script is called.
 pub(crate) const SCRIPT: &str = "load.py";
 
@@ -22,15 +24,11 @@ pub(crate) const SCRIPT: &str = "load.py";
 /// [`Error::Usage`] if the network is one that neither torchvision nor timm has; [`Error::File`] if they cannot be read or
 /// written.
 pub(crate) fn write(run: &Finished, folder: &Path) -> Result<()> {
-    if run.settings.model.implementation() != Implementation::Pytorch {
-        let (name, network) = (run.record.name(), run.settings.model.backbone.name());
-        return Err(Error::Usage {
-            message: format!(
-                "the `{network}` of `{name}` is Keras's, which computes otherwise than the one for PyTorch"
-            ),
-            help: "`ferrite export onnx` writes it as it is".into(),
-        });
-    }
+    computes_as(
+        run,
+        Implementation::Pytorch,
+        "`ferrite export onnx` writes it as it is, `ferrite export keras` for Keras",
+    )?;
     create_folder(folder)?;
     let weights = &run.weights.path;
     let bytes = map(weights).map_err(Error::file("cannot read", weights))?;

@@ -1,7 +1,7 @@
 """Exports read back by the programs that they are for, and videos read through FFmpeg: `make test-doors`.
 
-A small sweep is made, its runs are exported, and TensorBoard's readers and board, MLflow's server and client, onnxruntime and
-PyTorch, from the package registry, read back every value. What they should find is read here from the logs and predictions of the runs, without
+A small sweep is made, its runs are exported, and TensorBoard's readers and board, MLflow's server and client, onnxruntime,
+PyTorch and Keras, from the package registry, read back every value. What they should find is read here from the logs and predictions of the runs, without
 any code of Ferrite's.
 """
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--only", choices=CHECKS, action="append", help="this program alone")
     parser.add_argument("--program", type=Path, default=Path("target/debug/ferrite"), help="the `ferrite` to test, with its engine beside it")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this folder and leave it there")
-    parser.add_argument("--torch", type=Path, default=Path(".venv/bin/python"), help="a Python with torch, torchvision, timm and safetensors")
+    parser.add_argument("--torch", type=Path, default=Path(".venv/bin/python"), help="a Python with torch, torchvision, timm, safetensors and keras")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="class folders to train networks on, instead of drawn faces")
     arguments = parser.parse_args()
     environment.enter()

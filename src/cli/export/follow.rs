@@ -16,6 +16,8 @@ use ferrite_core::store::record::{Record, State};
 use ferrite_core::store::sweeps::running;
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
+use ferrite_core::terminal::{documented, print, print_json};
+use serde_json::Value;
 
 use crate::cli::known::{Known, Stamp, stamp};
 use crate::cli::pick::{SELECT, pick};
@@ -35,6 +37,9 @@ pub(super) struct Followed {
     /// Go on with whatever happens until no sweep and no run is at work any more
     #[arg(long)]
     watch: bool,
+    /// Print one JSON object (docs/json.md), at the end
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -74,6 +79,18 @@ impl Pass<'_> {
 }
 
 impl Followed {
+    /// Tells what was exported: `told` as an object, or its sentence and where it is now.
+    ///
+    /// # Errors
+    /// If nothing can be printed.
+    pub(super) fn tell(&self, told: Value, sentence: &str, place: &str) -> Result<()> {
+        if self.json {
+            return print_json(&documented(told));
+        }
+        tell(sentence);
+        print(&format!("{place}\n"))
+    }
+
     /// Hands what is selected to `export`, and with `--watch` what changes, until nothing is at work. What keeps `export` from
     /// it is then told, and tried again with the next pass.
     ///

@@ -5,7 +5,7 @@ use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::store::lock::lock;
 use ferrite_core::terminal::interrupt::interrupted;
-use ferrite_core::terminal::print;
+use serde_json::json;
 
 use crate::cli::export::follow::{Followed, Pass};
 use crate::cli::status::tell;
@@ -54,8 +54,17 @@ pub(super) fn mlflow_command(arguments: &MlflowArguments) -> Result<()> {
         server = outcome.is_ok().then_some(open);
         outcome
     })?;
-    tell(&told(sent));
-    print(&format!("{}\n", arguments.to))
+    let Sent { created, replaced, metrics, files, without_files } = sent;
+    let object = json!({
+        "server": arguments.to,
+        "experiment": arguments.experiment,
+        "created": created,
+        "replaced": replaced,
+        "metrics": metrics,
+        "files": files,
+        "without_files": without_files,
+    });
+    arguments.followed.tell(object, &told(sent), &arguments.to)
 }
 
 fn send(pass: &Pass<'_>, server: &mut Server, files: Files) -> Result<()> {

@@ -1,7 +1,9 @@
 //! `ferrite export`: runs for other programs. A program is a file here, and a line in [`ExportCommand`].
 
 mod follow;
+mod keras;
 mod mlflow;
+mod network;
 mod onnx;
 mod tensorboard;
 mod torch;
@@ -9,6 +11,7 @@ mod torch;
 use clap::Subcommand;
 use ferrite_core::error::Result;
 
+use crate::cli::export::keras::{KerasArguments, keras_command};
 use crate::cli::export::mlflow::{MlflowArguments, mlflow_command};
 use crate::cli::export::onnx::{OnnxArguments, onnx_command};
 use crate::cli::export::tensorboard::{TensorboardArguments, tensorboard_command};
@@ -24,6 +27,8 @@ pub(super) enum ExportCommand {
     Onnx(OnnxArguments),
     /// Write the weights of a finished run and a script that loads them into the network of torchvision or timm
     Torch(TorchArguments),
+    /// Write the network of a finished run as a `.keras` file, if it is Keras's, with what has to be done to pixels inside
+    Keras(KerasArguments),
 }
 
 pub(super) fn export_command(command: &ExportCommand) -> Result<()> {
@@ -32,5 +37,6 @@ pub(super) fn export_command(command: &ExportCommand) -> Result<()> {
         ExportCommand::Mlflow(it) => mlflow_command(it),
         ExportCommand::Onnx(it) => onnx_command(it),
         ExportCommand::Torch(it) => torch_command(it),
+        ExportCommand::Keras(it) => keras_command(it),
     }
 }

@@ -8,7 +8,7 @@ use ferrite_core::error::{Error, Result};
 use ferrite_core::files::create_folder;
 use ferrite_core::store::lock::lock;
 use ferrite_core::terminal::interrupt::interrupted;
-use ferrite_core::terminal::print;
+use serde_json::json;
 
 use crate::cli::export::follow::{Followed, Pass};
 use crate::cli::status::tell;
@@ -47,8 +47,17 @@ pub(super) fn tensorboard_command(arguments: &TensorboardArguments) -> Result<()
     let said = counts.iter().filter(|it| it.0 > 0).map(|it| format!("{} {}", it.0, it.1));
     let said: Vec<String> = said.collect();
     let files = counted(changes.len(), "file");
-    tell(&format!("{files}: {}", if said.is_empty() { "no run".into() } else { said.join(", ") }));
-    print(&format!("{}\n", out.display()))
+    let sentence =
+        format!("{files}: {}", if said.is_empty() { "no run".into() } else { said.join(", ") });
+    let [written, appended, replaced, unchanged] = counts.map(|it| it.0);
+    let told = json!({
+        "folder": out,
+        "written": written,
+        "appended": appended,
+        "replaced": replaced,
+        "unchanged": unchanged,
+    });
+    arguments.followed.tell(told, &sentence, &out.display().to_string())
 }
 
 /// Writes what has changed into `out`.

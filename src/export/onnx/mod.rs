@@ -12,12 +12,10 @@ use std::path::Path;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::files::write_derived;
 use ferrite_core::finished::Finished;
-use ferrite_core::model::head::Head;
-use ferrite_core::model::layer::Builder as Tensors;
-use ferrite_core::model::summary::input_norm;
 use prost::Message as _;
 use serde_json::json;
 
+use crate::export::network::{Network, key, seen};
 use crate::export::onnx::graph::{Builder, Value, int, ints};
 use crate::export::onnx::message::{
     Dimension, ElementKind, Entry, Graph, Model, OperatorSet, Shape, Size, TensorType, Type,
@@ -50,20 +48,13 @@ pub(crate) fn write(run: &Finished, path: &Path) -> Result<()> {
 }
 
 fn model(run: &Finished) -> Result<Model> {
-    let settings = &run.settings.model;
-    let (size, classes) = (run.settings.data.image_size, run.dataset.classes.len());
-    let mut tensors = Tensors::default();
-    let backbone = settings.backbone.build(settings.implementation(), &mut tensors);
-    let positions = backbone.side(size).pow(2);
-    let sizes = [backbone.channels, positions, classes];
-    let head = Head::build(&mut tensors, &settings.head, backbone.classifier, sizes);
-    let norm = input_norm(&mut tensors, settings);
-    let mut graph = Builder::new(&tensors.specs, &run.weights);
+    let Network { backbone, head, norm, specs } = Network::of(run);
+    let mut graph = Builder::new(&specs, &run.weights);
     let mut x = preprocessed(&mut graph, run);
     if let Some(norm) = &norm {
         x = graph.batch_norm(norm, &x)?;
     }
-    let mut pixels = size;
+    let mut pixels = run.settings.data.image_size;
     for block in &backbone.blocks {
         x = graph.layers(&block.layers, x, pixels)?;
         pixels = block.layers.iter().fold(pixels, |it, layer| layer.side(it));
@@ -71,6 +62,7 @@ fn model(run: &Finished) -> Result<Model> {
     graph.head(&head, x, "logits")?;
     graph.node_called("probabilities", "Softmax", &["logits"], vec![int("axis", 1)]);
     let Builder { nodes, constants, .. } = graph;
+    let classes = run.dataset.classes.len();
     let scores = |name: &str, said: &str| value(name, vec![free("batch"), fixed(classes)], said);
     let picture = vec![free("batch"), fixed(run.channels()), free("height"), free("width")];
     let graph = Graph {
@@ -143,28 +135,12 @@ fn interpolation(graph: &mut Builder<'_>, axis: i64, size: usize) -> Value {
     graph.node("Cast", &[&weights], vec![int("to", ElementKind::Float as usize)])
 }
 
-/// What the caller has to put in.
-fn seen(run: &Finished) -> String {
-    let size = run.settings.data.image_size;
-    let colours = if run.channels() == 1 { "gray levels" } else { "red, green and blue" };
-    let face = if run.settings.data.faces.is_some() {
-        "the face as `ferrite predict` places it, "
-    } else {
-        ""
-    };
-    format!(
-        "{face}{colours} from 0 to 255; pictures smaller than {size}x{size} are enlarged inside, larger ones are to be shrunk to \
-         {size}x{size} before"
-    )
-}
-
 fn facts(run: &Finished) -> Vec<Entry> {
-    let key = run.record.facts.start.as_ref().map_or("", |it| it.key.as_str());
     let all = [
         ("classes", json!(run.dataset.classes).to_string()),
         ("image_size", run.settings.data.image_size.to_string()),
         ("run", run.record.name()),
-        ("key", key.to_owned()),
+        ("key", key(run).to_owned()),
     ];
     all.map(|(key, value)| Entry { key: key.into(), value }).into()
 }

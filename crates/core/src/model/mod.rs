@@ -289,6 +289,11 @@ impl Model {
         self.implementation.or_else(of_weights).unwrap_or_default()
     }
 
+    /// Whether the network computes what `implementation`'s of its name does.
+    pub fn computes_as(&self, implementation: Implementation) -> bool {
+        self.implementation() == implementation || self.backbone.is_the_same_everywhere()
+    }
+
     /// The backbone's blocks and tensors.
     pub fn description(&self) -> &'static Description {
         self.backbone.description(self.implementation())

@@ -18,6 +18,8 @@ mod diff;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod exports;
+#[cfg(test)]
 mod faces;
 #[cfg(test)]
 mod faults;

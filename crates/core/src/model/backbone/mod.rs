@@ -121,6 +121,11 @@ impl Backbone {
         }
     }
 
+    /// Whether all implementations of it compute the same, so that only their weights tell them apart.
+    pub fn is_the_same_everywhere(self) -> bool {
+        matches!(self, Self::Vgg16 | Self::Vgg19)
+    }
+
     /// What it is fastest in on a processor that is faster in bfloat16 (docs/benchmarks.md).
     pub fn best_with_bfloat16(self) -> Precisions {
         match self {
