@@ -169,7 +169,7 @@ docs: libtorch fresh-bindings ## Rewrite the generated pages of the documentatio
 	@target/debug/ferrite plan --schema > docs/plan.schema.json
 
 clean: ## Remove what was built and fetched; experiments, data and runs stay
-	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv .venv-newest .doors
+	rm -rf target tests/pages/node_modules .detector .libtorch .libtorch.partial .libtorch.old .libtorch.downloads .venv .venv-newest .doors .keras-2
 	rm -rf fuzz/target fuzz/corpus fuzz/artifacts fuzz/coverage fuzz/Cargo.lock
 
 help: ## List the targets

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import http.server
+import json
 import os
 import shutil
 import sqlite3
@@ -36,6 +37,9 @@ def check(place: Place) -> int:
         before = dump(database)
         said = place.run("export", "mlflow", "--to", address, "--experiment", "faces")
         values += same("what an export says that has nothing to do", "nothing was lacking" in said, True)
+        told = json.loads(place.run("export", "mlflow", "--to", address, "--experiment", "faces", "--json"))
+        nothing = dict.fromkeys(("created", "replaced", "metrics", "files", "without_files"), 0)
+        values += same("the same as an object", told, {"version": 1, "server": address, "experiment": "faces", **nothing})
         values += same("the database after the same export again", dump(database), before)
         values += weights(place, address)
         values += another_run(place, address)

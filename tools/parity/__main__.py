@@ -29,6 +29,7 @@ import bfloat16
 import data_out
 import faces
 import folds
+import keras_2
 import keras_layers
 import keras_weights
 import losses
@@ -39,7 +40,7 @@ import scores
 import stopping
 from exchange import Claim, Comparison, Start, run_ferrite
 
-MODULES = [network, backbones, attribution, bfloat16, keras_layers, keras_weights, optimizers, losses, stopping, augmentation, pictures, faces, scores, folds, data_out]
+MODULES = [network, backbones, attribution, bfloat16, keras_layers, keras_weights, keras_2, optimizers, losses, stopping, augmentation, pictures, faces, scores, folds, data_out]
 
 
 def main() -> int:

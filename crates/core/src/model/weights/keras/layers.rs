@@ -16,6 +16,9 @@ pub(super) const OPTIMIZERS: [&str; 2] = ["optimizer", "optimizer_weights"];
 /// Where the older format has a whole model.
 const WHOLE: &str = "model_weights";
 
+/// Where Keras 3, and Keras 2.12 and 2.13 in what became the format of Keras 3, have the layers of a model.
+const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
+
 /// Variables by their names in the older format, in the order of Keras's layers.
 const VARIABLES: [&str; 8] = [
     "depthwise_kernel",
@@ -69,7 +72,8 @@ impl Place {
         let path: Vec<&str> = found.path.iter().map(String::as_str).collect();
         match path.as_slice() {
             [above @ .., class, "vars", variable] if variable.parse::<usize>().is_ok() => {
-                let model: Vec<&str> = above.iter().copied().filter(|it| *it != "layers").collect();
+                let is_model = |it: &&str| !CONTAINERS.contains(it);
+                let model: Vec<&str> = above.iter().copied().filter(is_model).collect();
                 let layer = found.group_name.as_deref().unwrap_or(class);
                 let place = Self::new(&model.join("/"), layer, counted(class), None);
                 Some((place, (*variable).to_owned()))
@@ -142,12 +146,20 @@ mod tests {
         check("model_weights/vgg16/block1_conv1/kernel:0", None, kernel("vgg16/block1_conv1"));
         // Keras 3 in the older format.
         check("model_weights/dense/sequential/dense/kernel", None, kernel("dense"));
-        // Keras 3.
         // Keras 1, in which the first official files were written.
         check("block1_conv1/block1_conv1_W_1:0", None, Some(("block1_conv1", "block1_conv1_W_1")));
+        // Keras 3.
         check("layers/conv2d_3/vars/0", Some("c"), Some(("c", "0")));
         check("layers/conv2d_3/vars/0", None, Some(("conv2d_3", "0")));
         check("layers/functional/layers/conv2d/vars/1", Some("c"), Some(("functional/c", "1")));
+        // Keras 2.13.
+        let early = "_layer_checkpoint_dependencies";
+        check(&format!("{early}/conv2d_2/vars/0"), None, Some(("conv2d_2", "0")));
+        check(
+            &format!("{early}/functional/{early}/conv2d/vars/0"),
+            None,
+            Some(("functional/conv2d", "0")),
+        );
         // The layers of a model that is a class of its own.
         check("block1/layers/conv2d/vars/0", Some("c"), Some(("block1/c", "0")));
         check("kernel", None, None);
