@@ -58,6 +58,8 @@ CASES = [
     Case("xception", "hidden", from_keras=True, colours=True),
     Case("xception", "flatten", from_keras=True),
 ]
+
+
 class Network(NamedTuple):
     name: str
     folder: Path
@@ -127,12 +129,12 @@ def whose(place: Place, case: Case, network: Network, seen: Path, torch: Path, w
         values += near(network, "torch", by_torch(place, network, seen, torch), worst)
     else:
         said = place.run("export", "torch", network.name, "--out", "refused", code=2)
-        values += same("what is Keras's", "export keras" in said, True)
+        values += same("what is Keras's", "export keras" in " ".join(said.split()), True)
     if everywhere or case.from_keras:
         values += near(network, "keras", in_keras(place, case, network, seen, torch), worst)
     else:
         said = place.run("export", "keras", network.name, "--out", "refused.keras", code=2)
-        values += same("what is PyTorch's", "export torch" in said, True)
+        values += same("what is PyTorch's", "export torch" in " ".join(said.split()), True)
     return values
 
 

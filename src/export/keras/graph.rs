@@ -45,6 +45,7 @@ enum Part {
 }
 
 /// A class of layers: its name in Keras, and how groups of weight files are called after it.
+#[derive(PartialEq)]
 pub(super) struct Class(&'static str, &'static str);
 
 pub(super) const BATCH_NORM: Class = Class("BatchNormalization", "batch_normalization");
@@ -93,12 +94,14 @@ impl<'a> Builder<'a> {
         names: &'a [KerasLayer],
         channels: usize,
     ) -> Self {
+        let shape = vec![None, None, Some(channels)];
+        let settings = [("name", json!(INPUT)), ("batch_shape", batched(&shape))];
         let input = Placed {
             name: INPUT.into(),
             class: plain("InputLayer"),
-            config: Map::new(),
+            config: settings.map(|(name, it)| (name.to_owned(), it)).into_iter().collect(),
             inputs: Vec::new(),
-            shape: vec![None, None, Some(channels)],
+            shape,
             variables: Vec::new(),
             place: (Part::Preprocessing, 0),
         };
@@ -231,23 +234,13 @@ impl<'a> Builder<'a> {
     fn described(&self, layer: &Placed) -> Value {
         let Placed { name, class: Class(class, _), inputs, .. } = layer;
         let mut config = layer.config.clone();
-        let (module, registered) = match *class {
-            "Flip" => {
-                // Operations take a name in later versions of Keras alone.
-                config.remove("name");
-                ("keras.src.ops.numpy", json!(class))
-            }
-            "InputLayer" => {
-                config = Map::new();
-                config.insert("batch_shape".into(), batched(&layer.shape));
-                config.insert("dtype".into(), json!("float32"));
-                config.insert("name".into(), json!(name));
-                ("keras.layers", Value::Null)
-            }
-            _ => {
-                config.insert("dtype".into(), json!("float32"));
-                ("keras.layers", Value::Null)
-            }
+        let (module, registered) = if layer.class == FLIP {
+            // Operations take a name in later versions of Keras alone.
+            config.remove("name");
+            ("keras.src.ops.numpy", json!(class))
+        } else {
+            config.insert("dtype".into(), json!("float32"));
+            ("keras.layers", Value::Null)
         };
         let tensors: Vec<Value> = inputs.iter().map(|it| self.tensor(*it)).collect();
         // Layers that merge take a list.

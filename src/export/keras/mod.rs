@@ -137,6 +137,7 @@ fn metadata(run: &Finished) -> String {
         "keras_version": KERAS,
         "classes": run.dataset.classes,
         "image": seen(run),
+        "input": run.input,
         "image_size": run.settings.data.image_size,
         "run": run.record.name(),
         "key": key(run),

@@ -66,6 +66,23 @@ fn a_network_that_is_not_keras_s_is_refused_with_the_command_to_use() {
 }
 
 #[test]
+fn a_file_for_keras_says_how_its_pixels_are_scaled_to_whoever_begins_with_it() {
+    let vgg = SMALL.replace("[[stages]]", "[model]\nbackbone = \"vgg16\"\n[[stages]]");
+    let next = vgg.replace("backbone", "weights = { file = { path = \"a.keras\" } }\nbackbone");
+    let place = Place::with(&[("a", &vgg)]);
+    place.sweep_well();
+    place.ferrite(&["export", "keras", "a", "--out", "a.keras"]).ends_with(0);
+    place.write("experiments/b.toml", next);
+    place.sweep_well();
+    let header =
+        |it: &str| TensorFile::open(&place.run(it).folder.join("model.safetensors")).unwrap().facts;
+    // Keras itself scales pixels for VGG16 in another way.
+    let [a, b] = [header("a"), header("b")].map(|it| it["input"].clone());
+    assert_eq!([a.as_str(), b.as_str()], ["plus-minus-one"; 2]);
+    assert_eq!(header("b")["implementation"], "keras");
+}
+
+#[test]
 fn the_same_export_again_changes_nothing() {
     let place = Place::with(&[("k", &of_keras("mobilenet_v2", 32, ""))]);
     place.sweep_well();

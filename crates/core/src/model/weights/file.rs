@@ -125,9 +125,10 @@ impl TensorFile {
         let wrong = |refusal: Refusal| refusal.of(path);
         let mut archive = None;
         let mut facts = BTreeMap::new();
-        let mut model = None;
+        let (mut model, mut of_keras) = (None, BTreeMap::new());
         let mut layers = |it: keras::Content| {
             model = Some(it.model);
+            of_keras = it.facts;
             Content { tensors: it.tensors, taken: it.taken, prefix: None }
         };
         let (format, content) = if pytorch::is_zip(bytes.as_ref()) {
@@ -155,6 +156,7 @@ impl TensorFile {
             let prefix = state_dict.filter(|it| *it != ".").map(str::to_owned);
             (Format::Safetensors, Content { tensors, taken: Taken::default(), prefix })
         };
+        facts.extend(of_keras);
         let Content { tensors, mut taken, prefix } = content;
         let tensors = match prefix {
             Some(prefix) => below(tensors, &prefix, &mut taken).map_err(wrong)?,

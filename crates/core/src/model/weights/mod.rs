@@ -82,16 +82,15 @@ pub fn implementation_of(file: &TensorFile) -> Result<Implementation> {
     })
 }
 
-/// How the network that `file` was saved from wants pixels to be scaled, if its header says so; of a file of Keras's, what
-/// Keras's `preprocess_input` does for this backbone.
+/// How the network that `file` was saved from wants pixels to be scaled, if its header says so; of a file of Keras's
+/// own, what Keras's `preprocess_input` does for this backbone.
 ///
 /// # Errors
 /// [`Error::Weights`] if it says something that is none of [`Input`].
 pub fn input_of(file: &TensorFile, backbone: Backbone) -> Result<Option<Input>> {
-    if file.is_keras() {
-        return Ok(backbone.keras_input());
-    }
-    let Some(said) = file.facts.get(facts::INPUT) else { return Ok(None) };
+    let Some(said) = file.facts.get(facts::INPUT) else {
+        return Ok(if file.is_keras() { backbone.keras_input() } else { None });
+    };
     let known = serde_json::from_value(said.clone().into());
     known.map(Some).map_err(|_| Error::Weights {
         path: file.path.clone(),

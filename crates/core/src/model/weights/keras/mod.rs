@@ -9,8 +9,11 @@ pub(super) mod names;
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::error::printable;
 use crate::event::weights::Taken;
+use crate::model::weights::facts;
 use crate::model::weights::file::{Bytes, Tensors};
 use crate::model::weights::keras::hdf5::Found;
 pub(super) use crate::model::weights::keras::hdf5::{Library, is_hdf5};
@@ -26,6 +29,12 @@ const WEIGHTS: &str = "model.weights.h5";
 /// What stands beside it.
 const CONFIGURATION: &str = "config.json";
 
+/// What else stands there: facts about the file, of which Keras reads none.
+const METADATA: &str = "metadata.json";
+
+/// Facts have no more bytes than this.
+const MOST_METADATA: usize = 1 << 20;
+
 /// How the top of a file is called.
 const TOP: &str = ".";
 
@@ -34,6 +43,8 @@ pub(super) struct Content {
     pub(super) tensors: Tensors,
     pub(super) taken: Taken,
     pub(super) model: Model,
+    /// What the file says of itself.
+    pub(super) facts: BTreeMap<String, String>,
 }
 
 /// The layers of a Keras file, and what reads their numbers.
@@ -55,7 +66,21 @@ pub(super) fn is_keras(archive: &Archive) -> bool {
 pub(super) fn open_archive(archive: &mut Archive, asked: Option<&str>) -> Result<Content, Refusal> {
     let size = entry_size(archive, WEIGHTS)?;
     // Its check sum is that of the archive, which an HDF5 file by itself does not have.
-    open(Library::open(entry(archive, WEIGHTS, size)?)?, asked)
+    let content = open(Library::open(entry(archive, WEIGHTS, size)?)?, asked)?;
+    let facts = if archive.index_for_name(METADATA).is_some() {
+        said(&entry(archive, METADATA, MOST_METADATA)?)
+    } else {
+        BTreeMap::new()
+    };
+    Ok(Content { facts, ..content })
+}
+
+/// What Ferrite has written into the facts of a file that it exported: how its network wants pixels to be scaled, which is not
+/// what Keras does for networks of this name if it was trained otherwise.
+fn said(metadata: &[u8]) -> BTreeMap<String, String> {
+    let known: Option<Value> = serde_json::from_slice(metadata).ok();
+    let input = known.as_ref().and_then(|it| it.get(facts::INPUT)?.as_str());
+    input.map(|it| (facts::INPUT.to_owned(), it.to_owned())).into_iter().collect()
 }
 
 /// The layers in an HDF5 file; of several models in it, the one called `asked`.
@@ -105,7 +130,8 @@ fn open(library: Library, asked: Option<&str>) -> Result<Content, Refusal> {
     if !optimizer.is_empty() {
         taken.ignored.insert("numbers of the optimizer".into(), optimizer.len());
     }
-    Ok(Content { tensors, taken, model: Model { library, layers } })
+    let (model, facts) = (Model { library, layers }, BTreeMap::new());
+    Ok(Content { tensors, taken, model, facts })
 }
 
 /// Keeps the layers of the model called `asked`.
