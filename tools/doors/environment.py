@@ -1,11 +1,13 @@
 """The Python environment with the programs that exports are for: `.doors`, made once, with pinned versions."""
 
 import os
-import shutil
-import subprocess
 import sys
-import venv
 from pathlib import Path
+
+# Behind all others: names of modules there are names of modules here, too.
+sys.path.append(str(Path(__file__).parents[1]))
+
+from pinned import environment
 
 FOLDER = Path(".doors")
 PACKAGES = ["tensorboard==2.21.0", "mlflow==3.17.2", "onnx==1.23.2", "onnxruntime==1.32.0", "imageio-ffmpeg==0.8.1"]
@@ -13,15 +15,7 @@ PACKAGES = ["tensorboard==2.21.0", "mlflow==3.17.2", "onnx==1.23.2", "onnxruntim
 
 def enter() -> None:
     """Goes on in the environment, which is made first if it is not there."""
-    python = FOLDER / "bin/python"
     if Path(sys.prefix).resolve() == FOLDER.resolve():
         return
-    stamp = FOLDER / "ferrite-doors.txt"
-    wanted = f"{sys.version_info.major}.{sys.version_info.minor} {' '.join(PACKAGES)}\n"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print("installing " + " ".join(PACKAGES), file=sys.stderr, flush=True)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        venv.create(FOLDER, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
-        stamp.write_text(wanted)
+    python = environment(FOLDER, "ferrite-doors.txt", PACKAGES)
     os.execv(python, [str(python), *sys.argv])

@@ -2,16 +2,19 @@
 
 import json
 import platform
-import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import numpy
 from exchange import Comparison
 from keras_models import Case
 from keras_weights import compared, images_of
+
+# Behind all others: names of modules there are names of modules here, too.
+sys.path.append(str(Path(__file__).parents[1]))
+
+from pinned import environment
 
 FOLDER = Path(".keras-2")
 # Only for x86-64 there is a TensorFlow without what GPUs need.
@@ -39,22 +42,10 @@ def files(folder: Path) -> Comparison:
         numpy.save(folder / f"levels-{size}.npy", images)
     (folder / "cases.json").write_text(json.dumps([it._asdict() for it in CASES]))
     program = Path(__file__).with_name("keras_models.py")
-    subprocess.run([environment(), program, folder], check=True, stdout=subprocess.DEVNULL)
+    python = environment(FOLDER, "ferrite-keras-2.txt", PACKAGES)
+    subprocess.run([python, program, folder], check=True, stdout=subprocess.DEVNULL)
     theirs = [{size: numpy.load(folder / f"maps-{index}-{size}.npy") for size in case.sizes} for index, case in enumerate(CASES)]
     return (yield from compared("Keras 2", list(zip(CASES, theirs)), "keras-2/"))
-
-
-def environment() -> Path:
-    """The Python with Keras 2, made once, with pinned versions."""
-    stamp, python = FOLDER / "ferrite-keras-2.txt", FOLDER / "bin/python"
-    wanted = f"{sys.version_info.major}.{sys.version_info.minor} {' '.join(PACKAGES)}\n"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print("installing " + " ".join(PACKAGES), file=sys.stderr, flush=True)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        venv.create(FOLDER, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
-        stamp.write_text(wanted)
-    return python
 
 
 COMPARISONS = {"files": files}
