@@ -44,7 +44,7 @@ const SEPARATOR: &str = "\u{1f}";
 
 /// Compiles what is written against LibTorch in C++ (src/native), and says whether it checks itself ([`sanitize`]).
 fn compile(root: &Path, has_cuda: bool) -> bool {
-    const SOURCES: [&str; 13] = [
+    const SOURCES: [&str; 14] = [
         "activation.cpp",
         "convolution.cpp",
         "depthwise.cpp",
@@ -53,6 +53,7 @@ fn compile(root: &Path, has_cuda: bool) -> bool {
         "norm.cpp",
         "pool.cpp",
         "portable.cpp",
+        "reserve.cpp",
         "tiled.cpp",
         "tiled_weights.cpp",
         "tiles.cpp",

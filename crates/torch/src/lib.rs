@@ -10,6 +10,7 @@ pub mod average;
 pub mod clip;
 mod folded;
 pub mod loss;
+pub mod memory;
 mod native;
 pub mod numbers;
 pub mod ops;
@@ -23,7 +24,6 @@ pub mod update;
 
 use ferrite_core::device::Device;
 use ferrite_core::error::{Error, Result};
-use ferrite_core::machine;
 
 /// The device that `name` asks for: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
 ///
@@ -96,16 +96,10 @@ impl OnDevice for Device {
 
 /// Prepares this process for training on `device` with `threads` CPU threads.
 ///
-/// glibc gives every large buffer back to the system and zeroes it again on the next step, which costs
-/// as much as the arithmetic. Keeping them makes a training step up to twice as fast.
-///
 /// # Panics
 /// If the system does not give that many threads: [`fault::caught`](ferrite_core::fault::caught) says so.
 pub fn start(threads: usize, device: Device) {
-    // A limit counts addresses, and those that are kept would be missing where memory is refused and asked for in smaller parts.
-    if !machine::memory_is_limited() {
-        keep_freed_memory();
-    }
+    memory::prepare();
     // Rayon's pool, and the two of LibTorch.
     try_threads(3 * threads);
     tch::set_num_threads(threads as i32);
@@ -141,35 +135,6 @@ fn try_threads(threads: usize) {
         drop(hold);
     });
 }
-
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "glibc's tuning knob has no safe wrapper")]
-fn keep_freed_memory() {
-    /// Buffers up to this size come from the heap instead of fresh mappings.
-    const MAPPED_FROM: libc::c_int = 1 << 30;
-    // SAFETY: `mallopt` only sets allocator parameters; it is called before any training thread starts.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
-        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_freed_memory() {}
-
-/// Gives the system back what was freed and is kept, once: to be called where memory was refused, so that whoever asks the
-/// system itself, as oneDNN does for code and threads for their stacks, finds some.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "glibc's tuning knob has no safe wrapper")]
-pub fn give_memory_back() {
-    // SAFETY: `malloc_trim` takes a number of bytes to keep and touches free memory alone.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Another system gives freed memory back by itself.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn give_memory_back() {}
 
 /// Whether cuDNN tries its kernels for each new shape and takes the fastest, instead of the one that it expects to be.
 ///

@@ -60,7 +60,7 @@ fn answer(model: &Model, batch: Vec<Asked>, pixels: u64) {
         }
         Err(_) => {
             // What one picture asks too much for must not cost the others their answers.
-            ferrite_torch::give_memory_back();
+            ferrite_torch::memory::give_back();
             for it in batch {
                 answer(model, vec![it], pixels);
             }

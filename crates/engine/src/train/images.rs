@@ -209,7 +209,7 @@ pub fn compute_features(
             if batch.len() < 2 { Ok(compute(batch)) } else { within_memory(|| compute(batch)) };
         let Ok((of_image, (of_batch, each))) = computed else {
             // Memory does not hold so many at once.
-            ferrite_torch::give_memory_back();
+            ferrite_torch::memory::give_back();
             at_once = batch.len() / 2;
             continue;
         };
@@ -321,7 +321,7 @@ fn in_memory(batch: &[u32], infer: &mut dyn FnMut(&[u32]) -> Tensor<2>) -> Tenso
         return infer(batch);
     }
     within_memory(|| infer(batch)).unwrap_or_else(|_| {
-        ferrite_torch::give_memory_back();
+        ferrite_torch::memory::give_back();
         let (first, second) = batch.split_at(batch.len() / 2);
         Tensor::cat(vec![in_memory(first, infer), in_memory(second, infer)], 0)
     })

@@ -1,4 +1,4 @@
-//! What the system refuses: file sizes and threads. Each is told as what it is, with advice that fits.
+//! What the system refuses: file sizes, threads and memory. Each is told as what it is, with advice that fits.
 
 use ferrite_testing::{Place, SMALL};
 
@@ -32,4 +32,16 @@ fn threads_that_the_system_does_not_start_are_told_as_such() {
         told.ends_with(6).says("the system gives no more threads").says("`ulimit -u`");
         assert!(!told.words().contains("fault") && !told.words().contains("LibTorch"), "{told:#?}");
     }
+}
+
+/// A stage whose batch needs about 3 GB, of which what is loaded and mapped is 1 GB.
+const LARGE_BATCH: &str = "[data]\nsource = { synthetic = { faces = 300 } }\nimage_size = 96\n\
+    [[stages]]\ntrainable = \"all\"\nepochs = 1\nbatch_size = 192\n";
+
+#[test]
+fn a_batch_that_a_limit_of_memory_has_no_room_for_is_taken_in_halves() {
+    let place = Place::with(&[("e", LARGE_BATCH)]);
+    let sweep = ["sweep", "--jobs", "1", "--threads", "1"];
+    let told = place.limited("-v 1700000", &sweep);
+    told.ends_with(0).says("did not fit into memory").says("images at once are added up");
 }

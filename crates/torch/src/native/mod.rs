@@ -20,6 +20,8 @@ use crate::precision::precision_of;
 unsafe extern "C" {
     fn ferrite_gpus_have_bfloat16() -> bool;
 
+    fn ferrite_reserve_memory(bytes: usize);
+
     fn ferrite_convolution(call: *const ConvolutionCall, error: *mut *mut c_char) -> *mut C_tensor;
 
     fn ferrite_max_pool(call: *const PoolCall, error: *mut *mut c_char) -> *mut C_tensor;
@@ -86,6 +88,13 @@ impl Bounds {
 pub(super) fn gpus_have_bfloat16() -> bool {
     // SAFETY: asks LibTorch, and touches no memory.
     unsafe { ferrite_gpus_have_bfloat16() }
+}
+
+/// From now on LibTorch refuses a tensor of a mebibyte or more unless `bytes` are there beside it, which are left to whoever
+/// can be refused nothing: Rust, and oneDNN's code and its small things. To be called once, before there are tensors.
+pub(super) fn reserve_memory(bytes: usize) {
+    // SAFETY: the function takes any number of bytes.
+    unsafe { ferrite_reserve_memory(bytes) }
 }
 
 /// The tensors of a convolution.

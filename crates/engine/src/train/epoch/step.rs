@@ -160,7 +160,7 @@ impl Trainer<'_> {
             norms: network.norms_see_batches(),
             message,
         };
-        ferrite_torch::give_memory_back();
+        ferrite_torch::memory::give_back();
         sink.emit(Kind::BatchDivided(divided.clone()))?;
         self.divided = Some(divided);
         Ok(())
