@@ -47,6 +47,23 @@ batch_size = 16
 """
 TRIALS = 4
 
+# Four points, of which two are trained on after one epoch, and one of them after two.
+SEARCH = """[data]
+source = { synthetic = { faces = 120 } }
+image_size = 32
+[[stages]]
+name = "head"
+epochs = 4
+batch_size = 16
+[search]
+points = 4
+[search.space]
+"stages.head.optimizer.adam.lr" = { log_uniform = [1e-4, 1e-2] }
+[search.halving]
+min_epochs = 1
+reduction_factor = 2
+"""
+
 
 class Wrong(Exception):
     """What is not as it should be."""
@@ -67,11 +84,11 @@ def wait_until(what: str, holds: Callable[[], object], patience: float = PATIENC
 class Folder:
     """A folder with the experiment, and the program in it."""
 
-    def __init__(self, root: Path, program: Path, epochs: int, environment: Optional[Dict[str, str]] = None):
+    def __init__(self, root: Path, program: Path, experiment: str, environment: Optional[Dict[str, str]] = None):
         self.root, self.program = root, program
         self.environment = {**os.environ, **(environment or {}), "FERRITE_CACHE": str(root / "cache"), "XDG_CONFIG_HOME": str(root / "config")}
         (root / "experiments").mkdir(parents=True)
-        (root / "experiments/e.toml").write_text(EXPERIMENT.replace("EPOCHS", str(epochs)))
+        (root / "experiments/e.toml").write_text(experiment)
         (root / "ferrite.toml").write_text('[slurm]\nmemory = "100M"\nlead = 20\n[hyperqueue]\ncrash_limit = 3\n')
 
     def start(self, *words: str) -> subprocess.Popen:
@@ -86,7 +103,8 @@ class Folder:
     def learnt(self) -> Dict[str, bytes]:
         """What all runs hold that says what was learnt."""
         files = [it / name for it in self.runs() for name in ("predictions.csv", "model.safetensors")]
-        learnt = {str(it.relative_to(self.root)): it.read_bytes() for it in files}
+        # A trial that stopped at a rung has neither.
+        learnt = {str(it.relative_to(self.root)): it.read_bytes() for it in files if it.exists()}
         told = json.loads(self.run("status", "--json"))["runs"]
         for it in told:
             stages = [[[e["loss"], e["valid_loss"]] for e in stage["epochs"]] for stage in it["stages"]]
@@ -308,13 +326,22 @@ def watch(folder: Folder, cluster: Slurm, process: subprocess.Popen) -> str:
 
 def slurm(root: Path, arguments: argparse.Namespace, expected: Dict[str, bytes]) -> None:
     cluster = Slurm(root / "cluster")
+
+    def folder(name: str, experiment: str = experiment(arguments)) -> Folder:
+        return Folder(root / name, arguments.program, experiment, cluster.environment)
+
     try:
-        submitted(Folder(root / "submitted", arguments.program, arguments.epochs, cluster.environment), cluster, expected)
-        node_dies(Folder(root / "node", arguments.program, arguments.epochs, cluster.environment), cluster, expected)
-        time_is_up(Folder(root / "time", arguments.program, arguments.epochs, cluster.environment), cluster, expected)
-        outlived(Folder(root / "outlived", arguments.program, arguments.epochs, cluster.environment), cluster, expected)
+        submitted(folder("submitted"), cluster, expected)
+        node_dies(folder("node"), cluster, expected)
+        time_is_up(folder("time"), cluster, expected)
+        outlived(folder("outlived"), cluster, expected)
+        searched(Folder(root / "local-search", arguments.program, SEARCH), folder("search", SEARCH), folder("detached", SEARCH), cluster)
     finally:
         cluster.stop()
+
+
+def experiment(arguments: argparse.Namespace) -> str:
+    return EXPERIMENT.replace("EPOCHS", str(arguments.epochs))
 
 
 def submitted(it: Folder, cluster: Slurm, expected: Dict[str, bytes]) -> None:
@@ -405,6 +432,30 @@ def outlived(it: Folder, cluster: Slurm, expected: Dict[str, bytes]) -> None:
     print("  a process that outlived its job gave way")
 
 
+def searched(local: Folder, watched: Folder, detached: Folder, cluster: Slurm) -> None:
+    """A search promotes on the cluster whom it promotes here: by the sweep that watches, and by jobs where nobody does."""
+    local.run("sweep", "--jobs", "2", "--threads", "1", "--device", "cpu")
+    expected = local.learnt()
+    states = sorted(json.loads(it)[0] for name, it in expected.items() if name.startswith("metrics"))
+    if states != ["finished", "stopped", "stopped", "stopped"]:
+        raise Wrong(f"other points were promoted: {states}")
+    said = watch(watched, cluster, watched.start("sweep", "--executor", "slurm"))
+    if "3 trials stopped behind others of their search" not in said:
+        raise Wrong(f"it is not told who stopped: {said}")
+    same(watched.learnt(), expected)
+    once(watched)
+    detached.run("sweep", "--executor", "slurm", "--detach")
+    detached.run("stop")
+    queue = cluster.said("squeue", "--noheader", "--format=%k")
+    if "decision" in queue:
+        raise Wrong(f"a job that would submit again what was cancelled is left: {queue}")
+    detached.run("sweep", "--executor", "slurm", "--detach")
+    wait_until("the report of the search", (detached.root / "runs/index.html").exists)
+    same(detached.learnt(), expected)
+    once(detached, lost=1)
+    print("  a search promoted whom it promotes on one machine, watched and by jobs that decide")
+
+
 # ---------------------------------------------------------------------------------------------------
 # HyperQueue
 
@@ -427,7 +478,7 @@ def hyperqueue(root: Path, arguments: argparse.Namespace, expected: Dict[str, by
         start("server", "server", "start", "--host", "127.0.0.1")
         wait_until("the server", lambda: (root / "server").exists() and any((root / "server").glob("*/access.json")), 30)
         workers = [start(f"worker-{n}", "worker", "start", "--cpus", "2", "--heartbeat", "1s") for n in (1, 2)]
-        it = Folder(root / "worker", arguments.program, arguments.epochs, environment)
+        it = Folder(root / "worker", arguments.program, experiment(arguments), environment)
         process = it.start("sweep", "--executor", "hyperqueue")
         run = wait_until("a task is at work", it.at_work)
         attempt = it.attempt(run)
@@ -466,7 +517,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.keep or Path(temporary)
         root.mkdir(exist_ok=True)
-        local = Folder(root / "local", arguments.program, arguments.epochs)
+        local = Folder(root / "local", arguments.program, experiment(arguments))
         local.run("sweep", "--jobs", "2", "--threads", "1", "--device", "cpu")
         expected = local.learnt()
         for name in [arguments.only] if arguments.only else CLUSTERS:

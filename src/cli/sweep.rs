@@ -78,6 +78,9 @@ pub(super) struct SweepArguments {
     /// With `--executor`: do not wait for the jobs
     #[arg(long, requires = "executor")]
     pub(super) detach: bool,
+    /// How often jobs may still decide, with `--detach`, who is promoted in a search: they say it to each other
+    #[arg(long, requires = "detach", hide = true)]
+    pub(super) decisions: Option<usize>,
     /// Print what would be done and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -169,9 +172,10 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
             sweep_here(&store, agenda, (limits, registered), *hardware, say).map(Some)
         }
         Where::Cluster(executor) => {
-            let SweepArguments { detach, device, json, .. } = arguments;
-            let on = OnCluster { executor, detach: *detach, retry, device, json: *json };
-            sweep_on_cluster(&on, &store, &agenda, &mut display, &mut |it| refresh.hear(it))
+            let SweepArguments { detach, device, decisions, json, .. } = arguments;
+            let (detach, decisions, json) = (*detach, *decisions, *json);
+            let on = OnCluster { executor, detach, retry, decisions, device, json };
+            sweep_on_cluster(&on, &store, agenda, &mut display, &mut |it| refresh.hear(it))
         }
     };
     display.finish();

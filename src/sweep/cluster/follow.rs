@@ -1,8 +1,11 @@
 //! Watching what a cluster does: the logs of runs say what happens, the cluster says which jobs there are.
 //!
-//! **Invariant:** nothing here changes anything on the cluster, so that it may end at any moment.
+//! Trials of a search that came to the end of a rung are held against each other here, and those that are promoted are handed to
+//! the cluster again.
+//!
+//! **Invariant:** nothing here changes anything that the cluster has, so that it may end at any moment.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,9 +18,13 @@ use ferrite_core::store::Store;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::log::Follower;
 use ferrite_core::store::queued::Queued;
+use ferrite_core::store::read::last;
+use ferrite_core::store::record::State;
 
-use crate::sweep::cluster::{Cluster, Executor, FOLDER, JobState, Known, Submitted, slurm};
-use crate::sweep::{Outcome, Summary, SweepEvent, TrialState, state_of};
+use crate::sweep::cluster::known::{JobState, Known};
+use crate::sweep::cluster::{Cluster, Executor, Extent, FOLDER, Submitted, slurm};
+use crate::sweep::rungs::Rungs;
+use crate::sweep::{Agenda, Outcome, Summary, SweepEvent, TrialState, state_of};
 
 /// How often the logs of runs are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -31,12 +38,12 @@ const MISSING: u32 = 3;
 
 /// What is watched.
 pub struct Watched<'a> {
-    /// All trials of the sweep.
-    pub trials: &'a [Trial],
-    /// What became of those that are not carried out.
-    pub states: &'a [TrialState],
+    /// The trials of the sweep, and what became of those that are not carried out.
+    pub agenda: Agenda<'a>,
     /// The jobs of the others.
-    pub submitted: &'a Submitted,
+    pub submitted: Submitted,
+    /// Submits trials as far as it is said of each.
+    pub submit: &'a mut dyn FnMut(&[Extent]) -> Result<Submitted>,
 }
 
 /// A trial that has a job.
@@ -48,27 +55,36 @@ struct Followed {
     missing: u32,
 }
 
+impl Followed {
+    fn new(store: &Store, trials: &[Trial], trial: usize, job: &str) -> Self {
+        let log = store.root.join(trials[trial].name()).join(files::EVENTS);
+        let log = Follower::from_its_end(&log);
+        Self { trial, job: job.to_owned(), log, started: false, missing: 0 }
+    }
+}
+
 /// Watches until all trials with a job have ended, and returns what became of them.
 ///
 /// # Errors
-/// [`Error::Interrupted`] if the user does not want to wait any more. The jobs go on.
+/// [`Error::Interrupted`] if the user does not want to wait any more. The jobs go on. What `submit` fails with.
 pub fn follow(
     cluster: &Cluster<'_>,
     store: &Store,
-    watched: &Watched<'_>,
+    watched: Watched<'_>,
     interrupted: &dyn Fn() -> bool,
     say: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<Summary> {
-    let followed = watched.submitted.ends.iter().map(|(trial, job)| {
-        let log = store.root.join(watched.trials[*trial].name()).join(files::EVENTS);
-        let log = Follower::from_its_end(&log);
-        Followed { trial: *trial, job: job.clone(), log, started: false, missing: 0 }
-    });
+    let Watched { agenda, submitted, submit } = watched;
+    let Agenda { trials, states, rungs } = agenda;
+    let followed = submitted.ends.iter().map(|(at, job)| Followed::new(store, trials, *at, job));
     let mut watch = Watch {
         cluster,
         store,
-        trials: watched.trials,
+        trials,
         followed: followed.collect(),
+        rungs,
+        stopped: BTreeSet::new(),
+        promoted: BTreeSet::new(),
         summary: Summary::default(),
         known: Vec::new(),
         busy: HashSet::new(),
@@ -76,15 +92,17 @@ pub fn follow(
         pause: ASK_AFTER,
         say,
     };
-    watch.begin(watched);
+    watch.begin(&states, &submitted);
     while !watch.followed.is_empty() {
         if interrupted() {
             return Err(Error::Interrupted);
         }
         watch.look();
         watch.ask();
+        watch.go_on_with_promoted(submit)?;
         std::thread::sleep(LOOK_EVERY);
     }
+    watch.summary.stopped = watch.stopped.iter().map(|it| trials[*it].name()).collect();
     Ok(watch.summary)
 }
 
@@ -93,6 +111,12 @@ struct Watch<'a> {
     store: &'a Store,
     trials: &'a [Trial],
     followed: Vec<Followed>,
+    /// How far the trials of searches may go.
+    rungs: Rungs<'a>,
+    /// Those of them that stopped at the end of a rung.
+    stopped: BTreeSet<usize>,
+    /// Those of them that are to go on.
+    promoted: BTreeSet<usize>,
     summary: Summary,
     /// What the cluster said last.
     known: Vec<Known>,
@@ -105,15 +129,44 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Tells what became of the trials that have no job.
-    fn begin(&mut self, watched: &Watched<'_>) {
-        for (at, state) in watched.states.iter().enumerate() {
+    fn begin(&mut self, states: &[TrialState], submitted: &Submitted) {
+        for (at, state) in states.iter().enumerate() {
             let name = self.trials[at].name();
             match state {
                 TrialState::Finished => self.summary.found.push(name),
-                _ if watched.submitted.ends.contains_key(&at) => {}
+                _ if submitted.ends.contains_key(&at) => {}
+                TrialState::Stopped => {
+                    self.stopped.insert(at);
+                }
                 _ => self.summary.failed.push(name),
             }
         }
+    }
+
+    /// Hands to the cluster again what was promoted.
+    fn go_on_with_promoted(
+        &mut self,
+        submit: &mut dyn FnMut(&[Extent]) -> Result<Submitted>,
+    ) -> Result<()> {
+        let promoted = std::mem::take(&mut self.promoted);
+        if promoted.is_empty() {
+            return Ok(());
+        }
+        let mut todo = vec![Extent::Nothing; self.trials.len()];
+        for at in &promoted {
+            todo[*at] = extent(&self.rungs, *at);
+            self.stopped.remove(at);
+        }
+        let submitted = submit(&todo)?;
+        let jobs = submitted.ends.iter();
+        self.followed.extend(jobs.map(|(at, it)| Followed::new(self.store, self.trials, *at, it)));
+        for at in promoted {
+            let rung = self.rungs.goal(at).map(|it| it.rung).unwrap_or_default();
+            (self.say)(SweepEvent::Promoted(&self.trials[at], rung));
+        }
+        // The new jobs are to be heard of soon.
+        self.pause = ASK_AFTER;
+        Ok(())
     }
 
     /// Tells what the logs of the runs say that a job is at.
@@ -131,6 +184,7 @@ impl Watch<'_> {
                 (self.say)(SweepEvent::Happened(trial, &kind));
                 match kind {
                     Kind::RunEnded { .. } => ended.push((followed.trial, Outcome::Finished)),
+                    Kind::RungEnded(_) => ended.push((followed.trial, Outcome::Stopped)),
                     Kind::RunFailed(it) => ended.push((followed.trial, Outcome::Failed(it))),
                     _ => {}
                 }
@@ -192,6 +246,7 @@ impl Watch<'_> {
         match state_of(self.store, trial) {
             TrialState::Finished => Outcome::Finished,
             TrialState::Failed(failure) if started => Outcome::Failed(failure),
+            _ if started && stopped_at_a_rung(self.store, trial) => Outcome::Stopped,
             _ => Outcome::Died(self.died(trial, word, started)),
         }
     }
@@ -252,14 +307,29 @@ impl Watch<'_> {
         match outcome {
             Outcome::Finished => self.summary.done.push(trial.name()),
             Outcome::Failed(_) => self.summary.failed.push(trial.name()),
-            // No cluster is given a search that stops trials.
-            Outcome::Stopped => {}
+            Outcome::Stopped => {
+                self.stopped.insert(at);
+            }
             Outcome::Died(_) | Outcome::Interrupted => self.summary.died.push(trial.name()),
         }
         // Whether the cluster will ever do it again is asked by the next sweep.
         let _ = Queued::forget(&self.store.root.join(trial.name()));
         (self.say)(SweepEvent::Ended(trial, outcome));
+        let of_search = self.rungs.ended(at).map(|it| it.0).unwrap_or_default();
+        let goes_on = |it: &usize| self.rungs.goal(*it).is_some_and(|it| !it.is_reached);
+        self.promoted
+            .extend(of_search.into_iter().filter(|it| self.stopped.contains(it)).filter(goes_on));
     }
+}
+
+/// How far a trial is carried out: one of a search as far as it may go.
+pub fn extent(rungs: &Rungs<'_>, trial: usize) -> Extent {
+    rungs.goal(trial).and_then(|it| it.until).map_or(Extent::End, Extent::Rung)
+}
+
+/// Whether the last process at the run of `trial` ended at a rung.
+fn stopped_at_a_rung(store: &Store, trial: &Trial) -> bool {
+    last(store, &trial.name()).is_some_and(|it| matches!(it.state, State::Stopped(_)))
 }
 
 impl Summary {

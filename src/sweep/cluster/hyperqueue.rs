@@ -10,9 +10,10 @@ use ferrite_core::files::write_whole;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::sweep::cluster::known::{JobState, Listed};
 use crate::sweep::cluster::programs::Programs;
 use crate::sweep::cluster::script::{Parts, body};
-use crate::sweep::cluster::{Asked, AskedTask, JobState, Listed, Place};
+use crate::sweep::cluster::{Asked, AskedTask, Place};
 
 /// What to do when `hq` refuses something.
 const HELP: &str = "a server must run (`hq server start`), and workers (`hq worker start`): docs/clusters.md shows how";

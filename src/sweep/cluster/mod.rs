@@ -8,6 +8,7 @@
 
 pub mod follow;
 mod hyperqueue;
+mod known;
 pub mod programs;
 pub mod script;
 mod slurm;
@@ -22,16 +23,18 @@ use ferrite_core::config::clusters::Clusters;
 use ferrite_core::error::Result;
 use ferrite_core::files::create_folder;
 use ferrite_core::plan::Trial;
+use ferrite_core::plan::job::Until;
 use ferrite_core::plan::steps::Key;
 use ferrite_core::store::Store;
 use ferrite_core::store::lock::lock;
 use ferrite_core::store::queued::Queued;
 
 use crate::sweep::cluster::hyperqueue::HyperQueue;
+use crate::sweep::cluster::known::{Jobs, Known, known};
 use crate::sweep::cluster::programs::Programs;
 use crate::sweep::cluster::script::Site;
 use crate::sweep::cluster::slurm::Slurm;
-use crate::sweep::cluster::tasks::{Task, tasks};
+use crate::sweep::cluster::tasks::tasks;
 use crate::sweep::launch::{Node, write_job, write_settings};
 
 /// Where submissions lie, below the runs.
@@ -80,38 +83,6 @@ pub struct Cluster<'a> {
     pub programs: Programs,
 }
 
-/// A job that a cluster has, or had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
-    submission: String,
-    /// The number of the list in the submission that it belongs to.
-    list: usize,
-    /// Its place in that list.
-    index: usize,
-    /// Its number, for the cluster's programs.
-    job: String,
-    state: JobState,
-}
-
-/// How far a job is, as the cluster says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum JobState {
-    /// It waits, for this reason.
-    Waiting(String),
-    /// It runs, or is about to begin or to end.
-    Running,
-    /// It is over, as this word says.
-    Over(String),
-}
-
-/// A job of which it is known what it does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
-    run: String,
-    until: Option<Key>,
-    listed: Listed,
-}
-
 /// What a cluster is asked for.
 struct Asked<'a> {
     site: &'a Site,
@@ -158,12 +129,47 @@ pub struct Submitted {
     pub ends: BTreeMap<usize, String>,
 }
 
+/// What `ferrite` does in a job that begins when others are over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Afterwards {
+    /// What that is called.
+    pub name: &'static str,
+    /// The words behind the program's name.
+    pub words: Vec<String>,
+}
+
+impl Afterwards {
+    /// What it is called that submits what the results of the others ask for.
+    pub const DECISION: &'static str = "decision";
+}
+
+/// How far a cluster is to carry out a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// It has nothing to do about it.
+    Nothing,
+    /// To the end of a rung of its search.
+    Rung(Until),
+    /// To its end.
+    End,
+}
+
+impl Extent {
+    /// Where it stops before its end.
+    pub fn until(self) -> Option<Until> {
+        match self {
+            Self::Rung(until) => Some(until),
+            Self::Nothing | Self::End => None,
+        }
+    }
+}
+
 /// What a sweep hands to a cluster.
 pub struct Order<'a> {
     /// All trials of the sweep, those that others start from first.
     pub trials: &'a [Trial],
-    /// Whether each of them is to be carried out.
-    pub todo: &'a [bool],
+    /// How far each of them is to be carried out.
+    pub todo: &'a [Extent],
     /// Whether the result of a step is there.
     pub is_made: &'a dyn Fn(Node<'_>) -> bool,
     /// The programs and folders.
@@ -177,7 +183,7 @@ impl Cluster<'_> {
     /// [`Error::Usage`](ferrite_core::error::Error::Usage) with what the cluster said;
     /// [`Error::File`](ferrite_core::error::Error::File) if a script cannot be written.
     pub fn submit(&self, store: &Store, order: &Order<'_>) -> Result<Submitted> {
-        if !order.todo.contains(&true) {
+        if order.todo.iter().all(|it| *it == Extent::Nothing) {
             return Ok(Submitted::default());
         }
         let root = store.root.join(FOLDER);
@@ -209,10 +215,10 @@ impl Cluster<'_> {
         let asked = Asked { site: order.site, folder: &folder, tasks: asked.collect() };
         if !new.is_empty() {
             create_folder(&folder)?;
-            for trial in new.iter().filter(|it| tasks[**it].until.is_none()) {
-                let trial = &order.trials[tasks[*trial].trial];
-                write_job(store, trial, None)?;
-                write_settings(store, trial)?;
+            for task in new.iter().filter(|it| tasks[**it].until.is_none()) {
+                let at = tasks[*task].trial;
+                write_job(store, &order.trials[at], order.todo[at].until())?;
+                write_settings(store, &order.trials[at])?;
             }
             submitted.jobs = match self.executor {
                 Executor::Slurm => self.slurm().submit(&asked)?,
@@ -253,14 +259,19 @@ impl Cluster<'_> {
         (tasks.len(), tasks.iter().filter(|it| it.until.is_some()).count(), script)
     }
 
-    /// Submits a job that writes the report when all of `submitted` are over; none where the cluster has no such jobs.
+    /// Submits a job that begins when all of `submitted` are over, however they ended; none where the cluster has no such jobs.
     ///
     /// # Errors
     /// As [`Cluster::submit`].
-    pub fn submit_report(&self, site: &Site, submitted: &Submitted) -> Result<Option<String>> {
+    pub fn submit_after(
+        &self,
+        site: &Site,
+        submitted: &Submitted,
+        what: &Afterwards,
+    ) -> Result<Option<String>> {
         match (self.executor, &submitted.folder) {
             (Executor::Slurm, Some(folder)) => {
-                self.slurm().submit_report(site, folder, &submitted.jobs).map(Some)
+                self.slurm().submit_after(site, folder, &submitted.jobs, what).map(Some)
             }
             _ => Ok(None),
         }
@@ -277,71 +288,6 @@ impl Cluster<'_> {
     /// The jobs of this store that the cluster has or had, as far as it remembers.
     fn known(&self, store: &Store) -> Result<Vec<Known>> {
         known(self.executor, &self.programs, store)
-    }
-}
-
-fn known(executor: Executor, programs: &Programs, store: &Store) -> Result<Vec<Known>> {
-    let folder = |submission: &str| store.root.join(FOLDER).join(submission);
-    let listed = match executor {
-        Executor::Slurm => slurm::list(programs)?,
-        Executor::HyperQueue => hyperqueue::list(programs, &|it| folder(it).is_dir())?,
-    };
-    let mut lists: HashMap<PathBuf, Vec<(String, Option<Key>)>> = HashMap::new();
-    let known = listed.into_iter().filter_map(|listed| {
-        let path = folder(&listed.submission).join(format!("{}.tasks", listed.list));
-        let list = lists.entry(path).or_insert_with_key(|path| read_list(path));
-        let (run, until) = list.get(listed.index)?.clone();
-        Some(Known { run, until, listed })
-    });
-    Ok(known.collect())
-}
-
-/// What the jobs of a list do; nothing where it is another store's.
-fn read_list(path: &Path) -> Vec<(String, Option<Key>)> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let parts = text.lines().filter_map(|it| it.split_once('\t'));
-    let until = |it: &str| (!it.is_empty()).then(|| it.to_owned());
-    parts.map(|(run, key)| (run.to_owned(), until(key))).collect()
-}
-
-impl Known {
-    fn is_over(&self) -> bool {
-        matches!(self.listed.state, JobState::Over(_))
-    }
-}
-
-/// The jobs that a cluster has already, by what they do.
-struct Jobs<'a> {
-    /// Those that carry a run to its end.
-    ends: HashMap<&'a str, &'a str>,
-    /// Those that end with a step.
-    steps: HashMap<&'a str, &'a str>,
-    /// Those that make a step on the way to the end of a run.
-    on_the_way: HashMap<&'a str, &'a str>,
-}
-
-impl<'a> Jobs<'a> {
-    fn of(known: &'a [Known], trials: &'a [Trial]) -> Self {
-        let there = || known.iter().filter(|it| !it.is_over());
-        let job = |it: &'a Known| it.listed.job.as_str();
-        let ends = there().filter(|it| it.until.is_none()).map(|it| (it.run.as_str(), job(it)));
-        let ends: HashMap<&str, &str> = ends.collect();
-        let steps = there().filter_map(|it| Some((it.until.as_deref()?, job(it)))).collect();
-        let ways = trials.iter().filter_map(|it| Some((it, *ends.get(it.name().as_str())?)));
-        let keys =
-            ways.flat_map(|(trial, job)| trial.steps.iter().map(move |it| (it.key.as_str(), job)));
-        let on_the_way = keys.collect();
-        Self { ends, steps, on_the_way }
-    }
-
-    /// The job that does what `task` is to do. A step that several trials need may also be made by one that carries one of
-    /// them to its end.
-    fn of_task(&self, trials: &[Trial], task: &Task) -> Option<String> {
-        let found = match task.until.as_deref() {
-            None => self.ends.get(trials[task.trial].name().as_str()),
-            Some(key) => self.steps.get(key).or_else(|| self.on_the_way.get(key)),
-        };
-        found.map(|it| (*it).to_owned())
     }
 }
 
@@ -379,7 +325,16 @@ pub fn cancel(store: &Store, programs: &Programs, runs: &[String]) -> Result<Vec
         let jobs: Vec<&str> = known.iter().map(|it| it.listed.job.as_str()).collect();
         match executor {
             _ if jobs.is_empty() => {}
-            Executor::Slurm => slurm::cancel(programs, &jobs)?,
+            Executor::Slurm => {
+                // Such a job would submit again what is cancelled here.
+                let decisions =
+                    slurm::decisions(programs, &|it| store.root.join(FOLDER).join(it).is_dir())?;
+                let decisions = decisions.iter().map(String::as_str);
+                slurm::cancel(
+                    programs,
+                    &jobs.iter().copied().chain(decisions).collect::<Vec<_>>(),
+                )?;
+            }
             Executor::HyperQueue => hyperqueue::cancel(programs, &jobs)?,
         }
         let had: BTreeSet<&String> = known.iter().map(|it| &it.run).collect();
@@ -446,7 +401,7 @@ mod tests {
             device: "auto".into(),
         };
         let submit = |trials: &[Trial]| {
-            let todo = vec![true; trials.len()];
+            let todo = vec![Extent::End; trials.len()];
             let order = Order { trials, todo: &todo, is_made: &|_| false, site: &site };
             cluster.submit(&store, &order).unwrap()
         };

@@ -10,9 +10,10 @@ use ferrite_core::config::clusters::Slurm as Settings;
 use ferrite_core::error::Result;
 use ferrite_core::files::write_whole;
 
+use crate::sweep::cluster::known::{JobState, Listed};
 use crate::sweep::cluster::programs::Programs;
-use crate::sweep::cluster::script::{Parts, Site, body, quoted};
-use crate::sweep::cluster::{Asked, JobState, Listed, Place};
+use crate::sweep::cluster::script::{Parts, Site, body, quoted, word};
+use crate::sweep::cluster::{Afterwards, Asked, Place};
 
 /// What to do when a program of Slurm refuses something.
 const HELP: &str =
@@ -75,28 +76,30 @@ impl Slurm<'_> {
         }
     }
 
-    /// Submits a job that writes the report once all of `jobs` are over, however they ended.
-    pub(super) fn submit_report(
+    /// Submits a job that does `what` once all of `jobs` are over, however they ended.
+    pub(super) fn submit_after(
         &self,
         site: &Site,
         folder: &Path,
         jobs: &[String],
+        what: &Afterwards,
     ) -> Result<String> {
         let arrays = jobs.iter().filter_map(|it| it.split('_').next());
         let mut arrays: Vec<&str> = arrays.collect();
         arrays.dedup();
+        let Afterwards { name, words } = what;
         let mut options = vec![
-            "--job-name=ferrite-report".to_owned(),
-            format!("--comment={}:report", comment(folder)),
+            format!("--job-name=ferrite-{name}"),
+            format!("--comment={}:{name}", comment(folder)),
             format!("--dependency=afterany:{}", arrays.join(":")),
-            format!("--output={}", pattern(&folder.join("report.out"))),
+            format!("--output={}", pattern(&folder.join(format!("{name}.out")))),
             format!("--chdir={}", pattern(&site.here)),
         ];
         options.extend(self.resources(0));
         let setup: String = self.settings.setup.iter().map(|it| format!("{it}\n")).collect();
-        let (ferrite, runs) = (quoted(&site.ferrite), quoted(&site.runs));
-        let text = format!("{}{setup}exec {ferrite} report --runs {runs}\n", head(&options));
-        let path = folder.join("report.sh");
+        let words: String = words.iter().map(|it| format!(" {}", word(it))).collect();
+        let text = format!("{}{setup}exec {}{words}\n", head(&options), quoted(&site.ferrite));
+        let path = folder.join(format!("{name}.sh"));
         write_whole(&path, text.as_bytes())?;
         self.sbatch(&path.to_string_lossy())
     }
@@ -201,6 +204,21 @@ pub(super) fn list(programs: &Programs) -> Result<Vec<Listed>> {
     let arguments = ["--noheader", "--array", "--states=all", "--me", format];
     let said = programs.run("squeue", &arguments, "try again when Slurm answers: `sinfo` tells")?;
     Ok(said.lines().filter_map(parse).collect())
+}
+
+/// The jobs that decide what is submitted next, of the submissions that are `mine`.
+///
+/// # Errors
+/// As of [`list`].
+pub(super) fn decisions(programs: &Programs, mine: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+    let arguments = ["--noheader", "--me", "--format=%A|%k"];
+    let said = programs.run("squeue", &arguments, "try again when Slurm answers: `sinfo` tells")?;
+    let found = said.lines().filter_map(|line| {
+        let (job, comment) = line.split_once('|')?;
+        let (submission, what) = comment.trim().strip_prefix("ferrite:")?.split_once(':')?;
+        (what == Afterwards::DECISION && mine(submission)).then(|| job.to_owned())
+    });
+    Ok(found.collect())
 }
 
 /// Asks Slurm to cancel these jobs.

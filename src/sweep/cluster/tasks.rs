@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use ferrite_core::plan::Trial;
 use ferrite_core::plan::graph::{Graph, Node as GraphNode};
 use ferrite_core::plan::steps::{Key, Kind};
+use ferrite_core::plan::{Step, Trial};
 
+use crate::sweep::cluster::Extent;
 use crate::sweep::launch::Node;
 use crate::sweep::sources;
 
@@ -18,26 +19,32 @@ use crate::sweep::sources;
 pub(super) struct Task {
     /// The position of the trial in whose run it happens.
     pub(super) trial: usize,
-    /// The step that it ends with, for which others wait; none where it carries the trial to its end.
+    /// The step that it ends with, for which others wait; none where it carries the trial to its end, or to that of a rung.
     pub(super) until: Option<Key>,
     /// The tasks that must have ended well before it begins, by position, ascending. None of them waits for another of
     /// them.
     pub(super) after: Vec<usize>,
 }
 
-/// The tasks that carry out the trials that are `todo`, those that others wait for first.
+/// The tasks that carry out the trials as far as `todo` says, those that others wait for first.
 ///
 /// `is_made` says whether the result of a step is there.
 pub(super) fn tasks(
     trials: &[Trial],
-    todo: &[bool],
+    todo: &[Extent],
     is_made: &dyn Fn(Node<'_>) -> bool,
 ) -> Vec<Task> {
-    let chains = trials.iter().zip(todo);
-    let chains = chains.map(|(trial, todo)| if *todo { trial.steps.as_slice() } else { &[] });
-    let graph = Graph::new(chains);
+    let graph = Graph::new(trials.iter().zip(todo).map(|it| chain(it.0, *it.1)));
     let made: Vec<bool> = graph.nodes.iter().map(|it| is_made(Node::of(it))).collect();
-    let needed: Vec<Vec<usize>> = graph.chains.iter().map(|it| needed(&graph, &made, it)).collect();
+    let mut needed: Vec<Vec<usize>> =
+        graph.chains.iter().map(|it| needed(&graph, &made, it)).collect();
+    // The stage that a rung cuts is not made, so nobody else gets it from there.
+    let cuts = needed.iter_mut().zip(&graph.chains).zip(todo);
+    let cuts = cuts.map(|((needed, chain), todo)| match todo {
+        Extent::Rung(_) if needed.last() == chain.last() => needed.pop(),
+        _ => None,
+    });
+    let cuts: Vec<Option<usize>> = cuts.collect();
     let mut users = vec![Vec::new(); graph.nodes.len()];
     for (trial, nodes) in needed.iter().enumerate() {
         for node in nodes {
@@ -49,14 +56,29 @@ pub(super) fn tasks(
         graph: &graph,
         users,
         makers: vec![None; graph.nodes.len()],
+        beginners: vec![None; graph.nodes.len()],
         ends: vec![None; trials.len()],
         tasks: Vec::new(),
         before: Vec::new(),
     };
-    for (trial, nodes) in needed.iter().enumerate().filter(|it| todo[it.0]) {
-        planner.plan(trial, nodes);
+    for (trial, nodes) in needed.iter().enumerate().filter(|it| todo[it.0] != Extent::Nothing) {
+        planner.plan(trial, nodes, cuts[trial]);
     }
     planner.tasks
+}
+
+/// The steps of a trial up to where it is to be carried out: at a rung, up to the stage that is cut.
+fn chain(trial: &Trial, todo: Extent) -> &[Step] {
+    let steps = trial.steps.as_slice();
+    match todo {
+        Extent::Nothing => &[],
+        Extent::End => steps,
+        Extent::Rung(until) => {
+            let stages = steps.iter().enumerate().filter(|it| it.1.kind == Kind::Stage);
+            let cut = stages.map(|it| it.0).nth(until.stage);
+            &steps[..cut.map_or(steps.len(), |it| it + 1)]
+        }
+    }
 }
 
 /// The nodes of `chain` that have to be made: what comes before a stage that is there serves nobody any more, but for the
@@ -81,6 +103,9 @@ struct Planner<'a> {
     users: Vec<Vec<usize>>,
     /// The task that makes a node for several trials.
     makers: Vec<Option<usize>>,
+    /// The last task that is at a node on its way, of whose result nobody was sure: it trains a part of it, up to a rung, or nobody
+    /// else needs it whole.
+    beginners: Vec<Option<usize>>,
     /// The task that carries a trial to its end.
     ends: Vec<Option<usize>>,
     tasks: Vec<Task>,
@@ -89,8 +114,8 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Adds the tasks that `trial` is the first to need, and its own.
-    fn plan(&mut self, trial: usize, needed: &[usize]) {
+    /// Adds the tasks that `trial` is the first to need, and its own, which trains a part of `cut`.
+    fn plan(&mut self, trial: usize, needed: &[usize], cut: Option<usize>) {
         let source = self.sources[trial].and_then(|it| self.ends[it]);
         let mut after = BTreeSet::new();
         let mut at = 0;
@@ -107,11 +132,17 @@ impl Planner<'_> {
                     self.makers[node] = Some(task);
                 }
             }
-            after.extend(self.makers[node]);
+            after.extend(self.makers[node].or(self.beginners[node]));
             at += 1;
         }
         after.extend(source);
-        self.ends[trial] = Some(self.add(trial, None, after));
+        after.extend(cut.and_then(|it| self.makers[it].or(self.beginners[it])));
+        let end = self.add(trial, None, after);
+        self.ends[trial] = Some(end);
+        let own = needed.iter().filter(|it| self.makers[**it].is_none());
+        for node in own.chain(&cut).copied().collect::<Vec<_>>() {
+            self.beginners[node] = Some(end);
+        }
     }
 
     fn is_first_of_several(&self, node: usize, trial: usize) -> bool {
@@ -138,6 +169,8 @@ mod tests {
 
     use super::*;
     use ferrite_random::{Random, Use};
+
+    use ferrite_core::plan::job::Until;
 
     use crate::sweep::made_up::{step, trial};
     use crate::sweep::simulation;
@@ -182,7 +215,8 @@ mod tests {
                 Random::at(seed, Use::Augment, count, 0).bits() % below
             };
             let trials = simulation::trials(&mut draw);
-            let todo: Vec<bool> = trials.iter().map(|_| draw(5) > 0).collect();
+            let extent = |todo: bool| if todo { Extent::End } else { Extent::Nothing };
+            let todo: Vec<Extent> = trials.iter().map(|_| extent(draw(5) > 0)).collect();
             let made: BTreeSet<String> = trials
                 .iter()
                 .flat_map(|it| &it.steps[..it.steps.len() - 1])
@@ -204,7 +238,8 @@ mod tests {
             }
             let ends: BTreeSet<usize> =
                 tasks.iter().filter(|it| it.until.is_none()).map(|it| it.trial).collect();
-            let wanted: BTreeSet<usize> = (0..trials.len()).filter(|it| todo[*it]).collect();
+            let wanted = (0..trials.len()).filter(|it| todo[*it] != Extent::Nothing);
+            let wanted: BTreeSet<usize> = wanted.collect();
             assert_eq!(ends, wanted);
             for (at, task) in tasks.iter().enumerate().filter(|it| it.1.until.is_none()) {
                 let source = trials[task.trial].needs.as_ref();
@@ -239,7 +274,7 @@ mod tests {
             &["images", "train", "valid", "c"],
         ];
         let trials: Vec<Trial> = chains.iter().enumerate().map(of).collect();
-        let tasks = tasks(&trials, &[true; 3], &|_| false);
+        let tasks = tasks(&trials, &[Extent::End; 3], &|_| false);
         let told: Vec<_> =
             tasks.iter().map(|it| (it.trial, it.until.as_deref(), &it.after[..])).collect();
         let expected: [(usize, Option<&str>, &[usize]); 6] = [
@@ -253,5 +288,42 @@ mod tests {
         assert_eq!(told, expected);
         let by = made_by(&trials, &tasks, &BTreeSet::new());
         assert_eq!(by.iter().map(BTreeSet::len).sum::<usize>(), 4 + 3);
+    }
+
+    #[test]
+    fn a_trial_that_stops_at_a_rung_makes_what_comes_before_it_and_shares_it() {
+        let of = |(at, keys): (usize, &[&str; 3])| {
+            let [images, first, cut] = keys.map(str::to_owned);
+            let steps = [
+                (Kind::Dataset, images),
+                (Kind::Stage, first),
+                (Kind::Stage, cut),
+                (Kind::Stage, format!("end {at}")),
+            ];
+            trial(at, steps.into_iter().map(|(kind, key)| step(kind, key)).collect())
+        };
+        // The last two would train the same, and differ behind it alone.
+        let chains = [["images", "head", "a"], ["images", "head", "b"], ["images", "head", "b"]];
+        let trials: Vec<Trial> = chains.iter().enumerate().map(of).collect();
+        let rung = Extent::Rung(Until { stage: 1, epochs: 2 });
+        let told = |tasks: Vec<Task>| -> Vec<(usize, Option<String>, Vec<usize>)> {
+            tasks.into_iter().map(|it| (it.trial, it.until, it.after)).collect()
+        };
+        let begun = told(tasks(&trials, &[rung; 3], &|_| false));
+        let head = Some("head".to_owned());
+        assert_eq!(
+            begun,
+            [(0, head, vec![]), (0, None, vec![0]), (1, None, vec![0]), (2, None, vec![2])]
+        );
+        // One that is promoted to the end trains that on its way.
+        let extents = [Extent::Nothing, Extent::End, rung];
+        let is_made = |it: Node<'_>| ["images", "head"].contains(&it.key);
+        let promoted = told(tasks(&trials, &extents, &is_made));
+        assert_eq!(promoted, [(1, None, vec![]), (2, None, vec![0])]);
+        // What is there already is looked at again by the trial's own job alone.
+        let done = told(tasks(&trials, &[rung, Extent::Nothing, Extent::Nothing], &|it| {
+            it.key != "end 0"
+        }));
+        assert_eq!(done, [(0, None, vec![])]);
     }
 }
