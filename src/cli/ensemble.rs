@@ -8,7 +8,7 @@ use ferrite_core::error::Result;
 use ferrite_core::files::write_derived;
 use ferrite_core::metrics::scores::{calibration_error, roc_auc};
 use ferrite_core::metrics::statistics::wilson;
-use ferrite_core::store::find::runs_of_all;
+use ferrite_core::store::find::members_of;
 use ferrite_core::store::read::{predictions_csv, record};
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::{documented, print, print_json};
@@ -36,7 +36,7 @@ pub(super) struct EnsembleArguments {
 
 pub(super) fn ensemble_command(arguments: &EnsembleArguments) -> Result<()> {
     let store = existing(&arguments.place)?;
-    let folders = runs_of_all(&store, &arguments.named)?;
+    let folders = members_of(&store, &arguments.named)?;
     let records: Vec<_> = folders.iter().map(|it| record(&store, it)).collect::<Result<_>>()?;
     let ensemble = Ensemble::of(&records.iter().collect::<Vec<_>>())?;
     if let Some(path) = &arguments.predictions {

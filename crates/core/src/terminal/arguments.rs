@@ -12,18 +12,22 @@ pub struct Place {
     pub runs: PathBuf,
 }
 
-/// A trained model, and what of a picture it is asked about.
+/// A trained model, or several that answer together, and what of a picture is asked about.
 #[derive(Debug, Args)]
 pub struct ModelArguments {
-    /// A finished run: `fruit/seed-0`, its folder, or its experiment if that has one run
+    /// A finished run: `fruit/seed-0` or its folder; or an experiment, `fruit`, whose runs answer together by the mean of
+    /// their probabilities if it has several
     pub run: PathBuf,
+    /// Another run, or experiment, that answers together with it; may be given more than once
+    #[arg(long, value_name = "RUN")]
+    pub with: Vec<PathBuf>,
     /// Find the faces in each picture, as runs with `data.faces` do by themselves
     #[arg(long)]
     pub find_faces: bool,
     /// Take each picture for a face as it is, without looking for one
     #[arg(long, conflicts_with = "find_faces")]
     pub assume_face: bool,
-    /// Which of its weights: `final`, or a metric that it kept a checkpoint for
+    /// Which of its weights: `final`, or a metric that it kept a checkpoint for; of several runs those of each
     #[arg(long, default_value = "final")]
     pub weights: String,
     /// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`
@@ -66,7 +70,8 @@ pub struct PredictArguments {
     /// Print a JSON object for each picture, one a line
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Print CSV: path, the face's place where faces are looked for, prediction, and a column for each class
+    /// Print CSV: path, the face's place where faces are looked for, prediction, of several runs how many answer and how many
+    /// of them say so, and a column for each class
     #[arg(long)]
     pub csv: bool,
 }
@@ -76,6 +81,7 @@ pub struct PredictArguments {
 #[command(after_help = "\
 Examples:
   ferrite serve fruit/seed-0                             # then open http://127.0.0.1:8000/ in a browser
+  ferrite serve fruit --with pear/seed-0                 # all runs of fruit and one of pear answer together
   curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict
   curl -F file=@photo.jpg http://127.0.0.1:8000/predict
 

@@ -47,7 +47,7 @@ pub(super) fn serve_command(arguments: &ServeArguments) -> Result<()> {
     } else {
         print(&format!("{url}\n"))?;
     }
-    tell(&format!("asks `{}`; Ctrl-C ends it", model.origin.run));
+    tell(&format!("asks {}; Ctrl-C ends it", model.names()));
     if !address.ip().is_loopback() {
         tell("whoever reaches this address may ask: there is no password");
     }

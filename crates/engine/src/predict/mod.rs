@@ -1,14 +1,17 @@
 //! Use of a trained model: pictures in, classes and probabilities out.
 //!
 //! A run's folder is all it needs: the weights with what their header says, the settings, and from the log
-//! whether the training images were gray.
+//! whether the training images were gray. Of several runs all networks are held at once, since pictures go by in batches.
+//!
+//! **Invariant:** each of several runs sees and says what it would alone; only what they say is put together.
 
+mod overlap;
+pub mod said;
+mod sight;
 pub mod tracks;
 
 use std::path::{Path, PathBuf};
 
-use ferrite_core::data::faces::Faces;
-use ferrite_core::data::faces::found::Face;
 use ferrite_core::data::layout::Layout;
 use ferrite_core::data::photo;
 use ferrite_core::data::picture::Picture;
@@ -21,13 +24,14 @@ use ferrite_core::remote::Remote;
 use ferrite_core::settings::evaluate::Views;
 use ferrite_core::store::Store;
 use ferrite_core::store::record::Record;
-use ferrite_detect::Detector;
 use ferrite_torch::loss;
 use ferrite_torch::precision::bfloat16_on;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::forward::network::Network;
+use crate::predict::said::{Answer, Guess};
+use crate::predict::sight::{Framing, Seen, Sight};
 use crate::predict::tracks::Tracks;
 use crate::train::images::inference_batch;
 use crate::train::pictures::Pictures;
@@ -35,20 +39,34 @@ use crate::train::views::infer;
 use crate::trained;
 use crate::trained::Trained;
 
-/// A trained model, ready to be asked.
+/// A trained model, ready to be asked: the network of a run, or those of several, whose answer is the mean of their
+/// probabilities.
 #[derive(Debug)]
 pub struct Model {
     /// Class names in label order.
     pub classes: Vec<String>,
-    /// Where it comes from.
-    pub origin: Origin,
-    network: Network,
+    /// The runs that answer.
+    pub members: Vec<Member>,
+    sight: Sight,
     device: Device,
-    views: Views,
-    framing: Framing,
 }
 
-/// Where a model comes from, and how it was judged there.
+/// A run that answers, alone or with others.
+#[derive(Debug)]
+pub struct Member {
+    /// Where its network comes from.
+    pub origin: Origin,
+    /// Channels of what the network sees: 1 for gray, else 3.
+    pub channels: usize,
+    /// Pixels a side of what it sees.
+    pub image_size: usize,
+    network: Network,
+    views: Views,
+    /// How it sees pictures, by its number in [`Sight`].
+    framing: usize,
+}
+
+/// Where a network comes from, and how it was judged there.
 #[derive(Debug)]
 pub struct Origin {
     /// The run's name.
@@ -59,48 +77,6 @@ pub struct Origin {
     pub weights: String,
     /// The test of these weights; none where the run did not test them.
     pub evaluation: Option<Evaluation>,
-}
-
-/// What the network sees of a picture.
-#[derive(Debug)]
-struct Seen {
-    /// The face; none where it is the whole picture.
-    face: Option<Face>,
-    image: Picture,
-}
-
-/// What of a picture the network sees, and in how many channels and pixels a side.
-#[derive(Debug)]
-struct Framing {
-    channels: usize,
-    image_size: usize,
-    /// None where it sees whole pictures.
-    finder: Option<Finder>,
-}
-
-/// What a model says about a picture.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The picture, or the video that it is of.
-    pub path: PathBuf,
-    /// When the video shows it, in seconds from the beginning; none for a picture of its own.
-    pub seconds: Option<f64>,
-    /// What it says of each face, those with the highest scores first, or of the whole picture; empty where no face was
-    /// found.
-    pub guesses: Vec<Guess>,
-}
-
-/// What a model says about a face or a whole picture.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Guess {
-    /// The face; none for the whole picture.
-    pub face: Option<Face>,
-    /// Of a video, the number of the face: it is the same in all pictures through which the face was followed.
-    pub track: Option<usize>,
-    /// Index of the most probable class.
-    pub class: usize,
-    /// Probability of each class.
-    pub probabilities: Vec<f32>,
 }
 
 /// What of a picture a model is asked about.
@@ -115,55 +91,38 @@ pub enum Asked {
     Whole,
 }
 
-/// How faces are found and placed.
-#[derive(Debug)]
-struct Finder {
-    settings: Faces,
-    detector: Detector,
-}
-
-/// A run's model, and how it is to be asked.
+/// The runs that answer, and how they are to be asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The run's folder.
-    pub folder: &'a Path,
-    /// One of its checkpoints, or `final`.
+    /// The folders of the runs, one or several.
+    pub folders: &'a [PathBuf],
+    /// One of their checkpoints, or `final`.
     pub weights: &'a str,
-    /// What it is asked about.
+    /// What they are asked about.
     pub asked: Asked,
 }
 
-/// Opens a run's model. Where it needs a detector whose file is not there yet, `fetch` gets it.
+/// Opens the model of a run, or of several that answer together. Where it needs a detector whose file is not there yet, `fetch`
+/// gets it.
 ///
 /// # Errors
-/// As of [`trained::open`](crate::trained::open), and whatever opening the detector fails with.
+/// As of [`trained::open`](crate::trained::open), whatever opening a detector fails with, and [`Error::Usage`] if two runs tell
+/// other classes apart, or if one looks for faces and another sees whole pictures.
 pub fn open(
     store: &Store,
-    Wanted { folder, weights, asked }: Wanted<'_>,
+    Wanted { folders, weights, asked }: Wanted<'_>,
     device: Device,
     fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>,
 ) -> Result<Model> {
-    let Trained { record, settings, dataset, network } =
-        trained::open(store, (folder, weights), device, |model| {
+    let mut model =
+        Model { classes: Vec::new(), members: Vec::new(), sight: Sight::default(), device };
+    for folder in folders {
+        let trained = trained::open(store, (folder, weights), device, |model| {
             model.precisions(device, bfloat16_on(device))
         })?;
-    let faces = match asked {
-        Asked::AsTrained => settings.data.faces.clone(),
-        Asked::Faces => Some(settings.data.faces.clone().unwrap_or_default()),
-        Asked::Whole => None,
-    };
-    Ok(Model {
-        classes: dataset.classes,
-        origin: Origin::of(&record, weights),
-        network,
-        device,
-        views: settings.evaluate.views,
-        framing: Framing {
-            channels: dataset.size[2],
-            image_size: settings.data.image_size,
-            finder: faces.map(|it| Finder::open(it, fetch)).transpose()?,
-        },
-    })
+        model.add(trained, (weights, asked), fetch)?;
+    }
+    Ok(model)
 }
 
 impl Origin {
@@ -180,50 +139,66 @@ impl Origin {
     }
 }
 
-impl Finder {
-    fn open(settings: Faces, fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>) -> Result<Self> {
-        let model = settings.detector.model().map(fetch).transpose()?;
-        let detector = Detector::open(&settings.detector, &model.unwrap_or_default())?;
-        Ok(Self { settings, detector })
-    }
-}
-
-impl Framing {
-    /// What the network sees of a picture: the whole of it, or each of its faces.
-    fn see(&self, picture: Picture) -> Result<Vec<Seen>> {
-        let Some(Finder { settings, detector }) = &self.finder else {
-            let image = photo::seen(picture, self.channels, self.image_size);
-            return Ok(vec![Seen { face: None, image }]);
-        };
-        let faces = detector.find(&picture)?;
-        let picture = picture.in_channels(self.channels);
-        let place = |face: Face| {
-            let placed = ferrite_detect::placed(&picture, Some(&face), settings, self.image_size);
-            Seen { face: Some(face), image: placed.picture }
-        };
-        Ok(faces.into_iter().map(place).collect())
-    }
-}
-
 impl Model {
+    /// Adds the run of a `trained` network, with these of its weights, to those that answer.
+    fn add(
+        &mut self,
+        trained: Trained,
+        (weights, asked): (&str, Asked),
+        fetch: &dyn Fn(Remote<'_>) -> Result<PathBuf>,
+    ) -> Result<()> {
+        let Trained { record, settings, dataset, network } = trained;
+        let faces = match asked {
+            Asked::AsTrained => settings.data.faces,
+            Asked::Faces => Some(settings.data.faces.unwrap_or_default()),
+            Asked::Whole => None,
+        };
+        let origin = Origin::of(&record, weights);
+        if let Some(first) = self.members.first() {
+            let (first, second) = (&first.origin.run, &origin.run);
+            if self.classes != dataset.classes {
+                return Err(other_classes([first, second], [&self.classes, &dataset.classes]));
+            }
+            if self.finds_faces() != faces.is_some() {
+                let [finds, whole] =
+                    if faces.is_some() { [second, first] } else { [first, second] };
+                return Err(Error::Usage {
+                    message: format!(
+                        "`{finds}` looks for faces and `{whole}` sees whole pictures, so they do not answer about the same"
+                    ),
+                    help: "say `--find-faces` or `--assume-face`, which holds for all of them"
+                        .into(),
+                });
+            }
+        }
+        let (channels, image_size) = (dataset.size[2], settings.data.image_size);
+        let framing = self.sight.add(Framing { channels, image_size, faces }, fetch)?;
+        let views = settings.evaluate.views;
+        self.classes = dataset.classes;
+        self.members.push(Member { origin, channels, image_size, network, views, framing });
+        Ok(())
+    }
+
+    /// The names of its runs, each between backticks.
+    pub fn names(&self) -> String {
+        let names = self.members.iter().map(|it| format!("`{}`", it.origin.run));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether several runs answer together.
+    pub fn is_ensemble(&self) -> bool {
+        self.members.len() > 1
+    }
+
     /// Whether it looks for faces.
     pub fn finds_faces(&self) -> bool {
-        self.framing.finder.is_some()
+        self.sight.finds_faces()
     }
 
-    /// Pixels a side of what its network sees.
-    pub fn image_size(&self) -> usize {
-        self.framing.image_size
-    }
-
-    /// Channels of what its network sees: 1 for gray, else 3.
-    pub fn channels(&self) -> usize {
-        self.framing.channels
-    }
-
-    /// How many pictures it takes at once.
+    /// How many pictures it takes at once: as many as the network does that takes the most.
     pub fn at_once(&self) -> usize {
-        inference_batch(self.framing.image_size, self.device)
+        let of = |it: &Member| inference_batch(it.image_size, self.device);
+        self.members.iter().map(of).max().unwrap_or(1)
     }
 
     /// Tells `hear` what the model says about each of `pictures`, in their order and a batch at a time, or why one cannot be
@@ -273,19 +248,27 @@ impl Model {
         pictures: &[P],
         open: impl Fn(&P) -> Result<Picture, E> + Sync,
     ) -> Vec<Result<Vec<Guess>, E>> {
-        let framing = &self.framing;
-        let see = |it: &P| Ok(framing.see(open(it)?)?);
-        let seen: Vec<Result<Vec<Seen>, E>> = pictures.par_iter().map(see).collect();
-        let images: Vec<&Picture> = seen.iter().flatten().flatten().map(|it| &it.image).collect();
-        // A photograph of a crowd may have more faces than a batch has room for.
-        let looks: Vec<_> = images.chunks(self.at_once()).flat_map(|it| self.look(it)).collect();
-        let mut looks = looks.into_iter();
-        let mut guess = |face: Option<Face>| {
-            let probabilities = looks.next().unwrap_or_default();
-            Guess { face, track: None, class: first_largest(&probabilities), probabilities }
-        };
-        let mut guesses = |it: Vec<Seen>| it.into_iter().map(|it| guess(it.face)).collect();
+        let sight = &self.sight;
+        let see = |it: &P| Ok(sight.see(open(it)?)?);
+        let seen: Vec<Result<Seen, E>> = pictures.par_iter().map(see).collect();
+        let good: Vec<&Seen> = seen.iter().flatten().collect();
+        let alone = self.members.iter().map(|it| self.alone(it, &good).into_iter());
+        let mut alone: Vec<_> = alone.collect();
+        let mut guess =
+            |face| Guess::of(face, alone.iter_mut().map(|it| it.next().flatten()).collect());
+        let mut guesses = |it: Seen| it.faces.into_iter().map(&mut guess).collect();
         seen.into_iter().map(|it| it.map(&mut guesses)).collect()
+    }
+
+    /// The class probabilities of everything in `seen` by one run alone, none of what it does not see.
+    fn alone(&self, member: &Member, seen: &[&Seen]) -> Vec<Option<Vec<f64>>> {
+        let images = seen.iter().flat_map(|it| &it.images[member.framing]);
+        let images: Vec<Option<&Picture>> = images.map(Option::as_ref).collect();
+        let there: Vec<&Picture> = images.iter().flatten().copied().collect();
+        // A photograph of a crowd may have more faces than a batch has room for.
+        let batches = there.chunks(inference_batch(member.image_size, self.device));
+        let mut looks = batches.flat_map(|it| self.look(member, it));
+        images.into_iter().map(|it| it.and_then(|_| looks.next())).collect()
     }
 
     /// What it says about a picture, for programs: the object that docs/json.md describes, without its version.
@@ -297,13 +280,11 @@ impl Model {
     }
 
     fn said(&self, guess: &Guess) -> Value {
-        let probabilities = self.classes.iter().zip(&guess.probabilities);
-        let probabilities: Map<String, Value> =
-            probabilities.map(|(class, it)| (class.clone(), f64::from(*it).into())).collect();
-        let mut object = json!({
-            "prediction": self.classes[guess.class],
-            "probabilities": probabilities,
-        });
+        let mut object = self.classified(guess.class, &guess.probabilities);
+        if self.is_ensemble() {
+            object["agree"] = guess.agree().into();
+            object["runs"] = self.said_alone(guess);
+        }
         if let Some(face) = &guess.face {
             let [left, top, width, height] = face.bounds;
             object["bounds"] =
@@ -317,22 +298,50 @@ impl Model {
         object
     }
 
-    /// The class probabilities of each of `photos`.
-    fn look(&self, photos: &[&Picture]) -> Vec<Vec<f32>> {
+    /// What each run says alone that says something.
+    fn said_alone(&self, guess: &Guess) -> Value {
+        let alone = self.members.iter().zip(&guess.alone).filter_map(|(member, said)| {
+            let said = said.as_ref()?;
+            let mut object = self.classified(first_largest(said), said);
+            object["run"] = member.origin.run.clone().into();
+            Some(object)
+        });
+        alone.collect()
+    }
+
+    fn classified(&self, class: usize, probabilities: &[f64]) -> Value {
+        let probabilities = self.classes.iter().cloned().zip(probabilities.iter().copied());
+        let probabilities: Map<String, Value> =
+            probabilities.map(|(class, it)| (class, it.into())).collect();
+        json!({ "prediction": self.classes[class], "probabilities": probabilities })
+    }
+
+    /// The class probabilities of each of `photos` by one run.
+    fn look(&self, member: &Member, photos: &[&Picture]) -> Vec<Vec<f64>> {
         let (mut bytes, mut layout) = (Vec::new(), Layout::default());
         for photo in photos {
             layout.push(photo.shape).expect("a picture that was read has a shape");
             bytes.extend_from_slice(&photo.pixels);
         }
-        if bytes.is_empty() {
-            return Vec::new();
-        }
-        let pictures = Pictures::new(&bytes, &layout, self.framing.image_size, self.device);
+        let pictures = Pictures::new(&bytes, &layout, member.image_size, self.device);
         let rows: Vec<u32> = (0..layout.count() as u32).collect();
         let probabilities = ferrite_torch::without_gradients(|| {
             let look = |window| pictures.window(&rows, window);
-            loss::probabilities(vec![infer(self.views, &self.network, &look)])
+            loss::probabilities(vec![infer(member.views, &member.network, &look)])
         });
-        probabilities.chunks(self.classes.len()).map(<[f32]>::to_vec).collect()
+        let of_each = probabilities.chunks(self.classes.len());
+        of_each.map(|it| it.iter().map(|it| f64::from(*it)).collect()).collect()
+    }
+}
+
+/// Why two runs that tell other classes apart cannot answer together.
+fn other_classes(runs: [&str; 2], classes: [&[String]; 2]) -> Error {
+    let [first, second] = classes.map(|it| it.join(", "));
+    Error::Usage {
+        message: format!(
+            "`{}` and `{}` tell other classes apart, or in another order: {first}; {second}",
+            runs[0], runs[1]
+        ),
+        help: "runs answer together that have the same classes in the same order, like the seeds of one experiment".into(),
     }
 }

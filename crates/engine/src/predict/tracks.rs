@@ -1,9 +1,7 @@
 //! Which faces of a video are one face: those that lie over each other from picture to picture.
 
-use crate::predict::Guess;
-
-/// How much of their common area two faces of one track share at least, as in SORT (Bewley et al. 2016).
-const LEAST: f32 = 0.3;
+use crate::predict::overlap::pairs;
+use crate::predict::said::Guess;
 
 /// In how many pictures a face may be missing before it counts as another one.
 const MISSING: usize = 1;
@@ -29,42 +27,24 @@ impl Tracks {
     /// Gives each face of the next picture the number of its track, from 1: that of the face before which it lies over most,
     /// the best pairs first, or a new one.
     pub(super) fn follow(&mut self, guesses: &mut [Guess]) {
-        let mut pairs = Vec::new();
-        for (at, guess) in guesses.iter().enumerate() {
-            let Some(face) = &guess.face else { continue };
-            let shared = self.open.iter().map(|it| common(it.bounds, face.bounds));
-            pairs.extend(shared.enumerate().map(|(track, share)| (share, at, track)));
-        }
-        pairs.retain(|it| it.0 >= LEAST);
-        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let bounds = guesses.iter().map(|it| it.face.as_ref().map(|it| it.bounds));
+        let Some(bounds) = bounds.collect::<Option<Vec<_>>>() else { return };
+        let before: Vec<[f32; 4]> = self.open.iter().map(|it| it.bounds).collect();
         self.open.iter_mut().for_each(|it| it.missing += 1);
-        for (_, at, track) in pairs {
-            let (guess, track) = (&mut guesses[at], &mut self.open[track]);
-            if guess.track.is_none() && track.missing > 0 {
-                guess.track = Some(track.number);
-                track.missing = 0;
-                track.bounds = guess.face.as_ref().map_or(track.bounds, |it| it.bounds);
-            }
+        for [track, at] in pairs(&before, &bounds) {
+            let track = &mut self.open[track];
+            guesses[at].track = Some(track.number);
+            (track.bounds, track.missing) = (bounds[at], 0);
         }
         self.open.retain(|it| it.missing <= MISSING);
-        for guess in guesses.iter_mut().filter(|it| it.track.is_none()) {
-            let Some(face) = &guess.face else { continue };
-            self.count += 1;
-            guess.track = Some(self.count);
-            self.open.push(Track { number: self.count, bounds: face.bounds, missing: 0 });
+        for (guess, bounds) in guesses.iter_mut().zip(bounds) {
+            if guess.track.is_none() {
+                self.count += 1;
+                guess.track = Some(self.count);
+                self.open.push(Track { number: self.count, bounds, missing: 0 });
+            }
         }
     }
-}
-
-/// The share of two rectangles' common area in the area that they cover together.
-fn common(a: [f32; 4], b: [f32; 4]) -> f32 {
-    let along = |at: usize| {
-        let end = (a[at] + a[at + 2]).min(b[at] + b[at + 2]);
-        (end - a[at].max(b[at])).max(0.0)
-    };
-    let both = along(0) * along(1);
-    let [first, second] = [a, b].map(|it| it[2] * it[3]);
-    both / (first + second - both).max(f32::MIN_POSITIVE)
 }
 
 #[cfg(test)]
@@ -82,12 +62,7 @@ mod tests {
                 score: 1.0,
                 landmarks: Landmarks::Unknown,
             };
-            let guess = |it| Guess {
-                face: Some(face(it)),
-                track: None,
-                class: 0,
-                probabilities: Vec::new(),
-            };
+            let guess = |it| Guess::of(Some(face(it)), vec![Some(vec![1.0])]);
             let mut guesses: Vec<Guess> = lefts.iter().map(guess).collect();
             tracks.follow(&mut guesses);
             guesses.iter().map(|it| it.track.unwrap()).collect()

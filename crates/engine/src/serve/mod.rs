@@ -23,7 +23,7 @@ use ferrite_core::error::{Error, Result};
 use ferrite_core::fault::{Work, caught, no_thread};
 use serde_json::{Value, json};
 
-use crate::predict::Model;
+use crate::predict::{Member, Model};
 use crate::serve::asked::answer_all;
 use crate::serve::listen::run;
 use crate::serve::service::Service;
@@ -69,9 +69,30 @@ pub fn listener(host: &str, port: u16) -> Result<TcpListener> {
     })
 }
 
-/// What programs are told of a `model` that is served within `limits`.
+/// What programs are told of a `model` that is served within `limits`. What is of one run stands at the top only where one
+/// answers.
 pub fn described(model: &Model, limits: &Limits) -> Value {
-    let origin = &model.origin;
+    let runs: Vec<Value> = model.members.iter().map(of_run).collect();
+    let mut told = match runs.as_slice() {
+        [one] => one.clone(),
+        _ => json!({}),
+    };
+    told["runs"] = runs.into();
+    told["classes"] = json!(model.classes);
+    told["finds_faces"] = model.finds_faces().into();
+    told["limits"] = json!({
+        "queue": limits.queue,
+        "batch": limits.batch,
+        "largest_bytes": limits.largest,
+        "most_pixels": limits.pixels,
+        "memory_bytes": limits.memory,
+        "send_seconds": limits.sending.as_secs(),
+        "wait_seconds": limits.waiting.as_secs(),
+    });
+    told
+}
+
+fn of_run(Member { origin, channels, image_size, .. }: &Member) -> Value {
     let judged = origin.evaluation.as_ref().map(|it| {
         let (accuracy, loss) = (it.scores.accuracy, it.scores.loss);
         json!({ "split": it.split, "images": it.images, "accuracy": accuracy, "loss": loss })
@@ -81,19 +102,8 @@ pub fn described(model: &Model, limits: &Limits) -> Value {
         "key": origin.key,
         "weights": origin.weights,
         "judged": judged,
-        "classes": model.classes,
-        "image_size": model.image_size(),
-        "channels": model.channels(),
-        "finds_faces": model.finds_faces(),
-        "limits": {
-            "queue": limits.queue,
-            "batch": limits.batch,
-            "largest_bytes": limits.largest,
-            "most_pixels": limits.pixels,
-            "memory_bytes": limits.memory,
-            "send_seconds": limits.sending.as_secs(),
-            "wait_seconds": limits.waiting.as_secs(),
-        },
+        "image_size": image_size,
+        "channels": channels,
     })
 }
 

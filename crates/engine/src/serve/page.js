@@ -118,6 +118,7 @@ function card(image, guess, name) {
     bars.append(row);
   }
   made.append(heading, bars);
+  if (guess.runs) made.append(element('p', 'note', `${guess.agree} of ${guess.runs.length} runs say so alone.`));
   return made;
 }
 
@@ -263,10 +264,13 @@ async function begin() {
   } catch (error) {
     return refuse(error);
   }
-  part('run').textContent = model.run;
-  document.title = `${model.run} · Ferrite`;
-  const judged = model.judged
-    ? ` ${percent(model.judged.accuracy)} of ${model.judged.images} ${model.judged.split} images are right.` : '';
+  const names = model.runs.map(it => it.run).join(' + ');
+  part('run').textContent = names;
+  document.title = `${names} · Ferrite`;
+  const right = model.runs.filter(it => it.judged)
+    .map(({ judged }) => `${percent(judged.accuracy)} of ${judged.images} ${judged.split} images`);
+  const alone = model.runs.length > 1 ? 'Alone, the runs are right about' : 'It is right about';
+  const judged = right.length > 0 ? ` ${alone} ${right.join(', ')}.` : '';
   const looks = model.finds_faces ? 'Finds faces and tells' : 'Tells of the whole picture';
   part('about').textContent = `${looks}: ${model.classes.join(', ')}.${judged}`;
   listen();

@@ -14,10 +14,11 @@ use ferrite_faces::frame::Frame;
 use ferrite_testing::Place;
 use image::{GrayImage, ImageFormat, RgbImage};
 
-const STAGE: &str = "\n[[stages]]\nepochs = 1\nbatch_size = 16\n";
+/// A stage that ends soon.
+pub(crate) const STAGE: &str = "\n[[stages]]\nepochs = 1\nbatch_size = 16\n";
 
 /// A folder of 24 photographs of two classes, each of one face, and one without.
-const PHOTOS: &str = "[data]\nimage_size = 48\n\
+pub(crate) const PHOTOS: &str = "[data]\nimage_size = 48\n\
     source = { folder = { path = 'photos', classes = ['a', 'b'] } }\n\
     split = { train = 0.5, valid = 0.25, test = 0.25 }\n";
 
@@ -26,14 +27,14 @@ fn drawn() -> Synthetic {
     Synthetic { frame, difficulty: 0.1, seed: 3, ..Synthetic::default() }
 }
 
-fn png(image: impl Into<image::DynamicImage>) -> Vec<u8> {
+pub(crate) fn png(image: impl Into<image::DynamicImage>) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
 /// The place, with the detector's file where it would have been downloaded to.
-fn place(experiments: &[(&str, &str)]) -> Place {
+pub(crate) fn place(experiments: &[(&str, &str)]) -> Place {
     let place = Place::with(experiments);
     let path = PathBuf::from(std::env::var_os("FERRITE_DETECTOR").expect("cargo sets it"));
     let network = std::fs::read(&path);
@@ -154,7 +155,7 @@ fn training_and_predict_place_a_face_by_the_same_bytes() {
 }
 
 /// A colour photograph of two faces, each as large as the whole of a drawn picture.
-fn group() -> RgbImage {
+pub(crate) fn group() -> RgbImage {
     let faces: Vec<GrayImage> =
         [0, 5].map(|it| GrayImage::from_raw(160, 160, drawn().draw(it).pixels).unwrap()).into();
     RgbImage::from_fn(330, 170, |x, y| {

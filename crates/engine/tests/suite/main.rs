@@ -60,6 +60,8 @@ mod study;
 #[cfg(test)]
 mod techniques;
 #[cfg(test)]
+mod together;
+#[cfg(test)]
 mod tutorial;
 #[cfg(test)]
 mod video;

@@ -47,7 +47,7 @@ fn in_kind(image: RgbImage, number: u32, format: ImageFormat) -> DynamicImage {
 }
 
 /// Eighty pictures of two classes.
-fn faces(place: &Place) {
+pub(crate) fn faces(place: &Place) {
     for number in 0..80 {
         let (class, at) = (number % 2, number as usize / 2);
         let (ending, format) = FILES[at % FILES.len()];
@@ -59,7 +59,8 @@ fn faces(place: &Place) {
     }
 }
 
-fn experiment(more: &str, stage: &str) -> String {
+/// An experiment on these.
+pub(crate) fn experiment(more: &str, stage: &str) -> String {
     format!(
         "{more}\n[data]\nimage_size = 48\n\
          source = {{ folder = {{ path = 'faces', classes = ['wide', 'narrow'] }} }}\n\

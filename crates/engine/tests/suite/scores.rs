@@ -146,7 +146,9 @@ fn a_run_goes_by_every_name_and_show_says_what_there_is() {
     std::fs::create_dir(place.path("faces")).unwrap();
     image::GrayImage::new(32, 32).save(place.path("faces/a.png")).unwrap();
     place.ferrite(&["predict", "plain/seed-0", "faces"]).ends_with(0);
-    place.ferrite(&["predict", "plain", "faces"]).ends_with(2).says("`plain` has 2 runs");
+    let together = place.ferrite(&["predict", "plain", "faces"]);
+    together.ends_with(0).says("2 runs answer together: `plain/seed-0-").says("of 2 agree");
+    place.ferrite(&["explain", "plain"]).ends_with(2).says("`plain` has 2 runs");
     place.ferrite(&["data", "audit", "plain"]).ends_with(0);
 }
 

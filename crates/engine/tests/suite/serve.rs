@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use ferrite_core::store::record::Record;
 use ferrite_testing::{Place, SMALL, Started};
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use serde_json::Value;
@@ -15,14 +16,15 @@ use ureq::http::Response;
 /// The folder that the tests which run now share.
 static SHARED: Mutex<Weak<Place>> = Mutex::new(Weak::new());
 
-/// A folder with the run of a small network, drawn faces, and the detector's file where it would have been downloaded to. It is
+/// A folder with the runs of two small networks, drawn faces, and the detector's file where it would have been downloaded to. It is
 /// removed once no test uses it any more.
 fn place() -> Arc<Place> {
     let mut shared = SHARED.lock().unwrap();
     if let Some(place) = shared.upgrade() {
         return place;
     }
-    let place = Arc::new(Place::with(&[("small", SMALL)]));
+    let other = SMALL.replace("image_size = 32", "image_size = 40");
+    let place = Arc::new(Place::with(&[("small", SMALL), ("other", &other)]));
     let detector = PathBuf::from(std::env::var_os("FERRITE_DETECTOR").expect("cargo sets it"));
     let detector = std::fs::read(&detector).expect("`make detector` puts it there");
     place.write("cache/weights/face_detection_yunet_2023mar.onnx", detector);
@@ -192,6 +194,7 @@ fn it_says_what_predict_says_to_the_last_digit() {
         let model = server.get("model").json();
         let run = place.run("small");
         assert_eq!(model["run"], run.name());
+        assert_eq!(model["runs"][0]["run"], run.name());
         assert_eq!(model["key"], run.facts.start.unwrap().key);
         assert_eq!(model["judged"]["accuracy"], run.facts.evaluation.unwrap().scores.accuracy);
         assert_eq!(model["classes"].as_array().unwrap().len(), 7);
@@ -199,6 +202,37 @@ fn it_says_what_predict_says_to_the_last_digit() {
         assert_eq!(model["finds_faces"], !arguments.is_empty());
         server.end("answered 10, refused 0");
     }
+}
+
+#[test]
+fn several_runs_say_together_what_they_say_together_in_predict() {
+    let place = place();
+    let arguments = ["--with", "other", "--find-faces"];
+    let server = Server::start(&arguments);
+    let path = "faces/happy/000.png";
+    let told = server.ask(&server.file(path));
+    assert_eq!((told.status, &told.body), (200, &predicted(&place, path, &arguments)));
+    let face = &told.json()["faces"][0];
+    assert!(face["agree"].is_number() && face["runs"].as_array().unwrap().len() == 2, "{face}");
+    let model = server.get("model").json();
+    let runs = [place.run("small"), place.run("other")];
+    let named: Vec<String> = runs.iter().map(Record::name).collect();
+    for (told, run) in model["runs"].as_array().unwrap().iter().zip(runs) {
+        assert_eq!(told["run"], run.name());
+        assert_eq!(told["key"], run.facts.start.unwrap().key);
+        assert_eq!(told["judged"]["accuracy"], run.facts.evaluation.unwrap().scores.accuracy);
+    }
+    assert_eq!(
+        (&model["runs"][0]["image_size"], &model["runs"][1]["image_size"]),
+        (&32.into(), &40.into())
+    );
+    // What is of one run is not said of several.
+    assert!(model["run"].is_null() && model["image_size"].is_null(), "{model}");
+    assert_eq!(
+        (model["classes"].as_array().unwrap().len(), &model["finds_faces"]),
+        (7, &true.into())
+    );
+    server.end(&format!("asks `{}`, `{}`", named[0], named[1]));
 }
 
 #[test]
@@ -467,9 +501,11 @@ fn what_cannot_be_served_is_told_before_anything_is_loaded() {
         .says("--host");
     server
         .place
-        .ferrite(&["serve", "other", "--port", "0"])
+        .ferrite(&["serve", "nothing", "--port", "0"])
         .ends_with(2)
-        .says("there is no run `other`");
+        .says("there is no run `nothing`");
+    let told = server.place.ferrite(&["serve", "small", "--with", "small", "--port", "0"]);
+    told.ends_with(2).says("is named twice");
     server
         .place
         .ferrite(&["serve", "small", "--port", "0", "--largest", "9", "--memory", "8"])

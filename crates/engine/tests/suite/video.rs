@@ -126,6 +126,15 @@ fn pictures_and_videos_share_a_table() {
     let told = predict(&place, &["gray.png", "clip.mp4", "--csv", "--find-faces"]);
     told.ends_with(0).says("path,seconds,track,left,top,width,height,score,prediction,");
     predict(&place, &["clip.mp4"]).ends_with(0).says("clip.mp4 at 2.00 s");
+    place.ferrite(&["sweep", "--threads", "1", "--set", "seeds=[0,1]"]).ends_with(0);
+    let told = predict(&place, &["clip.mp4", "--csv", "--find-faces"]);
+    told.ends_with(0).says("track,left,top,width,height,score,prediction,runs,agree,");
+    let told = predict(&place, &["clip.mp4", "--json", "--annotate", "sheets"]);
+    for line in lines(told.ends_with(0).says("2 runs answer together")) {
+        assert_eq!(line["runs"].as_array().unwrap().len(), 2, "{line}");
+        assert!(line["seconds"].is_number() && line["agree"].is_number(), "{line}");
+    }
+    assert!(place.path("sheets/clip.png").is_file());
     predict(&place, &["clip.mp4", "--every", "0"]).ends_with(2).says("between 0.001 and 86400");
 }
 

@@ -10,7 +10,7 @@ use ferrite_core::files::{create_folder, write_whole};
 use rayon::prelude::*;
 
 use crate::mark::Sheet;
-use crate::predict::{Answer, Guess};
+use crate::predict::said::{Answer, Guess};
 
 /// A folder with pictures in which faces are marked. Pictures of one name get numbers.
 pub(super) struct Annotated<'a> {

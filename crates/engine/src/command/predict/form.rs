@@ -5,7 +5,8 @@ use std::path::Path;
 use ferrite_core::error::{Error, Result};
 use ferrite_core::terminal::{documented, print, print_data, print_json};
 
-use crate::predict::{Answer, Guess, Model};
+use crate::predict::Model;
+use crate::predict::said::{Answer, Guess};
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +50,8 @@ impl Form {
             (true, false) => &["seconds"],
             (false, _) => &[],
         };
-        let header = [&["path"], of_a_video, of_a_face, &["prediction"]].concat();
+        let of_several: &[&str] = if model.is_ensemble() { &["runs", "agree"] } else { &[] };
+        let header = [&["path"], of_a_video, of_a_face, &["prediction"], of_several].concat();
         header.into_iter().map(str::to_owned).chain(model.classes.iter().cloned()).collect()
     }
 
@@ -77,9 +79,11 @@ impl Form {
         let track = (self.videos && model.finds_faces()).then(track);
         let face = guess.face.iter().flat_map(|it| it.bounds.iter().chain([&it.score]));
         let class = model.classes[guess.class].clone();
+        let several = model.is_ensemble().then(|| [guess.answered(), guess.agree()]);
+        let several = several.into_iter().flatten().map(|it| it.to_string());
         let probabilities = guess.probabilities.iter().map(|it| format!("{it:.6}"));
         let cells = track.into_iter().chain(face.map(ToString::to_string));
-        cells.chain([class]).chain(probabilities).collect()
+        cells.chain([class]).chain(several).chain(probabilities).collect()
     }
 }
 
@@ -123,7 +127,12 @@ fn rows(model: &Model, answer: &Answer) -> Vec<[String; 3]> {
             .map(|it| format!("{} {}", model.classes[*it], percent(*it).trim()))
             .collect();
         let (class, likely) = (&model.classes[guess.class], percent(guess.class));
-        let said = format!("{class:wide$}  {likely}   {}", next.join(", "));
+        let agree = if model.is_ensemble() {
+            format!("  {} of {} agree", guess.agree(), guess.answered())
+        } else {
+            String::new()
+        };
+        let said = format!("{class:wide$}  {likely}{agree}   {}", next.join(", "));
         [path.clone(), face.unwrap_or_default(), said]
     };
     answer.guesses.iter().map(row).collect()

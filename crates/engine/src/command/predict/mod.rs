@@ -8,23 +8,25 @@ use std::path::{Path, PathBuf};
 
 use ferrite_core::data::photo::{self, Photos};
 use ferrite_core::data::video::{Frame, Frames, is_video};
+use ferrite_core::digits::counted;
 use ferrite_core::error::{Error, Result, printable};
 use ferrite_core::fetch::Cache;
 use ferrite_core::machine;
 use ferrite_core::remote::Remote;
 use ferrite_core::store::Store;
-use ferrite_core::store::find::run_of;
+use ferrite_core::store::find::members_of;
 use ferrite_core::terminal::arguments::{ModelArguments, PredictArguments};
 use ferrite_core::terminal::interrupt::{interrupted, listen_for_interrupts};
-use ferrite_core::terminal::notes::counting;
+use ferrite_core::terminal::notes::{counting, tell};
 use ferrite_torch::device_named;
 use indicatif::ProgressBar;
 
 use crate::command::predict::annotated::{Annotated, Contact};
 use crate::command::predict::form::{Form, Kind, length};
 use crate::predict;
+use crate::predict::said::Answer;
 use crate::predict::tracks::Tracks;
-use crate::predict::{Answer, Asked, Model, Wanted};
+use crate::predict::{Asked, Model, Wanted};
 
 pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     let mut paths = arguments.pictures.clone();
@@ -33,6 +35,13 @@ pub(super) fn predict_command(arguments: &PredictArguments) -> Result<()> {
     }
     let Photos { pictures, broken, beside } = photo::list(&paths)?;
     let model = opened(&arguments.model)?;
+    if model.is_ensemble() {
+        tell(&format!(
+            "{} answer together: {}",
+            counted(model.members.len(), "run"),
+            model.names()
+        ));
+    }
     let kinds: Vec<bool> = pictures.iter().map(|it| is_video(it)).collect();
     let kind = match (arguments.json, arguments.csv) {
         (true, _) => Kind::Json,
@@ -129,13 +138,14 @@ impl Teller<'_> {
     }
 }
 
-/// Opens the model that `arguments` ask for. From then on Ctrl-C asks to stop.
+/// Opens the model that `arguments` ask for, of a run or of several. From then on Ctrl-C asks to stop.
 ///
 /// # Errors
 /// As of [`predict::open`], and [`Error::Usage`] where a name leads nowhere.
 pub(super) fn opened(arguments: &ModelArguments) -> Result<Model> {
     let store = Store { root: arguments.place.runs.clone() };
-    let folder = run_of(&store, &arguments.run)?;
+    let named = [std::slice::from_ref(&arguments.run), &arguments.with].concat();
+    let folders = members_of(&store, &named)?;
     let device = device_named(&arguments.device)?;
     ferrite_torch::start(machine::cores(), device);
     let asked = match (arguments.find_faces, arguments.assume_face) {
@@ -144,7 +154,7 @@ pub(super) fn opened(arguments: &ModelArguments) -> Result<Model> {
         _ => Asked::AsTrained,
     };
     listen_for_interrupts();
-    let wanted = Wanted { folder: &folder, weights: &arguments.weights, asked };
+    let wanted = Wanted { folders: &folders, weights: &arguments.weights, asked };
     predict::open(&store, wanted, device, &fetched)
 }
 
