@@ -5,6 +5,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
 import { launch, LOOKS, violations } from './browser.js';
@@ -29,6 +30,7 @@ mkdirSync(join(place, 'experiments'));
 mkdirSync(join(place, 'cache/weights'), { recursive: true });
 cpSync(FERRITE_DETECTOR, join(place, 'cache/weights/face_detection_yunet_2023mar.onnx'));
 writeFileSync(join(place, 'experiments/small.toml'), EXPERIMENT);
+writeFileSync(join(place, 'experiments/other.toml'), EXPERIMENT.replace('= 32', '= 40'));
 ferrite('sweep', '--threads', '1');
 ferrite('data', 'draw', 'faces', '--each', '1', '--size', '200');
 const face = join(place, 'faces/happy/000.png');
@@ -44,13 +46,24 @@ async function serve(...words) {
   return { url, end: () => { started.kill('SIGINT'); return ended; } };
 }
 
-const server = await serve('--find-faces', '--largest', '1');
+/** A page of another origin, at an address of its own. */
+async function stranger() {
+  const pages = createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Another</title>'));
+  await new Promise(resolve => { pages.listen(0, '127.0.0.1', resolve); });
+  return { origin: `http://127.0.0.1:${pages.address().port}`, end: () => pages.close() };
+}
+
+const [friend, other] = [await stranger(), await stranger()];
+const server = await serve('--find-faces', '--largest', '1', '--allow-origin', friend.origin);
 const whole = await serve();
+const both = await serve('--with', 'other');
 const camera = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 const browser = await launch(camera);
 after(async () => {
   await browser.close();
-  assert.deepEqual([await server.end(), await whole.end()], [0, 0], 'a server did not end in order');
+  friend.end();
+  other.end();
+  assert.deepEqual([await server.end(), await whole.end(), await both.end()], [0, 0, 0], 'a server did not end in order');
   rmSync(place, { recursive: true });
 });
 
@@ -126,6 +139,16 @@ describe('a picture is answered as `ferrite predict` does', () => {
     await found(page);
     await check(page);
   }));
+  test('that several runs are asked about', () => visit(both, {}, async page => {
+    await page.getByRole('heading', { level: 1, name: /^small\/seed-0-\w+ \+ other\/seed-0-\w+$/ }).waitFor();
+    await page.getByText(/Alone, the runs are right about [\d.]+ % of \d+ test images, [\d.]+ % of \d+ test images\./).waitFor();
+    await choose(page, face);
+    const told = predicted(face, '--with', 'other');
+    await page.getByText(`${told.agree} of 2 runs say so alone.`).waitFor();
+    assert.deepEqual(JSON.parse(await page.locator('#json').textContent()).probabilities, told.probabilities);
+    assert.deepEqual(await violations(page), []);
+  }));
+
   test('by keyboard alone', () => visit(server, {}, async page => {
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement.textContent), 'To the picture');
@@ -202,6 +225,38 @@ describe('the webcam', () => {
     await page.waitForFunction(() => document.getElementById('picture').width === 200);
     assert.equal(await page.getByRole('button', { name: 'Webcam' }).getAttribute('aria-pressed'), 'false');
   }));
+});
+
+describe('a page of another origin', () => {
+  /** What the server answers to a page of `origin` that sends a picture, or what the browser makes of it. */
+  async function asks(origin, url, bytes) {
+    const page = await browser.newPage();
+    await page.goto(origin);
+    const told = await page.evaluate(async ([url, bytes]) => {
+      const body = new Blob([new Uint8Array(bytes)], { type: 'image/png' });
+      try {
+        const answer = await fetch(`${url}predict`, { method: 'POST', body });
+        return { status: answer.status, told: await answer.json() };
+      } catch (error) {
+        return { error: error.name };
+      }
+    }, [url, [...bytes]]);
+    await page.close();
+    return told;
+  }
+
+  test('is answered where its origin was named', async () => {
+    const { status, told } = await asks(friend.origin, server.url, readFileSync(face));
+    assert.deepEqual([status, told.faces], [200, predicted(face, '--find-faces').faces]);
+    const refused = await asks(friend.origin, server.url, Buffer.from('no picture'));
+    assert.equal(refused.status, 415);
+    assert.match(refused.told.error.message, /it is no picture/);
+  });
+
+  test('is kept out otherwise', async () => {
+    assert.deepEqual(await asks(other.origin, server.url, readFileSync(face)), { error: 'TypeError' });
+    assert.deepEqual(await asks(friend.origin, whole.url, readFileSync(face)), { error: 'TypeError' });
+  });
 });
 
 test('the example of the documentation asks as it says', () => {

@@ -76,6 +76,37 @@ pub struct PredictArguments {
     pub csv: bool,
 }
 
+/// The origin of a page, as browsers send it: scheme, host and port, in small letters and without the scheme's own port.
+fn origin(text: &str) -> Result<String, String> {
+    if ["*", "null"].contains(&text) {
+        return Err("it would let the pages of anybody ask; name each origin".into());
+    }
+    let text = text.to_ascii_lowercase();
+    let parts = text.split_once("://").filter(|(scheme, place)| {
+        let name = |it: &str| {
+            !it.is_empty() && it.chars().all(|it| it.is_ascii_alphanumeric() || "+-._".contains(it))
+        };
+        let address = |it: &str| it.parse::<std::net::Ipv6Addr>().is_ok();
+        let (host, port) = match place.split_once(']') {
+            Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some("0"))),
+            None => {
+                place.split_once(':').map_or((*place, Some("0")), |(host, port)| (host, Some(port)))
+            }
+        };
+        let host = host.strip_prefix('[').map_or_else(|| name(host), address);
+        name(scheme) && host && port.is_some_and(|it| it.parse::<u16>().is_ok())
+    });
+    let (scheme, place) = parts.ok_or(
+        "write it as browsers do, without a path: `https://example.org`, `http://localhost:5173`",
+    )?;
+    let own = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    Ok(format!("{scheme}://{}", place.strip_suffix(own).unwrap_or(place)))
+}
+
 /// How a trained model answers over HTTP.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -96,6 +127,10 @@ pub struct ServeArguments {
     /// The port to listen at; 0 takes a free one
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
+    /// Let the pages of this origin ask as well, like `https://example.org` or `http://localhost:5173` (CORS); may be given more
+    /// than once
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub allow_origin: Vec<String>,
     /// How many pictures may wait for the network; further ones are refused until there is room
     #[arg(long, default_value_t = 256, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub queue: u32,
@@ -157,4 +192,49 @@ pub struct ExplainArguments {
     /// Where the runs are.
     #[command(flatten)]
     pub place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_taken_as_browsers_send_it_and_never_means_everybody() {
+        for (written, sent) in [
+            ("https://example.org", "https://example.org"),
+            ("HTTPS://App.Example.org:443", "https://app.example.org"),
+            ("http://localhost:5173", "http://localhost:5173"),
+            ("http://127.0.0.1:80", "http://127.0.0.1"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("https://[::1]", "https://[::1]"),
+            ("https://example.org:80", "https://example.org:80"),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ] {
+            assert_eq!(origin(written).as_deref(), Ok(sent));
+        }
+        for everybody in ["*", "null"] {
+            assert!(origin(everybody).unwrap_err().contains("name each origin"));
+        }
+        for wrong in [
+            "",
+            "example.org",
+            "https://",
+            "https://example.org/",
+            "https://example.org/a",
+            "https://*.example.org",
+            "https://a b",
+            "https://user@example.org",
+            "https://example.org:",
+            "https://example.org:port",
+            "https://example.org:99999",
+            "https://[::1",
+            "https://[x]",
+            "https://[::1]x",
+            "https://bücher.example",
+            "://a",
+            "https://a, https://b",
+        ] {
+            assert!(origin(wrong).unwrap_err().contains("as browsers do"), "{wrong}");
+        }
+    }
 }

@@ -51,7 +51,10 @@ pub(super) fn serve_command(arguments: &ServeArguments) -> Result<()> {
     if !address.ip().is_loopback() {
         tell("whoever reaches this address may ask: there is no password");
     }
-    let served = serve(&model, (listener, address), &limits)?;
+    for origin in &arguments.allow_origin {
+        tell(&format!("pages of {origin} may ask as well"));
+    }
+    let served = serve(&model, (listener, address), &limits, &arguments.allow_origin)?;
     tell(&format!("answered {}, refused {}", served.answered, served.refused));
     Ok(())
 }

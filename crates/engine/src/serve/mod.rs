@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use crate::predict::{Member, Model};
 use crate::serve::asked::answer_all;
+use crate::serve::guard::Guard;
 use crate::serve::listen::run;
 use crate::serve::service::Service;
 
@@ -107,7 +108,7 @@ fn of_run(Member { origin, channels, image_size, .. }: &Member) -> Value {
     })
 }
 
-/// Answers with `model` whatever comes to `listener`, until this process is asked to stop and everything that came before is
+/// Answers with `model` whatever comes to `listener`, from pages of these other `origins` as well, until this process is asked to stop and everything that came before is
 /// answered.
 ///
 /// # Errors
@@ -116,10 +117,11 @@ pub fn serve(
     model: &Model,
     (listener, address): (TcpListener, SocketAddr),
     limits: &Limits,
+    origins: &[String],
 ) -> Result<Served> {
     let (sender, asked) = channel();
-    let service =
-        Service::new(described(model, limits), address.ip().is_loopback(), *limits, sender);
+    let guard = Guard { local: address.ip().is_loopback(), origins: origins.to_owned() };
+    let service = Service::new(described(model, limits), guard, *limits, sender);
     let http = move || caught(Work::Predicting, || run(listener, service));
     let http = std::thread::Builder::new().name("http".into()).spawn(http);
     let http = http.map_err(no_thread(Work::Predicting))?;

@@ -13,7 +13,7 @@ use hyper::header::{
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::serve::arrival::{pass_over, receive};
 use crate::serve::asked::Asked;
 use crate::serve::form::Form;
-use crate::serve::guard::check;
+use crate::serve::guard::{Guard, asks_for_leave, let_ask, let_read};
 use crate::serve::refusal::Refusal;
 use crate::serve::{Limits, Served};
 
@@ -31,7 +31,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// What goes out with every answer. The page loads nothing but its own files, and no page of others may hold it or
-/// read what is answered.
+/// read what is answered, unless [`let_read`] adds that it may.
 const HEADERS: [(HeaderName, &str); 5] = [
     (CACHE_CONTROL, "no-store"),
     (
@@ -46,13 +46,50 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 type Answer = Response<Full<Bytes>>;
 
+/// What there is to ask for.
+#[derive(Debug, Clone, Copy)]
+enum Resource {
+    Predict,
+    Page,
+    Style,
+    Script,
+    Model,
+    Health,
+}
+
+impl Resource {
+    fn at(path: &str) -> Result<Self, Refusal> {
+        Ok(match path {
+            "/predict" => Self::Predict,
+            "/" => Self::Page,
+            "/page.css" => Self::Style,
+            "/page.js" => Self::Script,
+            "/model" => Self::Model,
+            "/health" => Self::Health,
+            _ => {
+                let help = "`/predict` takes pictures; `/model`, `/health` and the page at `/` are there to be read";
+                let message = format!("there is nothing at `{path}`");
+                return Err(Refusal::new(StatusCode::NOT_FOUND, message, help));
+            }
+        })
+    }
+
+    /// The methods that it takes.
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Predict => "POST",
+            Self::Page | Self::Style | Self::Script | Self::Model | Self::Health => "GET, HEAD",
+        }
+    }
+}
+
 /// What answers requests: it holds what they share.
 #[derive(Debug)]
 pub(super) struct Service {
     /// Its bounds.
     pub(super) limits: Limits,
     described: Value,
-    local: bool,
+    guard: Guard,
     memory: Arc<Semaphore>,
     places: Arc<Semaphore>,
     network: Sender<Asked>,
@@ -62,18 +99,18 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// A service that tells of its model what is `described`, and passes pictures on to `network`. Where it is `local`, it
-    /// listens to this machine alone.
+    /// A service that tells of its model what is `described`, and passes pictures of those on to `network` whom `guard` lets
+    /// ask.
     pub(super) fn new(
         described: Value,
-        local: bool,
+        guard: Guard,
         limits: Limits,
         network: Sender<Asked>,
     ) -> Self {
         Self {
             limits,
             described,
-            local,
+            guard,
             memory: Arc::new(Semaphore::new(limits.memory)),
             places: Arc::new(Semaphore::new(limits.queue)),
             network,
@@ -100,19 +137,26 @@ impl Service {
     ) -> Result<Answer, Infallible> {
         let (parts, mut body) = request.into_parts();
         let deadline = Instant::now() + self.limits.sending;
-        let refusal = match self.answer(&parts, &mut body, deadline).await {
-            Ok(answer) => return Ok(answer),
-            Err(refusal) => refusal,
+        let checked = self.guard.check(&parts);
+        let page = checked.as_ref().ok().cloned().flatten();
+        let answer = match checked {
+            Ok(Some(_)) if asks_for_leave(&parts) => leave(parts.uri.path()),
+            Ok(_) => self.answer(&parts, &mut body, deadline).await,
+            Err(refusal) => Err(refusal),
         };
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        // Who waits for a word before sending is not kept waiting.
-        if !parts.headers.contains_key(EXPECT) {
-            pass_over(&mut body, deadline).await;
-        }
-        let mut answer = response(refusal.status, JSON, refusal.told());
-        if let Some((name, value)) = &refusal.header {
-            let value = HeaderValue::from_str(value).expect("digits and names of methods");
-            answer.headers_mut().insert(name, value);
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                // Who waits for a word before sending is not kept waiting.
+                if !parts.headers.contains_key(EXPECT) {
+                    pass_over(&mut body, deadline).await;
+                }
+                refused(&refusal)
+            }
+        };
+        if let Some(origin) = page {
+            let_read(answer.headers_mut(), origin);
         }
         Ok(answer)
     }
@@ -123,29 +167,20 @@ impl Service {
         body: &mut Incoming,
         deadline: Instant,
     ) -> Result<Answer, Refusal> {
-        check(parts, self.local)?;
         let path = parts.uri.path();
-        if path == "/predict" {
-            if parts.method != Method::POST {
-                return Err(Refusal::method(path, "POST"));
-            }
-            return self.predict(parts, body, deadline).await;
+        let resource = Resource::at(path)?;
+        let methods = resource.methods();
+        if !methods.split(", ").any(|it| parts.method == it) {
+            return Err(Refusal::method(path, methods));
         }
-        let (kind, content) = match path {
-            "/" => (HTML, include_str!("page.html").to_owned()),
-            "/page.css" => (CSS, include_str!("page.css").to_owned()),
-            "/page.js" => (JAVASCRIPT, include_str!("page.js").to_owned()),
-            "/model" => (JSON, documented(self.described.clone())),
-            "/health" => (JSON, documented(self.health())),
-            _ => {
-                let help = "`/predict` takes pictures; `/model`, `/health` and the page at `/` are there to be read";
-                let message = format!("there is nothing at `{path}`");
-                return Err(Refusal::new(StatusCode::NOT_FOUND, message, help));
-            }
+        let (kind, content) = match resource {
+            Resource::Predict => return self.predict(parts, body, deadline).await,
+            Resource::Page => (HTML, include_str!("page.html").to_owned()),
+            Resource::Style => (CSS, include_str!("page.css").to_owned()),
+            Resource::Script => (JAVASCRIPT, include_str!("page.js").to_owned()),
+            Resource::Model => (JSON, documented(self.described.clone())),
+            Resource::Health => (JSON, documented(self.health())),
         };
-        if ![Method::GET, Method::HEAD].contains(&parts.method) {
-            return Err(Refusal::method(path, "GET, HEAD"));
-        }
         Ok(response(StatusCode::OK, kind, content))
     }
 
@@ -199,6 +234,23 @@ impl Service {
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(response(StatusCode::OK, JSON, documented(told)))
     }
+}
+
+/// Lets a page of another origin ask at `path`.
+fn leave(path: &str) -> Result<Answer, Refusal> {
+    let methods = Resource::at(path)?.methods();
+    let mut answer = response(StatusCode::NO_CONTENT, JSON, String::new());
+    let_ask(answer.headers_mut(), methods);
+    Ok(answer)
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    let mut answer = response(refusal.status, JSON, refusal.told());
+    if let Some((name, value)) = &refusal.header {
+        let value = HeaderValue::from_str(value).expect("digits and names of methods");
+        answer.headers_mut().insert(name, value);
+    }
+    answer
 }
 
 fn response(status: StatusCode, kind: &'static str, content: String) -> Answer {

@@ -315,6 +315,66 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn pages_of_origins_that_were_named_may_ask_and_read() {
+    let page = "http://localhost:5173";
+    let server =
+        Server::start(&["--allow-origin", page, "--allow-origin", "https://Example.org:443"]);
+    let picture = server.file("faces/happy/000.png");
+    let header = |answer: &Response<ureq::Body>, name: &str| {
+        answer.headers().get(name).map(|it| it.to_str().unwrap().to_owned())
+    };
+    // What a browser asks before a page may send a picture.
+    let leave = |path: &str, origin: &str| {
+        let request =
+            server.agent.options(format!("{}{path}", server.url)).header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        request.header("access-control-request-headers", "content-type").call().unwrap()
+    };
+    for origin in [page, "https://example.org"] {
+        let answer = leave("predict", origin);
+        assert_eq!(answer.status(), 204);
+        for (name, value) in [
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-methods", "POST"),
+            ("access-control-allow-headers", "content-type"),
+            ("access-control-max-age", "600"),
+            ("vary", "origin"),
+        ] {
+            assert_eq!(header(&answer, name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(header(&answer, "access-control-allow-credentials"), None);
+        let methods = header(&leave("model", origin), "access-control-allow-methods");
+        assert_eq!(methods.as_deref(), Some("GET, HEAD"));
+    }
+    let ask = |origin: Option<&str>, body: &[u8]| {
+        let request = server.agent.post(format!("{}predict", server.url)).content_type("image/png");
+        let request = origin.into_iter().fold(request, |it, origin| it.header("origin", origin));
+        request.send(body).unwrap()
+    };
+    let allowed = |it: &Response<ureq::Body>| header(it, "access-control-allow-origin");
+    let answer = ask(Some(page), &picture);
+    assert_eq!((answer.status().as_u16(), allowed(&answer).as_deref()), (200, Some(page)));
+    assert_eq!(Answer::of(answer).body, predicted(&server.place, "faces/happy/000.png", &[]));
+    // A page may read why it is refused, too; a program gets none of this, and other pages nothing.
+    let answer = ask(Some(page), b"<html>");
+    assert_eq!((answer.status().as_u16(), allowed(&answer).as_deref()), (415, Some(page)));
+    let answer = ask(None, &picture);
+    assert_eq!((answer.status().as_u16(), allowed(&answer)), (200, None));
+    for other in ["http://localhost:5174", "http://example.org", "null"] {
+        for answer in [ask(Some(other), &picture), leave("predict", other)] {
+            assert_eq!(allowed(&answer), None);
+            Answer::of(answer).refuses(403, "a page of another origin");
+        }
+    }
+    Answer::of(leave("elsewhere", page)).refuses(404, "there is nothing at `/elsewhere`");
+    for everybody in ["*", "null"] {
+        let told = server.place.ferrite(&["serve", "small", "--allow-origin", everybody]);
+        told.ends_with(2).says("name each origin");
+    }
+    server.end("answered 2, refused 8");
+}
+
+#[test]
 fn a_picture_of_a_hundred_megapixels_is_refused_before_memory_is_asked_for() {
     let server = Server::start(&[]);
     let picture = server.file("faces/happy/000.png");
