@@ -140,7 +140,7 @@ test-clusters: libtorch fresh-bindings needs-python3 ## Sweep on throwaway clust
 	@$(CARGO) build --quiet --bins
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/clusters.py $(ARGS)
 
-test-doors: libtorch detector fresh-bindings needs-python3 ## Read exports back with TensorBoard, MLflow, onnxruntime, PyTorch and Keras, and videos through FFmpeg: make test-doors [ARGS='--only mlflow']
+test-doors: libtorch detector fresh-bindings needs-python3 ## Read exports back with TensorBoard, MLflow, onnxruntime, PyTorch and Keras, videos through FFmpeg, and ask a server by Python: make test-doors [ARGS='--only mlflow']
 	@$(PYTHON) tools/parity_env.py
 	@$(CARGO) build --quiet --bins
 	@PYTHONUNBUFFERED=1 $(PYTHON) tools/doors $(ARGS)

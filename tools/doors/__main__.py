@@ -1,4 +1,4 @@
-"""Exports read back by the programs that they are for, and videos read through FFmpeg: `make test-doors`.
+"""Exports read back by the programs that they are for, videos read through FFmpeg, a server asked by Python: `make test-doors`.
 
 A small sweep is made, its runs are exported, and TensorBoard's readers and board, MLflow's server and client, onnxruntime,
 PyTorch and Keras, from the package registry, read back every value. What they should find is read here from the logs and predictions of the runs, without
@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import environment  # noqa: E402
 
-CHECKS = ("tensorboard", "mlflow", "models", "video")
+CHECKS = ("tensorboard", "mlflow", "models", "video", "serve")
 
 
 def main() -> int:
