@@ -6,9 +6,9 @@ use clap::Args;
 use ferrite_core::digits::counted;
 use ferrite_core::error::Result;
 use ferrite_core::files::write_derived;
+use ferrite_core::finished::members_of;
 use ferrite_core::metrics::scores::{calibration_error, roc_auc};
 use ferrite_core::metrics::statistics::wilson;
-use ferrite_core::store::find::members_of;
 use ferrite_core::store::read::{predictions_csv, record};
 use ferrite_core::terminal::arguments::Place;
 use ferrite_core::terminal::{documented, print, print_json};
@@ -21,7 +21,7 @@ use crate::study::ensemble::{Ensemble, Member};
 
 #[derive(Debug, Args)]
 pub(super) struct EnsembleArguments {
-    /// Runs, like `fruit/seed-0`, or experiments, like `fruit`, for all of their runs
+    /// Runs, like `fruit/seed-0`, or experiments, like `fruit`, for all of their seeds
     #[arg(value_name = "RUN", required = true)]
     named: Vec<PathBuf>,
     /// Write what it says of each test image, as a run's `predictions.csv`

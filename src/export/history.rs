@@ -12,7 +12,7 @@ use ferrite_core::metrics::scores::{Confusion, calibration_error};
 use ferrite_core::store::record::{Stage, State};
 
 use crate::study::Run;
-use crate::study::diff::{Flat, flatten};
+use ferrite_core::config::flat::{Flat, flatten};
 
 /// A number of a run at a step.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,10 +12,10 @@ use ferrite_core::store::record::State;
 use crate::format;
 use crate::report::files::ENVIRONMENT;
 use crate::study::comparison::{Comparison, accuracy_interval};
-use crate::study::diff::{differences, plain};
 use crate::study::judged::Judged;
 use crate::study::splits::in_source;
 use crate::study::{Configuration, Run};
+use ferrite_core::config::flat::{differences, plain};
 
 /// One row a configuration; behind its scores the settings that are not the same for all, by their dotted keys.
 pub(super) fn configurations(judged: &Judged<'_, '_>) -> String {

@@ -17,8 +17,8 @@ use crate::report::page::{
 use crate::report::plot::Style;
 use crate::study::baseline::baseline;
 use crate::study::comparison::{accuracy_interval, beside};
-use crate::study::diff::{self, plain, short_names};
 use crate::study::{Configuration, Run, Study};
+use ferrite_core::config::flat::{self, plain, short_names};
 
 /// How many configurations can each be chosen as the baseline with an interval for every difference; behind these the page
 /// knows differences of means only.
@@ -34,7 +34,7 @@ pub(super) struct Board<'s, 'a> {
     /// The configurations that can be held against each other.
     comparable: Vec<&'s Configuration<'a>>,
     /// The settings that differ between these, and a short name for each.
-    differing: Vec<(diff::Row, String)>,
+    differing: Vec<(flat::Row, String)>,
 }
 
 /// A column of scores: its heading, its score, and whether an interval of the accuracy stands below.
@@ -61,7 +61,7 @@ enum Cell {
 impl<'s, 'a> Board<'s, 'a> {
     pub(super) fn new(study: &'s Study<'a>) -> Self {
         let comparable: Vec<_> = study.configurations.iter().filter(|it| it.comparable).collect();
-        let rows = diff::differences(&comparable.iter().map(|it| &it.settings).collect::<Vec<_>>());
+        let rows = flat::differences(&comparable.iter().map(|it| &it.settings).collect::<Vec<_>>());
         let names = short_names(&rows.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
         let differing = rows.into_iter().zip(names).collect();
         Self { study, baseline: baseline(study), comparable, differing }

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use crate::format;
 use crate::report::files::environment;
 use crate::study::Study;
-use crate::study::diff::plain;
+use ferrite_core::config::flat::plain;
 
 /// How many hosts, versions or sources are named before only their number is told.
 const MOST: usize = 3;

@@ -14,7 +14,7 @@ use ferrite_core::store::read::{Runs, all};
 use ferrite_core::store::record::{Record, State};
 use toml::{Table, Value};
 
-use crate::study::diff::{Flat, flatten};
+use ferrite_core::config::flat::{Flat, flatten};
 
 /// The fold that a run tests, counted from 1, and how many there are; none where it is no part of a cross-validation.
 pub(crate) fn fold(record: &Record) -> Option<[usize; 2]> {

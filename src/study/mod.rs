@@ -11,7 +11,6 @@ pub(crate) mod answers;
 pub(crate) mod baseline;
 pub(crate) mod comparison;
 pub(crate) mod contrast;
-pub(crate) mod diff;
 pub(crate) mod ensemble;
 pub(crate) mod folds;
 pub(crate) mod judged;
@@ -34,9 +33,9 @@ use ferrite_core::store::record::{Facts, Record, State};
 use rayon::prelude::*;
 
 use crate::format;
-use crate::study::diff::{Flat, flatten};
 use crate::study::ranking::{judged_on, labels, mark_comparable, rank};
 use crate::study::splits::in_source;
+use ferrite_core::config::flat::{Flat, flatten};
 
 /// All runs of a folder.
 pub(crate) struct Study<'a> {

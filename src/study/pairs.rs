@@ -13,7 +13,7 @@ use std::iter;
 use ferrite_core::config::facts::{Facts, Setting, Technique};
 use rayon::prelude::*;
 
-use crate::study::diff::{Flat, plain};
+use ferrite_core::config::flat::{Flat, plain};
 
 /// The settings of several configurations, set out for comparing each with each.
 pub(crate) struct Pairs<'a> {
@@ -342,7 +342,7 @@ fn merged<'s, 'a: 's>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::diff::flatten;
+    use ferrite_core::config::flat::flatten;
 
     const PLAIN: &str = "
         [augment]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ferrite_core::config::facts::{Facts, Judges};
 
-use crate::study::diff::{Flat, differences, plain, short_names};
 use crate::study::{Configuration, Run};
+use ferrite_core::config::flat::{Flat, differences, plain, short_names};
 
 /// A name for each configuration: its experiment and the settings that differ within it.
 pub(super) fn labels(all: &[(&str, &Flat)]) -> Vec<String> {

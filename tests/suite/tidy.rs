@@ -72,8 +72,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "export",
         &[
-            "digits", "error", "event", "files", "mapped", "metrics", "model", "store", "fetch",
-            "finished", "format", "study", "report",
+            "digits", "error", "event", "files", "mapped", "metrics", "model", "config", "store",
+            "fetch", "finished", "format", "study", "report",
         ],
     ),
     (
@@ -230,9 +230,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "command",
         &[
-            "device", "error", "event", "fault", "files", "machine", "pulse", "terminal", "data",
-            "plan", "store", "fetch", "remote", "torch", "mark", "run", "predict", "explain",
-            "serve",
+            "device", "digits", "error", "event", "fault", "files", "machine", "pulse", "terminal",
+            "data", "plan", "store", "fetch", "finished", "remote", "torch", "mark", "run",
+            "predict", "explain", "serve",
         ],
     ),
     ("lib", &[]),

@@ -1,19 +1,23 @@
-//! What a finished run has left: its settings, what it was trained on, its weights.
+//! What a finished run has left: its settings, what it was trained on, its weights; and which runs may answer together.
 //!
 //! A run's folder is all it needs: the weights with what their header says, the settings, and from the log
 //! whether the training images were gray.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::config::Experiment;
+use crate::config::flat::{Flat, differences, flatten};
 use crate::error::{Error, Result};
 use crate::event::Dataset;
 use crate::model::Input;
 use crate::model::weights;
 use crate::model::weights::file::TensorFile;
 use crate::store::Store;
+use crate::store::find::{name_of, runs_of};
 use crate::store::folder::files;
 use crate::store::health::verify;
+use crate::store::read;
 use crate::store::read::record;
 use crate::store::record::{Record, State};
 
@@ -81,6 +85,61 @@ impl Finished {
     }
 }
 
+/// The folders of the runs that answer together where `asked` are named, in this order: a run, or an experiment for all of
+/// its seeds and folds.
+///
+/// # Errors
+/// As of [`runs_of`], for the first of which there are none; [`Error::Usage`] if a run is named twice, as it would count
+/// twice, or if the runs of an experiment differ in settings, as those of a grid do and those from before a change.
+pub fn members_of(store: &Store, asked: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let (mut members, mut known) = (Vec::new(), BTreeSet::new());
+    for it in asked {
+        let runs = runs_of(store, it)?;
+        are_seeds(it, &runs)?;
+        for folder in runs {
+            let name = name_of(store, &folder);
+            if known.contains(&name) {
+                return Err(Error::Usage {
+                    message: format!("`{name}` is named twice, and a run answers once"),
+                    help:
+                        "name each run once; the name of an experiment stands for all of its seeds"
+                            .into(),
+                });
+            }
+            known.insert(name);
+            members.push(folder);
+        }
+    }
+    Ok(members)
+}
+
+/// Refuses the `runs` that one name means unless they differ in seeds and folds alone.
+fn are_seeds(asked: &Path, runs: &[PathBuf]) -> Result<()> {
+    const MOST: usize = 3;
+    if runs.len() < 2 {
+        return Ok(());
+    }
+    let of = |it: &PathBuf| Ok(flatten(&read::settings(&it.join(files::TRIAL))?));
+    let all: Vec<Flat> = runs.iter().map(of).collect::<Result<_>>()?;
+    let rows = differences(&all.iter().collect::<Vec<_>>());
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<String> = rows.iter().take(MOST).map(|it| format!("`{}`", it.key)).collect();
+    let more = if rows.len() > MOST { ", …" } else { "" };
+    Err(Error::Usage {
+        message: format!(
+            "`{}` has {} runs that differ in more than their seeds: in {}{more}",
+            asked.display(),
+            runs.len(),
+            keys.join(", "),
+        ),
+        help: "an experiment answers as a whole where its runs differ in seeds and folds alone: name the runs that shall \
+               answer; `ferrite status` lists them"
+            .into(),
+    })
+}
+
 /// Holds the header of a model's file against the settings beside it and the log.
 fn check_header(
     model: &TensorFile,
@@ -114,4 +173,41 @@ fn check_header(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_experiment_stands_for_its_seeds_and_a_run_answers_once() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store { root: root.path().join("runs") };
+        let write = |name: &str, settings: &str| {
+            std::fs::create_dir_all(store.root.join(name)).unwrap();
+            std::fs::write(store.root.join(name).join(files::TRIAL), settings).unwrap();
+        };
+        let names = ["fruit/seed-1-0123abcd", "fruit/seed-2-4567abcd", "sub/one/seed-0-89abcdef"];
+        write(names[0], "seeds = [1]\n[data]\nimage_size = 48\n");
+        write(names[1], "seeds = [2]\n[data]\nimage_size = 48\n");
+        write(names[2], "seeds = [0]\n[data]\nimage_size = 32\n");
+        let members = |asked: &[&str]| {
+            let asked: Vec<PathBuf> = asked.iter().map(PathBuf::from).collect();
+            let relative =
+                |it: Vec<PathBuf>| it.iter().map(|it| name_of(&store, it)).collect::<Vec<_>>();
+            members_of(&store, &asked).map(relative).map_err(|it| it.to_string())
+        };
+        assert_eq!(members(&["sub/one", "fruit"]).unwrap(), [names[2], names[0], names[1]]);
+        let whole = store.root.join(names[1]).to_string_lossy().into_owned();
+        for twice in [["fruit/seed-2", "fruit/seed-2"], ["fruit", &whole], [&whole, "fruit"]] {
+            let refused = members(&twice).unwrap_err();
+            assert!(refused.contains("`fruit/seed-2-4567abcd` is named twice"), "{refused}");
+        }
+        // The settings were changed before the second seed.
+        write(names[1], "seeds = [2]\n[data]\nimage_size = 64\n");
+        let refused = members(&["fruit"]).unwrap_err();
+        let words = "`fruit` has 2 runs that differ in more than their seeds: in `data.image_size`";
+        assert_eq!(refused, words);
+        assert_eq!(members(&["fruit/seed-1", "fruit/seed-2"]).unwrap(), names[..2]);
+    }
 }

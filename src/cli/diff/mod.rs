@@ -20,9 +20,9 @@ use crate::cli::diff::text::to_text;
 use crate::cli::status::{existing, tell_damaged};
 use crate::report;
 use crate::study::contrast::Contrast;
-use crate::study::diff::without_seed;
 use crate::study::judged::Judged;
 use crate::study::{Configuration, Run, Study, folds};
+use ferrite_core::config::flat::without_seed;
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {

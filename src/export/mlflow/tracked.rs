@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use crate::export::history::{self, Point, last_ms};
-use crate::study::diff::{Flat, plain};
 use crate::study::{Configuration, Run};
+use ferrite_core::config::flat::{Flat, plain};
 
 /// By which a run or a configuration is known again.
 pub(super) const NAME: &str = "ferrite.name";

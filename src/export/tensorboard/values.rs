@@ -12,7 +12,7 @@ use crate::export::tensorboard::message::{
     Content, DataClass, DataType, Dim, Histogram, Hparams, HparamsWhat, Image, Kind, Metadata,
     Plugin, PrCurve, Setting, Shape, Tensor, Value,
 };
-use crate::study::diff::plain;
+use ferrite_core::config::flat::plain;
 
 /// How many thresholds a curve of precision and recall has: what TensorBoard's own summary has.
 const THRESHOLDS: usize = 201;

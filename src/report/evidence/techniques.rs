@@ -13,7 +13,7 @@ use toml::Table;
 
 use crate::format;
 use crate::report::page::prose;
-use crate::study::diff::flatten;
+use ferrite_core::config::flat::flatten;
 use ferrite_core::digits::counted;
 
 /// What a technique did in a stage; none where nothing was measured, as in runs of older versions.

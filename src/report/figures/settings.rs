@@ -8,8 +8,8 @@ use crate::report::figures::{Figure, MOST_ROWS, figure};
 use crate::report::plot::axis::Format;
 use crate::report::plot::parallel::{Dimension, Parallel, ParallelRow};
 use crate::report::plot::{Chart, Style};
-use crate::study::diff::{Flat, Row, differences, plain, short_names};
 use crate::study::{Configuration, Run, Study};
+use ferrite_core::config::flat::{Flat, Row, differences, plain, short_names};
 
 /// How many settings have an axis.
 const MOST_AXES: usize = 7;

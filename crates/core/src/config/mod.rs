@@ -11,6 +11,7 @@ pub mod docs;
 pub mod editors;
 pub mod facts;
 mod files;
+pub mod flat;
 pub mod grid;
 pub mod names;
 pub mod path;

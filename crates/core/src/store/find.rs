@@ -57,31 +57,6 @@ pub fn runs_of_all(store: &Store, asked: &[PathBuf]) -> Result<BTreeSet<PathBuf>
     Ok(folders)
 }
 
-/// The folders of the runs that answer together where `asked` are named, in this order: a run, or all of an experiment.
-///
-/// # Errors
-/// As of [`runs_of`], for the first of which there are none; [`Error::Usage`] if a run is named twice, as it would count
-/// twice.
-pub fn members_of(store: &Store, asked: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let (mut members, mut known) = (Vec::new(), BTreeSet::new());
-    for it in asked {
-        for folder in runs_of(store, it)? {
-            let name = name_of(store, &folder);
-            if known.contains(&name) {
-                return Err(Error::Usage {
-                    message: format!("`{name}` is named twice, and a run answers once"),
-                    help:
-                        "name each run once; the name of an experiment stands for all of its runs"
-                            .into(),
-                });
-            }
-            known.insert(name);
-            members.push(folder);
-        }
-    }
-    Ok(members)
-}
-
 /// The name of the run in `folder`, by whatever path that leads there.
 pub fn name_of(store: &Store, folder: &Path) -> String {
     let whole = |it: &Path| std::fs::canonicalize(it).unwrap_or_else(|_| it.to_owned());
@@ -213,18 +188,6 @@ mod tests {
         }
         for nothing in ["", "fru", "seed-1", "other", "fruit/seed-1-0123"] {
             assert!(one(nothing).is_err(), "{nothing}");
-        }
-        let members = |asked: &[&str]| {
-            let asked: Vec<PathBuf> = asked.iter().map(PathBuf::from).collect();
-            let relative = |it: Vec<PathBuf>| it.iter().map(|it| name_of(&store, it)).collect();
-            members_of(&store, &asked).map(relative).map_err(|it| it.to_string())
-        };
-        let all: Vec<String> = [names[2], names[0], names[1]].map(str::to_owned).into();
-        assert_eq!(members(&["sub/one", "fruit"]), Ok(all));
-        let whole = store.root.join(names[1]).to_string_lossy().into_owned();
-        for twice in [&["fruit/seed-1", "fruit/seed-1"], &["fruit", &*whole], &[&*whole, "fruit"]] {
-            let refused = members(twice).unwrap_err();
-            assert!(refused.contains("is named twice"), "{refused}");
         }
     }
 }

@@ -148,7 +148,10 @@ pub fn head(store: &Store, folder: &Path) -> Result<Record> {
 }
 
 /// The settings in the `trial.toml` at `path`.
-pub(in crate::store) fn settings(path: &Path) -> Result<toml::Table> {
+///
+/// # Errors
+/// [`Error::Damaged`] or [`Error::File`] if they cannot be read.
+pub fn settings(path: &Path) -> Result<toml::Table> {
     let text = match std::fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(damaged(path, "it is missing"));

@@ -15,7 +15,7 @@ pub struct Place {
 /// A trained model, or several that answer together, and what of a picture is asked about.
 #[derive(Debug, Args)]
 pub struct ModelArguments {
-    /// A finished run: `fruit/seed-0` or its folder; or an experiment, `fruit`, whose runs answer together by the mean of
+    /// A finished run: `fruit/seed-0` or its folder; or an experiment, `fruit`, whose seeds answer together by the mean of
     /// their probabilities if it has several
     pub run: PathBuf,
     /// Another run, or experiment, that answers together with it; may be given more than once

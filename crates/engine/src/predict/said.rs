@@ -41,7 +41,9 @@ impl Guess {
             probabilities.iter_mut().zip(said).for_each(|(sum, it)| *sum += it);
         }
         let answered = alone.iter().flatten().count() as f64;
-        probabilities.iter_mut().for_each(|it| *it /= answered);
+        for it in &mut probabilities {
+            *it /= answered;
+        }
         Self { face, track: None, class: first_largest(&probabilities), probabilities, alone }
     }
 

@@ -124,7 +124,9 @@ impl Sight {
             let faces = finder.detector.find(picture)?;
             let now: Vec<[f32; 4]> = faces.iter().map(|it| it.bounds).collect();
             let pairs = pairs(&before, &now);
-            all.iter_mut().for_each(|it| it.push(None));
+            for it in &mut all {
+                it.push(None);
+            }
             for (at, face) in faces.into_iter().enumerate() {
                 match pairs.iter().find(|it| it[1] == at) {
                     Some([known, _]) => all[*known][number] = Some(face),

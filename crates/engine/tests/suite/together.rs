@@ -109,6 +109,11 @@ fn runs_that_cannot_answer_together_are_refused() {
     for twice in [&["seeds/seed-1", "--with", "seeds/seed-1"], &["seeds", "--with", folder]] {
         refused(twice, &["`seeds/seed-1-", "is named twice"]);
     }
+    let changed = ["sweep", "reversed", "--threads", "1", "--set", "augment.flip=0.5"];
+    place.ferrite(&changed).ends_with(0);
+    let differ = "`reversed` has 2 runs that differ in more than their seeds: in `augment.flip`";
+    refused(&["reversed"], &[differ]);
+    place.ferrite(&["ensemble", "reversed"]).ends_with(2).says(differ);
     place.ferrite(&["ensemble", "seeds", folder]).ends_with(2).says("is named twice");
     refused(&["seeds", "--with", "nothing"], &["there is no run `nothing`"]);
     refused(&["seeds", "--weights", "valid_loss"], &["the run has no weights `valid_loss`"]);

@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferrite_core::config::facts::Facts;
+use crate::config::facts::Facts;
 
 /// Settings by dotted key, each value as TOML.
-pub(crate) type Flat = BTreeMap<String, String>;
+pub type Flat = BTreeMap<String, String>;
 
 /// One key that differs, with its value in every configuration; none where it is not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) key: String,
-    pub(crate) values: Vec<Option<String>>,
+pub struct Row {
+    /// The key.
+    pub key: String,
+    /// Its values, in the order of the configurations.
+    pub values: Vec<Option<String>>,
 }
 
 /// `settings` by dotted key, without seed, fold and names. Items of a list that have a `name` go by it.
-pub(crate) fn flatten(settings: &toml::Table) -> Flat {
+pub fn flatten(settings: &toml::Table) -> Flat {
     let mut flat = Flat::new();
     let is_name = |key: &str| Facts::all().of(key).is_name();
     for (key, value) in settings.iter().filter(|(key, _)| !is_name(key)) {
@@ -29,7 +31,7 @@ pub(crate) fn flatten(settings: &toml::Table) -> Flat {
 }
 
 /// The name of a run without its seed, fold and key: seeds that start from seeds, and folds from folds, are one configuration.
-pub(crate) fn without_seed(run: &str) -> &str {
+pub fn without_seed(run: &str) -> &str {
     let end = run.rfind("seed-").filter(|at| {
         let mut parts = run[at + 5..].split('-');
         let seed = parts.next().is_some_and(|it| it.parse::<u64>().is_ok());
@@ -43,7 +45,7 @@ pub(crate) fn without_seed(run: &str) -> &str {
 }
 
 /// The keys whose values are not all the same.
-pub(crate) fn differences(all: &[&Flat]) -> Vec<Row> {
+pub fn differences(all: &[&Flat]) -> Vec<Row> {
     let keys: BTreeSet<&String> = all.iter().flat_map(|it| it.keys()).collect();
     let row = |key: &String| Row {
         key: key.clone(),
@@ -54,7 +56,7 @@ pub(crate) fn differences(all: &[&Flat]) -> Vec<Row> {
 }
 
 /// The shortest ends of dotted `keys` that tell them apart: `lr`, or `head.lr` and `fine-tune.lr`.
-pub(crate) fn short_names(keys: &[String]) -> Vec<String> {
+pub fn short_names(keys: &[String]) -> Vec<String> {
     let end = |key: &str, n: usize| {
         let parts: Vec<_> = key.split('.').collect();
         parts[parts.len().saturating_sub(n)..].join(".")
@@ -67,7 +69,7 @@ pub(crate) fn short_names(keys: &[String]) -> Vec<String> {
 }
 
 /// A TOML value without the quotes of a plain string.
-pub(crate) fn plain(value: &str) -> &str {
+pub fn plain(value: &str) -> &str {
     let inner = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
     inner.filter(|it| !it.contains(['"', '\\'])).unwrap_or(value)
 }
