@@ -154,29 +154,33 @@ impl Model {
             Asked::Whole => None,
         };
         let origin = Origin::of(&record, weights);
-        if let Some(first) = self.members.first() {
-            let (first, second) = (&first.origin.run, &origin.run);
-            if self.classes != dataset.classes {
-                return Err(other_classes([first, second], [&self.classes, &dataset.classes]));
-            }
-            if self.finds_faces() != faces.is_some() {
-                let [finds, whole] =
-                    if faces.is_some() { [second, first] } else { [first, second] };
-                return Err(Error::Usage {
-                    message: format!(
-                        "`{finds}` looks for faces and `{whole}` sees whole pictures, so they do not answer about the same"
-                    ),
-                    help: "say `--find-faces` or `--assume-face`, which holds for all of them"
-                        .into(),
-                });
-            }
-        }
+        self.is_asked_the_same(&origin.run, &dataset.classes, faces.is_some())?;
         let (channels, image_size) = (dataset.size[2], settings.data.image_size);
         let framing = self.sight.add(Framing { channels, image_size, faces }, fetch)?;
         let views = settings.evaluate.views;
         self.classes = dataset.classes;
         self.members.push(Member { origin, channels, image_size, network, views, framing });
         Ok(())
+    }
+
+    /// Refuses the run of this name if it tells other `classes` apart than those before it, or if it alone looks for faces or does
+    /// not.
+    fn is_asked_the_same(&self, run: &str, classes: &[String], finds_faces: bool) -> Result<()> {
+        let Some(first) = self.members.first() else { return Ok(()) };
+        let first = first.origin.run.as_str();
+        if self.classes != classes {
+            return Err(other_classes([first, run], [&self.classes, classes]));
+        }
+        if self.finds_faces() == finds_faces {
+            return Ok(());
+        }
+        let [finds, whole] = if finds_faces { [run, first] } else { [first, run] };
+        Err(Error::Usage {
+            message: format!(
+                "`{finds}` looks for faces and `{whole}` sees whole pictures, so they do not answer about the same"
+            ),
+            help: "say `--find-faces` or `--assume-face`, which holds for all of them".into(),
+        })
     }
 
     /// The names of its runs, each between backticks.
