@@ -64,6 +64,8 @@ SAME = [
     Experiment("ResNet50, last stage on kept features, AdamW", "resnet50", 48, "layer4", "{ adamw = { lr = 1e-5 } }", "loss = { label_smoothing = 0.1, class_weights = \"balanced\" }"),
     Experiment("Xception, head under new changes of the images, RMSprop", "xception", 71, "head", "{ rmsprop = { lr = 1e-4, momentum = 0.9, centered = true } }", tables=ALL_CHANGES),
     Experiment("MobileNetV2, batch statistics where frozen, RAdam", "mobilenet_v2", 48, "features.17", "{ radam = { lr = 1e-4, weight_decay = 1e-4 } }", "sampling = \"balanced\"\nclip = { value = 0.01 }", tables="[batch_norm]\nfrozen_layers = \"batch-statistics\"\n"),
+    Experiment("ResNet18, Muon on a cosine", "resnet18", 48, "all", "{ muon = { lr = 1e-4, adamw = { lr = 1e-5 } } }", "schedule = \"cosine\"\nclip = { norm = 1.0 }"),
+    Experiment("ResNet18 in bfloat16, Muon", "resnet18", 48, "all", "{ muon = { lr = 1e-4, adamw = { lr = 1e-5 } } }", precision="bf16", limit=2e-2),
     Experiment("VGG16 in bfloat16, hidden layers", "vgg16", 48, "block5", "{ adam = { lr = 1e-5 } }", tables="[model.head]\nlayers = [256]\n", precision="bf16", limit=2e-2),
     Experiment("ResNet50 in bfloat16", "resnet50", 48, "all", "{ sgd = { lr = 1e-4 } }", precision="bf16", limit=2e-2),
 ]

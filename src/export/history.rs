@@ -141,6 +141,7 @@ impl Numbers {
             weighed,
             dropped,
             least_loss,
+            orthogonalized,
             averaged,
             norm,
             moved,
@@ -159,6 +160,8 @@ impl Numbers {
         }
         self.add_if("dropout/share", *dropped);
         self.add_if("label_smoothing/least_loss", *least_loss);
+        self.add_if("muon/values", orthogonalized.map(|it| it.values as f64));
+        self.add_if("muon/values_of_adamw", orthogonalized.map(|it| it.others as f64));
         self.add_if("weight_average/distance", *averaged);
         self.add_if("weight_norm/before", norm.map(|it| it.before));
         self.add_if("weight_norm/after", norm.map(|it| it.after));

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use ferrite_core::error::Error;
-use ferrite_core::event::acts::{Clipped, Kept, Mixed, Norm, TechniqueEvidence};
+use ferrite_core::event::acts::{Clipped, Kept, Mixed, Norm, Orthogonalized, TechniqueEvidence};
 use ferrite_core::event::{Evaluation, Scores};
 use ferrite_core::store::record::{Record, State};
 
@@ -258,6 +258,7 @@ fn techniques_of_a_stage_and_weights_kept_beside_the_last_are_on_its_page() {
                 drawn: Some(vec![101; 7]),
                 dropped: Some(0.5),
                 least_loss: Some(0.456),
+                orthogonalized: Some(Orthogonalized { matrices: 2, values: 61_440, others: 1_287 }),
                 norm: Some(Norm { before: 12.5, after: 11.25 }),
                 ..TechniqueEvidence::default()
             };

@@ -292,6 +292,52 @@ fn a_value_that_cannot_be_right_is_told_at_the_value() {
 }
 
 #[test]
+fn muon_wants_a_hidden_layer_and_judges_the_adamw_beside_it() {
+    check(
+        &[(
+            "a",
+            "[[stages]]\ntrainable = \"all\"\noptimizer = { muon = { lr = 0, momentum = 1, ns_steps = 0, eps = 0, \
+             ns_coefficients = [1, nan, 1], weight_decay = -1, adamw = { lr = 0, betas = [1, 1] } } }\n",
+        )],
+        &[],
+        expect![[r#"
+            a.toml:3:29 `0`
+              must be above 0 and at most 100
+            a.toml:3:43 `1`
+              must be at least 0 and below 1
+            a.toml:3:57 `0`
+              must be from 1 to 99
+            a.toml:3:66 `0`
+              must be a positive number
+            a.toml:3:87 `[1, nan, 1]`
+              must be three finite numbers
+            a.toml:3:115 `-1`
+              must be 0 or a positive number
+            a.toml:3:134 `0`
+              must be above 0 and at most 100
+            a.toml:3:145 `[1, 1]`
+              must each be at least 0 and below 1
+        "#]],
+    );
+    check(
+        &[("a", "[[stages]]\noptimizer = { muon = { momentun = 0.9 } }\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:24 `momentun`
+              unknown key `momentun`; did you mean `momentum`?
+        "#]],
+    );
+    check(
+        &[("a", "[[stages]]\noptimizer = { muon = {} }\n")],
+        &[],
+        expect![[r#"
+            a.toml:2:22 `{}`
+              has no hidden layer to train here, and would leave everything to its AdamW: let more layers train (`trainable`, `model.head.layers`), or write `adamw`
+        "#]],
+    );
+}
+
+#[test]
 fn techniques_that_cannot_be_right_are_told() {
     check(
         &[(

@@ -1,13 +1,15 @@
 """Optimizers, schedules, gradient clipping and the moving average over 50 steps of PyTorch's."""
 
+import contextlib
 import copy
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, ContextManager, Dict, Iterable, List, NamedTuple, Optional
+from unittest import mock
 
 import timm.utils
 import torch
 from exchange import Claim, Comparison, absolute, of_prefix, relative_values
-from images import faces, scaled
+from images import CLASSES, faces, scaled
 from networks import ADAM, SGD, Make, Trained, adam, network_task, save_weights, sgd, stage, steady, train
 from torch import nn, optim
 from torch.optim import lr_scheduler
@@ -73,13 +75,20 @@ class Toy(NamedTuple):
     theirs: Dict[str, object]
 
 
-def run_toys(folder: Path, name: str, toys: List[Toy]) -> Comparison:
-    """Rates, losses and last weights of each."""
-    start = steady("mobilenet_v2")
+def run_toys(folder: Path, name: str, toys: List[Toy], start: Optional[nn.Module] = None, hidden: Iterable[int] = ()) -> Comparison:
+    """Rates, losses and last weights of each; `hidden` are the widths of the hidden layers that the head of `start` has."""
+    start = start or steady("mobilenet_v2")
     weights = save_weights(start, folder / f"{name}.safetensors")
     features = torch.rand(STEPS // EPOCHS * BATCH, 1, 1, 1280, generator=torch.Generator().manual_seed(3))
     outputs = yield [
-        network_task(weights, {"features": features}, 48, stage=stage(it.optimizer.table, "head", BATCH, epochs=EPOCHS, **it.settings)) for it in toys
+        network_task(
+            weights,
+            {"features": features},
+            48,
+            head={"layers": list(hidden)},
+            stage=stage(it.optimizer.table, "head", BATCH, epochs=EPOCHS, **it.settings),
+        )
+        for it in toys
     ]
     claims = []
     for it, output in zip(toys, outputs):
@@ -97,7 +106,7 @@ def toy_claims(toy: Toy, output: Dict[str, torch.Tensor], theirs: Trained) -> Li
         claims.append(Claim(f"{toy.title}: rates of {STEPS} steps, relative to the largest", difference, 1e-9))
     after = of_prefix(output, "after.classifier.")
     return claims + [
-        Claim(f"{toy.title}: losses of {STEPS} steps of a linear layer, relative", relative_values(output["losses"], theirs.losses), 1e-5),
+        Claim(f"{toy.title}: losses of {STEPS} steps of a head, relative", relative_values(output["losses"], theirs.losses), 1e-5),
         Claim(f"{toy.title}: weights after {STEPS} steps", max(absolute(after[key], it) for key, it in theirs.after.items()), 1e-5),
     ]
 
@@ -184,6 +193,90 @@ def clipping(folder: Path) -> Comparison:
     return run_toys(folder, "clipping", toys)
 
 
+# ---------------------------------------------------------------------------------------------------
+# Muon
+
+
+def in_32_bits() -> ContextManager[object]:
+    """PyTorch's iteration without its cast to bfloat16."""
+    return mock.patch.object(torch.Tensor, "bfloat16", lambda it: it.clone())
+
+
+class MuonBesideAdamW(optim.Optimizer):
+    """PyTorch's Muon for all matrices but those of the first and the last layer, and its AdamW for the rest.
+
+    Its Muon takes matrices alone, so kernels are copied into such and back.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], muon: Dict[str, object], adamw: Dict[str, object], products: Callable[[], ContextManager[object]]):
+        parameters = list(parameters)
+        # The first layer sees three colours, filters of depthwise convolutions one channel each, and the last gives the classes.
+        self.kernels = [it for it in parameters if it.dim() > 1 and it.shape[1] not in (1, 3) and len(it) != CLASSES]
+        chosen = {id(it) for it in self.kernels}
+        self.matrices = [nn.Parameter(it.detach().flatten(1).clone()) for it in self.kernels]
+        self.muon = optim.Muon(self.matrices, **muon)
+        self.adamw = optim.AdamW([it for it in parameters if id(it) not in chosen], **adamw)
+        self.products = products
+        super().__init__([{"params": it.param_groups[0]["params"], "lr": it.defaults["lr"]} for it in (self.muon, self.adamw)], {})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.adamw.zero_grad()
+        for it in self.kernels:
+            it.grad = None
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group, inner in zip(self.param_groups, (self.muon, self.adamw)):
+            inner.param_groups[0]["lr"] = group["lr"]
+        for kernel, matrix in zip(self.kernels, self.matrices):
+            matrix.grad = kernel.grad.flatten(1).contiguous()
+        with self.products():
+            self.muon.step()
+        self.adamw.step()
+        for kernel, matrix in zip(self.kernels, self.matrices):
+            kernel.copy_(matrix.view_as(kernel))
+
+
+def muon_case(title: str, adamw: Dict[str, object], products: Callable[[], ContextManager[object]] = in_32_bits, **muon: object) -> Case:
+    return Case(title, {"muon": {**muon, "adamw": adamw}}, lambda them: MuonBesideAdamW(them, muon, adamw, products))
+
+
+MUON = muon_case("Muon", {"lr": 1e-3}, lr=0.01)
+HIDDEN = 64
+
+
+def muon(folder: Path) -> Comparison:
+    start = copy.deepcopy(steady("mobilenet_v2"))
+    torch.manual_seed(5)
+    start.classifier = nn.Sequential(nn.Linear(1280, HIDDEN), nn.ReLU(), nn.Dropout(0.0), nn.Linear(HIDDEN, CLASSES))
+    other = {"lr": 2e-3, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.0}
+    scaled_rates = muon_case("", other, lr=1e-3, weight_decay=0.0, momentum=0.8, nesterov=False, ns_steps=3, eps=1e-4, adjust_lr_fn="match_rms_adamw")
+    schedule = Scheduled(lambda it: lr_scheduler.CosineAnnealingLR(it, STEPS))
+    toys = [
+        Toy("Muon", MUON, {}, {}),
+        Toy("Muon with other settings", scaled_rates, {}, {}),
+        Toy("Muon, CosineAnnealingLR of both rates", MUON._replace(make=schedule.attached(MUON.make)), {"schedule": "cosine"}, {"every_step": schedule}),
+        Toy("Muon, clip_grad_norm_", MUON, {"clip": {"norm": 0.7}}, {"clip": lambda them: nn.utils.clip_grad_norm_(them, 0.7)}),
+    ]
+    return run_toys(folder, "muon", toys, start, [HIDDEN])
+
+
+def muon_whole_network(folder: Path) -> Comparison:
+    """Kernels of convolutions are matrices of Muon, too; PyTorch as it is computes their products in bfloat16."""
+    images = faces(5 * 32, 64)
+    cases = [(MUON, 1e-3), (muon_case("Muon in bfloat16", {"lr": 1e-3}, contextlib.nullcontext, lr=0.01), 1e-2)]
+    starts = {it: steady(it) for it in ("mobilenet_v2", "vgg16_bn")}
+    files = {name: save_weights(it, folder / f"muon-{name}.safetensors") for name, it in starts.items()}
+    outputs = yield [network_task(file, {"images": images}, 64, stage=stage(MUON.table, batch=32), backbone=name) for name, file in files.items()]
+    claims = []
+    for (backbone, start), output in zip(starts.items(), outputs):
+        for it, within in cases:
+            theirs = train(copy.deepcopy(start).train(), scaled(images), 32, it.make)
+            difference = relative_values(output["losses"], theirs.losses)
+            claims.append(Claim(f"losses of 5 steps of {it.title}, all layers of {backbone}, relative", difference, within))
+    return claims
+
+
 class Averages:
     """timm's and PyTorch's moving averages of the head, begun before the first step."""
 
@@ -216,4 +309,4 @@ def moving_average(folder: Path) -> Comparison:
     ]
 
 
-COMPARISONS = {it.__name__: it for it in (whole_network, rules, schedules, clipping, moving_average)}
+COMPARISONS = {it.__name__: it for it in (whole_network, rules, schedules, clipping, muon, muon_whole_network, moving_average)}

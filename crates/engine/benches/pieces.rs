@@ -23,7 +23,7 @@ use ferrite_core::model::trainable::resolve;
 use ferrite_core::model::{FrozenNorm, Input, Model, WeightFile};
 use ferrite_core::plan::{FinishedRun, Lookup, trials};
 use ferrite_core::precision::{Precision, Precisions};
-use ferrite_core::settings::rule::{Decay, Rule};
+use ferrite_core::settings::rule::{AdamRule, Decay, Rule};
 use ferrite_engine::forward::layer::{Pass, forward_all};
 use ferrite_engine::forward::network::{Network, Plan};
 use ferrite_engine::forward::weights::write;
@@ -158,8 +158,8 @@ fn optimizer(criterion: &mut Criterion) {
     ferrite_torch::start(1, Device::Cpu);
     let mut piece = Piece::new(convolutions(3, 1024), 1024, 1);
     piece.train();
-    let adam =
-        Rule::Adam { betas: [0.9, 0.999], eps: 1e-7, decay: Decay::L2(0.0), rectified: false };
+    let (betas, decay) = ([0.9, 0.999], Decay::L2(0.0));
+    let adam = Rule::Adam(AdamRule { betas, eps: 1e-7, decay, rectified: false });
     let sgd = Rule::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
     let mut group = criterion.benchmark_group("optimizer");
     group.throughput(Throughput::Elements(piece.parameters.trainable_values() as u64));

@@ -109,6 +109,12 @@ impl Parameters {
         view.shallow_clone()
     }
 
+    /// What an optimizer multiplies matrices in: bfloat16 where a GPU's layers do, as PyTorch's Muon does, and otherwise 32
+    /// bits.
+    pub(super) fn kind_of_products(&self) -> Kind {
+        if self.rounded.borrow().is_some() { Kind::BFloat16 } else { Kind::Float }
+    }
+
     /// Whether gradients reach `slot` now.
     pub fn trains(&self, slot: Slot) -> bool {
         self.trainable.binary_search(&slot).is_ok()

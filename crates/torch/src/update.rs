@@ -1,10 +1,13 @@
 //! One optimizer step over everything that trains, in place.
 //!
-//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `RAdam`, `RMSprop`, `SGD`), so that fifty
+//! The formulas are PyTorch's (`torch.optim.Adam`, `AdamW`, `RAdam`, `RMSprop`, `SGD`, `Muon`), so that fifty
 //! steps of either give the same weights.
 
+mod muon;
+
 use ferrite_core::device::Device;
-use ferrite_core::settings::rule::{Decay, Rule};
+use ferrite_core::model::spec::hidden_matrices;
+use ferrite_core::settings::rule::{AdamRule, Decay, MuonRule, Rule};
 use rayon::prelude::*;
 use tch::Kind;
 
@@ -13,6 +16,7 @@ use crate::native::gpu::{AdamTensors, adam};
 use crate::numbers::Numbers;
 use crate::parameters::{Gradient, Parameters};
 use crate::tensor::{floats, floats_mut};
+use crate::update::muon::{Matrix, MuonScalars};
 
 /// What carries a step out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +38,17 @@ struct StepScalars(tch::Tensor);
 impl StepScalars {
     /// Steps, this one included.
     const STEPS: usize = 0;
-    /// Learning rate.
+    /// Learning rate; beside Muon's that of Adam.
     const LR: usize = 1;
     /// Those of Adam: see [`AdamStep`].
     const EPS: usize = 2;
     const SHRINK: usize = 3;
     const RATE: usize = 4;
     const SCALE: usize = 5;
+    /// Those of Muon: see [`MuonScalars`].
+    const MUON_LR: usize = 6;
+    const MUON_SHRINK: usize = 7;
+    const COUNT: usize = 8;
 
     fn get(&self, scalar: usize) -> tch::Tensor {
         self.0.select(0, scalar as i64)
@@ -66,6 +74,8 @@ const TWO_MOMENTS: &str = "Adam has two moments";
 
 /// What belongs together of the values, of each moment and of the gradient, in one dimension.
 struct Piece {
+    /// Rows and columns of what Muon trains, which has one moment.
+    matrix: Option<[usize; 2]>,
     values: tch::Tensor,
     moments: Vec<tch::Tensor>,
     gradient: tch::Tensor,
@@ -96,7 +106,7 @@ impl AdamStep {
         let [eps, shrink, rate, scale] =
             [StepScalars::EPS, StepScalars::SHRINK, StepScalars::RATE, StepScalars::SCALE]
                 .map(|it| scalars.get(it));
-        for Piece { values, moments, gradient } in pieces {
+        for Piece { values, moments, gradient, .. } in pieces {
             let [first, second] = &mut moments[..] else { unreachable!("{TWO_MOMENTS}") };
             let gradient = &penalized(gradient, values, f64::from(self.penalty));
             let _ = first.lerp_(gradient, share1);
@@ -142,6 +152,8 @@ fn rectified(step: i32, beta2: f64) -> (f64, bool) {
 pub struct Optimizer {
     rule: Rule,
     kernel: UpdateKernel,
+    /// What Muon divides the values into.
+    tensors: Vec<Trained>,
     steps: u64,
     /// Learning rate of the step that is next.
     lr: f64,
@@ -150,57 +162,87 @@ pub struct Optimizer {
     device: Device,
 }
 
+/// A tensor that Muon or the Adam beside it trains.
+#[derive(Debug)]
+struct Trained {
+    length: i64,
+    /// Rows and columns, if it is Muon's.
+    matrix: Option<[usize; 2]>,
+}
+
 /// What an optimizer goes on from.
 #[derive(Debug, Clone)]
 pub struct OptimizerState {
     /// Steps that were done.
     pub steps: u64,
-    /// Each moment of all values.
+    /// Each moment of all values that have it.
     pub moments: Vec<Numbers>,
 }
 
 impl Optimizer {
     /// An optimizer that has not stepped yet.
     pub fn new(rule: Rule, parameters: &Parameters) -> Self {
-        let moments = match rule {
-            Rule::Adam { .. } => 2,
-            Rule::RmsProp { momentum, centered, .. } => {
-                1 + usize::from(momentum > 0.0) + usize::from(centered)
-            }
-            Rule::Sgd { momentum, .. } => usize::from(momentum > 0.0),
-        };
         let device = parameters.device();
+        let all = parameters.trainable_values() as i64;
+        let tensors = if matches!(rule, Rule::Muon(_)) { trained(parameters) } else { Vec::new() };
+        let sizes = match rule {
+            Rule::Adam(_) => vec![all; 2],
+            Rule::Muon(_) => {
+                let rest = tensors.iter().filter(|it| it.matrix.is_none());
+                vec![all, rest.map(|it| it.length).sum()]
+            }
+            Rule::RmsProp { momentum, centered, .. } => {
+                vec![all; 1 + usize::from(momentum > 0.0) + usize::from(centered)]
+            }
+            Rule::Sgd { momentum, .. } => vec![all; usize::from(momentum > 0.0)],
+        };
         let kernel = match rule {
-            Rule::Adam { .. } if device == Device::Cpu => UpdateKernel::Pass,
-            Rule::Adam { rectified: false, .. } => UpdateKernel::Fused,
+            Rule::Adam(_) | Rule::Muon(_) if device == Device::Cpu => UpdateKernel::Pass,
+            Rule::Adam(AdamRule { rectified: false, .. }) | Rule::Muon(_) => UpdateKernel::Fused,
             _ => UpdateKernel::Operations,
         };
         let zeros = |size| tch::Tensor::zeros([size], (Kind::Float, device.torch()));
-        let moments = (0..moments).map(|_| zeros(parameters.trainable_values() as i64)).collect();
-        Self { rule, kernel, steps: 0, lr: 0.0, moments, scalars: StepScalars(zeros(6)), device }
+        let moments = sizes.into_iter().map(zeros).collect();
+        let scalars = StepScalars(zeros(StepScalars::COUNT as i64));
+        Self { rule, kernel, tensors, steps: 0, lr: 0.0, moments, scalars, device }
     }
 
     /// Sets everything for the next step, which is at learning rate `lr`.
     pub fn advance(&mut self, lr: f64) {
         self.steps += 1;
         self.lr = lr;
-        let mut scalars = [0.0; 6];
+        let mut scalars = [0.0; StepScalars::COUNT];
         scalars[StepScalars::STEPS] = self.steps as f32;
         scalars[StepScalars::LR] = lr as f32;
-        if let Some(AdamStep { eps, shrink, rate, scale, .. }) = self.adam() {
-            scalars[StepScalars::EPS..].copy_from_slice(&[eps, shrink, rate, scale]);
+        if let Some((_, AdamStep { eps, shrink, rate, scale, .. })) = self.adam() {
+            scalars[StepScalars::EPS..=StepScalars::SCALE]
+                .copy_from_slice(&[eps, shrink, rate, scale]);
+        }
+        if let Rule::Muon(MuonRule { weight_decay, rest_lr, .. }) = self.rule {
+            scalars[StepScalars::LR] = (lr * rest_lr) as f32;
+            scalars[StepScalars::MUON_LR] = lr as f32;
+            scalars[StepScalars::MUON_SHRINK] = (1.0 - lr * weight_decay) as f32;
         }
         self.scalars.0.copy_(&self.device.tensor_of(&scalars));
     }
 
     /// Does the step that was set: changes `parameters` along `gradient`.
     pub fn apply(&self, parameters: &mut Parameters, gradient: Gradient) {
+        let products = parameters.kind_of_products();
         parameters.step(|values| {
-            let pieces = &mut self.pieces(values, gradient)[..];
+            let mut pieces = self.pieces(values, gradient);
+            if let Rule::Muon(rule) = &self.rule {
+                let matrices = pieces.extract_if(.., |it| it.matrix.is_some());
+                matrices.for_each(|it| self.muon(rule, products, it));
+            }
             match (self.kernel, self.adam()) {
-                (UpdateKernel::Pass, Some(step)) => step.pass(pieces),
-                (UpdateKernel::Fused, _) => pieces.iter().for_each(|it| self.fused_adam(it)),
-                (_, Some(step)) => step.operations(&self.scalars, pieces),
+                (UpdateKernel::Pass, Some((_, step))) => step.pass(&mut pieces),
+                (UpdateKernel::Fused, Some((rule, _))) => {
+                    for piece in &pieces {
+                        self.fused_adam(rule, piece);
+                    }
+                }
+                (_, Some((_, step))) => step.operations(&self.scalars, &mut pieces),
                 (_, None) => pieces.iter_mut().for_each(|it| match self.rule {
                     Rule::RmsProp { .. } => self.rms_prop(it),
                     _ => self.sgd(it),
@@ -209,22 +251,44 @@ impl Optimizer {
         });
     }
 
-    /// The parts of `values` and of the moments that belong to each part of `gradient`.
+    /// The parts of `values` and of the moments that belong to each part of `gradient`, or with Muon to each tensor.
     fn pieces(&self, values: &tch::Tensor, gradient: Gradient) -> Vec<Piece> {
-        let mut start = 0;
-        let parts = gradient.parts.into_iter().map(|gradient| {
+        let lengths: Vec<i64> = self.tensors.iter().map(|it| it.length).collect();
+        let parts = match &gradient.parts[..] {
+            [whole] if !lengths.is_empty() => whole.split_with_sizes(&lengths, 0),
+            _ => gradient.parts,
+        };
+        let matrices = self.tensors.iter().map(|it| it.matrix).chain(std::iter::repeat(None));
+        let (mut start, mut starts) = (0, vec![0; self.moments.len()]);
+        let pieces = parts.into_iter().zip(matrices).map(|(gradient, matrix)| {
             let length = gradient.size()[0];
-            let part = |it: &tch::Tensor| it.narrow(0, start, length);
-            let moments = self.moments.iter().map(part).collect();
-            let piece = Piece { values: part(values), moments, gradient: gradient.contiguous() };
+            let moments = self.moments.iter().zip(&mut starts);
+            let own = if matrix.is_some() { 1 } else { self.moments.len() };
+            let moments = moments.take(own).map(|(moment, start)| {
+                *start += length;
+                moment.narrow(0, *start - length, length)
+            });
+            let moments = moments.collect();
             start += length;
-            piece
+            let values = values.narrow(0, start - length, length);
+            Piece { matrix, values, moments, gradient: gradient.contiguous() }
         });
-        parts.collect()
+        pieces.collect()
     }
 
-    fn fused_adam(&self, Piece { values, moments, gradient }: &Piece) {
-        let Rule::Adam { betas, eps, decay, .. } = self.rule else { return };
+    fn muon(&self, rule: &MuonRule, products: Kind, piece: Piece) {
+        let Piece { matrix: Some(shape), mut values, mut moments, gradient } = piece else {
+            return;
+        };
+        let momentum = moments.first_mut().expect("Muon has a mean of gradients");
+        let [lr, shrink] =
+            [StepScalars::MUON_LR, StepScalars::MUON_SHRINK].map(|it| self.scalars.get(it));
+        let matrix = Matrix { shape, values: &mut values, momentum, gradient: &gradient };
+        muon::step(rule, &MuonScalars { lr, shrink }, products, matrix);
+    }
+
+    fn fused_adam(&self, rule: AdamRule, Piece { values, moments, gradient, .. }: &Piece) {
+        let AdamRule { betas, eps, decay, .. } = rule;
         let [first, second] = &moments[..] else { unreachable!("{TWO_MOMENTS}") };
         let (steps, rate) =
             (&self.scalars.get(StepScalars::STEPS), &self.scalars.get(StepScalars::LR));
@@ -236,7 +300,7 @@ impl Optimizer {
         adam(tensors, betas, eps, decay);
     }
 
-    fn sgd(&self, Piece { values, moments, gradient }: &mut Piece) {
+    fn sgd(&self, Piece { values, moments, gradient, .. }: &mut Piece) {
         let Rule::Sgd { momentum, nesterov, weight_decay } = self.rule else { return };
         let mut gradient = penalized(gradient, values, weight_decay);
         if let Some(velocity) = moments.first_mut() {
@@ -247,7 +311,7 @@ impl Optimizer {
         let _ = values.g_sub_(&(gradient * self.scalars.get(StepScalars::LR)));
     }
 
-    fn rms_prop(&self, Piece { values, moments, gradient }: &mut Piece) {
+    fn rms_prop(&self, Piece { values, moments, gradient, .. }: &mut Piece) {
         let Rule::RmsProp { alpha, eps, momentum, weight_decay, .. } = self.rule else { return };
         let gradient = penalized(gradient, values, weight_decay);
         let mut moments = moments.iter_mut();
@@ -269,10 +333,14 @@ impl Optimizer {
         let _ = values.g_sub_(&(change * self.scalars.get(StepScalars::LR)));
     }
 
-    /// The numbers of the step that is next, where it is one of Adam.
-    fn adam(&self) -> Option<AdamStep> {
-        let Rule::Adam { betas, eps, decay, rectified: rectifies } = self.rule else { return None };
-        let lr = self.lr;
+    /// The numbers of the step that is next, where it is one of Adam or some values are trained by it.
+    fn adam(&self) -> Option<(AdamRule, AdamStep)> {
+        let (rule, lr) = match self.rule {
+            Rule::Adam(rule) => (rule, self.lr),
+            Rule::Muon(MuonRule { rest, rest_lr, .. }) => (rest, self.lr * rest_lr),
+            Rule::RmsProp { .. } | Rule::Sgd { .. } => return None,
+        };
+        let AdamRule { betas, eps, decay, rectified: rectifies } = rule;
         let steps = self.steps as i32;
         let [correction1, correction2] = betas.map(|it| 1.0 - it.powi(steps));
         let (factor, trusted) = if rectifies { rectified(steps, betas[1]) } else { (1.0, true) };
@@ -287,14 +355,15 @@ impl Optimizer {
             Decay::L2(decay) => (decay, 0.0),
             Decay::Decoupled(decay) => (0.0, decay),
         };
-        Some(AdamStep {
+        let step = AdamStep {
             shares: betas.map(|it| (1.0 - it) as f32),
             eps: eps as f32,
             penalty: penalty as f32,
             shrink: (1.0 - lr * decoupled) as f32,
             rate: (lr * factor / correction1) as f32,
             scale: scale as f32,
-        })
+        };
+        Some((rule, step))
     }
 
     /// Everything it remembers. The moments are not copied, so it is to be used before the next step.
@@ -310,6 +379,14 @@ impl Optimizer {
             moment.copy_(values.tensor());
         }
     }
+}
+
+/// What trains, tensor by tensor.
+fn trained(parameters: &Parameters) -> Vec<Trained> {
+    let matrices = hidden_matrices(parameters.specs().map(|it| it.1));
+    let all = parameters.specs().zip(matrices);
+    let trained = all.filter(|((slot, _), _)| parameters.trains(*slot));
+    trained.map(|((_, spec), matrix)| Trained { length: spec.len() as i64, matrix }).collect()
 }
 
 #[cfg(test)]
@@ -337,7 +414,7 @@ mod tests {
         let piece = |[start, length]: [i64; 2]| {
             let [values, first, second, gradient] =
                 [&value, &first, &second, &gradient].map(|it| it.narrow(0, start, length));
-            Piece { values, moments: vec![first, second], gradient }
+            Piece { matrix: None, values, moments: vec![first, second], gradient }
         };
         take(&step, &mut [[0, 1], [1, 2]].map(piece));
         let expected = [(1.0, 0.1, 0.01, 0.5), (-2.0, 0.0, 0.0, -0.25), (0.5, -0.1, 0.04, 0.0)];
@@ -355,10 +432,10 @@ mod tests {
     #[track_caller]
     fn check_steps(rule: Rule, expected: [[f64; 3]; 3]) {
         let kernels = match rule {
-            Rule::Adam { rectified: false, .. } => {
+            Rule::Adam(AdamRule { rectified: false, .. }) => {
                 &[UpdateKernel::Pass, UpdateKernel::Fused, UpdateKernel::Operations][..]
             }
-            Rule::Adam { .. } => &[UpdateKernel::Pass, UpdateKernel::Operations],
+            Rule::Adam(_) => &[UpdateKernel::Pass, UpdateKernel::Operations],
             _ => &[UpdateKernel::Operations],
         };
         for kernel in kernels {
@@ -408,7 +485,8 @@ mod tests {
 
     #[test]
     fn fifty_steps_of_adam_with_both_kinds_of_decay_are_pytorchs() {
-        let adam = |decay| Rule::Adam { betas: [0.9, 0.999], eps: 1e-8, decay, rectified: false };
+        let (betas, eps) = ([0.9, 0.999], 1e-8);
+        let adam = |decay| Rule::Adam(AdamRule { betas, eps, decay, rectified: false });
         check_steps(
             adam(Decay::L2(0.1)),
             [
@@ -429,7 +507,8 @@ mod tests {
 
     #[test]
     fn fifty_steps_of_radam_are_pytorchs() {
-        let radam = |decay, eps| Rule::Adam { betas: [0.9, 0.99], eps, decay, rectified: true };
+        let betas = [0.9, 0.99];
+        let radam = |decay, eps| Rule::Adam(AdamRule { betas, eps, decay, rectified: true });
         check_steps(
             radam(Decay::L2(0.0), 1e-8),
             [

@@ -109,9 +109,15 @@ fn rate(it: f64) -> String {
 
 fn optimizer(stage: &Stage) -> Option<Markup> {
     let losses = ends(stage)?.map(|it| format::score(it.train.loss));
-    Some(
-        html! { "the training loss went from " (losses[0]) " in the first epoch to " (losses[1]) " in the last" },
-    )
+    let muon = found(stage, |it| it.orthogonalized);
+    Some(html! {
+        "the training loss went from " (losses[0]) " in the first epoch to " (losses[1]) " in the last"
+        @if let Some(it) = muon.first() {
+            "; Muon trained " (thousands(it.values)) " values in "
+            @if it.matrices == 1 { "1 matrix" } @else { (thousands(it.matrices)) " matrices" }
+            ", AdamW the other " (thousands(it.others))
+        }
+    })
 }
 
 fn weight_decay(stage: &Stage) -> Option<Markup> {

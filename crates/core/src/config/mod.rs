@@ -32,12 +32,14 @@ use crate::data::Data;
 use crate::data::augment::Augment;
 use crate::error::Problem;
 use crate::model::implementation::Implementation;
+use crate::model::summary::trained_matrices;
 use crate::model::trainable::resolve;
 use crate::model::{BatchNorm, Model, Noise, Weights};
 use crate::search::Search;
 use crate::settings::Stage;
 use crate::settings::evaluate::Evaluate;
 use crate::settings::loss::ClassWeights;
+use crate::settings::optimizer::Optimizer;
 
 /// More stages than anyone wrote, and few enough to look at each in a moment.
 const MOST_STAGES: usize = 100;
@@ -180,8 +182,16 @@ impl Experiment {
                 let message = format!("must list {classes} weights, one for each class");
                 problems.push(Problem::new("loss.class_weights", message).within(&place));
             }
-            if let Err(problem) = resolve(&self.model, &stage.trainable) {
-                problems.push(problem.within(&place));
+            match resolve(&self.model, &stage.trainable) {
+                Err(problem) => problems.push(problem.within(&place)),
+                Ok(trained) => {
+                    let muon = matches!(stage.optimizer, Optimizer::Muon(_));
+                    let idle = muon && trained_matrices(&self.model, &trained) == 0;
+                    let message = "has no hidden layer to train here, and would leave everything to its AdamW: let more \
+                                   layers train (`trainable`, `model.head.layers`), or write `adamw`";
+                    let problem = Problem::unless(!idle, "optimizer.muon", message);
+                    problems.extend(problem.map(|it| it.within(&place)));
+                }
             }
             if self.stages[..index].iter().any(|it| it.name == stage.name) {
                 let message = format!("another stage is called `{}` too", stage.name);

@@ -30,6 +30,9 @@ pub struct TechniqueEvidence {
     /// The least loss that the smoothed labels of the first epoch allow: that of answers which are as sure as they.
     #[serde(skip_serializing_if = "Option::is_none", with = "number::optional")]
     pub least_loss: Option<f64>,
+    /// What Muon trains and what it leaves to `AdamW`, told of the first epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orthogonalized: Option<Orthogonalized>,
     /// L2 distance of the moving average from the weights after the epoch, as a share of the weights' norm.
     #[serde(skip_serializing_if = "Option::is_none", with = "number::optional")]
     pub averaged: Option<f64>,
@@ -42,6 +45,17 @@ pub struct TechniqueEvidence {
     /// What the batch norm in front of the backbone makes of the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub normalized: Option<Normalized>,
+}
+
+/// What Muon trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orthogonalized {
+    /// Hidden matrices, whose steps are orthogonalised.
+    pub matrices: usize,
+    /// Values in them.
+    pub values: usize,
+    /// Values that `AdamW` trains.
+    pub others: usize,
 }
 
 /// The L2 norm of everything that trains, around an epoch.

@@ -62,8 +62,71 @@ impl Spec {
         self.shape.iter().product()
     }
 
+    /// Rows and columns, if it is a matrix: the weights of a linear layer, or the kernels of a convolution with a row for
+    /// each filter. The filters of a depthwise convolution see one channel each, and are none.
+    pub fn matrix(&self) -> Option<[usize; 2]> {
+        match self.shape[..] {
+            [rows, columns] => Some([rows, columns]),
+            [filters, channels, height, width] if channels > 1 => {
+                Some([filters, channels * height * width])
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Rows and columns of each of a network's `specs` that is a hidden matrix: one between the first layer, which reads the
+/// pixels, and the last, which gives the classes.
+pub fn hidden_matrices<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Vec<Option<[usize; 2]>> {
+    let specs: Vec<&Spec> = specs.into_iter().collect();
+    let is_layer = |it: &&Spec| it.shape.len() > 1;
+    let (first, last) = (specs.iter().position(is_layer), specs.iter().rposition(is_layer));
+    let hidden = |place| Some(place) != first && Some(place) != last;
+    specs.iter().enumerate().map(|(place, it)| it.matrix().filter(|_| hidden(place))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::backbone::Backbone;
+    use crate::model::implementation::Implementation;
+    use crate::model::layer::Builder;
+
+    #[test]
+    fn matrices_are_hidden_between_the_first_layer_and_the_last() {
+        let spec = |shape: &[usize]| {
+            let (name, shape, init) = (String::new(), shape.to_vec(), Init::Constant(0.0));
+            Spec { name, shape, init, learns: true }
+        };
+        let shapes: [&[usize]; 8] = [
+            &[3],
+            &[8, 3, 3, 3],
+            &[8],
+            &[16, 8, 3, 2],
+            &[16, 1, 3, 3],
+            &[16, 1, 1],
+            &[4, 16],
+            &[7, 4],
+        ];
+        let found = hidden_matrices(&shapes.map(spec));
+        let expected = [None, None, None, Some([16, 48]), None, None, Some([4, 16]), None];
+        assert_eq!(found, expected);
+        assert_eq!(hidden_matrices(&[spec(&[7, 4])]), [None]);
+        assert_eq!(hidden_matrices(&[]), []);
+    }
+
+    #[test]
+    fn the_first_convolution_of_every_backbone_is_the_one_that_reads_colours() {
+        for backbone in Backbone::ALL {
+            let mut builder = Builder::default();
+            backbone.build(Implementation::default(), &mut builder);
+            let first = builder.specs.iter().find(|it| it.shape.len() > 1).unwrap();
+            assert_eq!(first.shape[1], 3, "{} {first:?}", backbone.name());
+        }
     }
 }

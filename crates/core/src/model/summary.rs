@@ -6,7 +6,7 @@ use crate::model::backbone::Description;
 use crate::model::convolutions::convolutions;
 use crate::model::head::Head;
 use crate::model::layer::{Builder, Norm};
-use crate::model::spec::{Slot, Spec};
+use crate::model::spec::{Slot, Spec, hidden_matrices};
 use crate::model::trainable::{Trained, layer_of};
 use crate::precision::{Precision, Precisions};
 
@@ -33,6 +33,18 @@ pub fn trained_layers(model: &Model, sizes: [usize; 2], trained: &Trained) -> Ve
     let head = Slot::nth(head_from);
     let slots = specs.iter().enumerate().map(|(slot, spec)| (Slot::nth(slot), spec));
     layers_of(slots, |slot| slot >= head || trained.slots.binary_search(&slot).is_ok()).0
+}
+
+/// How many hidden matrices there are where `trained` trains: kernels of convolutions but the first one, and hidden layers
+/// of the head. The numbers of pixels and classes change nothing about that.
+pub fn trained_matrices(model: &Model, trained: &Trained) -> usize {
+    /// Pixels a side that are enough for every network.
+    const SIZE: usize = 224;
+    let (specs, head_from, _) = build(model, [SIZE, 2]);
+    let trains =
+        |slot: usize| slot >= head_from || trained.slots.binary_search(&Slot::nth(slot)).is_ok();
+    let matrices = hidden_matrices(&specs).into_iter().enumerate();
+    matrices.filter(|(slot, matrix)| matrix.is_some() && trains(*slot)).count()
 }
 
 /// Multiplications of a pass for one image where `trained` trains: in the frozen prefix, and in all that is behind it.

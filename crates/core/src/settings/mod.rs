@@ -2,6 +2,7 @@
 
 pub mod evaluate;
 pub mod loss;
+pub mod muon;
 pub mod optimizer;
 pub mod rule;
 pub mod sampling;

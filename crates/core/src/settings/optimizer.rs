@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::settings::is_default;
-use crate::settings::rule::{Decay, Rule};
+use crate::settings::muon::Muon;
+use crate::settings::rule::{AdamRule, Decay, Rule};
 
 /// How gradients change the weights. The formulas are PyTorch's.
 ///
@@ -26,6 +27,8 @@ pub enum Optimizer {
     Rmsprop(RmsProp),
     /// Rectified Adam.
     Radam(RAdam),
+    /// Momentum that is orthogonalised, for the hidden layers.
+    Muon(Muon),
 }
 
 /// Adam (Kingma & Ba 2015).
@@ -194,6 +197,13 @@ impl Default for RAdam {
     }
 }
 
+impl AdamW {
+    pub(super) fn rule(&self) -> AdamRule {
+        let Self { betas, eps, weight_decay, .. } = *self;
+        AdamRule { betas, eps, decay: Decay::Decoupled(weight_decay), rectified: false }
+    }
+}
+
 impl Optimizer {
     /// The learning rate before any schedule.
     pub fn lr(&self) -> f64 {
@@ -203,10 +213,11 @@ impl Optimizer {
             Self::Sgd(it) => it.lr,
             Self::Rmsprop(it) => it.lr,
             Self::Radam(it) => it.lr,
+            Self::Muon(it) => it.lr,
         }
     }
 
-    /// How much of each weight it takes off.
+    /// How much of each weight it takes off, at the most.
     pub fn weight_decay(&self) -> f64 {
         match self {
             Self::Adam(it) => it.weight_decay,
@@ -214,19 +225,19 @@ impl Optimizer {
             Self::Sgd(it) => it.weight_decay,
             Self::Rmsprop(it) => it.weight_decay,
             Self::Radam(it) => it.weight_decay,
+            Self::Muon(it) => it.weight_decay.max(it.adamw.weight_decay),
         }
     }
 
     /// What it does to the parameters.
     pub fn rule(&self) -> Rule {
-        let adam = |betas, eps, decay, rectified| Rule::Adam { betas, eps, decay, rectified };
+        let adam =
+            |betas, eps, decay, rectified| Rule::Adam(AdamRule { betas, eps, decay, rectified });
         match *self {
             Self::Adam(Adam { betas, eps, weight_decay, .. }) => {
                 adam(betas, eps, Decay::L2(weight_decay), false)
             }
-            Self::Adamw(AdamW { betas, eps, weight_decay, .. }) => {
-                adam(betas, eps, Decay::Decoupled(weight_decay), false)
-            }
+            Self::Adamw(ref it) => Rule::Adam(it.rule()),
             Self::Sgd(Sgd { momentum, nesterov, weight_decay, .. }) => {
                 Rule::Sgd { momentum, nesterov, weight_decay }
             }
@@ -237,39 +248,32 @@ impl Optimizer {
                 let decoupled = decoupled_weight_decay.then_some(Decay::Decoupled(weight_decay));
                 adam(betas, eps, decoupled.unwrap_or(Decay::L2(weight_decay)), true)
             }
+            Self::Muon(ref it) => Rule::Muon(it.rule()),
         }
     }
 
     /// What cannot be right.
     pub fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut need = |fine: bool, key: &str, message: &str| {
-            problems.extend(Problem::unless(fine, &format!("{}.{key}", self.name()), message));
+        let (decay, own) = match *self {
+            Self::Adam(Adam { betas, eps, weight_decay, .. })
+            | Self::Adamw(AdamW { betas, eps, weight_decay, .. })
+            | Self::Radam(RAdam { betas, eps, weight_decay, .. }) => {
+                (weight_decay, check_moments(betas, eps).into())
+            }
+            Self::Sgd(Sgd { momentum, nesterov, weight_decay, .. }) => {
+                let moves = !nesterov || momentum > 0.0;
+                let nesterov = Problem::unless(moves, "nesterov", "needs a `momentum` above 0");
+                (weight_decay, vec![check_share("momentum", momentum), nesterov])
+            }
+            Self::Rmsprop(RmsProp { alpha, eps, momentum, weight_decay, .. }) => {
+                let shares = [("alpha", alpha), ("momentum", momentum)];
+                let [alpha, momentum] = shares.map(|(key, it)| check_share(key, it));
+                (weight_decay, vec![alpha, check_eps(eps), momentum])
+            }
+            Self::Muon(ref it) => (it.weight_decay, it.check()),
         };
-        let positive = |it: f64| it > 0.0 && it.is_finite();
-        let share = |it: f64| (0.0..1.0).contains(&it);
-        need(positive(self.lr()) && self.lr() <= 100.0, "lr", "must be above 0 and at most 100");
-        let decay = self.weight_decay();
-        need(decay >= 0.0 && decay.is_finite(), "weight_decay", "must be 0 or a positive number");
-        match *self {
-            Self::Adam(Adam { betas, eps, .. })
-            | Self::Adamw(AdamW { betas, eps, .. })
-            | Self::Radam(RAdam { betas, eps, .. }) => {
-                let fine = betas.into_iter().all(share);
-                need(fine, "betas", "must each be at least 0 and below 1");
-                need(positive(eps), "eps", "must be a positive number");
-            }
-            Self::Sgd(Sgd { momentum, nesterov, .. }) => {
-                need(share(momentum), "momentum", "must be at least 0 and below 1");
-                need(!nesterov || momentum > 0.0, "nesterov", "needs a `momentum` above 0");
-            }
-            Self::Rmsprop(RmsProp { alpha, eps, momentum, .. }) => {
-                need(share(alpha), "alpha", "must be at least 0 and below 1");
-                need(positive(eps), "eps", "must be a positive number");
-                need(share(momentum), "momentum", "must be at least 0 and below 1");
-            }
-        }
-        problems
+        let problems = check_lengths(self.lr(), decay).into_iter().chain(own).flatten();
+        problems.map(|it| it.within(self.name())).collect()
     }
 
     fn name(&self) -> &'static str {
@@ -279,6 +283,31 @@ impl Optimizer {
             Self::Sgd(_) => "sgd",
             Self::Rmsprop(_) => "rmsprop",
             Self::Radam(_) => "radam",
+            Self::Muon(_) => "muon",
         }
     }
+}
+
+pub(super) fn check_lengths(lr: f64, decay: f64) -> [Option<Problem>; 2] {
+    let fine = lr > 0.0 && lr <= 100.0;
+    let lr = Problem::unless(fine, "lr", "must be above 0 and at most 100");
+    let fine = decay >= 0.0 && decay.is_finite();
+    [lr, Problem::unless(fine, "weight_decay", "must be 0 or a positive number")]
+}
+
+pub(super) fn check_moments(betas: [f64; 2], eps: f64) -> [Option<Problem>; 2] {
+    let fine = betas.into_iter().all(is_share);
+    [Problem::unless(fine, "betas", "must each be at least 0 and below 1"), check_eps(eps)]
+}
+
+pub(super) fn check_share(key: &str, value: f64) -> Option<Problem> {
+    Problem::unless(is_share(value), key, "must be at least 0 and below 1")
+}
+
+fn is_share(value: f64) -> bool {
+    (0.0..1.0).contains(&value)
+}
+
+pub(super) fn check_eps(eps: f64) -> Option<Problem> {
+    Problem::unless(eps > 0.0 && eps.is_finite(), "eps", "must be a positive number")
 }

@@ -182,6 +182,7 @@ impl<'a> Trainer<'a> {
         let seen = TechniqueEvidence {
             dropped,
             least_loss: if first { job.least_loss(&self.objective, &order) } else { None },
+            orthogonalized: if first { job.orthogonalized(network) } else { None },
             weighed: job.weighed(&order),
             averaged: self.average.as_ref().map(|it| it.distance(&network.parameters)),
             ..looked.changes(network)

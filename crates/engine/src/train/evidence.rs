@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** it only looks: no weight, no running statistic and no random number of training depends on it.
 
-use ferrite_core::event::acts::{Norm, TechniqueEvidence};
+use ferrite_core::event::acts::{Norm, Orthogonalized, TechniqueEvidence};
+use ferrite_core::model::spec::hidden_matrices;
+use ferrite_core::settings::optimizer::Optimizer;
 use ferrite_random::{Random, Use};
 use ferrite_torch::loss::Objective;
 
@@ -64,6 +66,18 @@ impl Job<'_> {
         let labels = || self.images.labels(&self.train.at(some));
         let smooth = self.stage.loss.label_smoothing > 0.0;
         smooth.then(|| objective.least(&labels(), self.images.classes()))
+    }
+
+    /// What Muon trains of `network`; none with another optimizer.
+    pub(in crate::train) fn orthogonalized(&self, network: &Network) -> Option<Orthogonalized> {
+        let Optimizer::Muon(_) = self.stage.optimizer else { return None };
+        let specs = || network.parameters.specs();
+        let matrices = specs().zip(hidden_matrices(specs().map(|it| it.1)));
+        let trained = matrices.filter(|((slot, _), _)| network.parameters.trains(*slot));
+        let (muons, others): (Vec<_>, Vec<_>) = trained.partition(|(_, matrix)| matrix.is_some());
+        let [values, others] =
+            [&muons, &others].map(|all| all.iter().map(|((_, spec), _)| spec.len()).sum());
+        Some(Orthogonalized { matrices: muons.len(), values, others })
     }
 
     /// Each class's share of the loss of the images at `order`; none where all images count the same.

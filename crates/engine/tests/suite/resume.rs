@@ -198,6 +198,14 @@ fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predict
 }
 
 #[test]
+fn killed_while_muon_trains_the_next_sweep_gives_the_same_weights_and_predictions() {
+    let muon = "{ muon = { lr = 0.01, adamw = { lr = 1e-3 } } }";
+    let experiment = TECHNIQUES.replace("{ radam = { lr = 0.01, betas = [0.9, 0.99] } }", muon);
+    assert_ne!(experiment, TECHNIQUES);
+    check_killed_twice(&experiment, 6);
+}
+
+#[test]
 fn killed_while_residuals_are_left_out_the_next_sweep_gives_the_same_weights_and_predictions() {
     let experiment = r#"
         [data]

@@ -3,7 +3,7 @@
 use ferrite_core::data::augment::Augment;
 use ferrite_core::device::Device;
 use ferrite_core::error::Result;
-use ferrite_core::event::acts::TechniqueEvidence;
+use ferrite_core::event::acts::{Orthogonalized, TechniqueEvidence};
 use ferrite_core::event::{Epoch, FINAL, NullSink};
 use ferrite_core::model::spec::Slot;
 use ferrite_core::model::trainable::{Trainable, resolve};
@@ -156,12 +156,34 @@ fn weight_decay_leaves_smaller_weights() {
         ("sgd", "weight_decay = 1.0"),
         ("rmsprop", "weight_decay = 10.0"),
         ("radam", "weight_decay = 10.0, decoupled_weight_decay = true"),
+        ("muon", "weight_decay = 10.0"),
     ] {
         let norms = ["weight_decay = 0.0", decay].map(|it| {
             train(&format!("optimizer = {{ {optimizer} = {{ lr = 1e-2, {it} }} }}")).norm()
         });
         assert!(norms[1] < 0.97 * norms[0], "{optimizer}: {norms:?}");
     }
+}
+
+#[test]
+fn muon_trains_the_hidden_layer_and_adamw_the_rest_and_the_log_says_how_many_values() {
+    let muon = |settings: &str| train(&format!("optimizer = {{ muon = {{ {settings} }} }}"));
+    let start = train("optimizer = { sgd = { lr = 1e-12 } }");
+    let told = muon("lr = 0.02, adamw = { lr = 1e-12 }");
+    let it = told.trained.epochs[0].acts.orthogonalized.unwrap();
+    // 1,280 features, a hidden layer of 8 and 7 classes.
+    let expected = Orthogonalized { matrices: 1, values: 8 * 1280, others: 8 + 7 * 8 + 7 };
+    assert_eq!(it, expected);
+    assert_eq!(told.acts().orthogonalized, None, "it is told once");
+    let moved = |told: &Told| {
+        let moved = told.moved(&start);
+        let (hidden, others) = moved.split_at(8 * 1280);
+        [hidden, others].map(|it| it.iter().copied().fold(0.0, f64::max))
+    };
+    let [hidden, others] = moved(&told);
+    assert!(hidden > 1e-3 && others < 1e-6, "{hidden} {others}");
+    let [hidden, others] = moved(&muon("lr = 1e-12, adamw = { lr = 1e-3 }"));
+    assert!(hidden < 1e-6 && others > 1e-3, "{hidden} {others}");
 }
 
 #[test]
