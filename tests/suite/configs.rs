@@ -195,7 +195,7 @@ fn a_wrong_type_is_told_at_the_value() {
             a.toml:4:9 `-5`
               must not be negative, found -5
             a.toml:6:8 `true`
-              must be a number, not true or false
+              must be a number or `alternating`, not true or false
             a.toml:7:14 `[1]`
               needs 2 items, found 1
         "#]],

@@ -34,6 +34,7 @@ fn every_setting_that_decides_a_result_decides_its_key() {
         "data.limit=20",
         "data.leakage=drop-from-train",
         "augment.flip=0.5",
+        "augment.flip=alternating",
         "augment.brightness=[0.9, 1.1]",
         "augment.shear=5",
         "augment.zoom_axes=joint",

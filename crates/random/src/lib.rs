@@ -31,6 +31,8 @@ pub enum Use {
     Evidence = 10,
     /// Drawing the points of a search.
     Search = 11,
+    /// Which images are mirrored in the first of the epochs that mirror them in turns.
+    Flip = 12,
 }
 
 /// A stream of random numbers: `SplitMix64` (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>).

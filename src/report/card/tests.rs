@@ -93,6 +93,23 @@ fn the_splits_of_the_source_go_by_their_own_names() {
 }
 
 #[test]
+fn augmentation_that_is_off_is_not_on_the_card_and_words_are_as_well_as_numbers() {
+    let said = |augment: &str| {
+        let card = card_of(0, |it| {
+            let augment: toml::Table = augment.parse().unwrap();
+            it.settings.insert("augment".into(), augment.into());
+        });
+        let line = card.lines().find(|it| it.starts_with("Augmentation: ")).unwrap();
+        line.split(". Every").next().unwrap().to_owned()
+    };
+    assert_eq!(
+        said("flip = 'alternating'\nrotation = 0.0\nzoom = 0.1\nzoom_axes = 'joint'"),
+        "Augmentation: `flip = \"alternating\"`, `zoom = 0.1`, `zoom_axes = \"joint\"`"
+    );
+    assert_eq!(said("flip = 0\nzoom_axes = 'independent'\ncached_views = 2"), "Augmentation: none");
+}
+
+#[test]
 fn what_nobody_told_is_unknown() {
     let card = card_of(0, |it| {
         let weights = "file = { path = 'data/mine.pth' }".parse().unwrap();

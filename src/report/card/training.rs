@@ -1,12 +1,13 @@
 //! Sections of a card that tell which images the model was trained and tested on, and how.
 
+use ferrite_core::data::augment::Augment;
 use ferrite_core::digits::{counted, thousands};
 use ferrite_core::event::acts::Stop;
 use ferrite_core::event::split::SplitName;
 use ferrite_core::store::folder::files;
 use ferrite_core::store::record::{Record, Stage};
 use std::fmt::Write as _;
-use toml::Value;
+use toml::{Table, Value};
 
 use crate::format::markdown;
 use crate::report::card::origin::{self, code};
@@ -150,8 +151,9 @@ pub(super) fn procedure(run: &Run<'_>) -> String {
         rows,
     );
     let augment = run.record.settings.get("augment").and_then(Value::as_table);
+    let off = Table::try_from(Augment::default()).expect("settings are TOML");
     let on = augment.into_iter().flatten().filter(|(key, value)| {
-        let off = value.as_float() == Some(0.0) || value.as_integer() == Some(0) || value.is_str();
+        let off = value.as_integer() == Some(0) || off.get(*key) == Some(value);
         !off && *key != "cached_views"
     });
     let on: Vec<_> = on.map(|(key, value)| code(&format!("{key} = {value}"))).collect();

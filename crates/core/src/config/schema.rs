@@ -296,7 +296,8 @@ impl Shape<'_> {
             Self::Table(_) | Self::Map(_) => "a table".into(),
             Self::Choice { plain, keyed } => {
                 let names = plain.iter().copied().chain(keyed.iter().map(|(name, _)| *name));
-                format!("one of `{}`", list(names))
+                let choices = if plain.len() + keyed.len() > 1 { "one of " } else { "" };
+                format!("{choices}`{}`", list(names))
             }
             Self::List { .. } => "a list".into(),
             Self::Either(options) => format!("one of {} kinds", options.len()),

@@ -10,6 +10,7 @@ use ferrite_random::{Random, Use};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::flip::Flip;
 use crate::error::Problem;
 
 /// The `[augment]` table: random changes of training images, drawn anew in every epoch. What is left out is off. An image
@@ -29,9 +30,11 @@ use crate::error::Problem;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
-    /// Probability of mirroring left and right.
+    /// Probability of mirroring left and right. With `"alternating"` a random half of the images is mirrored in the first
+    /// epoch of a stage, and in every other epoch those that were not in the one before: two epochs show each image both
+    /// ways, where chance shows every second one the same way twice (Jordan 2024, <https://arxiv.org/abs/2404.00498>).
     #[schemars(extend("x-technique" = "flip", "x-unit" = "probability", "x-off" = 0.0))]
-    pub flip: f64,
+    pub flip: Flip,
     /// Largest rotation in degrees, in either direction; drawn uniformly.
     #[schemars(extend("x-technique" = "rotation", "x-unit" = "degrees", "x-off" = 0.0))]
     pub rotation: f64,
@@ -143,7 +146,7 @@ impl Augment {
         let factors = "must be two factors above 0, the lower one first, e.g. [0.8, 1.2]";
         let range = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high <= 10.0;
         [
-            Problem::unless((0.0..=1.0).contains(&self.flip), "flip", probability),
+            Problem::unless(self.flip.is_possible(), "flip", probability),
             Problem::unless(
                 (0.0..=180.0).contains(&self.rotation),
                 "rotation",
@@ -169,6 +172,11 @@ impl Augment {
                 "cached_views",
                 "has no views to keep: set what changes images, such as `flip`, or leave it out",
             ),
+            Problem::unless(
+                self.flip != Flip::Alternating || self.cached_views.is_multiple_of(2),
+                "cached_views",
+                "must be even where `flip` is `\"alternating\"`, since the epochs take the views in turn",
+            ),
         ]
         .into_iter()
         .flatten()
@@ -192,7 +200,7 @@ impl Augment {
         let shift = [(); 2].map(|()| around(&mut random, 0.0, self.shift));
         let zoom = [(); 2].map(|()| around(&mut random, 1.0, self.zoom));
         let brightness = within(&mut random, self.brightness);
-        let flip = random.chance(self.flip);
+        let flip = self.flip.mirrors(random.unit(), seed, epoch, item);
         let erases = random.chance(self.erase);
         // Drawn whether it is used or not: what follows then does not depend on it.
         let rectangle = draw_rectangle(&mut random);
@@ -277,6 +285,12 @@ impl Change {
     }
 }
 
+/// Share of the images that one of two epochs mirrors and the other does not.
+pub fn mirrored_in_turns([first, second]: [&[Change]; 2]) -> f64 {
+    let turned = first.iter().zip(second).filter(|(first, second)| first.flip != second.flip);
+    turned.count() as f64 / first.len().max(1) as f64
+}
+
 /// Share of `changes` that each operation took part in, by its name in the table.
 pub fn shares(changes: &[Change]) -> BTreeMap<String, f64> {
     let share = |changed: fn(&Change) -> bool| {
@@ -306,7 +320,7 @@ mod tests {
     /// What the settings of the first version draw.
     fn first_settings() -> Augment {
         Augment {
-            flip: 0.5,
+            flip: Flip::Random(0.5),
             rotation: 10.0,
             shift: 0.1,
             zoom: 0.1,
@@ -381,7 +395,7 @@ mod tests {
     #[test]
     fn changes_follow_from_seed_epoch_and_item_and_fill_their_ranges() {
         let augment = Augment {
-            flip: 0.5,
+            flip: Flip::Random(0.5),
             rotation: 10.0,
             zoom: 0.1,
             shear: 5.0,
@@ -420,6 +434,7 @@ mod tests {
             ("contrast = [1.2, 0.8]", "contrast"),
             ("contrast = [0.0, 0.8]", "contrast"),
             ("brightness = [1.2, 0.8]", "brightness"),
+            ("flip = 'alternating'\ncached_views = 3", "cached_views"),
         ] {
             let problems = toml::from_str::<Augment>(text).unwrap().check();
             let keys: Vec<&str> = problems.iter().map(|it| it.key.as_str()).collect();

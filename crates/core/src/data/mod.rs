@@ -18,6 +18,7 @@ pub mod fer2013;
 pub mod ferplus;
 pub mod findings;
 pub mod fingerprint;
+pub mod flip;
 pub mod folder;
 pub mod groups;
 pub mod inspect;

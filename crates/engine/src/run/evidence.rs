@@ -2,7 +2,8 @@
 
 use std::io::Cursor;
 
-use ferrite_core::data::augment::{Augment, shares};
+use ferrite_core::data::augment::{Augment, mirrored_in_turns, shares};
+use ferrite_core::data::flip::Flip;
 use ferrite_core::event::Augmentation;
 use ferrite_core::settings::Stage;
 use ferrite_torch::tensor::to_floats;
@@ -39,10 +40,16 @@ pub(super) fn augmentation(
         (to_floats(images.plain(first)), to_floats(changed))
     });
     let difference: f64 = plain.iter().zip(&changed).map(|(a, b)| f64::from((a - b).abs())).sum();
+    let drawn = |epoch| of_epoch(epoch).draw(train.rows);
+    let mut changed = shares(&drawn(1));
+    if augment.flip == Flip::Alternating {
+        let turned = mirrored_in_turns([&drawn(1), &drawn(2)]);
+        changed.insert("flip, the other way in the next epoch".into(), turned);
+    }
     let measured = Augmentation {
         stage: stage.name.clone(),
         images: train.rows.len(),
-        changed: shares(&of_epoch(1).draw(train.rows)),
+        changed,
         mean_difference: difference / plain.len().max(1) as f64,
     };
     let shown = &train.rows[..train.rows.len().min(COLUMNS)];

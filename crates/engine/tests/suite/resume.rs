@@ -173,9 +173,9 @@ fn told(place: &Place) -> Vec<(Vec<u32>, Option<Gradient>)> {
 }
 
 /// Checks that a sweep of `experiment` that is killed twice learns what an undisturbed one learns, of which there are so many
-/// files.
+/// files; that sweep's place.
 #[track_caller]
-fn check_killed_twice(experiment: &str, files: usize) {
+fn check_killed_twice(experiment: &str, files: usize) -> Place {
     let undisturbed = Place::with(&[("e", experiment)]);
     undisturbed.sweep_well();
     let expected = learnt(&undisturbed);
@@ -189,6 +189,7 @@ fn check_killed_twice(experiment: &str, files: usize) {
     }
     assert_eq!(learnt(&place).len(), expected.len());
     assert_eq!(told(&place), told(&undisturbed));
+    place
 }
 
 #[test]
@@ -198,11 +199,17 @@ fn killed_amid_every_technique_the_next_sweep_gives_the_same_weights_and_predict
 }
 
 #[test]
-fn killed_while_muon_trains_the_next_sweep_gives_the_same_weights_and_predictions() {
+fn killed_while_muon_trains_on_flips_in_turns_the_next_sweep_learns_the_same() {
     let muon = "{ muon = { lr = 0.01, adamw = { lr = 1e-3 } } }";
     let experiment = TECHNIQUES.replace("{ radam = { lr = 0.01, betas = [0.9, 0.99] } }", muon);
-    assert_ne!(experiment, TECHNIQUES);
-    check_killed_twice(&experiment, 6);
+    let experiment = experiment.replace("flip = 0.5", "flip = 'alternating'");
+    assert!(experiment.contains("muon") && experiment.contains("alternating"));
+    let place = check_killed_twice(&experiment, 6);
+    let stage = &place.run("e").facts.stages[0];
+    assert!(stage.epochs[0].acts.orthogonalized.unwrap().matrices > 0);
+    let changed = &stage.augmentation.as_ref().unwrap().changed;
+    let flips = ["flip", "flip, the other way in the next epoch"].map(|it| changed[it]);
+    assert!((0.2..0.8).contains(&flips[0]) && flips[1] == 1.0, "{changed:?}");
 }
 
 #[test]
