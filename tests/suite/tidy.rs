@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("warning", &["digits", "event"]),
     ("terminal", &["error", "event", "fault", "warning"]),
     // Layer 1: images; networks as data. They do not know each other.
-    ("data", &["digits", "error", "event", "files", "largest", "mapped", "remote"]),
+    ("data", &["digits", "error", "event", "fault", "files", "largest", "mapped", "remote"]),
     (
         "model",
         &[

@@ -87,6 +87,16 @@ pub fn caught<T>(work: Work, job: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|payload| Err(told(&*payload, work)))
 }
 
+/// The result of `read`, or the first line of what it panics with: for readers of others, some of which panic over bytes that are
+/// damaged.
+///
+/// # Errors
+/// The message of the panic.
+pub fn reading<T>(read: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read))
+        .map_err(|payload| message_of(&*payload).lines().next().unwrap_or_default().to_owned())
+}
+
 /// The result of `job`, or what was said where it could not have the memory that it needs, on a processor or a GPU. Any
 /// other panic goes on.
 ///

@@ -212,8 +212,10 @@ fn dropout_is_measured_after_the_first_epoch() {
         told.trained.epochs[0].acts.dropped
     };
     assert_eq!(dropped(vec![8], 0.0), None);
+    // Tests beside this one draw from the same generator, so what is dropped is another part each time: the first two are
+    // allowed six standard deviations.
     for (layers, dropout, scatter) in
-        [(vec![], 0.5, 0.01), (vec![], 0.2, 0.01), (vec![64], 0.5, 0.05)]
+        [(vec![], 0.5, 0.02), (vec![], 0.2, 0.02), (vec![64], 0.5, 0.05)]
     {
         let share = dropped(layers, dropout).unwrap();
         assert!((share - dropout).abs() < scatter, "{share} instead of {dropout}");

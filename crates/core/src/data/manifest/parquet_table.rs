@@ -1,5 +1,6 @@
 //! Tables in Parquet files, as model hubs have them.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use parquet::schema::types::Type;
 use crate::data::manifest::Columns;
 use crate::data::manifest::table::{Hear, Row, Shown, check_named, no_column, refused};
 use crate::error::{Error, Result};
+use crate::fault::reading;
 
 /// What a table says of itself.
 #[derive(Debug, Default)]
@@ -60,8 +62,9 @@ pub(super) fn read(path: &Path, columns: &Columns, shown: Shown, hear: Hear<'_>)
         .build()
         .map(Arc::new)
         .map_err(cannot)?;
-    let records = file.get_row_iter(Some((*projection).clone())).map_err(cannot)?;
-    for (index, record) in records.enumerate() {
+    let records = || file.get_row_iter(Some((*projection).clone()));
+    let mut records = whole(path, records)?.map_err(cannot)?.enumerate();
+    while let Some((index, record)) = whole(path, || records.next())? {
         let record = record.map_err(cannot)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let (path, place) = (path.to_owned(), format!("row {}", index + 1));
@@ -135,10 +138,15 @@ fn path(field: &Field) -> Option<String> {
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>> {
     let file = File::open(path).map_err(Error::file("cannot read", path))?;
-    SerializedFileReader::new(file).map_err(|it| unreadable(path, &it))
+    whole(path, || SerializedFileReader::new(file))?.map_err(|it| unreadable(path, &it))
 }
 
-fn unreadable(path: &Path, error: &ParquetError) -> Error {
+/// What `read` gives. The crate panics over some files that are damaged, such as one whose dictionary is cut off.
+fn whole<T>(path: &Path, read: impl FnOnce() -> T) -> Result<T> {
+    reading(read).map_err(|it| unreadable(path, &format_args!("it is damaged ({it})")))
+}
+
+fn unreadable(path: &Path, error: &dyn Display) -> Error {
     let help = "take a whole copy of the file; columns may be compressed by snappy, gzip or zstd";
     refused(path, format!("it cannot be read as Parquet: {error}"), help.into())
 }

@@ -198,3 +198,16 @@ fn parquet_files_of_model_hubs_are_read_with_their_own_names_of_labels() {
         take a whole copy of the file; columns may be compressed by snappy, gzip or zstd
     "#]]);
 }
+
+#[test]
+fn a_parquet_file_over_which_its_crate_panics_is_told_as_damaged() {
+    let trial = Trial::new();
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fuzz/seeds/parquet_table/dictionary-cut.parquet"
+    );
+    trial.write("list.parquet", std::fs::read(path).unwrap());
+    let data = TABLE.replace("list.csv", "list.parquet");
+    let told = trial.open(&trial.data(&data)).unwrap_err().to_string();
+    assert!(told.contains("it cannot be read as Parquet: it is damaged ("), "{told}");
+}
