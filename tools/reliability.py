@@ -181,6 +181,7 @@ def faults(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
                 told = subprocess.run(it.command(*SWEEP), cwd=it.root, env=variables, capture_output=True, timeout=PATIENCE, check=False)
                 if not told_in.exists():
                     shutil.rmtree(it.root)
+                    print(f"  {program}, {'from then on' if stays else 'once'}: {number - 1} operations, {len(failures)} failures so far")
                     break
                 operations = told_in.read_text().splitlines()
                 said = " ".join(told.stderr.decode(errors="replace").replace("│", " ").split())
@@ -191,6 +192,8 @@ def faults(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
                 problem = problem or pages(it)
                 if problem:
                     failures.append(f"{program}, operation {number}{stays}, {error}, {operations[0]}: {problem}")
+                    # It takes hours, and who ends it before has these.
+                    print(f"  {failures[-1]}")
                 shutil.rmtree(it.root)
                 count += 1
                 number += apart
@@ -198,8 +201,11 @@ def faults(folder: Path, arguments: argparse.Namespace, dice: random.Random) -> 
 
 
 def shown_name(operation: str) -> str:
-    """The name by which messages speak of a file, from a line that tells of an operation: that which it has once it is written."""
+    """The name by which messages speak of a file, from a line that tells of an operation: that which it has once it is written. A
+    folder that is only tried is spoken of itself."""
     name = operation.rsplit("/", 1)[-1]
+    if name.startswith(".probe-"):
+        return "`runs`"
     parts = name.split(".")
     return ".".join(parts[1:-2]) if name.startswith(".") and name.endswith(".tmp") and len(parts) > 3 else name
 

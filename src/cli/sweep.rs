@@ -87,7 +87,7 @@ pub(super) struct SweepArguments {
     /// Print the results as one JSON object (docs/json.md)
     #[arg(long)]
     pub(super) json: bool,
-    /// Say nothing but the report's path
+    /// Say nothing but what fails, and the report's path
     #[arg(long, short)]
     pub(super) quiet: bool,
 }
@@ -133,7 +133,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         Some(executor) => Where::Cluster(executor),
     };
     for (name, failure) in prepare(&unfinished, arguments.quiet)? {
-        display.say(&format!("{name}  failed: {}\n      {}", failure.message, failure.help));
+        display.warn(&format!("{name}  failed: {}\n      {}", failure.message, failure.help));
         let position = trials.iter().position(|it| it.name() == name);
         if let Some(state) = position.and_then(|it| agenda.states.get_mut(it)) {
             *state = TrialState::Lacking(failure);
@@ -197,7 +197,7 @@ pub(super) fn sweep_command(arguments: &SweepArguments, retry: bool) -> Result<(
         return report.map(|_| ());
     }
     if let Err(error) = report {
-        display.say(&format!("the report is not whole: {error}"));
+        display.warn(&format!("the report is not whole: {error}"));
     }
     let Summary { failed, died: interrupted, .. } = summary;
     Err(Error::TrialsFailed { failed, interrupted, total: trials.len() })

@@ -2,9 +2,9 @@
 
 use console::{measure_text_width, truncate_str};
 use ferrite_core::digits::counted;
-use ferrite_core::event::StageEnd;
 use ferrite_core::event::acts::Stop;
 use ferrite_core::event::failure::Failure;
+use ferrite_core::event::{Epoch, StageEnd};
 use ferrite_core::plan::Trial;
 use ferrite_core::store::Store;
 use ferrite_core::store::read::head;
@@ -84,6 +84,19 @@ pub(super) fn ended(end: &StageEnd) -> String {
 /// That the worker of `trial` was called back, since it only waited for somebody else's.
 pub(super) fn recalled(trial: &Trial) -> String {
     format!("{}  is left to the other process; another trial goes on meanwhile", trial.name())
+}
+
+/// Where a trial of a search stands that came to the end of a rung, behind what it is told after.
+pub(super) fn reached(last: Option<&Epoch>) -> String {
+    last.map_or_else(String::new, |it| {
+        let after = counted(it.epoch, "epoch");
+        format!(" after {after} of {}, valid loss {:.3}", it.stage, it.valid.loss)
+    })
+}
+
+/// That a trial, which `what` tells, cannot go on, and why.
+pub(super) fn cannot_go_on(what: &str, failure: &Failure) -> String {
+    format!("{what}: {}\n      {}", failure.message, failure.help)
 }
 
 /// That `trial` ended so and is tried once more.

@@ -24,7 +24,7 @@ use ferrite_core::warning::{Fact, Watch};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::format::{self, duration};
-use crate::progress::line::{ended, fitted, scores_of, short, time_left};
+use crate::progress::line::{ended, fitted, reached, scores_of, short, time_left};
 use crate::progress::work::Work;
 use crate::sweep::{Outcome, SweepEvent};
 
@@ -85,7 +85,7 @@ struct Shown {
 }
 
 impl Display {
-    /// A display that has nothing to show yet, and never will if it is to be `quiet`. The runs lie in `store`.
+    /// A display that has nothing to show yet. If it is to be `quiet`, it will only ever show what fails. The runs lie in `store`.
     pub fn new(store: &Store, quiet: bool) -> Self {
         let store = store.clone();
         let bars = (!quiet && std::io::stderr().is_terminal()).then(Bars::new);
@@ -119,11 +119,15 @@ impl Display {
         self.show_sweep();
     }
 
-    /// Says one line, above the bars if there are any.
+    /// Says one line, above the bars if there are any, unless it is to be quiet.
     pub fn say(&self, line: &str) {
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.warn(line);
         }
+    }
+
+    /// Says one line that is told in any case: why something failed.
+    pub fn warn(&self, line: &str) {
         let line = printable_lines(line);
         match &self.bars {
             Some(bars) => drop(bars.all.println(line)),
@@ -247,27 +251,22 @@ impl Display {
         }
         let of = format!("[{}/{}]", self.ended, self.total);
         let name = trial.name();
-        self.say(&match outcome {
+        let line = match outcome {
             Outcome::Finished => {
                 format!("{of} {name}  finished{scores}  {}", format::duration(seconds))
             }
-            Outcome::Stopped => {
-                let at = at.map_or_else(String::new, |it| {
-                    let after = counted(it.epoch, "epoch");
-                    format!(" after {after} of {}, valid loss {:.3}", it.stage, it.valid.loss)
-                });
-                format!("{name}  at the end of its rung{at}")
-            }
+            Outcome::Stopped => format!("{name}  at the end of its rung{}", reached(at.as_ref())),
             Outcome::Interrupted => {
                 format!("{of} {name}  interrupted; goes on with the next sweep")
             }
-            Outcome::Died(failure) => {
-                format!("{of} {name}  interrupted: {}\n      {}", failure.message, failure.help)
-            }
-            Outcome::Failed(failure) => {
-                format!("{of} {name}  failed: {}\n      {}", failure.message, failure.help)
-            }
-        });
+            Outcome::Died(it) => line::cannot_go_on(&format!("{of} {name}  interrupted"), it),
+            Outcome::Failed(it) => line::cannot_go_on(&format!("{of} {name}  failed"), it),
+        };
+        if matches!(outcome, Outcome::Failed(_) | Outcome::Died(_)) {
+            self.warn(&line);
+        } else {
+            self.say(&line);
+        }
     }
 
     /// Brings the bar of the sweep up to date.

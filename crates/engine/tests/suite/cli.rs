@@ -168,4 +168,11 @@ fn results_go_to_stdout_and_everything_else_to_stderr() {
     assert!(told.out.contains("valid %") && !told.err.contains("valid %  "), "{told:#?}");
     let quiet = place.ferrite(&["sweep", "--threads", "1", "--quiet"]);
     assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("runs/index.html\n", ""));
+    // What fails is told all the same, with the reason.
+    std::fs::remove_dir_all(place.path("runs")).unwrap();
+    let fault = format!("ferrite-engine any 40+ ENOSPC {}", place.path("told").display());
+    let sweep = ["sweep", "--threads", "1", "--quiet"];
+    let told = place.ferrite_with(&[("FERRITE_TEST_FILE_FAULT", &fault)], &sweep);
+    told.ends_with(1).says("failed: ").says("No space left on device");
+    assert!(!told.err.contains("begins"), "{told:#?}");
 }
