@@ -98,6 +98,11 @@ impl<'a> Rungs<'a> {
         self.goals.get(trial).copied().flatten()
     }
 
+    /// Whether `trial` may go further than it came, as one that was promoted.
+    pub fn goes_on(&self, trial: usize) -> bool {
+        self.goal(trial).is_some_and(|it| !it.is_reached)
+    }
+
     /// Looks at what `trial` reached, now that its worker ended, and decides anew. Returns all trials of its search, and whether
     /// it is finished; none if it is of no search that stops anyone.
     pub fn ended(&mut self, trial: usize) -> Option<(Vec<usize>, bool)> {

@@ -267,8 +267,8 @@ impl<'a> Schedule<'a> {
     /// Those of `trials`, which are of one search, go on that stopped at a rung and may go further.
     fn promote(&mut self, trials: Vec<usize>) {
         for at in trials {
-            let goal = self.rungs.goal(at).filter(|it| !it.is_reached);
-            if let Some(goal) = goal.filter(|_| self.standing.place(at) == Place::Stopped) {
+            let goes_on = self.rungs.goes_on(at) && self.standing.place(at) == Place::Stopped;
+            if let Some(goal) = self.rungs.goal(at).filter(|_| goes_on) {
                 self.standing.put(at, Place::Waiting);
                 (self.say)(SweepEvent::Promoted(&self.trials[at], goal.rung));
             }

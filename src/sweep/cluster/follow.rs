@@ -316,9 +316,9 @@ impl Watch<'_> {
         let _ = Queued::forget(&self.store.root.join(trial.name()));
         (self.say)(SweepEvent::Ended(trial, outcome));
         let of_search = self.rungs.ended(at).map(|it| it.0).unwrap_or_default();
-        let goes_on = |it: &usize| self.rungs.goal(*it).is_some_and(|it| !it.is_reached);
-        self.promoted
-            .extend(of_search.into_iter().filter(|it| self.stopped.contains(it)).filter(goes_on));
+        let promoted =
+            of_search.into_iter().filter(|it| self.stopped.contains(it) && self.rungs.goes_on(*it));
+        self.promoted.extend(promoted);
     }
 }
 
