@@ -246,7 +246,8 @@ impl Watch<'_> {
         match state_of(self.store, trial) {
             TrialState::Finished => Outcome::Finished,
             TrialState::Failed(failure) if started => Outcome::Failed(failure),
-            _ if started && stopped_at_a_rung(self.store, trial) => Outcome::Stopped,
+            // Also where it had not begun: its old job was still ending when it was promoted, and so taken for the new one.
+            _ if stopped_at_a_rung(self.store, trial) => Outcome::Stopped,
             _ => Outcome::Died(self.died(trial, word, started)),
         }
     }
